@@ -1,0 +1,86 @@
+"""Evidence: sums with their sample sizes, from the monitor; the verdict functions in `verdicts` judge them.
+
+The monitor answers `GET /v1/deployments/{ns}/{name}/evidence` with one `Evidence` per metric asked. It sends sums per
+window, never a bare average, so that whoever judges can see what it judges, and everyone judges the same way.
+A window's candidate share is `probability`: how likely the candidate was to be drawn while its generation ran. Sums of
+different generations are never pooled.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from switchyard_contracts.base import Timestamp
+from switchyard_contracts.events import Part
+
+
+class ArmSums(Part):
+    """One arm in one window. Which fields are filled depends on the metric."""
+
+    n: int = 0
+    """Exchanges (error rate, latency) or judged predictions (outcome)."""
+    failures: int = 0
+    """Error rate: exchanges that failed. Latency: exchanges slower than the threshold. Accuracy: wrong ones."""
+    loss: float = 0.0
+    """Outcome: Σ of the capped loss."""
+    loss_squares: float = 0.0
+    """Outcome: Σ of its squares."""
+
+
+class WindowSums(Part):
+    """Both arms in one window of one ModelRoute generation."""
+
+    start: Timestamp
+    traffic: int
+    probability: float
+    """How likely an exchange of this generation was the candidate's, from 0 to 1."""
+    candidate: ArmSums = ArmSums()
+    stable: ArmSums = ArmSums()
+
+
+class Coverage(Part):
+    """How many of an arm's predictions of mature windows have a label at age L."""
+
+    predictions: int = 0
+    judged: int = 0
+
+    @property
+    def share(self) -> float:
+        """Judged of all, from 0 to 1; 0 when there are none."""
+        return self.judged / self.predictions if self.predictions else 0.0
+
+
+class Evidence(Part):
+    """What the monitor knows for one metric of one candidate against one stable revision."""
+
+    deployment: str
+    metric: str
+    revision: str
+    against: str
+    traffic: list[int]
+    """The ModelRoute generations that were asked for."""
+    watermark: Timestamp | None = None
+    """Everything with an event time up to here has been read, on every partition; null before the first event."""
+    windows: list[WindowSums] = []
+    """In order of time, mature ones only."""
+    candidate: ArmSums = ArmSums()
+    stable: ArmSums = ArmSums()
+    """Totals of the windows, for reading; never for judging over a moving weight."""
+    candidate_coverage: Coverage = Coverage()
+    stable_coverage: Coverage = Coverage()
+    pending: int = 0
+    """Predictions of the candidate that are too young to be judged."""
+    cap: float | None = None
+    """The loss cap: the 99th percentile of |e| of the stable revision's judged errors before the rollout."""
+    threshold: float | None = None
+    """Latency in seconds that counts as slow, set by the first row of each window from earlier windows of stable."""
+    value: float | None = None
+    """The candidate's value in the metric's own unit, uncapped."""
+    against_value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    kind: Literal["fixed", "anytime", "none"] = "none"
+    """Whether the interval holds for one look or for every look."""
+    method: str = ""
+    rate_per_second: float | None = None
+    """How fast judged samples of the candidate arrive at present, for estimates of the time left."""

@@ -1,0 +1,501 @@
+"""ModelDeployment: what people and Git write. Which model should serve, and how it may take over.
+
+Only `spec.model.image` is required. A value that the present release cannot honour is refused with "not supported yet"
+rather than passed over: a limit that silently does nothing is worse than an error.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from switchyard_contracts.base import JsonPath, Message, ResourceName, Shape, Status, Text, Timestamp
+from switchyard_contracts.conditions import Condition
+from switchyard_contracts.quantities import BasisPoints, Duration, Threshold, parse_duration
+
+SEMANTIC_VERSION = r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}(-[0-9A-Za-z.-]{1,40})?(\+[0-9A-Za-z.-]{1,40})?$"
+IMAGE_PATTERN = r"^[a-z0-9][a-zA-Z0-9._:/-]{0,255}(@sha256:[a-f0-9]{64})?$"
+
+Image = Annotated[str, StringConstraints(pattern=IMAGE_PATTERN, max_length=512)]
+Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,6})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$", max_length=24)]
+LabelText = Annotated[str, StringConstraints(max_length=253)]
+
+
+class EnvVar(Shape):
+    """One environment variable of the model; Secrets are referenced, never copied."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+    value: Annotated[str, StringConstraints(max_length=8192)] = ""
+
+
+class ConfigSource(Shape):
+    """A whole ConfigMap or Secret as environment. A ConfigMap is copied with the revision, so that it rolls back."""
+
+    config_map: ResourceName | None = None
+    secret: ResourceName | None = None
+
+
+class ModelConfig(Shape):
+    """Configuration that belongs to the model: a change of it is a new revision."""
+
+    env: Annotated[list[EnvVar], Field(max_length=64)] = []
+    env_from: Annotated[list[ConfigSource], Field(max_length=16)] = []
+
+
+class Provenance(Shape):
+    """From which code and data the model came."""
+
+    git_commit: Text | None = None
+    data_digest: Text | None = None
+    training_run: Text | None = None
+    pipeline: Text | None = None
+
+
+class Model(Shape):
+    """The model: a BentoML image, and what is known of its making."""
+
+    image: Image
+    version: Annotated[str, StringConstraints(pattern=SEMANTIC_VERSION, max_length=64)] | None = None
+    provenance: Provenance | None = None
+    config: ModelConfig | None = None
+
+
+class Resources(Shape):
+    """Requests and limits of the model's container, as Kubernetes writes quantities."""
+
+    requests: Annotated[dict[str, Quantity], Field(max_length=8)] = {}
+    limits: Annotated[dict[str, Quantity], Field(max_length=8)] = {}
+
+
+class Toleration(Shape):
+    """A node's taint that the model's pods may live with."""
+
+    key: LabelText | None = None
+    operator: Literal["Exists", "Equal"] | None = None
+    value: LabelText | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
+class Scheduling(Shape):
+    """Where the model's pods may run."""
+
+    node_selector: Annotated[dict[str, LabelText], Field(max_length=16)] = {}
+    tolerations: Annotated[list[Toleration], Field(max_length=16)] = []
+    priority_class_name: ResourceName | None = None
+    service_account_name: ResourceName | None = None
+
+
+class Warmup(Shape):
+    """A request that a pod must answer with 2xx before it gets traffic."""
+
+    path: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9_./-]*$", max_length=256)]
+    body: Annotated[str, StringConstraints(max_length=8192)]
+
+
+ServingPath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9_][A-Za-z0-9_./-]*$", max_length=256)]
+
+
+class Serving(Shape):
+    """How the model is served; of this only resources, scheduling, port and warm-up make a new revision."""
+
+    replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    resources: Resources | None = None
+    scheduling: Scheduling | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] = 3000
+    paths: Annotated[list[ServingPath], Field(max_length=32)] = []
+    timeout: Duration = parse_duration("60s")
+    warmup: Warmup | None = None
+
+
+class CanaryStep(Shape):
+    """A weight, and how long it is held at least."""
+
+    name: ResourceName
+    weight: BasisPoints
+    hold: Duration = parse_duration("1m")
+    mirror: BasisPoints | None = None
+
+
+class Canary(Shape):
+    """Named steps in rising order; 100 is implicit at the end."""
+
+    steps: Annotated[list[CanaryStep], Field(min_length=1, max_length=20)]
+
+
+class BlueGreen(Shape):
+    """Preview by header, then one switch from 0 to 100."""
+
+    auto_promote: bool = True
+    """Whether the switch happens by itself; if not, a promote command makes it."""
+    hold: Duration = parse_duration("0s")
+    """How long the ready candidate stands in preview before it may switch."""
+
+
+class StrategyType(StrEnum):
+    BLUE_GREEN = "BlueGreen"
+    CANARY = "Canary"
+    SHADOW = "Shadow"
+    AB_TEST = "ABTest"
+    BANDIT = "Bandit"
+
+
+class Strategy(Shape):
+    """Exactly one way of taking over."""
+
+    type: StrategyType = StrategyType.BLUE_GREEN
+    canary: Canary | None = None
+    blue_green: BlueGreen | None = None
+
+
+class Role(StrEnum):
+    """What a metric may do: stop a rollout at once, decide it, or only be shown."""
+
+    GUARD = "guard"
+    DECIDE = "decide"
+    OBSERVE = "observe"
+
+
+class Missing(StrEnum):
+    """What happens when `maxWait` is over without a usable verdict."""
+
+    HOLD = "hold"
+    FAIL = "fail"
+    PASS = "pass"
+
+
+METRIC_PATTERN = (
+    r"^(error_rate|latency_p(50|90|95|99)|outcome\.(rmse|mse|mae|bias|accuracy|coverage)|decision\.agreement)$"
+)
+
+
+class Metric(Shape):
+    """One limit, on one measured thing."""
+
+    name: ResourceName
+    metric: Annotated[str, StringConstraints(pattern=METRIC_PATTERN, max_length=64)]
+    role: Role
+    max: Threshold | None = None
+    min: Threshold | None = None
+    max_increase: Threshold | None = None
+    max_decrease: Threshold | None = None
+    min_samples: Annotated[int, Field(ge=1, le=100_000_000)] = 200
+    max_wait: Duration = parse_duration("14d")
+    on_no_data: Missing = Missing.HOLD
+    on_inconclusive: Missing = Missing.HOLD
+    on_unavailable: Missing = Missing.HOLD
+
+    @property
+    def limit(self) -> tuple[str, Threshold]:
+        """The one limit that is set, as (camelCase field, threshold)."""
+        for field in ("max", "min", "max_increase", "max_decrease"):
+            if (threshold := getattr(self, field)) is not None:
+                return str(type(self).model_fields[field].alias or field), threshold
+        raise ValueError(f"metric {self.name!r} sets no limit; set exactly one of max, min, maxIncrease, maxDecrease")
+
+    @model_validator(mode="after")
+    def _limit_fits(self) -> Self:
+        limits = [field for field in ("max", "min", "max_increase", "max_decrease") if getattr(self, field) is not None]
+        if len(limits) != 1:
+            raise ValueError("set exactly one of max, min, maxIncrease, maxDecrease")
+        field, threshold = self.limit
+        if field in ("maxIncrease", "maxDecrease") and threshold.unit != "%":
+            raise ValueError(f'{field}: {threshold.text!r} must be a percentage of stable\'s value, such as "5%"')
+        if self.role is Role.OBSERVE:
+            return self
+        kind = self.metric.partition("_p")[0]
+        allowed = DECIDABLE.get((self.role, kind), ())
+        if field not in allowed:
+            wanted = " or ".join(allowed) or "role: observe"
+            raise ValueError(f"a {self.role} on {self.metric} cannot be judged by {field}; use {wanted}")
+        if kind == "error_rate" and threshold.unit != "%":
+            raise ValueError(f'{field}: {threshold.text!r} must be a percentage of the requests, such as "1%"')
+        if kind == "latency" and field == "max" and threshold.unit != "s":
+            raise ValueError(f'max: {threshold.text!r} must be a time, such as "200ms"')
+        return self
+
+
+DECIDABLE: dict[tuple[Role, str], tuple[str, ...]] = {
+    (Role.GUARD, "error_rate"): ("max", "maxIncrease"),
+    (Role.GUARD, "latency"): ("max", "maxIncrease"),
+    (Role.DECIDE, "outcome.rmse"): ("maxIncrease",),
+    (Role.DECIDE, "outcome.mse"): ("maxIncrease",),
+    (Role.DECIDE, "outcome.mae"): ("maxIncrease",),
+    (Role.DECIDE, "outcome.accuracy"): ("maxDecrease",),
+}
+"""Which limit each role may set on which metric; everything else can only be observed (see `verdicts`)."""
+
+
+class Risk(Shape):
+    """How often a rollout may be decided wrongly, per rollout of a revision."""
+
+    wrong_promotion: BasisPoints = BasisPoints(500)
+    wrong_rollback: BasisPoints = BasisPoints(500)
+
+
+class Analysis(Shape):
+    """What is measured, and by which limits the rollout is decided."""
+
+    risk: Risk = Risk()
+    block: Duration = parse_duration("1d")
+    metrics: Annotated[list[Metric], Field(max_length=16)] = []
+
+
+class Warm(Shape):
+    """How the old revision is kept after a promotion, so that the way back is one route write."""
+
+    replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    for_: Annotated[Duration, Field(alias="for")] = parse_duration("1h")
+
+
+class Rollback(Shape):
+    """What happens when a revision fails, during the rollout and after it."""
+
+    automatic: bool = True
+    watch: Duration | None = None
+    warm: Warm = Warm()
+
+
+class OnSpecChange(StrEnum):
+    REPLACE = "Replace"
+    QUEUE = "Queue"
+    REJECT = "Reject"
+
+
+class Task(StrEnum):
+    REGRESSION = "regression"
+    CLASSIFICATION = "classification"
+
+
+class Prediction(Shape):
+    """Where Y stands in the response."""
+
+    path: JsonPath
+    task: Task
+    scale: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1
+    """The typical size of a value. Sums are exact to scale / 2^20; a value beyond 2048 scales is clipped, and counted."""
+
+
+class Decision(Shape):
+    """Where Y′ stands in what people decided; the value itself where no path is said."""
+
+    path: JsonPath = "$"
+    tolerance: Threshold = Threshold(0.0, "", "0")
+    """How far Y′ may lie from Y and still agree with it (regression); 0 for classes."""
+    threshold: Threshold | None = None
+    """For a yes/no decision on a regression: it agrees when it equals (Y ≥ threshold)."""
+
+
+class Affected(StrEnum):
+    NOTHING = "nothing"
+    DECISION = "decision"
+
+
+class Outcome(Shape):
+    """Where X′ stands in what happened, how long it may take, and when a prediction is judged."""
+
+    path: JsonPath = "$"
+    horizon: Duration
+    judged_after: Duration
+    min_coverage: BasisPoints = BasisPoints(8000)
+    affected_by: Affected
+
+
+class Monitoring(Shape):
+    """What the monitor joins: the prediction, the decision, the outcome."""
+
+    prediction: Prediction
+    decision: Decision | None = None
+    outcome: Outcome | None = None
+    window: Duration = parse_duration("5m")
+    """The base window of X and Y; a step's evidence is made of these."""
+
+
+class ModelDeploymentSpec(Shape):
+    """The whole of what may be said of a model in production."""
+
+    model: Model
+    serving: Serving = Serving()
+    strategy: Strategy = Strategy()
+    analysis: Analysis = Analysis()
+    rollback: Rollback = Rollback()
+    on_spec_change: OnSpecChange = OnSpecChange.REPLACE
+    suspend: bool = False
+    monitoring: Monitoring | None = None
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        names = [metric.name for metric in self.analysis.metrics]
+        if len(set(names)) < len(names):
+            raise ValueError(f"analysis.metrics: names must differ, these repeat: {sorted({n for n in names if names.count(n) > 1})}")
+        needs_outcome = [m.name for m in self.analysis.metrics if m.metric.startswith("outcome.")]
+        if needs_outcome and (self.monitoring is None or self.monitoring.outcome is None):
+            raise ValueError(f"analysis.metrics: {needs_outcome[0]!r} needs monitoring.outcome, which is not set")
+        if self.strategy.canary:
+            weights = [step.weight.value for step in self.strategy.canary.steps]
+            if any(later <= earlier for earlier, later in zip(weights, weights[1:], strict=False)):
+                raise ValueError("strategy.canary.steps: weights must rise from step to step")
+        return self
+
+
+class ServingState(StrEnum):
+    """What users get, whatever the rollout does."""
+
+    AVAILABLE = "Available"
+    IMPAIRED = "Impaired"
+    UNAVAILABLE = "Unavailable"
+
+
+class Phase(StrEnum):
+    """Where the rollout stands."""
+
+    PENDING = "Pending"
+    GATING = "Gating"
+    PROVISIONING = "Provisioning"
+    SHADOWING = "Shadowing"
+    PROGRESSING = "Progressing"
+    PAUSED = "Paused"
+    AWAITING_EVIDENCE = "AwaitingEvidence"
+    PROMOTING = "Promoting"
+    WATCHING = "Watching"
+    COMPLETED = "Completed"
+    ROLLING_BACK = "RollingBack"
+    ROLLED_BACK = "RolledBack"
+    REFUSED = "Refused"
+    SUPERSEDED = "Superseded"
+    SUSPENDED = "Suspended"
+
+
+class MetricVerdict(Status):
+    """What one metric says now, in numbers."""
+
+    name: str
+    metric: str
+    role: Role
+    verdict: Literal["Pass", "Fail", "Inconclusive", "NoData", "Error"]
+    reason: str
+    message: Message = ""
+    samples: int = 0
+    needed: int | None = None
+    value: float | None = None
+    against: float | None = None
+    bound: float | None = None
+    """The anytime bound or the e-value by which it was decided; its kind stands in `message`."""
+    at: Timestamp | None = None
+
+
+class StepRecord(Status):
+    """A step that was entered: which ModelRoute generations carried it, and how it ended."""
+
+    name: str
+    weight_bp: int
+    generations: list[int] = []
+    started_at: Timestamp | None = None
+    synced_at: Timestamp | None = None
+    ended_at: Timestamp | None = None
+    reason: str = ""
+
+
+class RolloutStatus(Status):
+    """The rollout under way, or the last one."""
+
+    id: str
+    revision: str
+    version: str = ""
+    attempt: int = 1
+    phase: Phase
+    step: str = ""
+    step_index: int = 0
+    steps: int = 0
+    weight_bp: int = 0
+    """As the ModelRoute says it; kept here only to be printed."""
+    reason: str = ""
+    message: Message = ""
+    waiting_for: Message = ""
+    started_at: Timestamp | None = None
+    phase_since: Timestamp | None = None
+    ended_at: Timestamp | None = None
+    steps_done: list[StepRecord] = []
+    verdicts: list[MetricVerdict] = []
+
+
+class Served(Status):
+    """A revision and the version people know it by."""
+
+    revision: str
+    version: str = ""
+
+
+class HistoryEntry(Status):
+    """One ended rollout, with the numbers that decided it."""
+
+    id: str
+    revision: str
+    version: str = ""
+    outcome: Phase
+    reason: str
+    message: Message = ""
+    started_at: Timestamp | None = None
+    ended_at: Timestamp | None = None
+    verdicts: list[MetricVerdict] = []
+
+
+class ModelDeploymentStatus(Status):
+    """What the operator says of the deployment; it alone writes here."""
+
+    observed_generation: int = 0
+    serving: ServingState = ServingState.UNAVAILABLE
+    desired_version: str = ""
+    stable: Served | None = None
+    candidate: Served | None = None
+    warm: Served | None = None
+    warm_until: Timestamp | None = None
+    rollout: RolloutStatus | None = None
+    conditions: list[Condition] = []
+    history: list[HistoryEntry] = []
+
+
+CEL: dict[type[Shape], list[dict[str, Any]]] = {
+    ConfigSource: [
+        {"rule": "has(self.configMap) != has(self.secret)", "message": "set exactly one of configMap and secret"},
+    ],
+    CanaryStep: [
+        {"rule": "!has(self.mirror)", "message": "mirror is not supported yet; remove it", "fieldPath": ".mirror"},
+    ],
+    Strategy: [
+        {
+            "rule": "self.type in ['BlueGreen', 'Canary']",
+            "message": "this strategy is not supported yet; use BlueGreen or Canary",
+            "fieldPath": ".type",
+        },
+        {
+            "rule": "(self.type == 'Canary') == has(self.canary)",
+            "message": "the block canary must be set when type is Canary, and only then",
+        },
+        {
+            "rule": "self.type == 'BlueGreen' || !has(self.blueGreen)",
+            "message": "the block blueGreen may be set only when type is BlueGreen",
+        },
+    ],
+    Metric: [
+        {
+            "rule": "[has(self.max), has(self.min), has(self.maxIncrease), has(self.maxDecrease)].filter(x, x).size() == 1",
+            "message": "set exactly one of max, min, maxIncrease, maxDecrease",
+        },
+    ],
+    ModelDeploymentSpec: [
+        {
+            "rule": "self.onSpecChange == 'Replace'",
+            "message": "only Replace is supported yet",
+            "fieldPath": ".onSpecChange",
+        },
+        {
+            "rule": "!self.analysis.metrics.exists(m, m.metric.startsWith('outcome.')) || "
+            "(has(self.monitoring) && has(self.monitoring.outcome))",
+            "message": "a metric on outcome.* needs monitoring.outcome",
+            "fieldPath": ".analysis.metrics",
+        },
+    ],
+}
+"""Rules that the API server itself checks; each names the field and the remedy."""

@@ -1,0 +1,100 @@
+"""ModelRoute: who answers how much of the traffic. Written by the operator, read by every gateway; weights live nowhere else.
+
+Its `metadata.generation` is what gateways acknowledge and what each exchange carries as `traffic`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from switchyard_contracts.base import ResourceName, Shape, Text
+from switchyard_contracts.model_deployment import ServingPath
+from switchyard_contracts.quantities import FULL, Duration
+
+
+class RouteRole(StrEnum):
+    """What a revision is to the traffic, stamped on each exchange when it is served."""
+
+    STABLE = "stable"
+    CANDIDATE = "candidate"
+    SHADOW = "shadow"
+    PREVIEW = "preview"
+
+
+class Route(Shape):
+    """One revision's share. Weight 0 keeps the revision reachable by header (preview)."""
+
+    revision: ResourceName
+    version: Annotated[str, Field(max_length=64)] = ""
+    role: RouteRole
+    weight_bp: Annotated[int, Field(ge=0, le=FULL)]
+    mirror_bp: Annotated[int, Field(ge=0, le=FULL)] = 0
+    service: ResourceName
+    port: Annotated[int, Field(ge=1, le=65535)]
+
+
+class Split(Shape):
+    """A sticky split, by a keyed hash of a header or cookie."""
+
+    by: Literal["header", "cookie"]
+    name: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
+    salt: Text
+
+
+class ModelRouteSpec(Shape):
+    """The whole truth about a deployment's traffic."""
+
+    paths: Annotated[list[ServingPath], Field(min_length=1, max_length=32)]
+    timeout: Duration
+    rollout_id: Annotated[str, Field(max_length=80)] = ""
+    routes: Annotated[list[Route], Field(min_length=1, max_length=8)]
+    split: Split | None = None
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        total = sum(route.weight_bp for route in self.routes)
+        if total != FULL:
+            raise ValueError(f"routes: weights sum to {total} basis points, they must sum to {FULL}")
+        stables = [route for route in self.routes if route.role is RouteRole.STABLE]
+        if len(stables) != 1:
+            raise ValueError(f"routes: exactly one must be stable, {len(stables)} are")
+        return self
+
+    @property
+    def stable(self) -> Route:
+        """The route of the stable revision."""
+        return next(route for route in self.routes if route.role is RouteRole.STABLE)
+
+    @property
+    def candidate(self) -> Route | None:
+        """The route of the candidate, if one is in the traffic."""
+        return next((route for route in self.routes if route.role is RouteRole.CANDIDATE), None)
+
+
+CEL: dict[type[Shape], list[dict[str, Any]]] = {
+    ModelRouteSpec: [
+        {
+            "rule": "self.routes.map(r, r.weightBp).sum() == 10000",
+            "message": "the weights of routes must sum to 10000 basis points",
+            "fieldPath": ".routes",
+        },
+        {
+            "rule": "self.routes.exists_one(r, r.role == 'stable')",
+            "message": "exactly one of routes must have the role stable",
+            "fieldPath": ".routes",
+        },
+        {
+            "rule": "!has(self.split)",
+            "message": "sticky splits are not supported yet",
+            "fieldPath": ".split",
+        },
+        {
+            "rule": "self.routes.all(r, r.mirrorBp == 0)",
+            "message": "mirroring is not supported yet; mirrorBp must be 0",
+            "fieldPath": ".routes",
+        },
+    ],
+}

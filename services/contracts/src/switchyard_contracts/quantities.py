@@ -1,0 +1,136 @@
+"""Durations, percentages and thresholds as people write them, and as the parts compute with them.
+
+One grammar stands in the resource, in the chart and in the environment. Percentages become integer basis points at once,
+because `multipleOf: 0.01` on a JSON number refuses 5 and 0.29.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
+from pydantic_core import CoreSchema, core_schema
+
+FULL = 10_000
+"""The whole of the traffic, in basis points."""
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+DURATION_PATTERN = r"^[0-9]{1,6}(ms|s|m|h|d)$"
+PERCENT_PATTERN = r"^(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)%$"
+THRESHOLD_PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,6})?(%|ms|s)?$"
+
+
+def parse_duration(value: object) -> timedelta:
+    """Read `90s`, `10m`, `24h` or `7d`."""
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch(r"([0-9]{1,6})(ms|s|m|h|d)", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is not a duration; write a whole number and a unit, such as 90s, 10m, 24h or 7d")
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def format_duration(value: timedelta) -> str:
+    """Write a duration with the largest unit that divides it."""
+    milliseconds = round(value.total_seconds() * 1000)
+    if milliseconds == 0:
+        return "0s"
+    for unit in ("d", "h", "m", "s"):
+        size = round(_UNITS[unit] * 1000)
+        if milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms"
+
+
+def parse_percent(value: object) -> int:
+    """Read `5`, `"5%"` or `"0.25%"` as basis points (500, 500 and 25)."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 100:
+        return value * 100
+    if isinstance(value, str) and re.fullmatch(PERCENT_PATTERN, value):
+        whole, _, fraction = value[:-1].partition(".")
+        return int(whole) * 100 + int(fraction.ljust(2, "0") or 0)
+    raise ValueError(f'{value!r} is not a percentage; write a whole number from 0 to 100, or a string such as "0.25%"')
+
+
+def format_percent(basis_points: int) -> str:
+    """Write basis points as people read them: 500 → `5%`, 25 → `0.25%`."""
+    whole, rest = divmod(basis_points, 100)
+    return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") + "%" if rest else f"{whole}%"
+
+
+@dataclass(frozen=True, slots=True)
+class BasisPoints:
+    """A percentage in its own type, so that 5 (per cent) and 500 (basis points) cannot be mixed up unseen."""
+
+    value: int
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def read(value: object) -> BasisPoints:
+            return value if isinstance(value, BasisPoints) else cls(parse_percent(value))
+
+        return core_schema.no_info_plain_validator_function(
+            read, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"x-kubernetes-int-or-string": True, "pattern": PERCENT_PATTERN, "minimum": 0, "maximum": 100}
+
+    @property
+    def share(self) -> float:
+        """The percentage as a number from 0 to 1."""
+        return self.value / FULL
+
+    def __str__(self) -> str:
+        return format_percent(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A limit in the metric's own unit (`40.5`), as a share (`1%`) or as a time (`200ms`); `value` is in 1 or seconds."""
+
+    value: float
+    unit: Literal["", "%", "s"]
+    text: str
+
+    @classmethod
+    def parse(cls, value: object) -> Threshold:
+        """Read a threshold; whole numbers may stand without quotes."""
+        if isinstance(value, Threshold):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return cls(float(value), "", str(value))
+        if isinstance(value, str) and re.fullmatch(THRESHOLD_PATTERN, value):
+            if value.endswith("%"):
+                return cls(float(value[:-1]) / 100, "%", value)
+            if value.endswith("ms"):
+                return cls(float(value[:-2]) / 1000, "s", value)
+            if value.endswith("s"):
+                return cls(float(value[:-1]), "s", value)
+            return cls(float(value), "", value)
+        raise ValueError(f'{value!r} is not a threshold; write a number, a share such as "1%", or a time such as "200ms"')
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"x-kubernetes-int-or-string": True, "pattern": THRESHOLD_PATTERN, "minimum": 0}
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "maxLength": 8}),
+]
