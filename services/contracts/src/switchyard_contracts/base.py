@@ -49,5 +49,7 @@ Timestamp = Annotated[
 ResourceName = Annotated[str, StringConstraints(pattern=NAME_PATTERN, min_length=1, max_length=63)]
 Text = Annotated[str, StringConstraints(max_length=1024)]
 Message = Annotated[str, StringConstraints(max_length=4096)]
-JsonPath = Annotated[str, Field(max_length=256, pattern=r"^\$([.][A-Za-z_][A-Za-z0-9_]*|\[[0-9]{1,4}\]|\['[^']{1,64}'\])*$")]
+JsonPath = Annotated[
+    str, Field(max_length=256, pattern=r"^\$([.][A-Za-z_][A-Za-z0-9_]*|\[[0-9]{1,4}\]|\['[^']{1,64}'\])*$")
+]
 """An RFC 9535 singular path, such as `$.delay` or `$.items[0].score`: it names one value or none."""

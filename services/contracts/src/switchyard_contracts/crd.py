@@ -6,17 +6,30 @@ an alternative becomes an absent field, numeric exclusive bounds, unions, consta
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import json
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
 
 from switchyard_contracts import model_command, model_deployment, model_revision, model_route
 from switchyard_contracts.base import GROUP, VERSION, Shape, Status
+from switchyard_contracts.quantities import format_duration
 
-NOT_STRUCTURAL = {"anyOf", "oneOf", "const", "prefixItems", "exclusiveMinimum", "exclusiveMaximum", "discriminator", "not"}
+NOT_STRUCTURAL = {
+    "anyOf",
+    "oneOf",
+    "const",
+    "prefixItems",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "discriminator",
+    "not",
+}
 KEPT = {
     "type",
     "properties",
@@ -65,7 +78,12 @@ KINDS: tuple[Kind, ...] = (
         status=model_deployment.ModelDeploymentStatus,
         cel=model_deployment.CEL,
         columns=(
-            ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', "Whether everything is as the spec says."),
+            (
+                "Ready",
+                "string",
+                '.status.conditions[?(@.type=="Ready")].status',
+                "Whether everything is as the spec says.",
+            ),
             ("Serving", "string", ".status.serving", "What users get."),
             ("Version", "string", ".status.stable.version", "The version that serves."),
             ("Desired", "string", ".status.desiredVersion", "The version that the spec asks for."),
@@ -133,6 +151,17 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
+class _OwnSpelling(GenerateJsonSchema):
+    """Defaults as people would have written them: `5m`, not ISO 8601's `PT5M`; camelCase, without nulls."""
+
+    def encode_default(self, dft: Any) -> Any:
+        if isinstance(dft, timedelta):
+            return format_duration(dft)
+        if isinstance(dft, BaseModel):
+            return dft.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return super().encode_default(dft)
+
+
 def _absent_instead_of_null(node: dict[str, Any]) -> dict[str, Any]:
     options = node.get("anyOf")
     if options and len(options) == 2 and {"type": "null"} in options:
@@ -143,7 +172,9 @@ def _absent_instead_of_null(node: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
-def _flatten(node: dict[str, Any], defs: dict[str, Any], rules: dict[str, list[dict[str, Any]]], where: str) -> dict[str, Any]:
+def _flatten(
+    node: dict[str, Any], defs: dict[str, Any], rules: dict[str, list[dict[str, Any]]], where: str
+) -> dict[str, Any]:
     """Inline every reference, attach the CEL rules of each type, and refuse what the API server would refuse."""
     node = _absent_instead_of_null(node)
     name = ""
@@ -169,16 +200,24 @@ def _flatten(node: dict[str, Any], defs: dict[str, Any], rules: dict[str, list[d
     return flat
 
 
-def structural(model: type[Shape], cel: dict[type[Shape], list[dict[str, Any]]]) -> dict[str, Any]:
+def structural(model: type[BaseModel], cel: dict[type[Shape], list[dict[str, Any]]]) -> dict[str, Any]:
     """The structural schema of a type."""
-    mode = "validation"
-    schema = model.model_json_schema(by_alias=True, mode="validation") if mode else {}
+    schema = model.model_json_schema(by_alias=True, mode="validation", schema_generator=_OwnSpelling)
     defs = schema.pop("$defs", {})
     rules = {kind.__name__: list(found) for kind, found in cel.items()}
     flat = _flatten(schema, defs, rules, model.__name__)
     if model in cel:
         flat["x-kubernetes-validations"] = list(cel[model])
     return flat
+
+
+def _without_defaults(node: Any) -> Any:
+    """A status is what the operator wrote: a default that the API server fills in would look like a change."""
+    if isinstance(node, dict):
+        return {
+            key: _without_defaults(value) for key, value in node.items() if key != "default" or isinstance(value, dict)
+        }
+    return [_without_defaults(item) for item in node] if isinstance(node, list) else node
 
 
 def _conditions_as_map(schema: dict[str, Any]) -> None:
@@ -203,7 +242,7 @@ def definition(kind: Kind) -> dict[str, Any]:
         "spec": spec,
     }
     if kind.status:
-        status = structural(kind.status, {})
+        status = _without_defaults(structural(kind.status, {}))
         _conditions_as_map(status)
         properties["status"] = status
     version: dict[str, Any] = {

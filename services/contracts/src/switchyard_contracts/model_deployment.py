@@ -19,7 +19,9 @@ SEMANTIC_VERSION = r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}(-[0-9A-Za-z.-]{1,40})?(
 IMAGE_PATTERN = r"^[a-z0-9][a-zA-Z0-9._:/-]{0,255}(@sha256:[a-f0-9]{64})?$"
 
 Image = Annotated[str, StringConstraints(pattern=IMAGE_PATTERN, max_length=512)]
-Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,6})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$", max_length=24)]
+Quantity = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,6})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$", max_length=24)
+]
 LabelText = Annotated[str, StringConstraints(max_length=253)]
 
 
@@ -328,7 +330,9 @@ class ModelDeploymentSpec(Shape):
     def _parts_agree(self) -> Self:
         names = [metric.name for metric in self.analysis.metrics]
         if len(set(names)) < len(names):
-            raise ValueError(f"analysis.metrics: names must differ, these repeat: {sorted({n for n in names if names.count(n) > 1})}")
+            raise ValueError(
+                f"analysis.metrics: names must differ, these repeat: {sorted({n for n in names if names.count(n) > 1})}"
+            )
         needs_outcome = [m.name for m in self.analysis.metrics if m.metric.startswith("outcome.")]
         if needs_outcome and (self.monitoring is None or self.monitoring.outcome is None):
             raise ValueError(f"analysis.metrics: {needs_outcome[0]!r} needs monitoring.outcome, which is not set")

@@ -112,7 +112,9 @@ class Threshold:
             if value.endswith("s"):
                 return cls(float(value[:-1]), "s", value)
             return cls(float(value), "", value)
-        raise ValueError(f'{value!r} is not a threshold; write a number, a share such as "1%", or a time such as "200ms"')
+        raise ValueError(
+            f'{value!r} is not a threshold; write a number, a share such as "1%", or a time such as "200ms"'
+        )
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -6,8 +6,8 @@ The monitor holds no cluster credentials; all it knows of a deployment stands in
 
 from __future__ import annotations
 
-from switchyard_contracts.events import Part
 from switchyard_contracts.base import Timestamp
+from switchyard_contracts.events import Part
 from switchyard_contracts.model_deployment import Analysis, MetricVerdict, Monitoring
 from switchyard_contracts.model_route import Route
 
