@@ -1,0 +1,167 @@
+# Switchyard. `make demo` shows the main job on real data; `make test` passes the tests. Both set everything up themselves.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+SWITCHYARD_CACHE ?= $(HOME)/.cache/switchyard
+export SWITCHYARD_CACHE
+export UV_CACHE_DIR := $(SWITCHYARD_CACHE)/uv
+export UV_SYSTEM_CERTS := true
+export UV_LINK_MODE := copy
+export PYTHONDONTWRITEBYTECODE := 1
+export PYTHONPATH := $(CURDIR)/tests/support
+export BENTOML_DO_NOT_TRACK := true
+
+PYTHON ?= python3
+STORY ?= main
+SHORT ?=
+PYTEST_ARGS ?=
+UV_HASH := $(shell sha256sum locks/uv.txt 2>/dev/null | cut -c1-12)
+UV := $(SWITCHYARD_CACHE)/bin/uv-$(UV_HASH)/bin/uv
+BIN := .venv/bin
+GATEWAY_BIN := .venv-gateway/bin
+DEMO_BIN := .venv-demo/bin
+PARTS := services/contracts operator services/feedback services/monitor
+STAGE := tests/support/stage.sh
+REPORTS := $(CURDIR)/build/reports
+
+##@ Main
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*##"; printf "\nUsage: make \033[36m<target>\033[0m\n"} \
+	  /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
+	  /^[a-zA-Z_-]+:.*?##/ {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Run the main job on real data: deploy, observe, roll out, roll back (STORY=main|no-difference|swapped, SHORT=1)
+	@$(PYTHON) -m switchyard_testkit.machine announce demo
+	@$(STAGE) environments 240 $(MAKE) venv venv-demo
+	@$(STAGE) cluster-demo 1200 $(MAKE) cluster SLOT=demo
+	@$(STAGE) images-demo 900 $(MAKE) images SLOT=demo
+	@$(STAGE) story-$(STORY)$(if $(SHORT),-short) 600 $(MAKE) story
+
+.PHONY: test
+test: ## Set everything up, then pass the unit, contract and cluster tests
+	@$(PYTHON) -m switchyard_testkit.machine announce test
+	@rm -rf $(REPORTS) && mkdir -p $(REPORTS)
+	@$(STAGE) environments 240 $(MAKE) venv venv-gateway venv-demo
+	@$(STAGE) lint-and-types 180 $(MAKE) lint types check-generated
+	@$(STAGE) unit 300 $(MAKE) test-unit
+	@$(STAGE) cluster-test 1200 $(MAKE) cluster SLOT=test
+	@$(STAGE) images-test 900 $(MAKE) images SLOT=test
+	@$(STAGE) contract 300 $(MAKE) test-contract
+	@$(STAGE) cluster 1200 $(MAKE) test-cluster
+	@$(BIN)/python -m switchyard_testkit.tally $(REPORTS)
+
+.PHONY: check
+check: venv venv-gateway lint types check-generated test-unit test-contract ## Everything quick: lint, types, generated files, unit and contract tests (CLUSTER_TESTS="path …" adds cluster tests)
+	@if [ -n "$(CLUSTER_TESTS)" ]; then $(MAKE) test-cluster CLUSTER_TESTS="$(CLUSTER_TESTS)"; fi
+
+.PHONY: doctor
+doctor: ## Say what this machine has, what is missing, and what would be installed
+	@$(PYTHON) -m switchyard_testkit.machine doctor
+
+.PHONY: down
+down: ## Take down every cluster that was started here and leave nothing behind (the cache stays)
+	@$(PYTHON) -m switchyard_testkit.cluster down --all
+
+##@ Parts of the way
+.PHONY: venv
+venv: .venv/.synced ## Make the developer's environment from its lock
+.venv/.synced: locks/dev.txt locks/uv.txt $(addsuffix /pyproject.toml,$(PARTS))
+	@$(MAKE) uv
+	@$(UV) venv -q --allow-existing --python $(PYTHON) .venv
+	@$(UV) pip sync -q --python $(BIN)/python --require-hashes locks/dev.txt
+	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(PARTS))
+	@touch $@
+
+.PHONY: venv-gateway
+venv-gateway: .venv-gateway/.synced ## Make the gateway's environment (its protocol stubs clash with others)
+.venv-gateway/.synced: locks/gateway.txt locks/gateway-dev.txt locks/uv.txt services/contracts/pyproject.toml services/gateway/pyproject.toml .venv/.synced
+	@$(UV) venv -q --allow-existing --python $(PYTHON) .venv-gateway
+	@$(UV) pip sync -q --python $(GATEWAY_BIN)/python --require-hashes locks/gateway-dev.txt
+	@$(UV) pip install -q --python $(GATEWAY_BIN)/python --no-deps -e services/contracts -e services/gateway
+	@touch $@
+
+.PHONY: venv-demo
+venv-demo: .venv-demo/.synced ## Make the demo's environment (BentoML, scikit-learn)
+.venv-demo/.synced: locks/demo-model.txt locks/uv.txt services/contracts/pyproject.toml services/demo_model/pyproject.toml .venv/.synced
+	@$(UV) venv -q --allow-existing --python $(PYTHON) .venv-demo
+	@$(UV) pip sync -q --python $(DEMO_BIN)/python --require-hashes locks/demo-model.txt
+	@$(UV) pip install -q --python $(DEMO_BIN)/python --no-deps -e services/contracts -e services/demo_model
+	@touch $@
+
+.PHONY: uv
+uv: ## Make the installer that the locks are written for, in the cache
+	@test -x $(UV) || { $(PYTHON) -m venv $(dir $(UV)).. && $(dir $(UV))pip install -q --require-hashes -r locks/uv.txt; }
+
+SLOT ?= test
+.PHONY: cluster
+cluster: ## Have a cluster: CLUSTER=current, kind where an engine runs, else a node from source (SLOT=test|demo)
+	@$(PYTHON) -m switchyard_testkit.cluster up --slot $(SLOT)
+
+.PHONY: images
+images: venv venv-demo ## Build every image once, and push to the cluster's registry (SLOT=test|demo)
+	@$(DEMO_BIN)/python -m switchyard_demo_model.pipeline
+	@$(BIN)/python -m switchyard_testkit.images push --slot $(SLOT)
+
+.PHONY: story
+story: venv venv-demo ## Tell the demo's story on the demo's cluster, which must be up with its images
+	@$(BIN)/python -m switchyard_testkit.install --slot demo
+	@$(DEMO_BIN)/python -m switchyard_demo_model.story --slot demo --story $(STORY) $(if $(SHORT),--short)
+
+##@ Checks
+.PHONY: lint
+lint: venv ## ruff, import contracts, and helm lint where helm is built
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	@$(BIN)/lint-imports --no-cache
+	@helm=$$($(PYTHON) -m switchyard_testkit.toolchain path helm 2>/dev/null) && $$helm lint --quiet charts/switchyard charts/switchyard-crds || test -z "$$helm"
+
+.PHONY: types
+types: venv venv-gateway venv-demo ## mypy --strict, each part in its own environment
+	@$(BIN)/mypy services/contracts/src operator/src services/feedback/src services/monitor/src tests/support
+	@$(GATEWAY_BIN)/mypy services/gateway/src
+	@$(DEMO_BIN)/mypy services/demo_model/src
+
+.PHONY: test-unit
+test-unit: venv venv-gateway venv-demo ## Unit tests: pure, seconds
+	@mkdir -p $(REPORTS)
+	@$(BIN)/pytest tests/unit --ignore tests/unit/gateway --ignore tests/unit/demo_model --junitxml $(REPORTS)/unit.xml $(PYTEST_ARGS)
+	@$(GATEWAY_BIN)/pytest tests/unit/gateway --junitxml $(REPORTS)/unit-gateway.xml $(PYTEST_ARGS)
+	@$(DEMO_BIN)/pytest tests/unit/demo_model --junitxml $(REPORTS)/unit-demo-model.xml $(PYTEST_ARGS)
+
+.PHONY: test-contract
+test-contract: venv venv-gateway ## Contract tests: fakes and real things behind one suite, generated files, samples
+	@mkdir -p $(REPORTS)
+	@$(MAKE) cluster SLOT=test
+	@$(BIN)/pytest tests/contract --ignore tests/contract/gateway --junitxml $(REPORTS)/contract.xml $(PYTEST_ARGS)
+	@$(GATEWAY_BIN)/pytest tests/contract/gateway --junitxml $(REPORTS)/contract-gateway.xml $(PYTEST_ARGS)
+
+CLUSTER_TESTS ?= tests/cluster
+.PHONY: test-cluster
+test-cluster: venv ## Cluster tests: a real cluster, a namespace per test
+	@mkdir -p $(REPORTS)
+	@$(MAKE) cluster images SLOT=test
+	@$(BIN)/python -m switchyard_testkit.install --slot test
+	@$(BIN)/pytest $(CLUSTER_TESTS) --junitxml $(REPORTS)/cluster.xml $(PYTEST_ARGS)
+
+.PHONY: check-generated
+check-generated: venv ## Regenerate what is generated, and fail if it differs from what is committed
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && $(BIN)/python -m switchyard_contracts.crd "$$tmp" && diff -ru manifests/crds "$$tmp"
+	@$(BIN)/python -m switchyard_testkit.chart check
+
+##@ Generated files
+.PHONY: crds
+crds: venv ## Write the CRDs from the types, for manifests/ and the charts
+	@rm -rf manifests/crds && $(BIN)/python -m switchyard_contracts.crd manifests/crds
+	@$(BIN)/python -m switchyard_testkit.chart write
+
+.PHONY: locks
+locks: uv ## Compile the locks from their sources
+	@cd locks && for source in *.in; do $(UV) pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url -o "$${source%.in}.txt" "$$source"; done
+
+##@ Benchmarks
+.PHONY: bench-gateway
+bench-gateway: venv venv-gateway ## CPU per request and latency: bare Envoy, gateway without capture, with capture
+	@$(GATEWAY_BIN)/python tests/bench/bench_gateway.py
