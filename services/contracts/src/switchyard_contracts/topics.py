@@ -6,10 +6,30 @@ The monitor holds no cluster credentials; all it knows of a deployment stands in
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from switchyard_contracts.base import Timestamp
-from switchyard_contracts.events import Part
+from switchyard_contracts.events import TOPIC_DEADLETTER, TOPIC_EVENTS, TOPIC_MODELS, TOPIC_ROLLOUTS, Part
 from switchyard_contracts.model_deployment import Analysis, MetricVerdict, Monitoring
 from switchyard_contracts.model_route import Route
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as it must be for exactness: the broker's own time on each record, deleted or compacted by design."""
+
+    name: str
+    compacted: bool
+    single_partition: bool
+
+
+TOPICS: tuple[TopicSpec, ...] = (
+    TopicSpec(TOPIC_EVENTS, compacted=False, single_partition=False),
+    TopicSpec(TOPIC_DEADLETTER, compacted=False, single_partition=True),
+    TopicSpec(TOPIC_MODELS, compacted=True, single_partition=True),
+    TopicSpec(TOPIC_ROLLOUTS, compacted=False, single_partition=True),
+)
+"""All of them; the operator makes those that are missing (`kafka.topics.create` in the chart)."""
 
 
 class ModelRecord(Part):

@@ -1,0 +1,96 @@
+"""The resources as a real API server sees them: good samples pass, bad ones are refused by the name of the field."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+from switchyard_testkit.apiserver import api_client, applied_crds, temporary_namespace
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = ROOT / "manifests" / "samples"
+BAD = yaml.safe_load((Path(__file__).parent / "bad_samples" / "samples.yaml").read_text(encoding="utf-8"))
+PLURALS = {"ModelDeployment": "modeldeployments", "ModelCommand": "modelcommands", "ModelRoute": "modelroutes"}
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[str]:
+    with api_client() as api:
+        applied_crds(api, ROOT / "manifests" / "crds")
+        with temporary_namespace(api, "contract") as name:
+            yield name
+
+
+def create(namespace: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Create strictly, so that a misspelt field is an error, as `kubectl` asks for."""
+    with api_client() as api:
+        created: dict[str, Any] = client.CustomObjectsApi(api).create_namespaced_custom_object(
+            "switchyard.dev",
+            "v1alpha1",
+            namespace,
+            PLURALS[body["kind"]],
+            body,
+            field_validation="Strict",
+            dry_run="All",
+        )
+        return created
+
+
+def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """A JSON merge patch (RFC 7396)."""
+    result = copy.deepcopy(base)
+    for key, value in change.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict):
+            result[key] = merged(result.get(key, {}), value)
+        else:
+            result[key] = value
+    return result
+
+
+@pytest.mark.parametrize("sample", sorted(path.name for path in SAMPLES.glob("*.yaml")))
+def test_a_good_sample_is_accepted(namespace: str, sample: str) -> None:
+    body = yaml.safe_load((SAMPLES / sample).read_text(encoding="utf-8"))
+    assert create(namespace, body)["spec"]
+
+
+def test_the_smallest_sample_has_six_lines() -> None:
+    assert len((SAMPLES / "minimal.yaml").read_text(encoding="utf-8").splitlines()) == 6
+
+
+@pytest.mark.parametrize("case", BAD, ids=[case["id"] for case in BAD])
+def test_a_bad_sample_is_refused_by_the_name_of_its_field(namespace: str, case: dict[str, Any]) -> None:
+    good = yaml.safe_load((SAMPLES / case["sample"]).read_text(encoding="utf-8"))
+    with pytest.raises(ApiException) as refusal:
+        create(namespace, merged(good, case["change"]))
+    assert refusal.value.status in (400, 422)
+    for words in case["says"]:
+        assert words in refusal.value.body
+
+
+def test_a_route_whose_weights_do_not_add_up_is_refused(namespace: str) -> None:
+    route = {
+        "apiVersion": "switchyard.dev/v1alpha1",
+        "kind": "ModelRoute",
+        "metadata": {"name": "flight-delay"},
+        "spec": {
+            "paths": ["/predict"],
+            "timeout": "10s",
+            "routes": [
+                {"revision": "a", "role": "stable", "weightBp": 9000, "service": "a", "port": 3000},
+                {"revision": "b", "role": "candidate", "weightBp": 500, "service": "b", "port": 3000},
+            ],
+        },
+    }
+    with pytest.raises(ApiException) as refusal:
+        create(namespace, route)
+    assert "10000 basis points" in refusal.value.body
+    route["spec"]["routes"][1]["weightBp"] = 1000  # type: ignore[index]
+    assert create(namespace, route)["spec"]

@@ -1,0 +1,64 @@
+"""A real API server for tests: the test cluster's, with a namespace per test."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+from kubernetes import client, config
+from switchyard_testkit.waiting import until
+
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+
+def kubeconfig(slot: str = "test") -> str:
+    """The slot's kubeconfig; no cluster is an error, never a reason to skip."""
+    cache = Path(os.environ.get("SWITCHYARD_CACHE", Path.home() / ".cache" / "switchyard"))
+    described = cache / "nodes" / slot / "cluster.json"
+    if not described.exists():
+        raise RuntimeError(f"there is no cluster in slot {slot}; run `make cluster SLOT={slot}` first")
+    return str(json.loads(described.read_text(encoding="utf-8"))["kubeconfig"])
+
+
+@contextmanager
+def api_client(slot: str = "test") -> Iterator[client.ApiClient]:
+    """A client of the slot's API server."""
+    api: client.ApiClient = config.new_client_from_config(kubeconfig(slot))  # type: ignore[no-untyped-call]
+    with api:
+        yield api
+
+
+def applied_crds(api: client.ApiClient, directory: Path) -> None:
+    """Have the CRDs of a directory, as they are there, and wait until they are served."""
+    crds = client.ApiextensionsV1Api(api)
+    for path in sorted(directory.glob("*.yaml")):
+        body = yaml.safe_load(path.read_text(encoding="utf-8"))
+        name = body["metadata"]["name"]
+        crds.patch_custom_resource_definition(
+            name, body, field_manager="switchyard-testkit", force=True, _content_type="application/apply-patch+yaml"
+        )
+
+        def served(name: str = name) -> bool:
+            found = crds.read_custom_resource_definition(name)
+            return any(
+                c.type == "Established" and c.status == "True" for c in (found.status and found.status.conditions) or []
+            )
+
+        until(served, f"the CRD {name} is served", seconds=30)
+
+
+@contextmanager
+def temporary_namespace(api: client.ApiClient, prefix: str) -> Iterator[str]:
+    """A namespace that enforces restricted Pod Security, and goes when the test ends."""
+    core = client.CoreV1Api(api)
+    name = f"{prefix}-{secrets.token_hex(3)}"
+    core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name, labels=RESTRICTED)))
+    try:
+        yield name
+    finally:
+        core.delete_namespace(name, propagation_policy="Background")
