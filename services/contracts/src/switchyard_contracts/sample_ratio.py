@@ -1,0 +1,34 @@
+"""The sample-ratio check: do the arms' counts fit the probabilities that were stamped on the requests?
+
+If they do not, something picks who is counted, and every comparison of the arms rests on sand. So this comes first. The
+alternative is that the candidate's odds were off by one factor throughout, in either direction; factors from 1 % to
+twenty-fold are mixed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from switchyard_contracts.evalues import Shared, log_sum, log_tilt
+
+ALARM = 1000.0
+"""The e-value from which the counts are held not to fit: by chance at most once in a thousand rollouts."""
+TILTS = 24
+"""Odds factors mixed in each direction, even in the logarithm of their logarithm."""
+LEAST, MOST = 0.01, 3.0
+"""Their logarithms."""
+
+
+def log_mismatch(strata: Iterable[Shared]) -> float:
+    """ln of the evidence that the counts do not come from the stamped probabilities."""
+    kept = []
+    for stratum in strata:
+        if 0.0 < stratum.probability < 1.0:
+            kept.append(stratum)
+        elif stratum.candidate if stratum.probability <= 0.0 else stratum.stable:
+            return math.inf  # an arm that could not be drawn was
+    step = math.log(MOST / LEAST) / (TILTS - 1)
+    logs = [LEAST * math.exp(step * i) for i in range(TILTS)]
+    terms = [log_tilt(kept, theta=math.exp(sign * log), null=1.0) for log in logs for sign in (1, -1)]
+    return log_sum(terms) - math.log(len(terms))

@@ -1,0 +1,104 @@
+"""The unpaired comparison: is the candidate's mean loss below (1 + δ) times stable's, where each request met one arm?
+
+Each judged request scores φ = [m + A(L − m)/p] − κ[m + (1 − A)(L − m)/(1 − p)], where A says whether the candidate
+answered, p is the probability stamped on it, L its loss, κ = 1 + δ, and m the mean loss of *earlier* windows, which
+takes the common part out of the noise. Whatever p was, φ has the expectation (candidate's mean − κ · stable's mean), so
+generations with other weights add up; pooled means do not, because a weight that moves with the hour mixes the hours
+into the arms. Weighted by h = p(1 − p), a generation that can say little counts little.
+
+S = Σhφ and V = Σ(hφ)² − S²/N come from n, ΣL, ΣL² of each (window, p, arm) alone; no single request is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+
+FIRST_LOOK = 200
+"""Judged in each arm before anyone looks: below it, V is not to be trusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """One arm of one row of sums: how many, Σ loss, Σ loss²."""
+
+    n: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Both arms under one probability in one window. A window may have several rows (generations, partitions)."""
+
+    start: datetime
+    probability: float
+    candidate: Losses
+    stable: Losses
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What has been added up so far."""
+
+    total: float = 0.0
+    """S."""
+    squares: float = 0.0
+    """Σ(hφ)²."""
+    weight: float = 0.0
+    """Σh: S / Σh estimates the candidate's mean − κ · stable's."""
+    candidate: int = 0
+    stable: int = 0
+    losses: float = 0.0
+    """Σ loss of both arms, from which the next window takes its m."""
+
+    @property
+    def n(self) -> int:
+        """Judged, in both arms."""
+        return self.candidate + self.stable
+
+    @property
+    def variance(self) -> float:
+        """V."""
+        return max(0.0, self.squares - self.total**2 / self.n) if self.n else 0.0
+
+    @property
+    def looked(self) -> bool:
+        """Whether the first look has come."""
+        return min(self.candidate, self.stable) >= FIRST_LOOK
+
+    def add(self, rows: Iterable[Row], *, kappa: float) -> Score:
+        """Add one window. All of its rows take the same m, so that it does not matter how a window is cut into rows."""
+        m = self.losses / self.n if self.n else 0.0
+        total, squares, weight, losses = self.total, self.squares, self.weight, self.losses
+        candidate, stable = self.candidate, self.stable
+        for row in rows:
+            p = row.probability
+            h = p * (1.0 - p)
+            if h <= 0.0:
+                continue  # one arm had all of it: nothing to compare
+            for arm, slope in ((row.candidate, 1.0 - p), (row.stable, -kappa * p)):
+                # hφ = slope · (L − m) + h · m · (1 − κ) = slope · L + shift
+                shift = h * m * (1.0 - kappa) - slope * m
+                total += slope * arm.total + arm.n * shift
+                squares += slope**2 * arm.squares + 2.0 * slope * shift * arm.total + arm.n * shift**2
+                weight += arm.n * h
+                losses += arm.total
+            candidate += row.candidate.n
+            stable += row.stable.n
+        return Score(total=total, squares=squares, weight=weight, candidate=candidate, stable=stable, losses=losses)
+
+
+def looks(rows: Iterable[Row], *, kappa: float) -> Iterator[Score]:
+    """The score after each window, in order of time."""
+    score = Score()
+    for _, window in groupby(sorted(rows, key=lambda row: row.start), key=lambda row: row.start):
+        score = score.add(window, kappa=kappa)
+        yield score
+
+
+def planned_variance(first: Score, *, samples: int) -> float:
+    """V*: the variance to expect when the candidate has `samples` judged, as the first look sees it."""
+    return first.variance * max(1.0, samples / first.candidate)

@@ -1,0 +1,153 @@
+"""The door to the statistics that decide: evidence and a limit go in, a verdict with its reason comes out.
+
+The operator, the monitor, `plan` and the simulations all use these functions, so that there is one procedure and it is
+the one that was tested. They are pure: the same sums give the same verdict.
+
+In order, first objection wins: windows of generations that were not asked for are passed over; counts that do not fit
+the stamped probabilities are an `Error`; for outcomes, too little or uneven coverage is `NoData`; then comes the
+metric's own rule in `guards` or `comparison`. A metric that is only observed is never judged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+
+from switchyard_contracts import coverage, sample_ratio
+from switchyard_contracts.comparison import compare
+from switchyard_contracts.evalues import Shared
+from switchyard_contracts.evidence import Evidence, WindowSums
+from switchyard_contracts.guards import against_limit, against_stable
+from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, factor, number, percent, span
+from switchyard_contracts.model_deployment import Analysis, Metric, Role
+
+__all__ = ["Budget", "Judgement", "Verdict", "budget", "judge", "waiting_for"]
+
+QUANTILES = {"latency_p50": 0.5, "latency_p90": 0.9, "latency_p95": 0.95, "latency_p99": 0.99}
+"""By the metric's name; the share of requests that may be slower than the threshold is the rest."""
+
+
+def budget(analysis: Analysis, *, steps: int, attempt: int) -> Budget:
+    """What each test of the j-th attempt may spend, so that all attempts together stay within `analysis.risk`.
+
+    Attempt j has 1/2ʲ of the risk. Promotion needs every decide metric, so each may use the whole of it. A rollback
+    needs only one test to fail: each guard in each step, as guards start anew there, and each decide metric once.
+    """
+    if steps < 1 or attempt < 1:
+        raise ValueError(f"steps ({steps}) and attempt ({attempt}) are counted from 1")
+    guards = sum(metric.role is Role.GUARD for metric in analysis.metrics)
+    deciding = sum(metric.role is Role.DECIDE for metric in analysis.metrics)
+    share = 0.5**attempt
+    rollback = analysis.risk.wrong_rollback.share * share / max(1, guards * steps + deciding)
+    return Budget(
+        alpha_promote=analysis.risk.wrong_promotion.share * share, alpha_guard=rollback, alpha_rollback=rollback
+    )
+
+
+def judge(metric: Metric, evidence: Evidence, *, budget: Budget, min_coverage: float) -> Judgement:
+    """Judge one metric by the evidence for it."""
+    if metric.role is Role.OBSERVE:
+        return _shown(metric, evidence)
+    windows = [window for window in evidence.windows if window.traffic in evidence.traffic]
+    mismatch = sample_ratio.log_mismatch(counts_of(windows))
+    if mismatch >= math.log(sample_ratio.ALARM):
+        return _off(windows, mismatch)
+    if metric.role is Role.DECIDE:
+        objection = coverage.objection(
+            candidate=evidence.candidate_coverage, stable=evidence.stable_coverage, least=min_coverage
+        )
+        if objection:
+            return Judgement(
+                Verdict.NO_DATA,
+                *objection,
+                samples=evidence.candidate_coverage.judged,
+                value=evidence.value,
+                against=evidence.against_value,
+            )
+        return compare(metric, evidence, windows=windows, budget=budget)
+    field, threshold = metric.limit
+    if metric.metric in QUANTILES:
+        if evidence.threshold is None and windows:
+            return Judgement(
+                Verdict.NO_DATA,
+                "NoThreshold",
+                "stable has not answered enough requests in earlier windows to say what is slow",
+                needed=None,
+            )
+        what = f"were slower than {number((evidence.threshold or 0.0) * 1000)} ms"
+        limit = 1.0 - QUANTILES[metric.metric]
+        return against_limit(metric, windows, limit=limit, what=what, budget=budget)
+    if field == "max":
+        return against_limit(metric, windows, limit=threshold.value, what="failed", budget=budget)
+    return against_stable(metric, windows, margin=1.0 + threshold.value, budget=budget)
+
+
+def waiting_for(judgement: Judgement, evidence: Evidence) -> str:
+    """What a judgement waits for, in numbers: `137 more outcomes needed, about 5 h at this rate`."""
+    if judgement.needed is None:
+        return judgement.message
+    if judgement.needed <= 0:
+        return ""
+    thing = "outcome" if evidence.metric.startswith("outcome.") else "request"
+    many = "" if judgement.needed == 1 else "s"
+    least = "at least " if judgement.reason in ("NotYetCertain", "LeansAgainst") else ""
+    text = f"{least}{count(judgement.needed)} more {thing}{many} needed"
+    if evidence.rate_per_second is None:
+        return text
+    if evidence.rate_per_second <= 0.0:
+        return f"{text}, none are coming in"
+    return f"{text}, about {span(judgement.needed / evidence.rate_per_second)} at this rate"
+
+
+def counts_of(windows: Sequence[WindowSums]) -> list[Shared]:
+    """Each probability's counts, by arm."""
+    strata = []
+    by_probability = sorted(windows, key=lambda window: window.probability)
+    for probability, group in groupby(by_probability, key=lambda window: window.probability):
+        rows = list(group)
+        strata.append(
+            Shared(
+                probability, candidate=sum(row.candidate.n for row in rows), stable=sum(row.stable.n for row in rows)
+            )
+        )
+    return strata
+
+
+def _off(windows: Sequence[WindowSums], mismatch: float) -> Judgement:
+    strata = counts_of(windows)
+    candidate = sum(stratum.candidate for stratum in strata)
+    both = candidate + sum(stratum.stable for stratum in strata)
+    expected = sum((stratum.candidate + stratum.stable) * stratum.probability for stratum in strata)
+    return Judgement(
+        Verdict.ERROR,
+        "SRM",
+        f"of {count(both)} counted, {expected:,.1f} should be the candidate's by the stamped weights, but"
+        f" {count(candidate)} are ({factor(mismatch)} to 1 against chance): something picks"
+        " what is counted, so nothing can be compared",
+        samples=candidate,
+        needed=None,
+    )
+
+
+def _shown(metric: Metric, evidence: Evidence) -> Judgement:
+    if evidence.value is None:
+        return Judgement(Verdict.NO_DATA, "NothingToShow", f"{metric.metric} has no value yet")
+    against = "" if evidence.against_value is None else f" against {_as_people_read(metric, evidence.against_value)}"
+    return Judgement(
+        Verdict.PASS,
+        "Observed",
+        f"{metric.metric} is {_as_people_read(metric, evidence.value)}{against}; it is only observed",
+        samples=evidence.candidate.n,
+        needed=0,
+        value=evidence.value,
+        against=evidence.against_value,
+    )
+
+
+def _as_people_read(metric: Metric, value: float) -> str:
+    if metric.metric in QUANTILES:
+        return f"{number(value * 1000)} ms"
+    if metric.metric in ("error_rate", "outcome.accuracy", "outcome.coverage", "decision.agreement"):
+        return percent(value)
+    return number(value)
