@@ -1,0 +1,1 @@
+"""The demo of Switchyard: how late a flight will land, predicted, served, and judged by what then happened."""
