@@ -1,7 +1,7 @@
 """Conditions: what is true of a deployment, in the words that Kubernetes tools read.
 
-`Accepted`, `Available`, `TrafficSynced` and `Judged` are judged one by one; `Ready` is computed from them. `Reconciling`
-and `Stalled` are kstatus' and stand only while they are true.
+`Accepted`, `Available`, `TrafficSynced` and `Judged` are judged one by one; `Ready` is computed from them.
+`Reconciling` and `Stalled` are kstatus' and stand only while they are true.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ ACCEPTED = "Accepted"
 AVAILABLE = "Available"
 """Users get answers. Reasons: Serving, Impaired, NoReadyPods, NotDeployed."""
 TRAFFIC_SYNCED = "TrafficSynced"
-"""Every ready gateway runs the newest route. Reasons: Acknowledged, Waiting, GatewaySilent, RejectedByGateway, NoGateway."""
+"""Every ready gateway runs the newest route. Reasons: Acknowledged, Waiting, GatewaySilent, RejectedByGateway,
+NoGateway."""
 JUDGED = "Judged"
-"""The evidence says what is to be known. Reasons: Passed, Failed, AwaitingEvidence, NothingToJudge, EvidenceUnavailable."""
+"""The evidence says what is to be known. Reasons: Passed, Failed, AwaitingEvidence, NothingToJudge,
+EvidenceUnavailable."""
 READY = "Ready"
 """All of the above, said by the worst of them."""
 RECONCILING = "Reconciling"

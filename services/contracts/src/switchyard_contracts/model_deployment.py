@@ -7,6 +7,7 @@ rather than passed over: a limit that silently does nothing is worse than an err
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -276,7 +277,7 @@ class Prediction(Shape):
     path: JsonPath
     task: Task
     scale: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1
-    """The typical size of a value. Sums are exact to scale / 2^20; a value beyond 2048 scales is clipped, and counted."""
+    """The typical size of a value. Sums are exact to scale / 2^20; beyond 2048 scales it is clipped and counted."""
 
 
 class Decision(Shape):
@@ -338,7 +339,7 @@ class ModelDeploymentSpec(Shape):
             raise ValueError(f"analysis.metrics: {needs_outcome[0]!r} needs monitoring.outcome, which is not set")
         if self.strategy.canary:
             weights = [step.weight.value for step in self.strategy.canary.steps]
-            if any(later <= earlier for earlier, later in zip(weights, weights[1:], strict=False)):
+            if any(later <= earlier for earlier, later in pairwise(weights)):
                 raise ValueError("strategy.canary.steps: weights must rise from step to step")
         return self
 
@@ -484,7 +485,8 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
     ],
     Metric: [
         {
-            "rule": "[has(self.max), has(self.min), has(self.maxIncrease), has(self.maxDecrease)].filter(x, x).size() == 1",
+            "rule": "[has(self.max), has(self.min), has(self.maxIncrease), has(self.maxDecrease)]"
+            ".filter(x, x).size() == 1",
             "message": "set exactly one of max, min, maxIncrease, maxDecrease",
         },
     ],

@@ -26,7 +26,8 @@ from switchyard_contracts.model_deployment import (
 )
 
 HASH_SCHEMA = 1
-"""Part of what is hashed: it changes only with a deliberate new meaning, since a new hash is a new rollout for everyone."""
+"""Part of what is hashed: it changes only with a deliberate new meaning, since a new hash is a new rollout for
+everyone."""
 
 
 class PodShape(Shape):
@@ -99,7 +100,7 @@ def pod_shape(spec: ModelDeploymentSpec) -> PodShape:
 
 
 def hashes(shape: PodShape, *, config_digests: dict[str, str] | None = None) -> tuple[str, str]:
-    """The model's hash (image, environment, contents of ConfigMaps) and the pod's (all that makes it), ten hex digits each."""
+    """The model's hash (image, environment, contents of ConfigMaps) and the pod's (all of it), ten hex digits each."""
     whole: dict[str, Any] = {"schema": HASH_SCHEMA, "pod": shape.to_json(), "config": config_digests or {}}
     model = {key: whole["pod"].get(key) for key in ("image", "env", "envFrom")}
     return digest({"schema": HASH_SCHEMA, "model": model, "config": whole["config"]})[:10], digest(whole)[:10]

@@ -1,4 +1,4 @@
-"""ModelRoute: who answers how much of the traffic. Written by the operator, read by every gateway; weights live nowhere else.
+"""ModelRoute: who answers how much of the traffic. The operator writes it, gateways read it; weights live nowhere else.
 
 Its `metadata.generation` is what gateways acknowledge and what each exchange carries as `traffic`.
 """

@@ -1,7 +1,7 @@
 """Durations, percentages and thresholds as people write them, and as the parts compute with them.
 
-One grammar stands in the resource, in the chart and in the environment. Percentages become integer basis points at once,
-because `multipleOf: 0.01` on a JSON number refuses 5 and 0.29.
+One grammar stands in the resource, in the chart and in the environment. Percentages become integer basis points at
+once, because `multipleOf: 0.01` on a JSON number refuses 5 and 0.29.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class BasisPoints:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A limit in the metric's own unit (`40.5`), as a share (`1%`) or as a time (`200ms`); `value` is in 1 or seconds."""
+    """A limit: a plain number (`40.5`), a share (`1%`) or a time (`200ms`); `value` is in 1 or in seconds."""
 
     value: float
     unit: Literal["", "%", "s"]
