@@ -1,0 +1,83 @@
+"""Faults on purpose: kill -9 a container's process, take a workload away. Each sees that it struck."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from switchyard_testkit.install import NAMESPACE, Installation, run, unready
+from switchyard_testkit.waiting import until
+
+
+def pod(installation: Installation, name: str) -> dict[str, Any]:
+    """The pod as it is."""
+    text = run("kubectl", "-n", NAMESPACE, "get", "pod", name, "-o", "json", kubeconfig=installation.kubeconfig)
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def container_status(installation: Installation, name: str, container: str) -> dict[str, Any]:
+    """What the kubelet says of a container."""
+    status = pod(installation, name)["status"]
+    every = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+    return next((one for one in every if one["name"] == container), {})
+
+
+def processes(container_id: str) -> list[int]:
+    """Process ids of a container, which runs on this machine, by its cgroup."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cgroup"):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError:
+            continue  # it ended while we looked
+        if container_id in text:
+            found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def kill_container(installation: Installation, name: str, container: str) -> None:
+    """kill -9 the container's main process, and see that it really ended: the kubelet counts one more restart."""
+    before = container_status(installation, name, container)
+    container_id = before["containerID"].rpartition("//")[2]
+    victims = processes(container_id)
+    if not victims:
+        raise RuntimeError(f"no process of {name}/{container} is on this machine; kill -9 needs the node to be here")
+    for victim in victims:
+        os.kill(victim, signal.SIGKILL)
+
+    def restarted() -> bool:
+        now = container_status(installation, name, container)
+        return int(now.get("restartCount", 0)) > int(before["restartCount"])
+
+    until(restarted, f"{name}/{container} was killed and restarted", seconds=60)
+
+
+@contextmanager
+def scaled_away(installation: Installation, kind: str, name: str) -> Iterator[None]:
+    """Scale a workload to nothing, see that its pods are gone, and bring it back at the end."""
+    target = f"{kind}/{name}"
+    replicas = run(
+        "kubectl", "-n", NAMESPACE, "get", target, "-o", "jsonpath={.spec.replicas}", kubeconfig=installation.kubeconfig
+    )
+    component = name.rpartition("-")[2]
+
+    def pods() -> int:
+        selector = f"app.kubernetes.io/component={component}"
+        text = run(
+            "kubectl", "-n", NAMESPACE, "get", "pods", "-l", selector, "-o", "json", kubeconfig=installation.kubeconfig
+        )
+        return len(json.loads(text)["items"])
+
+    run("kubectl", "-n", NAMESPACE, "scale", target, "--replicas=0", kubeconfig=installation.kubeconfig)
+    try:
+        until(lambda: pods() == 0, f"{target} has no pods", seconds=120)
+        yield
+    finally:
+        run("kubectl", "-n", NAMESPACE, "scale", target, f"--replicas={replicas}", kubeconfig=installation.kubeconfig)
+        until(lambda: not unready(installation.kubeconfig), f"{target} is back", seconds=180)

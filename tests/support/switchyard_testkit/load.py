@@ -1,0 +1,126 @@
+"""Product traffic at a constant rate, by a client that never retries and looks at every answer."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer as the product saw it."""
+
+    prediction_id: str
+    status: int
+    revision: str
+    version: str
+    at: float
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the traffic met; failures carry their details."""
+
+    answers: list[Answer] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    unanswered: set[str] = field(default_factory=set)
+    """Ids of requests that were sent and got no whole answer: the exchanges in flight when a gateway died."""
+
+    @property
+    def ids(self) -> set[str]:
+        """Ids of all answered requests."""
+        return {answer.prediction_id for answer in self.answers}
+
+    def by_revision(self) -> Counter[str]:
+        """How many answers each revision gave."""
+        return Counter(answer.revision for answer in self.answers)
+
+
+class Traffic:
+    """Requests to one URL at a constant rate, from a thread of its own, until it is stopped."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        body: dict[str, Any],
+        rate: float,
+        prefix: str,
+        number_at: str = "delay",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.tally = Tally()
+        self._url, self._body, self._rate, self._prefix, self._number_at = url, body, rate, prefix, number_at
+        self._headers = headers or {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="traffic", daemon=True)
+
+    def __enter__(self) -> Traffic:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> Tally:
+        """Send no more, wait for what is under way, and give the tally."""
+        self._stop.set()
+        self._thread.join(timeout=60)
+        if self._thread.is_alive():
+            raise TimeoutError("the traffic did not end within 60 s; some request hangs")
+        return self.tally
+
+    async def _run(self) -> None:
+        limits = httpx.Limits(max_connections=256, max_keepalive_connections=64)
+        async with httpx.AsyncClient(timeout=30, limits=limits) as client:
+            began, sent = time.monotonic(), 0
+            under_way: set[asyncio.Task[None]] = set()
+            while not self._stop.is_set():
+                due = began + sent / self._rate
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                task = asyncio.create_task(self._one(client, f"{self._prefix}-{sent}"))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+                sent += 1
+            await asyncio.gather(*under_way)
+
+    async def _one(self, client: httpx.AsyncClient, prediction_id: str) -> None:
+        try:
+            answer = await client.post(
+                self._url, json=self._body, headers={**self._headers, "x-prediction-id": prediction_id}
+            )
+        except httpx.HTTPError as error:
+            self.tally.unanswered.add(prediction_id)
+            self.tally.failures.append(f"{prediction_id}: no answer, {type(error).__name__}: {error}")
+            return
+        revision = answer.headers.get("x-model-revision", "")
+        self.tally.answers.append(
+            Answer(
+                prediction_id=answer.headers.get("x-prediction-id", ""),
+                status=answer.status_code,
+                revision=revision,
+                version=answer.headers.get("x-model-version", ""),
+                at=time.time(),
+            )
+        )
+        if wrong := self._wrong(answer, prediction_id, revision):
+            self.tally.failures.append(f"{prediction_id}: {wrong}")
+
+    def _wrong(self, answer: httpx.Response, prediction_id: str, revision: str) -> str:
+        if answer.status_code != 200:
+            return f"status {answer.status_code} of {revision or 'no revision'}: {answer.text[:200]}"
+        if answer.headers.get("x-prediction-id") != prediction_id:
+            return f"the id came back as {answer.headers.get('x-prediction-id')!r}"
+        if not revision:
+            return "the answer names no revision"
+        number = answer.json().get(self._number_at)
+        if not isinstance(number, int | float) or not math.isfinite(number):
+            return f"{self._number_at} is {number!r}, not a finite number"
+        return ""
