@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from switchyard_demo_model.prepare import Row
+from switchyard_demo_model.pipeline.prepare import Row
 from switchyard_demo_model.serving.model import LinearModel
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from switchyard_demo_model import flights
+from switchyard_demo_model.pipeline import flights
 from switchyard_demo_model.serving.flight import Flight
 
 TRAINING = ("2013-01-01", "2013-02-14")

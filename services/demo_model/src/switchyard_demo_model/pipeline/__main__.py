@@ -13,12 +13,12 @@ from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
-from switchyard_demo_model import flights, provenance
-from switchyard_demo_model.package import Bento, PackagingError, Parts, package
-from switchyard_demo_model.prepare import Prepared, Row, describe, prepare, rows, to_csv
+from switchyard_demo_model.pipeline import flights, provenance
+from switchyard_demo_model.pipeline.package import Bento, PackagingError, Parts, package
+from switchyard_demo_model.pipeline.prepare import Prepared, Row, describe, prepare, rows, to_csv
+from switchyard_demo_model.pipeline.train import train
+from switchyard_demo_model.pipeline.validate import Trained, Validation, trained, validate
 from switchyard_demo_model.serving.versions import VERSIONS
-from switchyard_demo_model.train import train
-from switchyard_demo_model.validate import Trained, Validation, trained, validate
 
 VERBS = ("prepare", "train", "evaluate", "validate", "package")
 HERE = Path(__file__).parent
@@ -71,7 +71,7 @@ class Pipeline:
             self.models[recipe],
             validation=validation,
             digests=self.data.digests(),
-            commit=provenance.commit_of(HERE),
+            commit=provenance.commit_of(HERE, HERE.parent / "serving"),
         )
         return package(origin, self.models[recipe], parts=parts, store=store, say=say)
 

@@ -7,8 +7,8 @@ this demo passes it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from switchyard_demo_model.evaluate import Metrics, evaluate, summary
-from switchyard_demo_model.prepare import Row
+from switchyard_demo_model.pipeline.evaluate import Metrics, evaluate, summary
+from switchyard_demo_model.pipeline.prepare import Row
 from switchyard_demo_model.serving.model import LinearModel
 
 ALLOWED = 0.01  # a candidate's RMSE may exceed the previous version's by this share

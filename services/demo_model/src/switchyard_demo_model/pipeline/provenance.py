@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from switchyard_demo_model.prepare import TEST, TRAINING
+from switchyard_demo_model.pipeline.prepare import TEST, TRAINING
+from switchyard_demo_model.pipeline.validate import Trained, Validation
 from switchyard_demo_model.serving.versions import Version
-from switchyard_demo_model.validate import Trained, Validation
 
 PIPELINE = "switchyard-demo-model 0.1.0"
 
@@ -79,19 +79,19 @@ def text(values: Mapping[str, Any]) -> str:
     )
 
 
-def commit_of(folder: Path) -> str:
-    """The last commit that touched the folder, with `-dirty` where its files differ from it.
+def commit_of(*folders: Path) -> str:
+    """The last commit that touched these folders, with `-dirty` where their files differ from it.
 
     Not HEAD: a commit elsewhere changes nothing about the model, and must not rebuild it.
     """
     try:
-        commit = git(folder, "log", "-1", "--format=%H", "--", ".")
-        changed = git(folder, "status", "--porcelain", "--", ".")
+        commit = git("log", "-1", "--format=%H", "--", *map(str, folders), cwd=folders[0])
+        changed = git("status", "--porcelain", "--", *map(str, folders), cwd=folders[0])
     except (subprocess.CalledProcessError, FileNotFoundError):
         return "unknown"  # an unpacked archive, or no git: said so rather than guessed
     return f"{commit or 'uncommitted'}{'-dirty' if commit and changed else ''}"
 
 
-def git(folder: Path, *arguments: str) -> str:
+def git(*arguments: str, cwd: Path) -> str:
     """What git prints."""
-    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(["git", *arguments], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()

@@ -19,9 +19,9 @@ from pathlib import Path
 import yaml
 
 from switchyard_demo_model import serving
-from switchyard_demo_model.provenance import Provenance
+from switchyard_demo_model.pipeline.provenance import Provenance
+from switchyard_demo_model.pipeline.validate import Trained
 from switchyard_demo_model.serving.model import canonical
-from switchyard_demo_model.validate import Trained
 
 NAME = "flight_delay"
 SERVICE = "switchyard_demo_model.serving.service:FlightDelay"

@@ -9,8 +9,8 @@ import pandas as pd
 from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
-from switchyard_demo_model.features import matrix
-from switchyard_demo_model.prepare import TARGET
+from switchyard_demo_model.pipeline.features import matrix
+from switchyard_demo_model.pipeline.prepare import TARGET
 from switchyard_demo_model.serving.model import LinearModel, Number
 from switchyard_demo_model.serving.versions import Version
 

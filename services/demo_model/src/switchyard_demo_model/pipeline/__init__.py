@@ -1,0 +1,4 @@
+"""How a model comes to be: prepare, train, evaluate, validate, package.
+
+Run it: `python -m switchyard_demo_model.pipeline`.
+"""
