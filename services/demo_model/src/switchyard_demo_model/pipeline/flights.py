@@ -49,7 +49,7 @@ def read(path: Path) -> pd.DataFrame:
     date = pd.to_datetime({"year": 2013, "month": table["month"], "day": table["day"]})
     minutes = table["sched_dep_time"] // 100 * 60 + table["sched_dep_time"] % 100
     table = table.assign(date=date, scheduled=date + pd.to_timedelta(minutes, unit="min"))
-    table = table.assign(hour=table["scheduled"].dt.hour, weekday=table["date"].dt.weekday)
+    table = table.assign(hour=table["scheduled"].dt.hour, weekday=table["date"].dt.day_of_week)
     table = table.rename(columns={"dep_delay": "departure_delay", "arr_delay": "arrival_delay"})
     return table.sort_values("scheduled", kind="stable", ignore_index=True).drop(
         columns=["month", "day", "sched_dep_time"]

@@ -6,6 +6,7 @@ needs neither numpy nor scikit-learn, which keeps the image small and one answer
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -37,17 +38,17 @@ class LinearModel:
 
         `delay_unit` is what the serving code multiplies the product's minutes by before the model sees them.
         """
-        answer = self.intercept
+        terms = [self.intercept]
         for name, number in self.numbers.items():
             value = getattr(flight, name)
             if value is None:
                 value = number.missing
             elif name == "departure_delay":
                 value *= delay_unit
-            answer += number.weight * value
+            terms.append(number.weight * value)
         for name, weights in self.categories.items():
-            answer += weights.get(str(getattr(flight, name)), 0.0)
-        return answer
+            terms.append(weights.get(str(getattr(flight, name)), 0.0))
+        return math.fsum(terms)  # exact, so that the order in which an artefact lists its features cannot show
 
     def parameters(self) -> dict[str, Any]:
         """What was learned, without the name it goes by: two versions with the same parameters are the same model."""
