@@ -1,0 +1,174 @@
+"""The account closes: requests served are events in the topic, by id, whatever was killed in between."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from switchyard_testkit.faults import container_status, kill_container, pod, scaled_away
+from switchyard_testkit.install import NAMESPACE, Installation, run, unready
+from switchyard_testkit.load import Tally, Traffic
+from switchyard_testkit.models import Models
+from switchyard_testkit.topics import inferences
+from switchyard_testkit.waiting import until
+
+pytestmark = pytest.mark.timeout(420)
+FLIGHT = {"flight": {"distance": 500}}
+GATEWAY = "switchyard-gateway-0"
+RATE = 50
+
+
+@pytest.fixture
+def model(models: Models) -> Iterator[Models]:
+    models.apply("delay", env={"VERSION": "1.0.0"})
+    models.serving("delay", "1.0.0")
+    yield models
+    until(lambda: not unready(models.installation.kubeconfig), "every part is well again", seconds=120)
+
+
+def traffic(models: Models) -> Traffic:
+    return Traffic(models.url("delay"), body=FLIGHT, rate=RATE, prefix=models.namespace)
+
+
+def account(installation: Installation) -> dict[str, Any]:
+    """What the shipper says of its own account."""
+    address = pod(installation, GATEWAY)["status"]["podIP"]
+    found: dict[str, Any] = httpx.get(f"http://{address}:8082/account", timeout=10).json()
+    return found
+
+
+def delivered(models: Models) -> Counter[str]:
+    """How many events there are of each prediction id."""
+    found = inferences(models.installation, models.subject("delay"))
+    events: dict[str, str] = {event["id"]: event["data"]["predictionId"] for event in found}
+    return Counter(events.values())
+
+
+def closes(models: Models, tally: Tally, *, missing: int = 0) -> None:
+    """Every answered request has exactly one event; at most `missing` have none, and then the account counts them."""
+    served = tally.ids
+
+    def all_there() -> bool:
+        return len(served - delivered(models).keys()) <= missing
+
+    until(all_there, f"all but {missing} of {len(served)} served requests are events", seconds=90, every=1)
+    events = delivered(models)
+    twice = {key: count for key, count in events.items() if count != 1}
+    assert not twice, f"these exchanges were recorded more than once: {twice}"
+    assert events.keys() <= served | tally.unanswered
+
+
+def wait_answered(running: Traffic, more: int) -> None:
+    """Let the traffic go on until it has seen this many further answers."""
+    target = len(running.tally.answers) + more
+    until(lambda: len(running.tally.answers) >= target, f"{more} more answers came", seconds=120)
+
+
+def test_served_is_delivered(model: Models) -> None:
+    with traffic(model) as running:
+        wait_answered(running, 500)
+    assert running.tally.failures == []
+    closes(model, running.tally)
+    books = until(lambda: _balanced(model.installation), "the shipper's own account closes", seconds=30)
+    assert books["delivered"] >= 500
+
+
+def _balanced(installation: Installation) -> dict[str, Any]:
+    """The account, once it is at rest and closes; else nothing."""
+    books = account(installation)
+    dropped = sum(books["dropped"].values())
+    return books if books["served"] == books["delivered"] + books["spooled"] + dropped and not books["spooled"] else {}
+
+
+def test_kafka_down_for_a_minute_loses_nothing(model: Models) -> None:
+    with traffic(model) as running:
+        wait_answered(running, 100)
+        with scaled_away(model.installation, "statefulset", "switchyard-kafka"):
+            wait_answered(running, RATE * 60)
+            assert account(model.installation)["spooled"] >= RATE * 50, (
+                "Kafka was away, but nothing waited in the spool"
+            )
+        wait_answered(running, 100)
+    assert running.tally.failures == []
+    closes(model, running.tally)
+
+
+def test_a_killed_shipper_loses_nothing(model: Models) -> None:
+    with traffic(model) as running:
+        for _ in range(3):
+            wait_answered(running, 150)
+            kill_container(model.installation, GATEWAY, "shipper")
+        wait_answered(running, 150)
+    assert running.tally.failures == []
+    closes(model, running.tally)
+
+
+def test_a_killed_envoy_loses_at_most_one_flush_and_it_is_counted(model: Models) -> None:
+    before = account(model.installation)["dropped"].get("lost_in_crash", 0)
+    with traffic(model) as running:
+        wait_answered(running, 300)
+        kill_container(model.installation, GATEWAY, "envoy")
+        wait_answered(running, 300)
+    tally = running.tally
+    flush = RATE  # 100 ms of this rate are 5 requests; a second of it is far more than one flush
+    closes(model, tally, missing=flush)
+    missing = len(tally.ids - delivered(model).keys())
+    counted = account(model.installation)["dropped"].get("lost_in_crash", 0) - before
+    assert counted >= missing, f"{missing} served requests have no event, the account counts {counted}"
+    assert counted <= missing + len(tally.unanswered) + flush
+
+
+def test_a_deleted_gateway_pod_loses_nothing_that_it_answered(model: Models) -> None:
+    born = pod(model.installation, GATEWAY)["metadata"]["uid"]
+    with traffic(model) as running:
+        wait_answered(running, 200)
+        run(
+            "kubectl",
+            "-n",
+            NAMESPACE,
+            "delete",
+            "pod",
+            GATEWAY,
+            "--wait=false",
+            kubeconfig=model.installation.kubeconfig,
+        )
+        until(lambda: _uid(model.installation) not in ("", born), "another pod took its place", seconds=120)
+        until(lambda: not unready(model.installation.kubeconfig), "it is ready", seconds=120)
+        wait_answered(running, 200)
+    closes(model, running.tally)
+
+
+def _uid(installation: Installation) -> str:
+    text = run(
+        "kubectl", "-n", NAMESPACE, "get", "pod", GATEWAY, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}",
+        kubeconfig=installation.kubeconfig,
+    )  # fmt: skip
+    return text.strip()
+
+
+def test_a_gateway_restarted_by_a_rollout_loses_nothing_that_it_answered(model: Models) -> None:
+    born = _uid(model.installation)
+    with traffic(model) as running:
+        wait_answered(running, 200)
+        run(
+            "kubectl", "-n", NAMESPACE, "rollout", "restart", "statefulset/switchyard-gateway",
+            kubeconfig=model.installation.kubeconfig,
+        )  # fmt: skip
+        until(lambda: _uid(model.installation) not in ("", born), "the pod was replaced", seconds=120)
+        until(lambda: not unready(model.installation.kubeconfig), "it is ready", seconds=120)
+        wait_answered(running, 200)
+    closes(model, running.tally)
+    assert container_status(model.installation, GATEWAY, "envoy")["restartCount"] == 0
+
+
+def test_ids_are_minted_where_the_caller_brings_none(model: Models) -> None:
+    answers = [httpx.post(model.url("delay"), json=FLIGHT) for _ in range(50)]
+    ids = [answer.headers["x-prediction-id"] for answer in answers]
+    assert len(set(ids)) == 50
+    until(lambda: set(ids) <= delivered(model).keys(), "each minted id is an event's", seconds=30)
+    times = [int(one.partition("-")[0]) for one in ids]
+    assert all(a <= b for a, b in itertools.pairwise(times)), "minted ids are ordered by time"

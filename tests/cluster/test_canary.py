@@ -1,0 +1,230 @@
+"""Canary: named steps, decided by what really happened; commands; restarts of the operator in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from switchyard_testkit.faults import kill_container
+from switchyard_testkit.install import NAMESPACE, Installation, run
+from switchyard_testkit.load import Traffic
+from switchyard_testkit.models import Models
+from switchyard_testkit.outcomes import Outcomes
+from switchyard_testkit.waiting import until
+
+pytestmark = pytest.mark.timeout(420)
+FLIGHT = {"flight": {"distance": 500}}
+TRUTH = 20.0
+CANARY: dict[str, Any] = {
+    "serving": {"paths": ["/predict"], "timeout": "10s", "port": 3000},
+    "strategy": {
+        "type": "Canary",
+        "canary": {
+            "steps": [
+                {"name": "quarter", "weight": 25, "hold": "5s"},
+                {"name": "half", "weight": 50, "hold": "5s"},
+            ]
+        },
+    },
+    "analysis": {
+        "block": "10s",
+        "metrics": [
+            {"name": "errors", "metric": "error_rate", "max": "1%", "role": "guard", "minSamples": 50},
+            {
+                "name": "outcome",
+                "metric": "outcome.rmse",
+                "maxIncrease": "5%",
+                "role": "decide",
+                "minSamples": 200,
+                "maxWait": "10m",
+            },
+        ],
+    },
+    "monitoring": {
+        "window": "2s",
+        "prediction": {"path": "$.delay", "task": "regression"},
+        "outcome": {"horizon": "1h", "judgedAfter": "4s", "minCoverage": "80%", "affectedBy": "nothing"},
+    },
+}
+GUARDED: dict[str, Any] = {
+    **CANARY,
+    "analysis": {"block": "10s", "metrics": CANARY["analysis"]["metrics"][:1]},
+}
+PATIENT: dict[str, Any] = {
+    **CANARY,
+    "strategy": {"type": "Canary", "canary": {"steps": [{"name": "quarter", "weight": 25, "hold": "1h"}]}},
+}
+
+
+@contextmanager
+def living(models: Models) -> Iterator[Traffic]:
+    """Traffic, and outcomes a second after each answer; at the end no request may have failed."""
+    traffic = Traffic(models.url("delay"), body=FLIGHT, rate=80, prefix=models.namespace)
+    outcomes = Outcomes(models.installation, models.subject("delay"), traffic, truth=TRUTH, delay=1, seed=17)
+    with traffic, outcomes:
+        yield traffic
+    assert traffic.tally.failures == []
+    assert outcomes.refusals == []
+
+
+def verdict(status: dict[str, Any], name: str) -> dict[str, Any]:
+    return next((v for v in (status.get("rollout") or {}).get("verdicts", []) if v["name"] == name), {})
+
+
+def start(models: Models, *, spec: dict[str, Any], bias: float) -> None:
+    models.apply("delay", env={"VERSION": "1.0.0", "BIAS": bias}, spec=spec)
+    models.serving("delay", "1.0.0")
+
+
+def test_a_better_model_is_promoted_by_outcomes(models: Models) -> None:
+    start(models, spec=CANARY, bias=10)
+    with living(models):
+        models.apply("delay", env={"VERSION": "2.0.0", "BIAS": 1}, spec=CANARY)
+        models.wait("delay", lambda s: (s.get("rollout") or {}).get("step") == "quarter", "is at its first step")
+        table = run(
+            "kubectl", "-n", models.namespace, "get", "mdep,modelrevisions", kubeconfig=models.installation.kubeconfig
+        )
+        assert "quarter" in table
+        status = models.serving("delay", "2.0.0", seconds=240)
+    decided = status["history"][0]["verdicts"] if status.get("history") else status["rollout"]["verdicts"]
+    outcome = next(v for v in decided if v["name"] == "outcome")
+    assert outcome["verdict"] == "Pass"
+    assert outcome["samples"] >= 200
+    assert outcome["value"] < outcome["against"]
+
+
+def test_a_worse_model_is_taken_back_by_outcomes_and_stays_out_until_retry(models: Models) -> None:
+    start(models, spec=CANARY, bias=1)
+    with living(models) as traffic:
+        models.apply("delay", env={"VERSION": "2.0.0", "BIAS": 30}, spec=CANARY)
+        status = models.phase("delay", "RolledBack", seconds=240)
+        assert verdict(status, "outcome")["verdict"] == "Fail"
+        assert status["stable"]["version"] == "1.0.0"
+        route = models.get("delay", "modelroutes")
+        until(
+            lambda: (
+                [r["weightBp"] for r in models.get("delay", "modelroutes")["spec"]["routes"] if r["role"] == "stable"]
+                == [10_000]
+            ),
+            "all traffic is stable's",
+            seconds=30,
+        )
+        assert route["spec"]["routes"]
+        assert models.condition("delay", "Stalled")["status"] == "True"
+        seen = len(traffic.tally.answers)
+        # Applying the same file again changes nothing; the retry command does.
+        models.apply("delay", env={"VERSION": "2.0.0", "BIAS": 30}, spec=CANARY)
+        until(lambda: len(traffic.tally.answers) > seen + 300, "time passed", seconds=60)
+        assert models.status("delay")["rollout"]["phase"] == "RolledBack"
+        result = models.command("delay", "retry", revision=status["rollout"]["revision"])
+        assert result["result"] == "Accepted"
+        again = models.wait("delay", lambda s: s["rollout"]["attempt"] == 2, "tries again")
+        assert again["rollout"]["id"].endswith(".2")
+
+
+def test_a_model_that_answers_500_is_taken_back_by_its_guard(models: Models) -> None:
+    start(models, spec=GUARDED, bias=1)
+    traffic = Traffic(models.url("delay"), body=FLIGHT, rate=80, prefix=models.namespace)
+    with traffic:
+        models.apply("delay", env={"VERSION": "2.0.0", "FAIL_RATE": 0.5}, spec=GUARDED)
+        status = models.phase("delay", "RolledBack", seconds=120)
+    errors = verdict(status, "errors")
+    assert errors["verdict"] == "Fail"
+    assert errors["samples"] >= 3
+    assert {answer.status for answer in traffic.tally.answers} == {200, 500}, "the model's own errors reach the product"
+
+
+def test_abort_is_obeyed_at_once_and_a_stale_promote_is_refused(models: Models) -> None:
+    start(models, spec=PATIENT, bias=1)
+    with living(models):
+        models.apply("delay", env={"VERSION": "2.0.0", "BIAS": 1}, spec=PATIENT)
+        status = models.wait("delay", lambda s: (s.get("rollout") or {}).get("weightBp") == 2500, "has a quarter")
+        rollout = status["rollout"]["id"]
+        assert "hold" in status["rollout"]["waitingFor"] or "more" in status["rollout"]["waitingFor"]
+        assert models.command("delay", "abort", rollout=rollout, reason="no")["result"] == "Accepted"
+        models.phase("delay", "RolledBack", seconds=30)
+        late = models.command("delay", "promote", rollout=rollout, step="quarter")
+        assert late["result"] == "Refused"
+        assert late["message"]
+
+
+def test_promote_ends_a_hold(models: Models) -> None:
+    spec = {**PATIENT, "analysis": {"block": "10s", "metrics": []}}
+    start(models, spec=spec, bias=1)
+    with living(models):
+        models.apply("delay", env={"VERSION": "2.0.0", "BIAS": 1}, spec=spec)
+        status = models.wait("delay", lambda s: (s.get("rollout") or {}).get("weightBp") == 2500, "has a quarter")
+        result = models.command("delay", "promote", rollout=status["rollout"]["id"], step="quarter")
+        assert result["result"] == "Accepted"
+        models.serving("delay", "2.0.0")
+
+
+def operator_pod(installation: Installation) -> str:
+    return run(
+        "kubectl", "-n", NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/component=operator",
+        "-o", "jsonpath={.items[0].metadata.name}", kubeconfig=installation.kubeconfig,
+    ).strip()  # fmt: skip
+
+
+def test_an_operator_killed_at_each_step_goes_on_where_it_was(models: Models) -> None:
+    start(models, spec=CANARY, bias=10)
+    with living(models):
+        models.apply("delay", env={"VERSION": "2.0.0", "BIAS": 1}, spec=CANARY)
+        for step in ("quarter", "half"):
+            models.wait(
+                "delay", lambda s, step=step: (s.get("rollout") or {}).get("step") == step, f"is at {step}", seconds=180
+            )  # type: ignore[misc]
+            kill_container(models.installation, operator_pod(models.installation), "operator")
+        status = models.serving("delay", "2.0.0", seconds=240)
+    steps = (status["rollout"] or {}).get("stepsDone", [])
+    assert [step["name"] for step in steps][:2] == ["quarter", "half"]
+    assert status["rollout"]["attempt"] == 1
+
+
+def test_two_operators_one_acts_and_the_other_takes_over(models: Models) -> None:
+    installation = models.installation
+
+    def scale(replicas: int) -> None:
+        arguments = ("-n", NAMESPACE, "scale", "deployment/switchyard-operator", f"--replicas={replicas}")
+        run("kubectl", *arguments, kubeconfig=installation.kubeconfig)
+
+    def holder() -> str:
+        arguments = ("-n", NAMESPACE, "get", "leases", "-o", "jsonpath={.items[*].spec.holderIdentity}")
+        return run("kubectl", *arguments, kubeconfig=installation.kubeconfig).strip()
+
+    def ready() -> bool:
+        arguments = (
+            "-n",
+            NAMESPACE,
+            "get",
+            "deployment",
+            "switchyard-operator",
+            "-o",
+            "jsonpath={.status.readyReplicas}",
+        )
+        return run("kubectl", *arguments, kubeconfig=installation.kubeconfig).strip() == "2"
+
+    first = until(holder, "an operator holds the lease", seconds=30)
+    scale(2)
+    try:
+        until(ready, "two operators are ready", seconds=90)
+        assert holder() == first, "the newcomer took the lease from a living holder"
+        pod_name = next(part for part in (first, first.partition("_")[0]) if part)
+        run(
+            "kubectl",
+            "-n",
+            NAMESPACE,
+            "delete",
+            "pod",
+            pod_name,
+            "--force",
+            "--grace-period=0",
+            kubeconfig=installation.kubeconfig,
+        )
+        until(lambda: holder() not in ("", first), "the other holds the lease", seconds=25)
+        models.apply("delay", env={"VERSION": "1.0.0"})
+        models.serving("delay", "1.0.0")
+    finally:
+        scale(1)

@@ -1,0 +1,60 @@
+"""Outcomes for the answers of a load: what then happened, told to the feedback door a little later."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from datetime import UTC, datetime
+
+import httpx
+
+from switchyard_testkit.install import Installation
+from switchyard_testkit.load import Traffic
+
+BATCH = 500
+
+
+class Outcomes:
+    """Sends X′ = `truth` plus seeded noise for every answer of a traffic, `delay` seconds after it, until stopped."""
+
+    def __init__(
+        self, installation: Installation, subject: str, traffic: Traffic, *, truth: float, delay: float, seed: int
+    ) -> None:
+        self.sent = 0
+        self.refusals: list[str] = []
+        self._installation, self._subject, self._traffic = installation, subject, traffic
+        self._truth, self._delay, self._random = truth, delay, random.Random(seed)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="outcomes", daemon=True)
+
+    def __enter__(self) -> Outcomes:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=60)
+
+    def _run(self) -> None:
+        with httpx.Client(timeout=30) as client:
+            while not self._stop.is_set():
+                due = time.time() - self._delay
+                waiting = self._traffic.tally.answers[self.sent : self.sent + BATCH]
+                batch = [answer for answer in waiting if answer.at <= due]
+                if not batch:
+                    self._stop.wait(0.1)
+                    continue
+                self._send(client, [answer.prediction_id for answer in batch])
+                self.sent += len(batch)
+
+    def _send(self, client: httpx.Client, ids: list[str]) -> None:
+        now = datetime.now(UTC).isoformat()
+        items = [{"predictionId": one, "value": self._truth + self._random.gauss(0, 1), "at": now} for one in ids]
+        answer = client.post(
+            f"{self._installation.feedback}/v1/{self._subject}/outcomes",
+            json={"items": items},
+            headers={"authorization": f"Bearer {self._installation.feedback_token}"},
+        )
+        if answer.status_code >= 300:
+            self.refusals.append(f"{answer.status_code}: {answer.text[:300]}")
