@@ -6,7 +6,7 @@ control by xDS. Standard library only: the image holds Envoy and a Python, nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,28 @@ CAPTURE_KEY = "switchyard.capture"
 HOOKS_FOLDER = Path(__file__).parent
 
 
+def whole_number(key: str, text: str) -> int:
+    """A count or a size."""
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(f"{key} is {text!r}; give a whole number")
+    return int(text)
+
+
+def yes_or_no(key: str, text: str) -> bool:
+    """A switch."""
+    if text not in ("true", "false"):
+        raise ValueError(f"{key} is {text!r}; give true or false")
+    return text == "true"
+
+
+PARSERS: dict[type, Callable[[str, str], Any]] = {int: whole_number, bool: yes_or_no, str: lambda _, text: text}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What may differ between installations; each field is the environment variable ENVOY_<FIELD> in capitals."""
 
-    pod_name: str = "gateway"
+    node: str = "gateway"
     address: str = "0.0.0.0"
     port: int = 8080
     mirror_port: int = 8090
@@ -32,14 +49,15 @@ class Settings:
     run_dir: str = "/run/switchyard"
     """Sockets: xds.sock (control listens), admin.sock (Envoy listens)."""
     spool_dir: str = "/var/spool/switchyard"
-    feedback_host: str = "switchyard-feedback"
+    feedback_address: str = "switchyard-feedback"
     feedback_port: int = 8080
     max_connections: int = 10_000
     max_request_bytes: int = 4_194_304
     """A larger body is refused with 413."""
-    capture_request_bytes: int = 131_072
-    capture_response_bytes: int = 131_072
-    """How much of a body is recorded; two of them, escaped, must fit a Kafka record of 1 MiB."""
+    capture: bool = True
+    """Record every exchange; without it nothing is written, and the account says how many were not."""
+    capture_max_body_bytes: int = 131_072
+    """How much of a body is recorded, each way; two of them, escaped, must fit a Kafka record of 1 MiB."""
     content_types: str = "application/json"
     """Comma-separated; types that end in +json are let in beside them, pickle never is."""
     trusted_hops: int = 0
@@ -64,10 +82,7 @@ class Settings:
             name = key.removeprefix(PREFIX).lower()
             if name not in known:
                 raise ValueError(f"{key} is no setting of the data plane; known are {', '.join(sorted(known))}")
-            try:
-                values[name] = known[name](text)
-            except ValueError as error:
-                raise ValueError(f"{key} is {text!r}; give a whole number") from error
+            values[name] = PARSERS[known[name]](key, text)
         return cls(**values)
 
     @property
@@ -84,7 +99,7 @@ def any_of(type_name: str, **content: Any) -> JSON:
 def bootstrap(settings: Settings, *, boot: str) -> JSON:
     """The whole configuration of one start of Envoy; `boot` names that start in every line it records."""
     return {
-        "node": {"id": settings.pod_name, "cluster": "switchyard-gateway"},
+        "node": {"id": settings.node, "cluster": "switchyard-gateway"},
         # Admin can stop Envoy and change its runtime: only those who share this folder may ask.
         "admin": {"address": {"pipe": {"path": f"{settings.run_dir}/admin.sock", "mode": 0o660}}},
         "layered_runtime": {
@@ -92,7 +107,12 @@ def bootstrap(settings: Settings, *, boot: str) -> JSON:
                 # The pattern of prediction ids, {1,128}, is a larger program than Envoy's default lets in.
                 {
                     "name": "switchyard",
-                    "static_layer": {"re2.max_program_size.error_level": 2000, "re2.max_program_size.warn_level": 2000},
+                    "static_layer": {
+                        "re2.max_program_size.error_level": 2000,
+                        "re2.max_program_size.warn_level": 2000,
+                        # Control sets it to 0 on the admin layer while the volume is full.
+                        CAPTURE_KEY: 100 if settings.capture else 0,
+                    },
                 },
                 {"name": "admin", "admin_layer": {}},
             ]
@@ -357,7 +377,7 @@ def xds_cluster(settings: Settings) -> JSON:
 
 def feedback_cluster(settings: Settings) -> JSON:
     """The feedback service, which also has a door here so that a product needs to know one address only."""
-    address = {"socket_address": {"address": settings.feedback_host, "port_value": settings.feedback_port}}
+    address = {"socket_address": {"address": settings.feedback_address, "port_value": settings.feedback_port}}
     return {
         "name": "feedback",
         "type": "STRICT_DNS",

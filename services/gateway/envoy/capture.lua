@@ -7,8 +7,7 @@
 -- `switchyard.request` and `switchyard.response` hold bodies that came in pieces: "1", "2", … ("1b" in base64), and `end` once
 -- the last piece was seen, so that a stream that breaks keeps what had come.
 
-local CAPTURE_REQUEST = tonumber(os.getenv("SWITCHYARD_CAPTURE_REQUEST_BYTES"))
-local CAPTURE_RESPONSE = tonumber(os.getenv("SWITCHYARD_CAPTURE_RESPONSE_BYTES"))
+local CAPTURED = tonumber(os.getenv("SWITCHYARD_CAPTURE_BYTES"))
 local MAX_REQUEST = tonumber(os.getenv("SWITCHYARD_MAX_REQUEST_BYTES"))
 local CONTENT_TYPES = os.getenv("SWITCHYARD_CONTENT_TYPES")
 local ANSWERS = os.getenv("SWITCHYARD_ANSWERS_DIR")
@@ -101,19 +100,19 @@ local function keep(handle, namespace, key, mark, bytes)
   end
 end
 
-local function keep_whole(handle, key, limit)
+local function keep_whole(handle, key)
   local body = handle:body()
   if body == nil then
     return 0
   end
   local size = body:length()
-  if size > 0 then
-    keep(handle, "switchyard", key, "64", body:getBytes(0, size > limit and limit or size))
+  if size > 0 and CAPTURED > 0 then
+    keep(handle, "switchyard", key, "64", body:getBytes(0, size > CAPTURED and CAPTURED or size))
   end
   return size
 end
 
-local function keep_pieces(handle, namespace, limit)
+local function keep_pieces(handle, namespace)
   local pieces, kept, gathered = 0, 0, ""
   local function put()
     pieces = pieces + 1
@@ -122,8 +121,8 @@ local function keep_pieces(handle, namespace, limit)
   end
   for piece in handle:bodyChunks() do
     local size = piece:length()
-    if size > limit - kept then
-      size = limit - kept
+    if size > CAPTURED - kept then
+      size = CAPTURED - kept
     end
     if size > 0 then
       gathered = gathered .. piece:getBytes(0, size)
@@ -183,15 +182,15 @@ function envoy_on_request(handle)
   if length and length > MAX_REQUEST then
     return refuse(handle, "413", "the body has " .. length .. " bytes; at most " .. MAX_REQUEST .. " are taken")
   end
-  if length and length > CAPTURE_REQUEST then
+  if length and length > CAPTURED then
     if not media_type then
       return refuse_type(handle, nil)
     end
-    return keep_pieces(handle, "switchyard.request", CAPTURE_REQUEST)
+    return keep_pieces(handle, "switchyard.request")
   end
   -- Small, none, or of unknown length. The last is read whole before the model sees any of it: only so can Envoy still
   -- answer 413 when it turns out too large, and a model needs the whole of it anyway.
-  if keep_whole(handle, "q", CAPTURE_REQUEST) > 0 and not media_type then
+  if keep_whole(handle, "q") > 0 and not media_type then
     return refuse_type(handle, nil)
   end
 end
@@ -199,9 +198,9 @@ end
 function envoy_on_response(handle)
   count_answer()
   local length = content_length(handle:headers())
-  if length and length <= CAPTURE_RESPONSE then
-    keep_whole(handle, "p", CAPTURE_RESPONSE)
+  if length and length <= CAPTURED then
+    keep_whole(handle, "p")
   else
-    keep_pieces(handle, "switchyard.response", CAPTURE_RESPONSE)
+    keep_pieces(handle, "switchyard.response")
   end
 end

@@ -27,8 +27,7 @@ def set_aside(active: Path, *, now_ns: int) -> None:
 def for_capture(settings: Settings, answers: Path) -> dict[str, str]:
     """What capture.lua reads of its environment."""
     return {
-        "SWITCHYARD_CAPTURE_REQUEST_BYTES": str(settings.capture_request_bytes),
-        "SWITCHYARD_CAPTURE_RESPONSE_BYTES": str(settings.capture_response_bytes),
+        "SWITCHYARD_CAPTURE_BYTES": str(settings.capture_max_body_bytes if settings.capture else 0),
         "SWITCHYARD_MAX_REQUEST_BYTES": str(settings.max_request_bytes),
         "SWITCHYARD_CONTENT_TYPES": settings.content_types,
         "SWITCHYARD_ANSWERS_DIR": str(answers),

@@ -123,7 +123,7 @@ class EnvoyProcess:
                 "concurrency": 1,
                 "run_dir": str(self.folder / "run"),
                 "spool_dir": str(self.spool),
-                "feedback_host": "127.0.0.1",
+                "feedback_address": "127.0.0.1",
                 **self.settings,
             }
         )
