@@ -1,8 +1,9 @@
 """The sample-ratio check: do the arms' counts fit the probabilities that were stamped on the requests?
 
 If they do not, something picks who is counted, and every comparison of the arms rests on sand. So this comes first. The
-alternative is that the candidate's odds were off by one factor throughout, in either direction; factors from 1 % to
-twenty-fold are mixed.
+alternatives are that the candidate's odds were off by a factor, from 1 % to twenty-fold in either direction. Half of the
+bet is on one factor throughout, which finds a small lasting fault soonest; half is on a factor of its own for each
+probability, which finds faults that would cancel out (two generations whose weights changed places).
 """
 
 from __future__ import annotations
@@ -28,7 +29,13 @@ def log_mismatch(strata: Iterable[Shared]) -> float:
             kept.append(stratum)
         elif stratum.candidate if stratum.probability <= 0.0 else stratum.stable:
             return math.inf  # an arm that could not be drawn was
+    throughout = _log_tilted(kept)
+    each = sum(_log_tilted([stratum]) for stratum in kept)
+    return log_sum([throughout, each]) - math.log(2)
+
+
+def _log_tilted(strata: list[Shared]) -> float:
     step = math.log(MOST / LEAST) / (TILTS - 1)
     logs = [LEAST * math.exp(step * i) for i in range(TILTS)]
-    terms = [log_tilt(kept, theta=math.exp(sign * log), null=1.0) for log in logs for sign in (1, -1)]
+    terms = [log_tilt(strata, theta=math.exp(sign * log), null=1.0) for log in logs for sign in (1, -1)]
     return log_sum(terms) - math.log(len(terms))

@@ -1,0 +1,66 @@
+"""Evidence for tests: a healthy rollout at 50 %, of which each test says only what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, WindowSums
+from switchyard_contracts.model_deployment import Metric
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def arm(n: int = 0, failures: int = 0, *, losses: Iterable[float] = ()) -> ArmSums:
+    """One arm: counts, or the sums of given losses."""
+    values = list(losses)
+    return ArmSums(
+        n=len(values) or n, failures=failures, loss=sum(values), loss_squares=sum(value * value for value in values)
+    )
+
+
+def window(
+    index: int = 0,
+    *,
+    candidate: ArmSums | None = None,
+    stable: ArmSums | None = None,
+    probability: float = 0.5,
+    traffic: int = 3,
+) -> WindowSums:
+    """The window that starts `index` times five seconds after noon."""
+    return WindowSums(
+        start=NOON + timedelta(seconds=5 * index),
+        traffic=traffic,
+        probability=probability,
+        candidate=candidate or ArmSums(),
+        stable=stable or ArmSums(),
+    )
+
+
+def evidence(*windows: WindowSums, **changes: Any) -> Evidence:
+    """Evidence with full coverage for the generations of its windows."""
+    judged = {
+        name: sum(getattr(one, name).n for one in windows)  # as many as the windows hold
+        for name in ("candidate", "stable")
+    }
+    facts: dict[str, Any] = {
+        "deployment": "shop/delay",
+        "metric": "outcome.rmse",
+        "revision": "delay-b",
+        "against": "delay-a",
+        "traffic": sorted({one.traffic for one in windows}),
+        "windows": list(windows),
+        "candidate_coverage": Coverage(predictions=judged["candidate"], judged=judged["candidate"]),
+        "stable_coverage": Coverage(predictions=judged["stable"], judged=judged["stable"]),
+        "threshold": 0.25,
+    }
+    return Evidence(**(facts | changes))
+
+
+def metric(**changes: Any) -> Metric:
+    """A guard on errors of at most 1 %, unless said otherwise."""
+    facts = {"name": "it", "metric": "error_rate", "role": "guard", "minSamples": 200} | changes
+    if not facts.keys() & {"max", "min", "maxIncrease", "maxDecrease"}:
+        facts["max"] = "1%"
+    return Metric.model_validate(facts)
