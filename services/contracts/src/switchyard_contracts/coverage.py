@@ -7,6 +7,7 @@ import math
 from switchyard_contracts.evidence import Coverage
 from switchyard_contracts.judgement import count, percent
 
+NOTHING_MATURE = "NothingMature"
 NOTABLE = 0.02
 """A difference of coverage up to this much is passed over, however certain: it can move a mean only little."""
 CERTAIN = 3.0
@@ -17,7 +18,7 @@ def objection(*, candidate: Coverage, stable: Coverage, least: float) -> tuple[s
     """(reason, sentence) when outcomes are too few or too uneven to judge by; None when they will do."""
     for name, arm in (("the candidate", candidate), ("stable", stable)):
         if not arm.predictions:
-            return "NothingMature", f"no prediction of {name} is old enough to be judged yet"
+            return NOTHING_MATURE, f"no prediction of {name} is old enough to be judged yet"
         if arm.share < least:
             return "LowCoverage", (
                 f"only {percent(arm.share)} of {count(arm.predictions)} predictions of {name} have an outcome at the"

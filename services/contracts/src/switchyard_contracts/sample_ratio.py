@@ -1,8 +1,8 @@
 """The sample-ratio check: do the arms' counts fit the probabilities that were stamped on the requests?
 
 If they do not, something picks who is counted, and every comparison of the arms rests on sand. So this comes first. The
-alternatives are that the candidate's odds were off by a factor, from 1 % to twenty-fold in either direction. Half of the
-bet is on one factor throughout, which finds a small lasting fault soonest; half is on a factor of its own for each
+alternatives are that the candidate's odds were off by a factor, from 1 % to twenty-fold in either direction. Half of
+the bet is on one factor throughout, which finds a small lasting fault soonest; half is on a factor of its own for each
 probability, which finds faults that would cancel out (two generations whose weights changed places).
 """
 

@@ -21,6 +21,7 @@ from switchyard_contracts.evidence import Evidence, WindowSums
 from switchyard_contracts.guards import against_limit, against_stable
 from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, factor, number, percent, span
 from switchyard_contracts.model_deployment import Analysis, Metric, Role
+from switchyard_contracts.unpaired import FIRST_LOOK
 
 __all__ = ["Budget", "Judgement", "Verdict", "budget", "judge", "waiting_for"]
 
@@ -62,6 +63,7 @@ def judge(metric: Metric, evidence: Evidence, *, budget: Budget, min_coverage: f
                 Verdict.NO_DATA,
                 *objection,
                 samples=evidence.candidate_coverage.judged,
+                needed=max(metric.min_samples, FIRST_LOOK) if objection[0] == coverage.NOTHING_MATURE else None,
                 value=evidence.value,
                 against=evidence.against_value,
             )
