@@ -109,15 +109,12 @@ def compare(metric: Metric, evidence: Evidence, *, windows: Sequence[WindowSums]
             needed=_missing(score, metric.min_samples),
         )
     planned = planned_variance(first, samples=max(metric.min_samples, FIRST_LOOK))
-    if planned <= 0.0:
+    if planned <= 0.0:  # no scale to measure by
         return judged(
             Verdict.INCONCLUSIVE, "NoVariation", f"{says}; all losses are alike, so there is no scale", needed=None
         )
     allowed = f"{'+' if field == 'maxIncrease' else '−'}{percent(threshold.value)}"
-    r_promote = boundary.tuning(planned, alpha=budget.alpha_promote)
-    r_rollback = boundary.tuning(planned, alpha=budget.alpha_rollback)
-    upper = (score.total + boundary.width(score.variance, r=r_promote, alpha=budget.alpha_promote)) / score.weight
-    lower = (score.total - boundary.width(score.variance, r=r_rollback, alpha=budget.alpha_rollback)) / score.weight
+    lower, upper = bounds(score, planned=planned, budget=budget)
     missing = _missing(score, metric.min_samples)
     if lower > 0.0:
         return judged(
@@ -142,9 +139,9 @@ def compare(metric: Metric, evidence: Evidence, *, windows: Sequence[WindowSums]
             bound=upper,
         )
     if score.total < 0.0:
-        needed = _until(score, r=r_promote, alpha=budget.alpha_promote)
+        needed = _until(score, planned=planned, alpha=budget.alpha_promote)
     else:
-        needed = _until(score, r=r_rollback, alpha=budget.alpha_rollback)
+        needed = _until(score, planned=planned, alpha=budget.alpha_rollback)
     return judged(
         Verdict.INCONCLUSIVE,
         "NotYetCertain",
@@ -155,6 +152,17 @@ def compare(metric: Metric, evidence: Evidence, *, windows: Sequence[WindowSums]
     )
 
 
+def bounds(score: Score, *, planned: float, budget: Budget) -> tuple[float, float]:
+    """The bounds of (candidate's mean loss − κ · stable's): the lower decides Fail, the upper Pass."""
+    down = boundary.width(
+        score.variance, r=boundary.tuning(planned, alpha=budget.alpha_rollback), alpha=budget.alpha_rollback
+    )
+    up = boundary.width(
+        score.variance, r=boundary.tuning(planned, alpha=budget.alpha_promote), alpha=budget.alpha_promote
+    )
+    return (score.total - down) / score.weight, (score.total + up) / score.weight
+
+
 def _missing(score: Score, min_samples: int) -> int:
     """How many more of the candidate's samples until minSamples, and until stable's first look at the present ratio."""
     own = max(min_samples, FIRST_LOOK) - score.candidate
@@ -163,8 +171,9 @@ def _missing(score: Score, min_samples: int) -> int:
     return max(own, other)
 
 
-def _until(score: Score, *, r: float, alpha: float) -> int | None:
+def _until(score: Score, *, planned: float, alpha: float) -> int | None:
     """How many more of the candidate's samples until S leaves the boundary, if S and V go on growing as they did."""
+    r = boundary.tuning(planned, alpha=alpha)
 
     def certain(times: float) -> bool:
         return abs(score.total) * times > boundary.width(score.variance * times, r=r, alpha=alpha)
