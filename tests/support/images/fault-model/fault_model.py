@@ -1,10 +1,12 @@
 """A model for the cluster tests that speaks BentoML's surface and misbehaves as its environment says.
 
-`POST /predict` answers `{"delay": …, "version": …}` from the request's `distance` and `departure_delay`, both optional,
-so that a test can compute what it should have been. The server is uvicorn, as in a Bento, and as hasty to close.
+`POST /predict` with `{"flight": {"distance": 500, "departure_delay": 3}}` answers `{"delay": 23, "version": …}`: a
+minute for each 25 miles, and the delay at departure. So a test knows what is right, and `BIAS` is the answer's error.
+Both features may be absent or null. The server is uvicorn, as in a Bento, and as hasty to close idle connections.
 """
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -46,10 +48,18 @@ class Faults:
         )
 
 
-def prediction(features: Mapping[str, Any], bias: float) -> float:
+def prediction(flight: Mapping[str, Any], bias: float) -> float:
     """The right answer, and then the bias."""
-    late = features.get("departure_delay")
-    return float(features.get("distance") or 0.0) / 100.0 + float(late if late is not None else 0.0) + bias
+    return float(flight.get("distance") or 0) / 25 + float(flight.get("departure_delay") or 0) + bias
+
+
+def flight_of(body: bytes) -> Mapping[str, Any]:
+    """The flight of a request; raises ValueError where there is none, which is the caller's mistake."""
+    request = json.loads(body)
+    flight = request.get("flight") if isinstance(request, dict) else None
+    if not isinstance(flight, dict):
+        raise ValueError('the body must be {"flight": {…}}')
+    return flight
 
 
 def fails(request: int, rate: float) -> bool:
@@ -60,7 +70,8 @@ def fails(request: int, rate: float) -> bool:
 def surface(version: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """`/docs.json` and `/schema.json`, as far as anybody reads them."""
     number = {"type": "number", "nullable": True}
-    features = {"type": "object", "properties": {"distance": number, "departure_delay": number}}
+    flight = {"type": "object", "properties": {"distance": number, "departure_delay": number}}
+    features = {"type": "object", "required": ["flight"], "properties": {"flight": flight}}
     answer = {"type": "object", "properties": {"delay": {"type": "number"}, "version": {"type": "string"}}}
     operation = {
         "x-bentoml-name": "predict",
@@ -99,11 +110,15 @@ def application(faults: Faults) -> Starlette:
         return PlainTextResponse("\n", status_code=503 if faults.never_ready else 200)
 
     async def predict(request: Request) -> Response:
-        features = await request.json()
+        try:
+            flight = flight_of(await request.body())
+            answer = prediction(flight, faults.bias)
+        except (ValueError, TypeError) as error:
+            return JSONResponse({"error": str(error)}, status_code=400)
         await asyncio.sleep(faults.delay_ms / 1000)
         if fails(next(requests), faults.fail_rate):
             return JSONResponse({"error": "this model fails as FAIL_RATE says"}, status_code=500)
-        return JSONResponse({"delay": prediction(features, faults.bias), "version": faults.version})
+        return JSONResponse({"delay": answer, "version": faults.version})
 
     async def docs_json(_: Request) -> Response:
         return JSONResponse(docs)

@@ -10,6 +10,7 @@ from switchyard_testkit.errors import TestkitError
 from switchyard_testkit.images.builder import Builder, Built
 from switchyard_testkit.images.recipes import chosen, every_image
 from switchyard_testkit.images.registry import PUSH_SECONDS, Publisher, Slot
+from switchyard_testkit.machine import IMAGE_PACKAGES, ensure_packages, require_overlay, require_root
 from switchyard_testkit.progress import Progress
 
 
@@ -17,6 +18,9 @@ def main(arguments: Sequence[str]) -> int:
     """Build, and with `push` send what the slot's registry lacks."""
     options = _parser().parse_args(arguments)
     try:
+        require_root()
+        require_overlay()
+        ensure_packages(IMAGE_PACKAGES)
         cache = Cache.from_env(os.environ)
         builder = Builder(cache)
         recipes = chosen(every_image(cache.root), options.only)
