@@ -30,7 +30,7 @@ class ModelCommandSpec(Shape):
     step: ResourceName | None = None
     """For promote: the step it was meant for, so that the same command cannot promote twice."""
     revision: ResourceName | None = None
-    """For retry and rollback: which revision."""
+    """For retry: which revision may try again. For rollback: which revision to go back to."""
     reason: Annotated[str, Field(max_length=1024)] = ""
     requested_by: Annotated[str, Field(min_length=1, max_length=256)]
     """The caller's own user name; an admission policy holds it to that."""

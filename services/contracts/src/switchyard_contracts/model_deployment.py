@@ -109,6 +109,8 @@ class Serving(Shape):
     port: Annotated[int, Field(ge=1, le=65535)] = 3000
     paths: Annotated[list[ServingPath], Field(max_length=32)] = []
     timeout: Duration = parse_duration("60s")
+    ready_within: Duration = parse_duration("10m")
+    """How long a revision's pods may take to be ready before a rollout gives up on them."""
     warmup: Warmup | None = None
 
 
@@ -409,6 +411,8 @@ class RolloutStatus(Status):
     revision: str
     version: str = ""
     attempt: int = 1
+    way: str = ""
+    """How much the revision has to prove: first, warm, same-model or new."""
     phase: Phase
     step: str = ""
     step_index: int = 0
@@ -422,6 +426,10 @@ class RolloutStatus(Status):
     phase_since: Timestamp | None = None
     ended_at: Timestamp | None = None
     steps_done: list[StepRecord] = []
+    granted: list[str] = []
+    """Steps that a person let pass by a promote command; `*` is all of them."""
+    paused: Message = ""
+    """Who paused it, and why; empty when nobody did."""
     verdicts: list[MetricVerdict] = []
 
 
