@@ -1,7 +1,7 @@
 """The data plane's configuration, as a pure function of its settings.
 
-Envoy's own part is fixed here: two listeners, what they refuse, what they record. Which model answers which path comes from
-control by xDS. Standard library only: the image holds Envoy and a Python, nothing else.
+Envoy's own part is fixed here: two listeners, what they refuse, what they record. Which model answers which path comes
+from control by xDS. Standard library only: the image holds Envoy and a Python, nothing else.
 """
 
 from __future__ import annotations
@@ -132,21 +132,35 @@ def bootstrap(settings: Settings, *, boot: str) -> JSON:
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": stats_kept()}}},
         "dynamic_resources": {
             "ads_config": {
-                "api_type": "GRPC",
+                "api_type": "DELTA_GRPC",
                 "transport_api_version": "V3",
                 "set_node_on_first_message_only": True,
-                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
+                # Control is in the same pod: after its restart it is found again within a second, not in half a minute.
+                "grpc_services": [
+                    {
+                        "envoy_grpc": {
+                            "cluster_name": "xds",
+                            "retry_policy": {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}},
+                        }
+                    }
+                ],
             },
             "cds_config": from_control(),
         },
         "static_resources": {
             "listeners": [
                 listener(
-                    "product", address=settings.address, port=settings.port, manager=product(settings, boot=boot),
+                    "product",
+                    address=settings.address,
+                    port=settings.port,
+                    manager=product(settings, boot=boot),
                     limit=settings.max_request_bytes,
                 ),
                 listener(
-                    "mirror", address="127.0.0.1", port=settings.mirror_port, manager=mirror(settings, boot=boot),
+                    "mirror",
+                    address="127.0.0.1",
+                    port=settings.mirror_port,
+                    manager=mirror(settings, boot=boot),
                     limit=settings.max_request_bytes,
                 ),
             ],
@@ -157,8 +171,21 @@ def bootstrap(settings: Settings, *, boot: str) -> JSON:
 
 def stats_kept() -> list[JSON]:
     """What control, shipper and Prometheus read; a model's clusters would otherwise cost some hundred counters each."""
-    prefixes = ["switchyard.", "filesystem.", "http.product.", "http.mirror.", "listener.0.0.0.0", "listener_manager.",
-                "cluster_manager.", "cluster.feedback.", "cluster.mirror.", "cluster.xds.", "server.", "overload.", "runtime."]
+    prefixes = [
+        "switchyard.",
+        "filesystem.",
+        "http.product.",
+        "http.mirror.",
+        "listener.0.0.0.0",
+        "listener_manager.",
+        "cluster_manager.",
+        "cluster.feedback.",
+        "cluster.mirror.",
+        "cluster.xds.",
+        "server.",
+        "overload.",
+        "runtime.",
+    ]
     per_revision = (
         r"^cluster\..*\.(upstream_rq_(total|[2345]xx|timeout|rx_reset|tx_reset|retry|pending_overflow)"
         r"|upstream_cx_(active|connect_fail)|membership_(healthy|total)|outlier_detection\.ejections_active"
@@ -183,7 +210,7 @@ def listener(name: str, *, address: str, port: int, manager: JSON, limit: int) -
 
 
 def product(settings: Settings, *, boot: str) -> JSON:
-    """Where products ask. Nothing a caller says about itself in x-switchyard-* is believed, but the revision it asks for."""
+    """Where products ask. Of x-switchyard-* only the revision that a caller asks for is let in."""
     return connection_manager(settings, name="product", routes="switchyard", boot=boot) | {
         "use_remote_address": True,
         "xff_num_trusted_hops": settings.trusted_hops,
@@ -198,7 +225,11 @@ def product(settings: Settings, *, boot: str) -> JSON:
                         {"remove": "x-envoy-original-path"},
                         # A compressed answer could be recorded but not read.
                         {"remove": "accept-encoding"},
-                        {"remove_on_match": {"key_matcher": {"safe_regex": {"regex": all_but("x-switchyard-", "revision")}}}},
+                        {
+                            "remove_on_match": {
+                                "key_matcher": {"safe_regex": {"regex": all_but("x-switchyard-", "revision")}}
+                            }
+                        },
                     ],
                 ),
             }
@@ -214,7 +245,7 @@ def mirror(settings: Settings, *, boot: str) -> JSON:
 
 
 def all_but(prefix: str, kept: str) -> str:
-    """A pattern for every name with the prefix except one (RE2 knows no look-ahead, so each first difference is named)."""
+    """A pattern for every name with the prefix but one. RE2 knows no look-ahead, so each first difference is named."""
     ends = [f"{kept[:i]}(|[^{letter}].*)" for i, letter in enumerate(kept)]
     return f"{prefix}({'|'.join([*ends, kept + '.+'])})"
 
@@ -317,7 +348,12 @@ def not_under(header: str) -> JSON:
     """Feedback (under /-/) is labels and a token, not a prediction: it is never recorded, whatever its route says."""
     return {
         "header_filter": {
-            "header": {"name": header, "string_match": {"prefix": "/-/"}, "invert_match": True, "treat_missing_header_as_empty": True}
+            "header": {
+                "name": header,
+                "string_match": {"prefix": "/-/"},
+                "invert_match": True,
+                "treat_missing_header_as_empty": True,
+            }
         }
     }
 
@@ -403,7 +439,9 @@ def mirror_cluster(settings: Settings) -> JSON:
         "type": "STATIC",
         "connect_timeout": "1s",
         "circuit_breakers": {"thresholds": [{"priority": "DEFAULT", **breaker}]},
-        "load_assignment": assignment("mirror", {"socket_address": {"address": "127.0.0.1", "port_value": settings.mirror_port}}),
+        "load_assignment": assignment(
+            "mirror", {"socket_address": {"address": "127.0.0.1", "port_value": settings.mirror_port}}
+        ),
     }
 
 

@@ -1,7 +1,7 @@
 """End Envoy gently: the container's preStop hook.
 
-First it goes on as before, because for some seconds others still send requests here. Then it asks connections to close, with
-each answer they get, and waits until no request is under way.
+First it goes on as before, because for some seconds others still send requests here. Then it asks connections to close,
+with each answer they get, and waits until no request is under way.
 """
 
 from __future__ import annotations

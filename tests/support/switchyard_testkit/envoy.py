@@ -113,7 +113,7 @@ class EnvoyProcess:
         return self.process.pid
 
     def start(self, *, now_ns: int, ready_within: float | None = 30) -> None:
-        """Start it as the image's entry point does; `ready_within` None returns at once (nobody may serve routes yet)."""
+        """Start it as the image's entry point does; `ready_within` None returns at once: nobody may serve routes yet."""
         start, bootstrap = data_plane("start"), data_plane("bootstrap")
         settings = bootstrap.Settings(
             **{
@@ -237,7 +237,14 @@ def model_cluster(name: str, *, port: int, revision: str, idle_timeout: str = "3
 
 
 def stamped_route(
-    prefix: str, cluster: str, *, stamp: str, timeout: str = "5s", rewrite: str = "/", revision: str = "r", version: str = "1.0.0"
+    prefix: str,
+    cluster: str,
+    *,
+    stamp: str,
+    timeout: str = "5s",
+    rewrite: str = "/",
+    revision: str = "r",
+    version: str = "1.0.0",
 ) -> JSON:
     """A model's route, stamped as control does."""
     return {

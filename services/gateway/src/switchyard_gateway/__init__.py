@@ -1,1 +1,1 @@
-"""The gateway beside Envoy: `control` tells it the routes, `shipper` sends what it recorded. Neither stands in a request's way."""
+"""The gateway beside Envoy: `control` tells it the routes, `shipper` sends what it recorded."""

@@ -1,0 +1,96 @@
+"""The shipper's settings, from the environment with the prefix SHIPPER_. An unknown one is an error.
+
+    SHIPPER_KAFKA_SERVERS           host:port,host:port                             required
+    SHIPPER_KAFKA_SECURITY          PLAINTEXT | SSL | SASL_PLAINTEXT | SASL_SSL     default PLAINTEXT
+    SHIPPER_KAFKA_SASL_MECHANISM    PLAIN | SCRAM-SHA-256 | SCRAM-SHA-512           with SASL
+    SHIPPER_KAFKA_USERNAME          with SASL
+    SHIPPER_KAFKA_PASSWORD_FILE     a mounted file that holds the password          with SASL
+    SHIPPER_KAFKA_CA_FILE           a mounted CA certificate                        with SSL
+    SHIPPER_KAFKA_TIMEOUT           how long one attempt to deliver a batch may take: 10s
+    SHIPPER_TOPIC                   switchyard.events
+    SHIPPER_NODE                    this gateway pod's name; default the host name
+    SHIPPER_SPOOL_DIR               /var/spool/switchyard
+    SHIPPER_SPOOL_MAX_BYTES         1073741824; over it the oldest whole segment goes, and is counted
+    SHIPPER_SEGMENT_BYTES           8388608; Envoy's file is put aside when it is larger …
+    SHIPPER_SEGMENT_AGE             … or older: 5m
+    SHIPPER_ADMIN_SOCKET            /run/switchyard/admin.sock
+    SHIPPER_PORT                    8082
+    SHIPPER_BATCH_LINES, SHIPPER_BATCH_BYTES    what is sent at once: 1000, 4194304
+    SHIPPER_PULSE                   how often the files are looked at: 50ms
+    SHIPPER_MAX_RECORD_BYTES        1000000; a larger event goes without its bodies
+    SHIPPER_DRAIN_TIMEOUT           how long a termination goes on delivering: 20s
+    SHIPPER_REDACT                  JSON: {"shop/flight": ["$.name"], "*": ["$.card.number", "$.rows[*].ssn"]}
+
+Volumes, shared with Envoy and control: /var/spool/switchyard (a PersistentVolumeClaim), /run/switchyard (emptyDir).
+Port 8082: /account, /metrics, /healthz, /readyz. No access to the Kubernetes API. Kafka: writes `switchyard.events`.
+The container runs as a native sidecar, so that it outlives Envoy and ships its last lines.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, Json, field_validator, model_validator
+from switchyard_contracts.events import TOPIC_EVENTS
+from switchyard_contracts.quantities import Duration, parse_duration
+
+from switchyard_gateway.shipper.redaction import Redaction
+
+
+class Settings(BaseModel):
+    """Read once, in `__main__`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kafka_servers: Annotated[str, Field(min_length=1)]
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    kafka_username: str | None = None
+    kafka_password_file: Path | None = None
+    kafka_ca_file: Path | None = None
+    kafka_timeout: Duration = timedelta(seconds=10)
+    topic: Annotated[str, Field(min_length=1)] = TOPIC_EVENTS
+    node: str = Field(default_factory=socket.gethostname, min_length=1)
+    spool_dir: Path = Path("/var/spool/switchyard")
+    spool_max_bytes: Annotated[int, Field(ge=1)] = 1_073_741_824
+    segment_bytes: Annotated[int, Field(ge=1)] = 8_388_608
+    segment_age: Duration = timedelta(minutes=5)
+    admin_socket: Path = Path("/run/switchyard/admin.sock")
+    port: Annotated[int, Field(ge=0, le=65535)] = 8082
+    batch_lines: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    batch_bytes: Annotated[int, Field(ge=1)] = 4_194_304
+    pulse: Duration = parse_duration("50ms")
+    max_record_bytes: Annotated[int, Field(ge=10_000)] = 1_000_000
+    drain_timeout: Duration = timedelta(seconds=20)
+    redact: Json[dict[str, list[str]]] | dict[str, list[str]] = {}
+
+    @field_validator("redact", mode="after")
+    @classmethod
+    def _readable(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
+        Redaction(value)  # its error names the path
+        return value
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        needed = (self.kafka_sasl_mechanism, self.kafka_username, self.kafka_password_file)
+        if self.kafka_security.startswith("SASL") and not all(needed):
+            raise ValueError(
+                f"kafka_security is {self.kafka_security}; "
+                "set kafka_sasl_mechanism, kafka_username and kafka_password_file too"
+            )
+        if self.segment_bytes > self.spool_max_bytes // 2:
+            raise ValueError(
+                f"segment_bytes is {self.segment_bytes}, more than half of spool_max_bytes ({self.spool_max_bytes}): "
+                "whole segments are what is let go, so make them smaller"
+            )
+        return self
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str], prefix: str = "SHIPPER_") -> Self:
+        """A misspelt SHIPPER_ variable is an error, so chart and code cannot drift apart."""
+        mine = {name: value for name, value in environ.items() if name.startswith(prefix)}
+        return cls.model_validate_strings({name.removeprefix(prefix).lower(): value for name, value in mine.items()})
