@@ -123,7 +123,9 @@ def _node(cache: Cache, places: Places, durations: Durations) -> Described:
         plan[PACKAGES_STAGE] = PACKAGES_ESTIMATE
     if not toolchain.is_built(cache):
         plan[toolchain.STAGE] = toolchain.STAGE_ESTIMATE
-    progress = Progress(f"node {slot.name}", plan={**plan, **lifecycle.STAGES}, durations=durations)
+    progress = Progress(
+        f"node {slot.name}", plan={**plan, **lifecycle.STAGES}, durations=durations, remembered_as="node"
+    )
     progress.say(f"making it, because {trouble}")
     machine.require_root()
     machine.require_overlay()

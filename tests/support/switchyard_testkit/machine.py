@@ -5,22 +5,29 @@ Runs on the machine's bare Python: it is asked before there is an environment.
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import re
+import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from switchyard_testkit import toolchain
 from switchyard_testkit.cache import GIB, Cache
 from switchyard_testkit.commands import run
-from switchyard_testkit.errors import MachineError
+from switchyard_testkit.errors import MachineError, TestkitError
 
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-GO_FOLDER = "/usr/local/go/bin"
-GO_WANTED = (1, 24)
+PYTHON_WANTED = (3, 11)
+DISK = 20 * GIB  # tools while they are built 6, images 6, a node 8
+WARM_DISK = 8 * GIB
+TARGET_MINUTES = {"demo": 8, "test": 25}  # with everything built
+TOOLS_MINUTES = 12
+IMAGES_MINUTES = 8
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_MARK = "# switchyard: no service starts while packages are installed"
 
@@ -46,6 +53,7 @@ NODE_PACKAGES = (
     Package("docker-registry", "docker-registry", 25, ("docker-registry",)),
     Package("iptables", "iptables", 3),
     Package("conntrack", "conntrack", 1),
+    Package("openssl", "openssl", 2),
     Package("iproute2", "ip", 4),
     Package("util-linux", "nsenter", 5),
 )
@@ -59,21 +67,6 @@ PACKAGES = NODE_PACKAGES + IMAGE_PACKAGES
 
 def missing(packages: Sequence[Package] = PACKAGES) -> tuple[Package, ...]:
     return tuple(package for package in packages if not package.is_there())
-
-
-def go_program() -> str:
-    """The path of a Go that is new enough."""
-    found = shutil.which("go") or shutil.which("go", path=GO_FOLDER)
-    wanted = ".".join(map(str, GO_WANTED))
-    if found is None:
-        raise MachineError(
-            f"Go is missing. Install Go {wanted} or newer from https://go.dev/dl in /usr/local/go, or put it on PATH."
-        )
-    printed = run([found, "env", "GOVERSION"], env={**os.environ, "GOTOOLCHAIN": "local"}).strip()
-    version = re.match(r"go(\d+)\.(\d+)", printed)
-    if version is None or (int(version[1]), int(version[2])) < GO_WANTED:
-        raise MachineError(f"{found} is {printed}; Kubernetes needs Go {wanted} or newer from https://go.dev/dl.")
-    return found
 
 
 def require_root() -> None:
@@ -98,52 +91,88 @@ class Finding:
     text: str
 
 
-def _finding(what: str, check: Callable[[], object]) -> Finding:
+def finding(what: str, check: Callable[[], str | None]) -> Finding:
+    """What a check says when it holds, or the sentence it raises when it does not."""
     try:
-        said = check()
+        return Finding(what, True, check() or "found")
     except MachineError as error:
         return Finding(what, False, str(error))
-    return Finding(what, True, said if isinstance(said, str) else "found")
 
 
-def examine(cache: Cache, *, disk: int) -> tuple[Finding, ...]:
+def examine(cache: Cache) -> tuple[Finding, ...]:
     """Everything that `make demo` and `make test` will ask of the machine, without changing it."""
 
-    def packages() -> str:
-        lacking = missing()
-        if not lacking:
-            return "all installed"
-        names = " ".join(package.name for package in lacking)
-        megabytes = sum(package.megabytes for package in lacking)
-        if shutil.which("apt-get") is None:
-            raise MachineError(f"Missing: {names}. This machine has no apt-get; install what they bring another way.")
-        return f"apt-get will install {names} ({megabytes} MB); their services will not be started"
-
     def space() -> str:
-        cache.require_free(disk, "A first run")
-        return f"{shutil.disk_usage(cache.root).free / GIB:.0f} GB free below {cache.root}, {disk / GIB:.0f} GB needed"
+        needed = disk_needed(cache)
+        cache.require_free(needed, "`make demo`")
+        return (
+            f"{shutil.disk_usage(cache.root).free / GIB:.0f} GB free below {cache.root}, {needed / GIB:.0f} GB needed"
+        )
+
+    def go() -> str:
+        return "not needed, the tools are built" if toolchain.is_built(cache) else toolchain.go_program()
 
     def python() -> str:
-        return run(["python3", "--version"]).strip()
+        if sys.version_info < PYTHON_WANTED:
+            wanted = ".".join(map(str, PYTHON_WANTED))
+            raise MachineError(f"python3 is {platform.python_version()}; Switchyard needs {wanted} or newer.")
+        # Debian ships the module's half that makes environments in a package of its own.
+        if importlib.util.find_spec("ensurepip") is None:
+            raise MachineError("python3 cannot make environments; install `python3-venv`.")
+        return platform.python_version()
 
-    def tool(name: str, remedy: str) -> Callable[[], str]:
+    def program(name: str) -> Callable[[], str]:
         def check() -> str:
             found = shutil.which(name) or shutil.which(name, path=SEARCH)
             if found is None:
-                raise MachineError(f"{name} is missing; {remedy}.")
+                raise MachineError(f"{name} is missing; install it with `apt-get install {name}`.")
             return found
 
         return check
 
     return (
-        _finding("root", require_root),
-        _finding("overlay file system", require_overlay),
-        _finding("packages", packages),
-        _finding("go", go_program),
-        _finding("python", python),
-        _finding("git", tool("git", "install it with `apt-get install git`")),
-        _finding("disk", space),
+        finding("root", require_root),
+        finding("overlay file system", require_overlay),
+        finding("packages", would_install),
+        finding("go", go),
+        finding("python", python),
+        finding("git", program("git")),
+        finding("disk", space),
     )
+
+
+def would_install() -> str:
+    """Which packages apt-get will bring; MachineError where there is no apt-get to bring them."""
+    lacking = missing()
+    if not lacking:
+        return "all are installed"
+    names = " ".join(package.name for package in lacking)
+    if shutil.which("apt-get", path=SEARCH) is None:
+        raise MachineError(f"Missing: {names}. This machine has no apt-get; install what they bring another way.")
+    return f"apt-get will install {names} ({sum(package.megabytes for package in lacking)} MB), starting no service"
+
+
+def images_built(cache: Cache) -> bool:
+    return (cache.root / "images" / "store").is_dir()
+
+
+def disk_needed(cache: Cache) -> int:
+    return WARM_DISK if toolchain.is_built(cache) and images_built(cache) else DISK
+
+
+def announcement(target: str, cache: Cache, *, packages: str) -> str:
+    """The first lines of a long run: what it will install, how much disk, about how long."""
+    minutes = TARGET_MINUTES[target]
+    steps = [f"packages: {packages}"]
+    if not toolchain.is_built(cache):
+        minutes += TOOLS_MINUTES
+        steps.append(f"Kubernetes {toolchain.KUBERNETES} and tools: built from source once, about {TOOLS_MINUTES} min")
+    if not images_built(cache):
+        minutes += IMAGES_MINUTES
+        steps.append(f"images: built once, about {IMAGES_MINUTES} min")
+    disk = f"up to {disk_needed(cache) / GIB:.0f} GB below {cache.root}"
+    steps.append(f"disk: {disk}; `make down` stops everything, the cache stays")
+    return "\n".join([f"make {target}: about {minutes} min on two cores", *(f"  {step}" for step in steps)])
 
 
 def ensure_packages(packages: Sequence[Package] = PACKAGES, *, say: Callable[[str], None] = print) -> None:
@@ -188,3 +217,30 @@ def _keep_services_off(services: Sequence[str]) -> None:
     """Packages also enable their services for the next start of the machine."""
     if services and Path("/run/systemd/system").is_dir():
         subprocess.run(["systemctl", "disable", *services], check=False, capture_output=True)
+
+
+def main(arguments: list[str]) -> int:
+    """`doctor` examines the machine; `announce TARGET` says what that target is about to do to it."""
+    cache = Cache.from_env(os.environ)
+    match arguments:
+        case ["doctor"]:
+            findings = examine(cache)
+            for found in findings:
+                print(f"{'ok     ' if found.good else 'MISSING'} {found.what}: {found.text}")
+            return 0 if all(found.good for found in findings) else 1
+        case ["announce", target] if target in TARGET_MINUTES:
+            print(announcement(target, cache, packages=would_install()), flush=True)
+            unmet = [found.text for found in examine(cache) if not found.good]
+            for sentence in unmet:
+                print(sentence, file=sys.stderr)
+            return 1 if unmet else 0
+    print("usage: python -m switchyard_testkit.machine doctor | announce demo|test", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except TestkitError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)

@@ -30,7 +30,11 @@ def spoken(seconds: float) -> str:
 
 
 class Progress:
-    """The lines of one run. `plan` maps each stage, in order, to a first estimate in seconds."""
+    """The lines of one run.
+
+    `plan` maps each stage, in order, to a first estimate in seconds. Runs that do the same under different titles share
+    what they remember by `remembered_as`.
+    """
 
     def __init__(
         self,
@@ -38,6 +42,7 @@ class Progress:
         *,
         plan: Mapping[str, float],
         durations: Durations,
+        remembered_as: str = "",
         out: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
         heartbeat: float = HEARTBEAT_SECONDS,
@@ -45,6 +50,7 @@ class Progress:
         self._title = title
         self._plan = dict(plan)
         self._durations = durations
+        self._remembered_as = remembered_as or title
         self._out = out or sys.stdout
         self._clock = clock
         self._heartbeat = heartbeat
@@ -56,7 +62,7 @@ class Progress:
         self.took: dict[str, float] = {}
 
     def estimate(self, stage: str) -> float:
-        return self._durations.read().get(f"{self._title}: {stage}", self._plan.get(stage, 0.0))
+        return self._durations.read().get(f"{self._remembered_as}: {stage}", self._plan.get(stage, 0.0))
 
     def left(self) -> float:
         """Seconds that the stages not yet done should still take."""
@@ -86,7 +92,7 @@ class Progress:
         seconds = self._clock() - self._stage_began
         self._done.add(name)
         self.took[name] = seconds
-        self._durations.remember(f"{self._title}: {name}", seconds)
+        self._durations.remember(f"{self._remembered_as}: {name}", seconds)
 
     def waiting(self, awaited: str) -> None:
         """Name what the stage waits for now; the next heartbeat shows it."""

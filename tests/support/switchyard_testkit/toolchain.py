@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,7 +18,6 @@ from pathlib import Path
 from switchyard_testkit.cache import GIB, Cache, recipe_key, remove_tree
 from switchyard_testkit.commands import CommandError, run, tail
 from switchyard_testkit.errors import MachineError, TestkitError
-from switchyard_testkit.machine import go_program
 from switchyard_testkit.progress import Progress
 
 MODULE = Path(__file__).resolve().parents[1] / "toolchain"
@@ -25,6 +26,10 @@ STAGE = "build Kubernetes and tools from source"
 STAGE_ESTIMATE = 900.0
 DISK = 6 * GIB  # sources 1.3, compiled packages 3.5, programs 0.6
 FLAGS = ("-trimpath", "-ldflags", f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES}")
+
+
+GO_FOLDER = "/usr/local/go/bin"
+GO_WANTED = (1, 24)
 
 
 def key(module: Path = MODULE) -> str:
@@ -61,6 +66,21 @@ def ensure(cache: Cache, progress: Progress) -> Path:
         cache.require_free(DISK, "Building Kubernetes from source")
         cache.build("toolchain", key(), lambda target: _build(cache, target, progress), say=progress.say)
     return folder(cache)
+
+
+def go_program() -> str:
+    """The path of a Go that is new enough."""
+    found = shutil.which("go") or shutil.which("go", path=GO_FOLDER)
+    wanted = ".".join(map(str, GO_WANTED))
+    if found is None:
+        raise MachineError(
+            f"Go is missing. Install Go {wanted} or newer from https://go.dev/dl in /usr/local/go, or put it on PATH."
+        )
+    printed = run([found, "env", "GOVERSION"], env={**os.environ, "GOTOOLCHAIN": "local"}).strip()
+    version = re.match(r"go(\d+)\.(\d+)", printed)
+    if version is None or (int(version[1]), int(version[2])) < GO_WANTED:
+        raise MachineError(f"{found} is {printed}; Kubernetes needs Go {wanted} or newer from https://go.dev/dl.")
+    return found
 
 
 def _build(cache: Cache, target: Path, progress: Progress) -> None:

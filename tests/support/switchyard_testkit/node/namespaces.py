@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from switchyard_testkit.commands import run
+from switchyard_testkit.commands import CommandError, run
 from switchyard_testkit.errors import MachineError
 from switchyard_testkit.node import processes
 from switchyard_testkit.node.plan import Places, Slot
@@ -103,10 +103,19 @@ def take_down(places: Places) -> None:
     processes.end_all(starting_or_holding, seconds=60)
     # Whoever else entered the node's network (a load generator of a test, say) would keep it alive without a name.
     processes.end_all(lambda: processes.sharing_namespace("net", str(netns_path(slot))), seconds=60)
+    # The link first: with its namespace it would go too, but some time later.
+    if link_exists(slot):
+        try:
+            run(["ip", "link", "delete", slot.host_link])
+        except CommandError:
+            if link_exists(slot):  # else a namespace that went just before took it along
+                raise
     if netns_path(slot).exists():
         run(["ip", "netns", "delete", slot.netns])
-    if Path(f"/sys/class/net/{slot.host_link}").exists():
-        run(["ip", "link", "delete", slot.host_link])
+
+
+def link_exists(slot: Slot) -> bool:
+    return Path(f"/sys/class/net/{slot.host_link}").exists()
 
 
 def leftovers(places: Places) -> list[str]:
@@ -115,7 +124,7 @@ def leftovers(places: Places) -> list[str]:
     found = [f"process {pid}" for pid, home in processes.homes_of_nodes().items() if home == places.home]
     if netns_path(slot).exists():
         found.append(f"network namespace {slot.netns}")
-    if Path(f"/sys/class/net/{slot.host_link}").exists():
+    if link_exists(slot):
         found.append(f"link {slot.host_link}")
     for route in json.loads(run(["ip", "-4", "-json", "route"]) or "[]"):
         if route.get("dst") in slot.networks:
