@@ -113,7 +113,7 @@ class EnvoyProcess:
         return self.process.pid
 
     def start(self, *, now_ns: int, ready_within: float | None = 30) -> None:
-        """Start it as the image's entry point does; `ready_within` None returns at once: nobody may serve routes yet."""
+        """Start it as the image's entry point does; `ready_within` None returns at once (nobody serves routes)."""
         start, bootstrap = data_plane("start"), data_plane("bootstrap")
         settings = bootstrap.Settings(
             **{

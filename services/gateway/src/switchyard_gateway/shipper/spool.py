@@ -100,7 +100,7 @@ class Spool:
         return sum(segment.size for segment in self.segments(position))
 
     def read(self, position: Position, *, max_lines: int, max_bytes: int) -> Piece:
-        """The next lines. At the end of a sealed file: none, and a later position; with nothing new: none, and the same."""
+        """The next lines. At the end of a sealed file: none, and a later position; with nothing new: neither."""
         present = self.segments(position)
         here = next((segment for segment in present if segment.number == position.number), None)
         later = next((segment for segment in present if segment.number > position.number), None)
