@@ -1,0 +1,298 @@
+"""One transaction of the join, on SQLite.
+
+Rows are looked up and written in the order of their keys, many at a time, by statements that are spelled out here:
+they run tens of thousands of times a second, where building them would cost more than running them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, case, delete, select, update
+
+from switchyard_monitor.adapters import tables
+from switchyard_monitor.adapters.book import BookCache, SqlBook
+from switchyard_monitor.domain import identity
+from switchyard_monitor.domain.entries import Entry, Pred, Version
+from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.join import Changes
+from switchyard_monitor.domain.rules import Rule, Value
+from switchyard_monitor.domain.sums import Sums, add, decode, encode
+from switchyard_monitor.errors import Deposed
+from switchyard_monitor.ports import Lease, Work
+
+T = TypeVar("T")
+
+CHUNK = 500
+_HOLES = ",".join("?" * CHUNK)
+
+
+class SqlBatch:
+    """The rows of one transaction."""
+
+    def __init__(self, connection: Connection, cache: BookCache) -> None:
+        self._connection = connection
+        self._book = SqlBook(connection, cache)
+
+    @property
+    def book(self) -> SqlBook:
+        """The arms and rules."""
+        return self._book
+
+    def rule_id(self, rule: Rule) -> int:
+        """The number of a rule; a new one is written down."""
+        return self._book.rule_id(rule)
+
+    def lock(self, lease: Lease, next_offset: int) -> None:
+        """Hold the partition's row; a zombie's epoch, or an offset that someone else moved, is refused."""
+        partition = tables.partition
+        held = self._connection.execute(
+            update(partition)
+            .where(
+                partition.c.number == lease.partition,
+                partition.c.owner == lease.owner,
+                partition.c.epoch == lease.epoch,
+                partition.c.next_offset == next_offset,
+                partition.c.stopped.is_(None),
+            )
+            .values(epoch=lease.epoch)
+        )
+        if held.rowcount != 1:
+            raise Deposed(
+                lease.partition,
+                f"partition {lease.partition} is no longer {lease.owner}'s at epoch {lease.epoch} "
+                f"and offset {next_offset}; nothing was written",
+            )
+
+    def entries(self, keys: Iterable[bytes], prefixes: Iterable[bytes]) -> dict[bytes, Entry]:
+        """All that is known of these keys, and of every row under these prefixes."""
+        found: dict[bytes, Entry] = {}
+        wanted = set(keys)
+        for prefix in prefixes:
+            wanted |= self._keys_under(prefix)
+        ordered = sorted(wanted)
+        for k, arm, at_us, event, x, number, name in self._in(
+            "SELECT k, arm, at_us, event, x, number, name FROM prediction WHERE k IN", ordered
+        ):
+            pred = Pred(arm, at_us, event, x, number if name is None else name)
+            _entry(found, k).preds.append(pred)
+        for k, kind, event_id, revision, at_us, broker_us, number, name, actor in self._in(
+            "SELECT k, kind, event_id, revision, at_us, broker_us, number, name, actor FROM label WHERE k IN", ordered
+        ):
+            value: Value = number if name is None else name
+            _entry(found, k).versions.append(Version(kind, event_id, revision, at_us, broker_us, value, actor))
+        for k, event in self._in("SELECT k, event FROM exchange WHERE k IN", ordered):
+            _entry(found, k).exchanges.add(event)
+        if self._any("SELECT 1 FROM input LIMIT 1"):
+            for k, event, x in self._in("SELECT k, event, x FROM input WHERE k IN", ordered):
+                _entry(found, k).inputs[event] = x
+        return found
+
+    def erased(self, prefixes: Iterable[bytes]) -> set[bytes]:
+        """Which of these predictions were erased."""
+        if not self._any("SELECT 1 FROM erased LIMIT 1"):
+            return set()
+        return {row[0] for row in self._in("SELECT prefix FROM erased WHERE prefix IN", sorted(set(prefixes)))}
+
+    def held(self, partition: int, subject: str, limit: int) -> list[Record]:
+        """The oldest held records of a deployment."""
+        held = tables.held
+        query = (
+            select(held.c.offset, held.c.broker_us, held.c.key, held.c.value, held.c.headers)
+            .where(held.c.partition == partition, held.c.subject == subject)
+            .order_by(held.c.offset)
+            .limit(limit)
+        )
+        return [
+            Record(partition, row.offset, row.broker_us, row.key, row.value, read_headers(row.headers))
+            for row in self._connection.execute(query)
+        ]
+
+    def write(self, lease: Lease, work: Work) -> None:
+        """Rows, sums, outbox, offset."""
+        self._rows(work.changes)
+        self._cells(lease.partition, work.changes)
+        self._ledgers(lease.partition, work.changes)
+        self._hold(lease.partition, work)
+        if work.letters:
+            self._connection.execute(
+                tables.outbox.insert(),
+                [
+                    {
+                        "partition": lease.partition,
+                        "topic": letter.topic,
+                        "key": letter.key,
+                        "value": letter.value,
+                        "headers": write_headers(letter.headers),
+                    }
+                    for letter in work.letters
+                ],
+            )
+        values: dict[str, Any] = {"next_offset": work.next_offset}
+        if work.watermark_us is not None:
+            mark = tables.partition.c.watermark_us
+            # A quiet partition may have been said to be read up to a later time; a watermark never falls.
+            values["watermark_us"] = case((mark > work.watermark_us, mark), else_=work.watermark_us)
+        partition = tables.partition
+        self._connection.execute(update(partition).where(partition.c.number == lease.partition).values(**values))
+
+    def _rows(self, changes: Changes) -> None:
+        for k in sorted(changes.removed):
+            for table in ("prediction", "label", "exchange", "input"):
+                self._connection.exec_driver_sql(f"DELETE FROM {table} WHERE k = ?", (k,))
+        self._many("INSERT INTO erased (prefix) VALUES (?)", sorted((prefix,) for prefix in changes.erased))
+        self._many(
+            "INSERT INTO prediction (k, arm, at_us, event, x, number, name) VALUES (?,?,?,?,?,?,?)",
+            sorted(
+                ((k, pred.arm, pred.at_us, pred.event, pred.x, *_columns(pred.value)) for k, pred in changes.preds),
+                key=_first_two,
+            ),
+        )
+        self._many(
+            "INSERT INTO label (k, kind, event_id, revision, at_us, broker_us, number, name, actor)"
+            " VALUES (?,?,?,?,?,?,?,?,?)",
+            sorted(
+                (
+                    (k, v.kind, v.event_id, v.revision, v.at_us, v.broker_us, *_columns(v.value), v.actor)
+                    for k, v in changes.versions
+                ),
+                key=_first_two,
+            ),
+        )
+        self._many("INSERT INTO exchange (k, event) VALUES (?,?)", sorted(changes.exchanges))
+        self._many("INSERT INTO input (k, event, x) VALUES (?,?,?)", sorted(changes.inputs))
+
+    def _cells(self, partition: int, changes: Changes) -> None:
+        touched: dict[int, list[int]] = {}
+        for (arm, start_us), sums in changes.cells.items():
+            if any(sums.values()):
+                touched.setdefault(arm, []).append(start_us)
+        rows: list[tuple[str, int, int, int]] = []
+        for arm, starts in touched.items():
+            before: dict[int, str] = dict(
+                self._in(
+                    f"SELECT start_us, sums FROM cell WHERE arm = {arm} AND partition = {partition} AND start_us IN",
+                    sorted(starts),
+                )
+            )
+            for start_us in starts:
+                total = add(decode(before.get(start_us, "{}")), changes.cells[arm, start_us])
+                rows.append((encode(total), arm, start_us, partition))
+        self._many(
+            "INSERT INTO cell (sums, arm, start_us, partition) VALUES (?,?,?,?)"
+            " ON CONFLICT (arm, start_us, partition) DO UPDATE SET sums = excluded.sums",
+            rows,
+        )
+        self._totals(partition, changes)
+
+    def _totals(self, partition: int, changes: Changes) -> None:
+        """An arm's windows added up, so that nobody reads a year of them to say how many requests there were."""
+        parts: dict[int, Sums] = {}
+        for (arm, _), sums in changes.cells.items():
+            add(parts.setdefault(arm, {}), sums)
+        before: dict[int, str] = dict(
+            self._in(f"SELECT arm, sums FROM total WHERE partition = {partition} AND arm IN", sorted(parts))
+        )
+        self._many(
+            "INSERT INTO total (sums, arm, partition) VALUES (?,?,?)"
+            " ON CONFLICT (arm, partition) DO UPDATE SET sums = excluded.sums",
+            [(encode(add(decode(before.get(arm, "{}")), sums)), arm, partition) for arm, sums in parts.items()],
+        )
+
+    def _ledgers(self, partition: int, changes: Changes) -> None:
+        if changes.ledger:
+            table = tables.ledger
+            query = select(table.c.sums).where(table.c.partition == partition)
+            before = self._connection.execute(query).scalar() or "{}"
+            self._many(
+                "INSERT INTO ledger (partition, sums) VALUES (?,?)"
+                " ON CONFLICT (partition) DO UPDATE SET sums = excluded.sums",
+                [(partition, encode(add(decode(before), changes.ledger)))],
+            )
+        for subject, part in changes.labels.items():
+            if not any(part.values()):
+                continue
+            labels = tables.label_ledger
+            by_subject = select(labels.c.sums).where(labels.c.subject == subject, labels.c.partition == partition)
+            before = self._connection.execute(by_subject).scalar() or "{}"
+            self._many(
+                "INSERT INTO label_ledger (subject, partition, sums) VALUES (?,?,?)"
+                " ON CONFLICT (subject, partition) DO UPDATE SET sums = excluded.sums",
+                [(subject, partition, encode(add(decode(before), part)))],
+            )
+
+    def _hold(self, partition: int, work: Work) -> None:
+        self._many(
+            "INSERT INTO held (partition, subject, offset, broker_us, key, value, headers) VALUES (?,?,?,?,?,?,?)",
+            [
+                (
+                    partition,
+                    item.subject,
+                    item.record.offset,
+                    item.record.broker_us,
+                    item.record.key,
+                    item.record.value,
+                    write_headers(item.record.headers),
+                )
+                for item in work.hold
+            ],
+        )
+        held = tables.held
+        for chunk in chunks(work.released):
+            self._connection.execute(delete(held).where(held.c.partition == partition, held.c.offset.in_(chunk)))
+
+    def _keys_under(self, prefix: bytes) -> set[bytes]:
+        ends = (prefix, prefix + b"\xff" * (identity.ROW_BYTES + 1))
+        keys: set[bytes] = set()
+        for table in ("prediction", "label", "exchange", "input"):
+            rows = self._connection.exec_driver_sql(f"SELECT k FROM {table} WHERE k >= ? AND k < ?", ends)
+            keys |= {row[0] for row in rows}
+        return keys
+
+    def _any(self, sql: str) -> bool:
+        return self._connection.exec_driver_sql(sql).first() is not None
+
+    def _in(self, sql: str, values: Sequence[Any]) -> Iterator[Any]:
+        """Run `… IN (500 holes)` as often as needed; the last is filled up with repeats, so that one plan serves."""
+        for chunk in chunks(values):
+            filled = tuple(chunk) + (chunk[-1],) * (CHUNK - len(chunk))
+            yield from self._connection.exec_driver_sql(f"{sql} ({_HOLES})", filled)
+
+    def _many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            self._connection.exec_driver_sql(sql, list(rows))
+
+
+def chunks(values: Sequence[T]) -> Iterator[list[T]]:
+    """Pieces of 500."""
+    iterator = iter(values)
+    while piece := list(islice(iterator, CHUNK)):
+        yield piece
+
+
+def write_headers(headers: Iterable[tuple[str, bytes]]) -> str:
+    """Headers as JSON; bytes that are no text survive."""
+    return json.dumps([[name, value.hex()] for name, value in headers])
+
+
+def read_headers(text: str) -> tuple[tuple[str, bytes], ...]:
+    """Headers from JSON."""
+    return tuple((name, bytes.fromhex(value)) for name, value in json.loads(text))
+
+
+def _entry(found: dict[bytes, Entry], k: bytes) -> Entry:
+    entry = found.get(k)
+    if entry is None:
+        entry = found[k] = Entry()
+    return entry
+
+
+def _columns(value: Value | None) -> tuple[float | None, str | None]:
+    return (None, value) if isinstance(value, str) else (value, None)
+
+
+def _first_two(row: tuple[Any, ...]) -> tuple[Any, Any]:
+    return row[0], row[1]

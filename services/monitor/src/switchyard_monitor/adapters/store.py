@@ -1,0 +1,255 @@
+"""The store on SQLite: leases, transactions and what readers ask for.
+
+One connection writes (SQLite has one writer anyway), others read beside it without waiting. PostgreSQL joins behind the
+same port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from switchyard_monitor.adapters import tables
+from switchyard_monitor.adapters.batch import SqlBatch, read_headers
+from switchyard_monitor.adapters.book import BookCache, SqlBook
+from switchyard_monitor.adapters.engine import guarded, migrate, open_engine
+from switchyard_monitor.domain.entries import Arm, Cell, Entry
+from switchyard_monitor.domain.sums import Sums, add, decode, merged
+from switchyard_monitor.ports import Lease, Ledger, Letter, Position
+
+
+class SqliteStore:
+    """A SQLite file."""
+
+    def __init__(self, url: str) -> None:
+        with guarded():
+            self._writer = open_engine(url, begin="BEGIN IMMEDIATE")
+            self._reader = open_engine(url, begin="BEGIN")
+        migrate(self._writer)
+        self._written = BookCache()
+        self._read = BookCache()
+
+    def prepare(self, partitions: Iterable[int]) -> None:
+        """Have a row for each partition."""
+        rows = [{"number": number, "epoch": 0, "expires_us": 0} for number in partitions]
+        with self._write() as connection:
+            connection.execute(insert(tables.partition).on_conflict_do_nothing(), rows)
+
+    def positions(self) -> list[Position]:
+        """All partitions."""
+        query = select(tables.partition).order_by(tables.partition.c.number)
+        with self._look() as connection:
+            return [_position(row) for row in connection.execute(query)]
+
+    def announce(self, member: str, *, now_us: int, ttl_us: int) -> list[str]:
+        """Say that a member lives, and learn who else does."""
+        table = tables.member
+        with self._write() as connection:
+            statement = insert(table).values(name=member, expires_us=now_us + ttl_us)
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["name"], set_={"expires_us": now_us + ttl_us})
+            )
+            connection.execute(delete(table).where(table.c.expires_us <= now_us))
+            return list(connection.execute(select(table.c.name).order_by(table.c.name)).scalars())
+
+    def claim(self, partition: int, member: str, *, now_us: int, ttl_us: int) -> Position | None:
+        """Take a partition that is free, expired or our own, with a new epoch; None when another holds it."""
+        table = tables.partition
+        free = or_(table.c.owner.is_(None), table.c.owner == member, table.c.expires_us <= now_us)
+        with self._write() as connection:
+            taken = connection.execute(
+                update(table)
+                .where(and_(table.c.number == partition, free, table.c.stopped.is_(None)))
+                .values(owner=member, epoch=table.c.epoch + 1, expires_us=now_us + ttl_us)
+            )
+            if taken.rowcount != 1:
+                return None
+            return _position(connection.execute(select(table).where(table.c.number == partition)).one())
+
+    def start(self, lease: Lease, *, topic_id: str, offset: int) -> None:
+        """Where a partition is read from for the first time."""
+        table = tables.partition
+        with self._write() as connection:
+            connection.execute(
+                update(table)
+                .where(_is(lease), table.c.next_offset.is_(None))
+                .values(topic_id=topic_id, base_offset=offset, next_offset=offset)
+            )
+
+    def renew(self, leases: Sequence[Lease], *, now_us: int, ttl_us: int, watermarks: Mapping[int, int]) -> list[Lease]:
+        """Keep leases and raise the watermarks of idle partitions; answers which leases still hold."""
+        table = tables.partition
+        kept: list[Lease] = []
+        with self._write() as connection:
+            for lease in leases:
+                renewed = connection.execute(update(table).where(_is(lease)).values(expires_us=now_us + ttl_us))
+                if renewed.rowcount != 1:
+                    continue
+                kept.append(lease)
+                if (mark := watermarks.get(lease.partition)) is not None:
+                    higher = or_(table.c.watermark_us.is_(None), table.c.watermark_us < mark)
+                    connection.execute(update(table).where(_is(lease), higher).values(watermark_us=mark))
+        return kept
+
+    def release(self, lease: Lease) -> None:
+        """Give a partition back."""
+        with self._write() as connection:
+            connection.execute(update(tables.partition).where(_is(lease)).values(owner=None, expires_us=0))
+
+    def stop(self, lease: Lease, reason: str) -> None:
+        """Mark a partition as stopped; only a person starts it again."""
+        with self._write() as connection:
+            connection.execute(update(tables.partition).where(_is(lease)).values(stopped=reason, owner=None))
+
+    @contextmanager
+    def begin(self) -> Iterator[SqlBatch]:
+        """One transaction: committed at the end of the block, or undone."""
+        batch: SqlBatch | None = None
+        try:
+            with self._write() as connection:
+                batch = SqlBatch(connection, self._written)
+                yield batch
+        except BaseException:
+            if batch is not None:
+                batch.book.forget()
+            raise
+
+    def held_subjects(self, partition: int) -> dict[str, int]:
+        """The deployments whose records are held, with the broker's time of the oldest."""
+        held = tables.held
+        query = (
+            select(held.c.subject, func.min(held.c.broker_us))
+            .where(held.c.partition == partition)
+            .group_by(held.c.subject)
+        )
+        with self._look() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def outbox(self, limit: int) -> list[Letter]:
+        """What waits to be sent, oldest first."""
+        table = tables.outbox
+        with self._look() as connection:
+            rows = connection.execute(select(table).order_by(table.c.n).limit(limit))
+            return [Letter(row.n, row.topic, row.key, row.value, read_headers(row.headers)) for row in rows]
+
+    def sent(self, letters: Sequence[Letter]) -> None:
+        """These need not be sent again."""
+        if letters:
+            with self._write() as connection:
+                numbers = [letter.n for letter in letters]
+                connection.execute(delete(tables.outbox).where(tables.outbox.c.n.in_(numbers)))
+
+    def deployments(self) -> list[str]:
+        """Every deployment that has rules."""
+        query = select(tables.rule.c.subject).distinct().order_by(tables.rule.c.subject)
+        with self._look() as connection:
+            return list(connection.execute(query).scalars())
+
+    def arms(self, subject: str) -> dict[int, Arm]:
+        """A deployment's arms, by number."""
+        arm, rule = tables.arm, tables.rule
+        query = select(arm).join(rule, arm.c.rule == rule.c.id).where(rule.c.subject == subject)
+        with self._look() as connection:
+            return {row.id: _arm(row) for row in connection.execute(query)}
+
+    def cells(self, arms: Iterable[int], *, limit: int | None = None) -> list[Cell]:
+        """The cells of these arms, oldest first; with a limit, about the latest so many windows."""
+        found: dict[tuple[int, int], list[Sums]] = {}
+        cell = tables.cell
+        with self._look() as connection:
+            book = SqlBook(connection, self._read)
+            for number in arms:
+                query = select(cell.c.start_us, cell.c.sums).where(cell.c.arm == number)
+                if limit is not None:
+                    query = query.order_by(cell.c.start_us.desc()).limit(limit)
+                for start_us, text in connection.execute(query):
+                    found.setdefault((start_us, number), []).append(decode(text))
+            return [
+                Cell(book.arm(number), book.rule(book.arm(number).rule), start_us, merged(parts))
+                for (start_us, number), parts in sorted(found.items(), key=lambda item: item[0])
+            ]
+
+    def totals(self, arms: Iterable[int]) -> list[Cell]:
+        """Each arm's windows added up, as one cell that starts at 0."""
+        total = tables.total
+        found: list[Cell] = []
+        with self._look() as connection:
+            book = SqlBook(connection, self._read)
+            for number in arms:
+                texts = connection.execute(select(total.c.sums).where(total.c.arm == number)).scalars()
+                sums = merged(map(decode, texts))
+                if sums:
+                    found.append(Cell(book.arm(number), book.rule(book.arm(number).rule), 0, sums))
+        return found
+
+    def ledgers(self) -> list[Ledger]:
+        """Every partition's books."""
+        query = (
+            select(tables.partition, tables.ledger.c.sums)
+            .join(tables.ledger, tables.ledger.c.partition == tables.partition.c.number, isouter=True)
+            .order_by(tables.partition.c.number)
+        )
+        with self._look() as connection:
+            return [Ledger(_position(row), decode(row.sums or "{}")) for row in connection.execute(query)]
+
+    def labels(self, subject: str) -> Sums:
+        """The ledger of a deployment's labels."""
+        table = tables.label_ledger
+        total: Sums = {}
+        with self._look() as connection:
+            for text in connection.execute(select(table.c.sums).where(table.c.subject == subject)).scalars():
+                add(total, decode(text))
+        return total
+
+    def entry(self, key: bytes) -> tuple[Entry | None, bool]:
+        """What is known of one row of a prediction, and whether it was erased."""
+        with self._look() as connection:
+            batch = SqlBatch(connection, self._read)
+            return batch.entries([key], ()).get(key), bool(batch.erased([key[:-3]]))
+
+    def arm(self, number: int) -> Arm:
+        """An arm, for reading."""
+        with self._look() as connection:
+            return SqlBook(connection, self._read).arm(number)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._writer.dispose()
+        self._reader.dispose()
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with guarded(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _look(self) -> Iterator[Connection]:
+        with guarded(), self._reader.begin() as connection:
+            yield connection
+
+
+def _is(lease: Lease) -> ColumnElement[bool]:
+    table = tables.partition
+    return and_(table.c.number == lease.partition, table.c.owner == lease.owner, table.c.epoch == lease.epoch)
+
+
+def _position(row: Row[Any]) -> Position:
+    return Position(
+        partition=row.number,
+        topic_id=row.topic_id,
+        base_offset=row.base_offset,
+        next_offset=row.next_offset,
+        owner=row.owner,
+        epoch=row.epoch,
+        expires_us=row.expires_us,
+        watermark_us=row.watermark_us,
+        stopped=row.stopped,
+    )
+
+
+def _arm(row: Row[Any]) -> Arm:
+    return Arm(row.rule, row.revision, row.role, row.traffic, row.weight_bp, row.assignment)

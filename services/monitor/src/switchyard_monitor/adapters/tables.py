@@ -1,0 +1,172 @@
+"""The tables. Times are microseconds since 1970 in UTC; keys are the 16 bytes of `domain.identity`.
+
+Rows of predictions and labels lie in the order of their keys, without a row id of their own, so that the rows of new
+predictions are appended. Sums are text: equal sums are equal text, and a person can read them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+partition = Table(
+    "partition",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("topic_id", Text),
+    Column("base_offset", BigInteger),
+    Column("next_offset", BigInteger),
+    Column("owner", Text),
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("watermark_us", BigInteger),
+    Column("stopped", Text),
+)
+
+member = Table(
+    "member",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("expires_us", BigInteger, nullable=False),
+)
+
+rule = Table(
+    "rule",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    UniqueConstraint("subject", "digest", name="rule_once"),
+)
+
+arm = Table(
+    "arm",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("rule", Integer, ForeignKey("rule.id"), nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("traffic", BigInteger, nullable=False),
+    Column("weight_bp", Integer, nullable=False),
+    Column("assignment", Text, nullable=False),
+    UniqueConstraint("rule", "revision", "role", "traffic", "weight_bp", "assignment", name="arm_once"),
+)
+
+prediction = Table(
+    "prediction",
+    metadata,
+    Column("k", LargeBinary, primary_key=True),
+    Column("arm", Integer, primary_key=True, autoincrement=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("event", BigInteger, nullable=False),
+    Column("x", BigInteger),
+    Column("number", Float),
+    Column("name", Text),
+    sqlite_with_rowid=False,
+)
+
+label = Table(
+    "label",
+    metadata,
+    Column("k", LargeBinary, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("broker_us", BigInteger, nullable=False),
+    Column("number", Float),
+    Column("name", Text),
+    Column("actor", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+exchange = Table(
+    "exchange",
+    metadata,
+    Column("k", LargeBinary, primary_key=True),
+    Column("event", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+input_ = Table(
+    "input",
+    metadata,
+    Column("k", LargeBinary, primary_key=True),
+    Column("event", BigInteger, primary_key=True, autoincrement=False),
+    Column("x", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+erased = Table("erased", metadata, Column("prefix", LargeBinary, primary_key=True), sqlite_with_rowid=False)
+
+cell = Table(
+    "cell",
+    metadata,
+    Column("arm", Integer, primary_key=True, autoincrement=False),
+    Column("start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("sums", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+total = Table(
+    "total",
+    metadata,
+    Column("arm", Integer, primary_key=True, autoincrement=False),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("sums", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+label_ledger = Table(
+    "label_ledger",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("sums", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("sums", Text, nullable=False),
+)
+
+held = Table(
+    "held",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("subject", Text, primary_key=True),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("broker_us", BigInteger, nullable=False),
+    Column("key", LargeBinary),
+    Column("value", LargeBinary),
+    Column("headers", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("n", Integer, primary_key=True),
+    Column("partition", Integer, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("key", LargeBinary),
+    Column("value", LargeBinary),
+    Column("headers", Text, nullable=False),
+)

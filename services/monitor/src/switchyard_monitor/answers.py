@@ -1,0 +1,319 @@
+"""The shapes of the API's answers, and how they are put together from cells, ledgers and entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from switchyard_contracts.base import Timestamp
+from switchyard_contracts.events import Part
+
+from switchyard_monitor.domain.buckets import TIME_PARTS
+from switchyard_monitor.domain.entries import DECISION, OUTCOME, Arm, Cell, Entry, Version
+from switchyard_monitor.domain.quality import Quality
+from switchyard_monitor.domain.rules import Value
+from switchyard_monitor.domain.sums import Sums, histogram, merged
+from switchyard_monitor.ports import Ledger
+
+NOT_COUNTED = frozenset({"skewed"})
+"""A remark in the ledger, not a column of it: the event is counted where it went."""
+
+
+class Deployment(Part):
+    """A deployment that the monitor knows."""
+
+    namespace: str
+    name: str
+    task: str | None = None
+    revisions: list[str]
+    watermark: Timestamp | None = None
+
+
+class Count(Part):
+    """One revision's exchanges in one role and one ModelRoute generation."""
+
+    revision: str
+    role: str
+    traffic: int
+    weight_bp: int
+    assignment: str
+    requests: int
+    errors: int
+    predictions: int
+    unreadable: int
+    failover: int
+    conflicts: int
+    unmeasured: int
+    latency_p50: float | None = None
+    """Quantiles in seconds."""
+    latency_p90: float | None = None
+    latency_p95: float | None = None
+    latency_p99: float | None = None
+
+
+class Errors(Part):
+    """Errors of judged predictions, in the unit of Y."""
+
+    n: int
+    rmse: float | None = None
+    mae: float | None = None
+    bias: float | None = None
+    accuracy: float | None = None
+    clipped: int = 0
+    rmse_lower: float | None = None
+    rmse_upper: float | None = None
+
+
+class Agreement(Part):
+    """How often a decision followed the prediction."""
+
+    n: int
+    agreed: int
+    share: float | None = None
+
+
+class RevisionQuality(Part):
+    """One revision, all its generations together."""
+
+    revision: str
+    role: str
+    predictions: int
+    judged: int
+    """Predictions with an outcome at age L."""
+    labelled: int
+    """Predictions with any outcome by now."""
+    coverage: float | None = None
+    at_age: Errors
+    """Judged once, by the label that was there at age L."""
+    latest: Errors
+    """By the latest label."""
+    agreement: Agreement
+    agreement_by_actor: dict[str, Agreement]
+    label_delay_p50: float | None = None
+    """How long after the prediction its first outcome came, in seconds."""
+    label_delay_p95: float | None = None
+
+
+class PartitionLedger(Part):
+    """One partition's books: what was read is what became of it."""
+
+    partition: int
+    base_offset: int | None = None
+    next_offset: int | None = None
+    read: int
+    columns: dict[str, int]
+    skewed: int
+    closes: bool
+    watermark: Timestamp | None = None
+    owner: str | None = None
+    stopped: str | None = None
+
+
+class LabelLedger(Part):
+    """A deployment's labels: each came in once and is joined, waits, or was deleted."""
+
+    received: int
+    joined: int
+    orphan: int
+    deleted: int
+    closes: bool
+
+
+class Books(Part):
+    """The ledgers."""
+
+    partitions: list[PartitionLedger]
+    labels: LabelLedger
+
+
+class PredictionAnswer(Part):
+    """One Y."""
+
+    revision: str
+    role: str
+    traffic: int
+    at: Timestamp
+    value: Value | None = None
+
+
+class LabelAnswer(Part):
+    """One Y′ or X′ in its latest version."""
+
+    value: Value
+    at: Timestamp
+    received_at: Timestamp
+    actor: str
+    versions: int
+
+
+class PredictionState(Part):
+    """What is known of one row of one prediction."""
+
+    prediction_id: str
+    row: int
+    arrived: bool
+    joined: bool
+    erased: bool
+    predictions: list[PredictionAnswer] = []
+    decision: LabelAnswer | None = None
+    outcome: LabelAnswer | None = None
+
+
+def counts(cells: Iterable[Cell]) -> list[Count]:
+    """One line per arm."""
+    by_arm: dict[Arm, list[Sums]] = {}
+    for cell in cells:
+        by_arm.setdefault(cell.arm, []).append(cell.sums)
+    lines = []
+    for arm, parts in sorted(by_arm.items(), key=lambda item: (item[0].traffic, item[0].revision, item[0].role)):
+        sums = merged(parts)
+        times = histogram(sums, "latency", TIME_PARTS)
+        quantiles = {
+            f"latency_p{percent}": None if (at := times.quantile(percent / 100)) is None else at / 1_000_000
+            for percent in (50, 90, 95, 99)
+        }
+        names = ("requests", "errors", "predictions", "unreadable", "failover", "conflicts", "unmeasured")
+        lines.append(
+            Count(
+                revision=arm.revision,
+                role=arm.role,
+                traffic=arm.traffic,
+                weight_bp=arm.weight_bp,
+                assignment=arm.assignment,
+                **{name: sums.get(name, 0) for name in names},
+                **quantiles,
+            )
+        )
+    return lines
+
+
+def quality(cells: Sequence[Cell]) -> list[RevisionQuality]:
+    """One line per revision and role."""
+    by_revision: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        by_revision.setdefault((cell.arm.revision, cell.arm.role), []).append(cell)
+    return [_quality(revision, role, held) for (revision, role), held in sorted(by_revision.items())]
+
+
+def _quality(revision: str, role: str, cells: Sequence[Cell]) -> RevisionQuality:
+    sums = merged(cell.sums for cell in cells)
+    predictions, judged = sums.get("predictions", 0), sums.get("age.n", 0)
+    delay = histogram(sums, "delay", TIME_PARTS)
+    actors = {name.partition(":")[2] for name in sums if name.startswith("dec.n:")}
+    return RevisionQuality(
+        revision=revision,
+        role=role,
+        predictions=predictions,
+        judged=judged,
+        labelled=sums.get("now.n", 0),
+        coverage=judged / predictions if predictions else None,
+        at_age=_errors(cells, "age"),
+        latest=_errors(cells, "now"),
+        agreement=_agreement(sums, ""),
+        agreement_by_actor={actor: _agreement(sums, f":{actor}") for actor in sorted(actors)},
+        label_delay_p50=_milliseconds(delay.quantile(0.5)),
+        label_delay_p95=_milliseconds(delay.quantile(0.95)),
+    )
+
+
+def _errors(cells: Iterable[Cell], which: str) -> Errors:
+    held = Quality.of(((cell.rule, cell.sums) for cell in cells), which)
+    lower, upper = held.interval("rmse") or (None, None)
+    return Errors(
+        n=held.n,
+        rmse=held.rmse,
+        mae=held.mae,
+        bias=held.bias,
+        accuracy=held.accuracy,
+        clipped=held.clipped,
+        rmse_lower=lower,
+        rmse_upper=upper,
+    )
+
+
+def _agreement(sums: Mapping[str, int], suffix: str) -> Agreement:
+    n, agreed = sums.get(f"dec.n{suffix}", 0), sums.get(f"dec.agree{suffix}", 0)
+    return Agreement(n=n, agreed=agreed, share=agreed / n if n else None)
+
+
+def _milliseconds(value: float | None) -> float | None:
+    return None if value is None else value / 1000
+
+
+def books(ledgers: Iterable[Ledger], labels: Mapping[str, int]) -> Books:
+    """The ledgers, and whether each closes."""
+    lines = []
+    for ledger in ledgers:
+        position = ledger.position
+        columns = {name: value for name, value in ledger.columns.items() if name not in NOT_COUNTED}
+        read = (position.next_offset or 0) - (position.base_offset or 0)
+        lines.append(
+            PartitionLedger(
+                partition=position.partition,
+                base_offset=position.base_offset,
+                next_offset=position.next_offset,
+                read=read,
+                columns=columns,
+                skewed=ledger.columns.get("skewed", 0),
+                closes=read == sum(columns.values()),
+                watermark=time(position.watermark_us),
+                owner=position.owner,
+                stopped=position.stopped,
+            )
+        )
+    received = labels.get("in", 0)
+    ends = {name: labels.get(name, 0) for name in ("joined", "orphan", "deleted")}
+    return Books(
+        partitions=lines,
+        labels=LabelLedger(received=received, closes=received == sum(ends.values()), **ends),
+    )
+
+
+def prediction(
+    prediction_id: str, row: int, entry: Entry | None, *, erased: bool, arms: Mapping[int, Arm]
+) -> PredictionState:
+    """What is known of one row of one prediction."""
+    held = entry or Entry()
+    return PredictionState(
+        prediction_id=prediction_id,
+        row=row,
+        arrived=bool(held.preds),
+        joined=bool(held.preds) and any(version.kind == OUTCOME for version in held.versions),
+        erased=erased,
+        predictions=[
+            PredictionAnswer(
+                revision=arms[pred.arm].revision,
+                role=arms[pred.arm].role,
+                traffic=arms[pred.arm].traffic,
+                at=_at(pred.at_us),
+                value=pred.value,
+            )
+            for pred in held.preds
+        ],
+        decision=_label(held.versions, DECISION),
+        outcome=_label(held.versions, OUTCOME),
+    )
+
+
+def _label(versions: Iterable[Version], kind: str) -> LabelAnswer | None:
+    same = [version for version in versions if version.kind == kind]
+    if not same:
+        return None
+    latest = max(same, key=lambda version: version.rank)
+    return LabelAnswer(
+        value=latest.value,
+        at=_at(latest.at_us),
+        received_at=_at(latest.broker_us),
+        actor=latest.actor,
+        versions=len(same),
+    )
+
+
+def time(at_us: int | None) -> datetime | None:
+    """A time that may not be there."""
+    return None if at_us is None else _at(at_us)
+
+
+def _at(at_us: int) -> datetime:
+    seconds, rest = divmod(at_us, 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)

@@ -1,0 +1,219 @@
+"""The evidence API. Everything below /v1 needs a bearer token whose scope holds the deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import CollectorRegistry
+from starlette.exceptions import HTTPException as AnyHttpError
+from switchyard_contracts.evidence import Evidence
+
+from switchyard_monitor import answers
+from switchyard_monitor.auth import Token, Tokens
+from switchyard_monitor.domain import identity
+from switchyard_monitor.domain.entries import Cell
+from switchyard_monitor.domain.evidence import METRICS, Question, answer
+from switchyard_monitor.domain.watermark import watermark
+from switchyard_monitor.errors import StoreUnavailable
+from switchyard_monitor.health import Health
+from switchyard_monitor.models import Models
+from switchyard_monitor.ports import Store
+
+PROBLEM = "application/problem+json"
+EARLIER_WINDOWS = 2000
+"""Of generations before the rollout, so many windows at most are looked at."""
+
+Namespace = Annotated[str, Path(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+Name = Annotated[str, Path(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
+Revision = Annotated[str, Query(min_length=1, max_length=63)]
+Generations = Annotated[str, Query(pattern=r"^[0-9]{1,12}(,[0-9]{1,12}){0,255}$", description="such as 3,4,5")]
+
+
+def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """An error as RFC 9457 writes it."""
+    body = {"type": "about:blank", "status": status, "title": title, "detail": detail}
+    return JSONResponse(body, status_code=status, media_type=PROBLEM, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the answers are made of."""
+
+    store: Store
+    models: Models
+    tokens: Tokens
+
+    def cells(self, subject: str, revision: str | None, traffic: str | None) -> list[Cell]:
+        """All windows of the arms asked for, added up."""
+        generations = {int(number) for number in traffic.split(",")} if traffic else None
+        return self.store.totals(
+            number
+            for number, arm in self.store.arms(subject).items()
+            if (revision is None or arm.revision == revision) and (generations is None or arm.traffic in generations)
+        )
+
+
+def create_app(*, store: Store, models: Models, tokens: Tokens, health: Health, registry: CollectorRegistry) -> FastAPI:
+    """The application."""
+    app = FastAPI(title="Switchyard monitor", version="1", description=__doc__ or "", docs_url=None, redoc_url=None)
+    app.state.desk = Desk(store, models, tokens)
+    app.include_router(everything)
+    app.include_router(deployment)
+    _add_probes(app, store=store, health=health, registry=registry)
+    _add_errors(app)
+    return app
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+AtDesk = Annotated[Desk, Depends(_desk)]
+
+
+def _token(request: Request, desk: AtDesk) -> Token:
+    scheme, _, presented = request.headers.get("authorization", "").partition(" ")
+    token = desk.tokens.find(presented.strip()) if scheme.lower() == "bearer" else None
+    if token is None:
+        raise HTTPException(401, "send a known token as `Authorization: Bearer …`", {"WWW-Authenticate": "Bearer"})
+    return token
+
+
+Caller = Annotated[Token, Depends(_token)]
+
+
+def _subject(desk: AtDesk, token: Caller, namespace: Namespace, name: Name) -> str:
+    subject = f"{namespace}/{name}"
+    if not token.may(subject):
+        raise HTTPException(403, f"the token {token.name!r} may not ask about {subject}")
+    if desk.models.record(subject) is None and subject not in desk.store.deployments():
+        raise HTTPException(404, f"no deployment {subject} is known to the monitor")
+    return subject
+
+
+Subject = Annotated[str, Depends(_subject)]
+
+everything = APIRouter(prefix="/v1")
+deployment = APIRouter(prefix="/v1/deployments/{namespace}/{name}")
+
+
+@everything.get("/deployments")
+def deployments(desk: AtDesk, token: Caller) -> list[answers.Deployment]:
+    """Every deployment that the token may ask about."""
+    mark = answers.time(watermark(desk.store.positions()))
+    known = sorted(set(desk.models.subjects()) | set(desk.store.deployments()))
+    return [
+        answers.Deployment(
+            namespace=subject.partition("/")[0],
+            name=subject.partition("/")[2],
+            task=rule.task if (rule := desk.models.rule(subject)) else None,
+            revisions=sorted({arm.revision for arm in desk.store.arms(subject).values()}),
+            watermark=mark,
+        )
+        for subject in known
+        if token.may(subject)
+    ]
+
+
+@deployment.get("/evidence")
+def evidence(
+    desk: AtDesk,
+    subject: Subject,
+    metric: Annotated[str, Query(max_length=64)],
+    revision: Revision,
+    against: Revision,
+    traffic: Generations,
+    margin: Annotated[float, Query(ge=0, le=100, allow_inf_nan=False)] = 0.0,
+    limit: Annotated[float | None, Query(alias="max", gt=0, le=86400, allow_inf_nan=False)] = None,
+) -> Evidence:
+    """Sums of mature windows for one metric of one revision against another, in some ModelRoute generations."""
+    if metric not in METRICS:
+        raise HTTPException(422, f"metric: {metric!r} is not known; use one of {', '.join(sorted(METRICS))}")
+    generations = tuple(sorted({int(number) for number in traffic.split(",")}))
+    question = Question(subject, metric, revision, against, generations, margin, limit)
+    # The watermark first: what is committed while we look can then only be newer than it says.
+    mark = watermark(desk.store.positions())
+    arms = desk.store.arms(subject)
+    asked = [n for n, arm in arms.items() if arm.traffic in generations and arm.revision in (revision, against)]
+    before = [n for n, arm in arms.items() if arm.traffic < generations[0] and arm.revision == against]
+    cells = desk.store.cells(asked) + desk.store.cells(before, limit=EARLIER_WINDOWS)
+    return answer(question, cells=cells, watermark_us=mark)
+
+
+@deployment.get("/counts")
+def counts(
+    desk: AtDesk, subject: Subject, revision: Revision | None = None, traffic: Generations | None = None
+) -> list[answers.Count]:
+    """Requests, errors, predictions and latency, by revision, role and generation; immature windows too."""
+    return answers.counts(desk.cells(subject, revision, traffic))
+
+
+@deployment.get("/quality")
+def quality(
+    desk: AtDesk, subject: Subject, revision: Revision | None = None, traffic: Generations | None = None
+) -> list[answers.RevisionQuality]:
+    """Errors against X′, agreement with Y′, coverage and delay of labels, by revision and role."""
+    return answers.quality(desk.cells(subject, revision, traffic))
+
+
+@deployment.get("/ledger")
+def ledger(desk: AtDesk, subject: Subject) -> answers.Books:
+    """What became of every event read (of all deployments) and of every label (of this one)."""
+    return answers.books(desk.store.ledgers(), desk.store.labels(subject))
+
+
+@deployment.get("/predictions/{prediction_id}")
+def prediction(
+    desk: AtDesk,
+    subject: Subject,
+    prediction_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,128}$")],
+    row: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+) -> answers.PredictionState:
+    """Whether a prediction arrived and was joined, with its values."""
+    entry, erased = desk.store.entry(identity.key(subject, prediction_id, row))
+    return answers.prediction(prediction_id, row, entry, erased=erased, arms=desk.store.arms(subject))
+
+
+def _add_probes(app: FastAPI, *, store: Store, health: Health, registry: CollectorRegistry) -> None:
+    @app.get("/healthz", include_in_schema=False)
+    def healthz() -> Response:
+        if not health.alive:
+            return problem(503, "Stuck", "the reader has not come round for a minute")
+        return JSONResponse({"status": "ok", "trouble": health.trouble})
+
+    @app.get("/readyz", include_in_schema=False)
+    def readyz() -> Response:
+        """Ready when the store answers. Kafka being away, or a stopped partition, is said but stops no answer."""
+        stopped = {str(held.partition): held.stopped for held in store.positions() if held.stopped}
+        return JSONResponse({"status": "ok", "trouble": health.trouble, "stopped": stopped})
+
+    @app.get("/metrics", include_in_schema=False)
+    def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(AnyHttpError)
+    async def refused(_: Request, error: AnyHttpError) -> Response:
+        titles = {401: "Unauthorized", 403: "Forbidden", 404: "Not found", 405: "Method not allowed", 422: "Invalid"}
+        title = titles.get(error.status_code, "Refused")
+        return problem(error.status_code, title, str(error.detail), dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        return problem(422, "Invalid", "; ".join(_sentences(error.errors())))
+
+    @app.exception_handler(StoreUnavailable)
+    async def away(_: Request, error: StoreUnavailable) -> Response:
+        return problem(503, "Store unavailable", str(error), {"Retry-After": "5"})
+
+
+def _sentences(errors: Iterable[dict[str, object]]) -> list[str]:
+    return [f"{'.'.join(str(part) for part in error['loc'][1:])}: {error['msg']}" for error in errors]  # type: ignore[index]

@@ -1,0 +1,181 @@
+"""Kafka, and nothing else knows it. Reads with `assign` from offsets that the store keeps; commits none itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError, OffsetOutOfRangeError
+from switchyard_contracts.events import TOPIC_EVENTS, TOPIC_MODELS
+
+from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.errors import BrokerUnavailable, OffsetLost
+from switchyard_monitor.ports import Bounds, Letter, Topic
+from switchyard_monitor.settings import Settings
+
+REQUEST_SECONDS = 10.0
+LOG_APPEND_TIME = 1
+
+
+def connection(settings: Settings) -> dict[str, Any]:
+    """How to reach the brokers, in kafka-python's words."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_servers.split(","),
+        "security_protocol": settings.kafka_security,
+        "client_id": f"switchyard-monitor-{settings.member}",
+        "reconnect_backoff_max_ms": 1000,
+    }
+    if settings.kafka_ca_file is not None:
+        options["ssl_cafile"] = str(settings.kafka_ca_file)
+    if settings.kafka_sasl_mechanism is not None:
+        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        options["sasl_plain_username"] = settings.kafka_username
+        options["sasl_plain_password"] = _secret(settings.kafka_password_file)
+    return options
+
+
+class KafkaBroker:
+    """The broker port on a Kafka cluster."""
+
+    def __init__(
+        self, options: Mapping[str, Any], *, events: str = TOPIC_EVENTS, models: str = TOPIC_MODELS, batch: int = 5000
+    ) -> None:
+        self._events, self._models_topic = events, models
+        self._options = dict(options)
+        reading = {"group_id": None, "enable_auto_commit": False, "auto_offset_reset": "none"}
+        with _guarded():
+            self._consumer = KafkaConsumer(
+                **self._options,
+                **reading,
+                allow_auto_create_topics=False,
+                max_poll_records=batch,
+                fetch_max_wait_ms=100,
+                max_partition_fetch_bytes=4 * 1024 * 1024,
+                metadata_max_age_ms=10_000,
+            )
+            self._teacher = KafkaConsumer(
+                **self._options, **reading, allow_auto_create_topics=False, fetch_max_wait_ms=50
+            )
+        self._producer: KafkaProducer | None = None
+        self._learning: list[TopicPartition] = []
+        self.create_time_records = 0
+        """Records whose time was set by their producer: the topic does not use LogAppendTime, as it must."""
+
+    def topic(self) -> Topic:
+        """The topic of events."""
+        with _guarded():
+            numbers = self._consumer.partitions_for_topic(self._events)
+            if not numbers:
+                raise BrokerUnavailable(f"the topic {self._events!r} does not exist; create it with LogAppendTime")
+            # The metadata that named the partitions also named the topic's id; there is no public way to it.
+            topic_id = self._consumer._cluster.topic_id(self._events)
+        return Topic(str(topic_id), tuple(sorted(numbers)))
+
+    def bounds(self, partitions: Iterable[int]) -> dict[int, Bounds]:
+        """The bounds of partitions of the topic of events."""
+        wanted = [TopicPartition(self._events, number) for number in partitions]
+        if not wanted:
+            return {}
+        with _guarded():
+            starts = self._consumer.beginning_offsets(wanted)
+            ends = self._consumer.end_offsets(wanted)
+        return {partition.partition: Bounds(starts[partition], ends[partition]) for partition in wanted}
+
+    def assign(self, positions: Mapping[int, int]) -> None:
+        """Read these partitions from these offsets, and no others."""
+        with _guarded():
+            self._consumer.assign([TopicPartition(self._events, number) for number in positions])
+            for number, offset in positions.items():
+                self._consumer.seek(TopicPartition(self._events, number), offset)
+
+    def poll(self, limit: int, timeout: float) -> dict[int, list[Record]]:
+        """The next records, in order, at most `limit`: as many as come within the time."""
+        until = time.monotonic() + timeout
+        batch: dict[int, list[Record]] = {}
+        count = 0
+        with _guarded():
+            if not self._consumer.assignment():
+                time.sleep(timeout)
+                return batch
+            while count < limit and (left := until - time.monotonic()) > 0:
+                polled = self._consumer.poll(timeout_ms=max(1, int(left * 1000)), max_records=limit - count)
+                for partition, records in polled.items():
+                    batch.setdefault(partition.partition, []).extend(map(_record, records))
+                    count += len(records)
+                    if records[-1].timestamp_type != LOG_APPEND_TIME:
+                        self.create_time_records += len(records)
+        return batch
+
+    def models(self) -> list[Record]:
+        """What is new on `switchyard.models`; the first call reads it to its end."""
+        with _guarded():
+            if not self._learning:
+                numbers = self._teacher.partitions_for_topic(self._models_topic) or set()
+                if not numbers:
+                    return []
+                self._learning = [TopicPartition(self._models_topic, number) for number in sorted(numbers)]
+                self._teacher.assign(self._learning)
+                self._teacher.seek_to_beginning(*self._learning)
+                ends = self._teacher.end_offsets(self._learning)
+                first: list[Record] = []
+                while any(self._teacher.position(partition) < ends[partition] for partition in self._learning):
+                    first += self._some_models(timeout_ms=200)
+                return first
+            return self._some_models(timeout_ms=0)
+
+    def send(self, letters: Sequence[Letter]) -> None:
+        """Send, and return when all were acknowledged."""
+        with _guarded():
+            if self._producer is None:
+                self._producer = KafkaProducer(
+                    **self._options, acks="all", linger_ms=5, max_block_ms=round(REQUEST_SECONDS * 1000)
+                )
+            waiting = [
+                self._producer.send(letter.topic, key=letter.key, value=letter.value, headers=list(letter.headers))
+                for letter in letters
+            ]
+            for future in waiting:
+                future.get(timeout=REQUEST_SECONDS)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._consumer.close()
+        self._teacher.close()
+        if self._producer is not None:
+            self._producer.close(timeout=1)
+
+    def _some_models(self, *, timeout_ms: int) -> list[Record]:
+        polled = self._teacher.poll(timeout_ms=timeout_ms)
+        return [_record(record) for records in polled.values() for record in records]
+
+
+def _record(record: Any) -> Record:
+    return Record(
+        record.partition,
+        record.offset,
+        record.timestamp * 1000,
+        record.key,
+        record.value,
+        tuple((name, bytes(value or b"")) for name, value in record.headers) if record.headers else (),
+    )
+
+
+@contextmanager
+def _guarded() -> Iterator[None]:
+    try:
+        yield
+    except OffsetOutOfRangeError as error:
+        partition, offset = next(iter(error.args[0].items()))
+        raise OffsetLost(partition.partition, f"offset {offset} is not in the log: events are gone") from error
+    except KafkaError as error:
+        raise BrokerUnavailable(f"Kafka does not answer: {type(error).__name__}: {error}") from error
+
+
+def _secret(path: Path | None) -> str:
+    if path is None:
+        raise ValueError("kafka_password_file must be set when kafka_sasl_mechanism is")
+    return path.read_text().strip()

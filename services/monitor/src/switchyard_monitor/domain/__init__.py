@@ -1,0 +1,1 @@
+"""What the monitor knows about joining and counting. No I/O, no clock, no Kafka, no database."""

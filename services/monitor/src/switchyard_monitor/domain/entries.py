@@ -1,0 +1,178 @@
+"""Entries: all that is known of one row of one prediction, and what it adds to the sums.
+
+What an entry adds is a pure function of it. So a change of an entry is: take out what it added, change it, add what it
+adds now. Order, splits, corrections and late labels then need no cases of their own, and nothing is counted twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from switchyard_monitor.domain.buckets import ERROR_PARTS, TIME_PARTS, bucket
+from switchyard_monitor.domain.rules import CLIP, Rule, Value
+from switchyard_monitor.domain.sums import Sums
+
+OUTCOME, DECISION = "outcome", "decision"
+
+Cells = dict[tuple[int, int], Sums]
+"""Sums by (arm, start of the window in microseconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Whose sums an exchange belongs to: one revision in one role, in one ModelRoute generation, under one rule."""
+
+    rule: int
+    revision: str
+    role: str
+    traffic: int
+    weight_bp: int
+    assignment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pred:
+    """One Y."""
+
+    arm: int
+    at_us: int
+    event: int
+    x: int | None
+    value: Value | None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a Y′ or X′."""
+
+    kind: str
+    event_id: str
+    revision: int
+    at_us: int
+    broker_us: int
+    value: Value
+    actor: str
+
+    @property
+    def rank(self) -> tuple[int, int, str]:
+        """The highest wins."""
+        return self.revision, self.at_us, self.event_id
+
+
+@dataclass(slots=True)
+class Entry:
+    """All we know of one row of one prediction."""
+
+    preds: list[Pred] = field(default_factory=list)
+    versions: list[Version] = field(default_factory=list)
+    exchanges: set[int] = field(default_factory=set)
+    """Exchanges that made no Y: errors, repeats, conflicts."""
+    inputs: dict[int, int] = field(default_factory=dict)
+    """X that came alone: the hash of the event, and of the X."""
+
+    def saw(self, event: int) -> bool:
+        """Whether an exchange was seen before."""
+        return event in self.exchanges or any(pred.event == event for pred in self.preds)
+
+    @property
+    def x(self) -> int | None:
+        """The hash of the X that came first, of those that are known."""
+        for pred in self.preds:
+            if pred.x is not None:
+                return pred.x
+        return next(iter(self.inputs.values()), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One arm in one window, all partitions together."""
+
+    arm: Arm
+    rule: Rule
+    start_us: int
+    sums: Sums
+
+
+class Book(Protocol):
+    """The arms and rules that rows refer to by number."""
+
+    def id_of(self, arm: Arm) -> int:
+        """The number of an arm; a new one is written down."""
+
+    def arm(self, arm_id: int) -> Arm:
+        """The arm of a number."""
+
+    def rule(self, rule_id: int) -> Rule:
+        """The rule of a number."""
+
+
+def bump(sums: Sums, name: str, by: int = 1) -> None:
+    """Count in a cell."""
+    sums[name] = sums.get(name, 0) + by
+
+
+def cell_of(cells: Cells, arm: int, window: int) -> Sums:
+    """A cell, made when it is first needed."""
+    cell = cells.get((arm, window))
+    if cell is None:
+        cell = cells[arm, window] = {}
+    return cell
+
+
+def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int) -> None:
+    """Add all that an entry stands for to the cells of its Ys and to the ledger of labels, or take it out (−1)."""
+    versions = entry.versions
+    if versions:
+        bump(labels, "in", sign * len(versions))
+        bump(labels, "joined" if entry.preds else "orphan", sign * len(versions))
+    outcomes = [version for version in versions if version.kind == OUTCOME]
+    decision = _latest(version for version in versions if version.kind == DECISION)
+    for pred in entry.preds:
+        rule = book.rule(book.arm(pred.arm).rule)
+        cell = cell_of(cells, pred.arm, rule.window(pred.at_us))
+        bump(cell, "predictions", sign)
+        if pred.value is None:
+            continue
+        if outcomes:
+            first = min(version.broker_us for version in outcomes)
+            bump(cell, f"delay:{bucket(max(0, first - pred.at_us) // 1000, TIME_PARTS)}", sign)
+            _judge(cell, "now", rule, pred.value, _latest(outcomes), sign)
+            in_time = pred.at_us + rule.judged_after_us
+            _judge(cell, "age", rule, pred.value, _latest(v for v in outcomes if v.broker_us <= in_time), sign)
+        if decision is not None and _comparable(pred.value, decision.value):
+            followed = rule.agrees(pred.value, decision.value)
+            for suffix in ("", f":{decision.actor}"):
+                bump(cell, f"dec.n{suffix}", sign)
+                if followed:
+                    bump(cell, f"dec.agree{suffix}", sign)
+
+
+def _latest(versions: Iterable[Version]) -> Version | None:
+    return max(versions, key=lambda version: version.rank, default=None)
+
+
+def _comparable(said: Value, decided: Value) -> bool:
+    return isinstance(said, str) == isinstance(decided, str)
+
+
+def _judge(cell: Sums, which: str, rule: Rule, said: Value, label: Version | None, sign: int) -> None:
+    if label is None:
+        return
+    happened = label.value
+    if isinstance(said, str) and isinstance(happened, str):
+        bump(cell, f"{which}.n", sign)
+        if said == happened:
+            bump(cell, f"{which}.right", sign)
+    elif isinstance(said, float) and isinstance(happened, float):
+        error = rule.error(said, happened)
+        if abs(error) > CLIP:
+            bump(cell, f"{which}.clipped", sign)
+            error = CLIP if error > 0 else -CLIP
+        size = abs(error)
+        bump(cell, f"{which}.n", sign)
+        bump(cell, f"{which}.e", sign * error)
+        bump(cell, f"{which}.ee", sign * error * error)
+        bump(cell, f"{which}.a", sign * size)
+        bump(cell, f"{which}.h:{bucket(size, ERROR_PARTS)}", sign)

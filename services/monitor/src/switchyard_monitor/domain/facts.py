@@ -1,0 +1,118 @@
+"""Reading: one record of the topic becomes one fact, or a sentence that says why it never can.
+
+A type that we do not know is somebody else's and is passed over; anything else that does not fit is a dead letter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+from switchyard_contracts.events import (
+    SUBJECT_PATTERN,
+    Deletion,
+    Inference,
+    InputOnly,
+    Label,
+    Part,
+    PredictionOnly,
+)
+
+from switchyard_monitor.domain import identity
+from switchyard_monitor.errors import Unreadable
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as the broker hands it over; times are in microseconds."""
+
+    partition: int
+    offset: int
+    broker_us: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = field(default=())
+
+
+class _Envelope(Part):
+    id: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    subject: Annotated[str, StringConstraints(pattern=SUBJECT_PATTERN)]
+
+
+class _Inference(_Envelope):
+    type: Literal["dev.switchyard.inference.v1"]
+    data: Inference
+
+
+class _Input(_Envelope):
+    type: Literal["dev.switchyard.input.v1"]
+    data: InputOnly
+
+
+class _Prediction(_Envelope):
+    type: Literal["dev.switchyard.prediction.v1"]
+    data: PredictionOnly
+
+
+class _Decision(_Envelope):
+    type: Literal["dev.switchyard.decision.v1"]
+    data: Label
+
+
+class _Outcome(_Envelope):
+    type: Literal["dev.switchyard.outcome.v1"]
+    data: Label
+
+
+class _Deletion(_Envelope):
+    type: Literal["dev.switchyard.deletion.v1"]
+    data: Deletion
+
+
+AnyEvent = _Inference | _Input | _Prediction | _Decision | _Outcome | _Deletion
+_READER: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="type")])
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What one record says. `kind` is told apart only where two types share a shape."""
+
+    record: Record
+    subject: str
+    event_id: str
+    type: str
+    data: Inference | InputOnly | PredictionOnly | Label | Deletion
+    at_us: int
+    prefix: bytes
+
+
+def read(record: Record) -> Fact | None:
+    """Read a record; None when its type is not ours, `Unreadable` when it can never be read."""
+    if record.value is None:
+        raise Unreadable("the record has no value; a fact cannot be taken back by a tombstone, send a deletion event")
+    try:
+        event = _READER.validate_json(record.value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "union_tag_invalid":
+            return None
+        where = ".".join(str(part) for part in first["loc"][1:]) or "the value"
+        raise Unreadable(f"{where}: {first['msg']}") from error
+    except RecursionError as error:
+        raise Unreadable("the value is nested too deeply to be read") from error
+    data = event.data
+    at = data.started_at if isinstance(data, Inference) else data.at
+    prefix = identity.prefix(event.subject, data.prediction_id)
+    return Fact(record, event.subject, event.id, event.type, data, microseconds(at), prefix)
+
+
+def microseconds(at: datetime) -> int:
+    """A time in whole microseconds since 1970; one without a zone could be anywhere, so it is refused."""
+    if at.tzinfo is None:
+        raise Unreadable(f"the time {at.isoformat()} has no zone; write it in UTC, such as {at.isoformat()}Z")
+    return (at - _EPOCH) // _MICROSECOND

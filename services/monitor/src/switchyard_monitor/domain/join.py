@@ -1,0 +1,299 @@
+"""The join: the facts of one partition's batch, in any order, become rows and changes of sums.
+
+Each fact lands in exactly one column of the partition's ledger, so the ledger closes: what was read is what was
+stored, repeated, superseded, stale, duplicate, in conflict, invalid, truncated, late, deleted, refused or ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from switchyard_contracts.events import Deletion, EventType, Inference, InputOnly, Label, PredictionOnly
+from switchyard_contracts.model_route import RouteRole
+
+from switchyard_monitor.domain import identity
+from switchyard_monitor.domain.buckets import TIME_PARTS, bucket
+from switchyard_monitor.domain.entries import (
+    DECISION,
+    OUTCOME,
+    Arm,
+    Book,
+    Cells,
+    Entry,
+    Pred,
+    Version,
+    bump,
+    cell_of,
+    contribute,
+)
+from switchyard_monitor.domain.facts import Fact, Record
+from switchyard_monitor.domain.rules import MAX_AGE_US, Rule, follow, steps
+from switchyard_monitor.domain.sums import Sums
+
+SKEW_US = 5 * 60_000_000
+"""An event further ahead of the broker than this has a wrong clock; it gets the broker's time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A record that can never work, and why."""
+
+    record: Record
+    reason: str
+    message: str
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a batch of one partition changes."""
+
+    preds: list[tuple[bytes, Pred]] = field(default_factory=list)
+    versions: list[tuple[bytes, Version]] = field(default_factory=list)
+    exchanges: list[tuple[bytes, int]] = field(default_factory=list)
+    inputs: list[tuple[bytes, int, int]] = field(default_factory=list)
+    erased: set[bytes] = field(default_factory=set)
+    removed: set[bytes] = field(default_factory=set)
+    cells: Cells = field(default_factory=dict)
+    labels: dict[str, Sums] = field(default_factory=dict)
+    """The ledger of labels, per deployment."""
+    ledger: Sums = field(default_factory=dict)
+    dead: list[Dead] = field(default_factory=list)
+
+
+Paths = tuple[tuple[str | int, ...], tuple[str | int, ...] | None, tuple[str | int, ...] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A rule that is in force, with its row's id and its paths taken apart."""
+
+    id: int
+    rule: Rule
+    paths: Paths
+
+    @classmethod
+    def of(cls, rule_id: int, rule: Rule) -> Known:
+        """Prepare a rule."""
+        return cls(
+            rule_id,
+            rule,
+            (
+                steps(rule.prediction),
+                steps(rule.outcome) if rule.outcome else None,
+                steps(rule.decision) if rule.decision else None,
+            ),
+        )
+
+
+class Fold:
+    """Folds the facts of one partition's batch into changes. `entries` holds every key that the facts touch."""
+
+    def __init__(
+        self,
+        *,
+        rules: Mapping[str, Known],
+        book: Book,
+        entries: dict[bytes, Entry],
+        erased: set[bytes],
+    ) -> None:
+        self.changes = Changes()
+        self._rules = rules
+        self._book = book
+        self._entries = entries
+        self._erased = erased
+        self._touched: dict[bytes, str] = {}
+
+    def take(self, fact: Fact) -> None:
+        """Take one fact in; it lands in exactly one column of the ledger."""
+        column = self._sort(fact)
+        self.count(column)
+
+    def count(self, column: str, by: int = 1) -> None:
+        """Book in the partition's ledger."""
+        self.changes.ledger[column] = self.changes.ledger.get(column, 0) + by
+
+    def bury(self, record: Record, reason: str, message: str) -> None:
+        """Make a dead letter."""
+        self.changes.dead.append(Dead(record, reason, message))
+
+    def finish(self) -> Changes:
+        """Add what the touched entries add now, and hand the changes over."""
+        for key, subject in self._touched.items():
+            self._contribute(self._entries[key], subject, 1)
+        self._touched.clear()
+        changes = self.changes
+        if changes.removed:
+            gone = changes.removed
+            changes.preds = [row for row in changes.preds if row[0] not in gone]
+            changes.versions = [row for row in changes.versions if row[0] not in gone]
+            changes.exchanges = [row for row in changes.exchanges if row[0] not in gone]
+            changes.inputs = [row for row in changes.inputs if row[0] not in gone]
+        return changes
+
+    def _sort(self, fact: Fact) -> str:
+        known = self._rules[fact.subject]
+        data = fact.data
+        prefix = fact.prefix
+        if isinstance(data, Deletion):
+            return self._erase(fact, prefix)
+        limit = known.rule.horizon_us if isinstance(data, Label) else MAX_AGE_US
+        if fact.record.broker_us - fact.at_us > limit:
+            return "late"
+        at_us = fact.at_us
+        if at_us > fact.record.broker_us + SKEW_US:
+            at_us = fact.record.broker_us
+            self.count("skewed")
+        if prefix in self._erased:
+            return "deleted"
+        row = 0 if isinstance(data, Inference) else data.row
+        key = prefix + row.to_bytes(identity.ROW_BYTES)
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = Entry()
+        if isinstance(data, Inference):
+            return self._exchange(fact, data, known, key, entry, at_us)
+        if isinstance(data, Label):
+            return self._label(fact, data, known, key, entry, at_us)
+        if isinstance(data, PredictionOnly):
+            return self._prediction(fact, data, known, key, entry, at_us)
+        return self._input(fact, data, key, entry)
+
+    def _exchange(self, fact: Fact, data: Inference, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
+        event = identity.short(fact.event_id)
+        if entry.saw(event):
+            return "duplicate"
+        arm = self._book.id_of(
+            Arm(known.id, data.revision, data.role.value, data.traffic, data.weight_bp, data.assignment.value)
+        )
+        cell = cell_of(self.changes.cells, arm, known.rule.window(at_us))
+        bump(cell, "requests")
+        if data.error:
+            bump(cell, "errors")
+        if data.latency_us is None:
+            bump(cell, "unmeasured")
+        else:
+            bump(cell, f"latency:{bucket(max(0, data.latency_us), TIME_PARTS)}")
+
+        x = identity.content(data.request.value) if data.request.complete else None
+        if x is not None and entry.x is not None and x != entry.x:
+            self._seen(key, entry, event)
+            bump(cell, "conflicts")
+            self.bury(fact.record, "conflict", f"prediction {data.prediction_id!r} came before with another X")
+            return "conflict"
+        if data.error or not 200 <= data.status < 300:
+            self._seen(key, entry, event)
+            return "stored"
+        if data.answered_by and data.answered_by != data.revision:
+            bump(cell, "failover")
+            # Stable stood in for it. The Y is stable's, but not by the lot, so it is never compared.
+            revision, role, assignment = data.answered_by, RouteRole.STABLE.value, "retry"
+            arm = self._book.id_of(Arm(known.id, revision, role, data.traffic, data.weight_bp, assignment))
+        else:
+            revision = data.revision
+        if any(self._revision(pred) == revision for pred in entry.preds):
+            self._seen(key, entry, event)
+            return "repeat"
+        if not data.response.complete:
+            self._seen(key, entry, event)
+            bump(cell, "unreadable")
+            return "truncated"
+        value = None
+        if known.rule.task is not None:
+            value = known.rule.value(follow(known.paths[0], data.response.value))
+            if value is None:
+                self._seen(key, entry, event)
+                bump(cell, "unreadable")
+                return "stored"
+        self._add(key, entry, fact.subject, Pred(arm, at_us, event, x, value))
+        return "stored"
+
+    def _prediction(self, fact: Fact, data: PredictionOnly, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
+        event = identity.short(fact.event_id)
+        if entry.saw(event):
+            return "duplicate"
+        if any(self._revision(pred) == data.revision for pred in entry.preds):
+            self._seen(key, entry, event)
+            return "repeat"
+        value = known.rule.value(follow(known.paths[0], data.value))
+        if value is None and known.rule.task is not None:
+            self.bury(fact.record, "invalid", f"value: {known.rule.prediction} holds no {known.rule.task} value")
+            return "invalid"
+        arm = self._book.id_of(Arm(known.id, data.revision, data.role.value, data.traffic, data.weight_bp, "split"))
+        self._add(key, entry, fact.subject, Pred(arm, at_us, event, None, value))
+        return "stored"
+
+    def _input(self, fact: Fact, data: InputOnly, key: bytes, entry: Entry) -> str:
+        event, x = identity.short(fact.event_id), identity.content(data.value)
+        if event in entry.inputs:
+            return "duplicate"
+        if entry.x is not None and entry.x != x:
+            self.bury(fact.record, "conflict", f"prediction {data.prediction_id!r} came before with another X")
+            return "conflict"
+        if entry.inputs:
+            return "repeat"
+        entry.inputs[event] = x
+        self.changes.inputs.append((key, event, x))
+        return "stored"
+
+    def _label(self, fact: Fact, data: Label, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
+        rule = known.rule
+        if fact.type == EventType.OUTCOME:
+            kind, path = OUTCOME, known.paths[1]
+        else:
+            kind, path = DECISION, known.paths[2]
+        if path is None or rule.task is None:
+            return "ignored"
+        raw = follow(path, data.value)
+        value = rule.value(raw) if kind == OUTCOME else rule.decided(raw)
+        if value is None:
+            where = rule.outcome if kind == OUTCOME else rule.decision
+            self.bury(fact.record, "invalid", f"value: {where} holds no value that fits the task {rule.task}")
+            return "invalid"
+        same = [version for version in entry.versions if version.kind == kind]
+        if any(version.event_id == fact.event_id for version in same):
+            return "duplicate"
+        actor = data.actor.kind if data.actor else "unknown"
+        new = Version(kind, fact.event_id, data.revision, at_us, fact.record.broker_us, value, actor)
+        self._touch(key, entry, fact.subject)
+        entry.versions.append(new)
+        self.changes.versions.append((key, new))
+        if not same:
+            return "stored"
+        return "superseded" if new.rank > max(version.rank for version in same) else "stale"
+
+    def _erase(self, fact: Fact, prefix: bytes) -> str:
+        if prefix in self._erased:
+            return "duplicate"
+        self._erased.add(prefix)
+        self.changes.erased.add(prefix)
+        for key in [key for key in self._entries if key.startswith(prefix)]:
+            entry = self._entries.pop(key)
+            if self._touched.pop(key, None) is not None:
+                self._contribute(entry, fact.subject, 1)
+            self.changes.removed.add(key)
+            ledger = self.changes.labels.setdefault(fact.subject, {})
+            bump(ledger, "joined" if entry.preds else "orphan", -len(entry.versions))
+            bump(ledger, "deleted", len(entry.versions))
+        return "stored"
+
+    def _add(self, key: bytes, entry: Entry, subject: str, pred: Pred) -> None:
+        self._touch(key, entry, subject)
+        entry.preds.append(pred)
+        self.changes.preds.append((key, pred))
+
+    def _seen(self, key: bytes, entry: Entry, event: int) -> None:
+        entry.exchanges.add(event)
+        self.changes.exchanges.append((key, event))
+
+    def _touch(self, key: bytes, entry: Entry, subject: str) -> None:
+        if key not in self._touched:
+            self._touched[key] = subject
+            if entry.preds or entry.versions:
+                self._contribute(entry, subject, -1)
+
+    def _revision(self, pred: Pred) -> str:
+        return self._book.arm(pred.arm).revision
+
+    def _contribute(self, entry: Entry, subject: str, sign: int) -> None:
+        contribute(entry, self._book, self.changes.cells, self.changes.labels.setdefault(subject, {}), sign)

@@ -1,0 +1,162 @@
+"""What a deployment's monitoring block means for one event: where Y, Y′ and X′ stand, and how they are compared.
+
+A rule is frozen into the sums it made: a changed rule starts sums of its own, because errors in other units, or
+windows of another length, cannot be added up.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from switchyard_contracts.canonical import digest
+from switchyard_contracts.quantities import Threshold
+from switchyard_contracts.topics import ModelRecord
+
+Value = float | str
+"""A number (regression), or the name of a class."""
+
+MAX_AGE_US = 7 * 86_400_000_000
+"""An X or Y that comes later than this after its own time is late."""
+DEFAULT_HORIZON_US = 30 * 86_400_000_000
+DEFAULT_WINDOW_US = 300_000_000
+UNIT = 1 << 20
+"""Parts of one `scale` to which errors are exact."""
+CLIP = 1 << 31
+
+_STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[([0-9]+)\]|\['([^']+)'\]")
+
+
+def steps(path: str) -> tuple[str | int, ...]:
+    """An RFC 9535 singular path as the keys to follow."""
+    return tuple(int(index) if index else name or quoted for name, index, quoted in _STEP.findall(path[1:]))
+
+
+def follow(path: tuple[str | int, ...], document: Any) -> Any:
+    """The one value a path names; None where it names nothing."""
+    for step in path:
+        if isinstance(step, int):
+            if not isinstance(document, list) or step >= len(document):
+                return None
+            document = document[step]
+        else:
+            if not isinstance(document, dict):
+                return None
+            document = document.get(step)
+    return document
+
+
+def as_number(value: Any) -> float | None:
+    """A finite number, or None; true and false are no numbers."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def as_class(value: Any) -> str | None:
+    """The name of a class; 1, 1.0 and "1" are the same one."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    number = as_number(value)
+    if number is None:
+        return None
+    return str(int(number)) if number == int(number) else repr(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one deployment's events are read and compared. Times are in microseconds."""
+
+    subject: str
+    window_us: int = DEFAULT_WINDOW_US
+    task: Literal["regression", "classification"] | None = None
+    prediction: str = "$"
+    scale: int = 1
+    outcome: str | None = None
+    judged_after_us: int = 0
+    horizon_us: int = DEFAULT_HORIZON_US
+    decision: str | None = None
+    tolerance: float = 0.0
+    relative: bool = False
+    threshold: float | None = None
+
+    @classmethod
+    def of(cls, record: ModelRecord) -> Rule:
+        """The rule that a deployment's record asks for."""
+        monitoring = record.monitoring
+        if monitoring is None:
+            return cls(record.subject)
+        outcome, decision = monitoring.outcome, monitoring.decision
+        tolerance = decision.tolerance if decision else Threshold(0.0, "", "0")
+        return cls(
+            record.subject,
+            window_us=_us(monitoring.window),
+            task=monitoring.prediction.task.value,
+            prediction=monitoring.prediction.path,
+            scale=monitoring.prediction.scale,
+            outcome=outcome.path if outcome else None,
+            judged_after_us=_us(outcome.judged_after) if outcome else 0,
+            horizon_us=_us(outcome.horizon) if outcome else DEFAULT_HORIZON_US,
+            decision=decision.path if decision else None,
+            tolerance=tolerance.value,
+            relative=tolerance.unit == "%",
+            threshold=decision.threshold.value if decision and decision.threshold else None,
+        )
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The rule as JSON."""
+        return asdict(self)
+
+    @property
+    def digest(self) -> str:
+        """A hash of all that matters, which sums are kept by."""
+        return digest({name: str(value) for name, value in self.body.items()})[:16]
+
+    @property
+    def unit(self) -> float:
+        """The size of one part, in the unit of Y."""
+        return self.scale / UNIT
+
+    def window(self, at_us: int) -> int:
+        """The start of the window that a time lies in."""
+        return at_us - at_us % self.window_us
+
+    def value(self, raw: Any) -> Value | None:
+        """A Y, or an X′, in the task's own form; None where it has none."""
+        if self.task is None:
+            return None
+        return as_number(raw) if self.task == "regression" else as_class(raw)
+
+    def decided(self, raw: Any) -> Value | None:
+        """A Y′: as Y, or yes and no as 1 and 0 where a threshold is set."""
+        if self.threshold is None:
+            return self.value(raw)
+        number = float(raw) if isinstance(raw, bool) else as_number(raw)
+        return number if number in (0.0, 1.0) else None
+
+    def agrees(self, said: Value, decided: Value) -> bool:
+        """Whether a decision follows the prediction."""
+        if isinstance(said, str) or isinstance(decided, str):
+            return said == decided
+        if self.threshold is not None:
+            return (said >= self.threshold) == bool(decided)
+        return abs(said - decided) <= self.tolerance * (abs(said) if self.relative else 1.0)
+
+    def error(self, said: float, happened: float) -> int:
+        """Y − X′ in whole parts of the scale, not yet clipped; one too large to be a number is as large as can be."""
+        parts = (said - happened) / self.scale * UNIT
+        return round(parts) if math.isfinite(parts) else (CLIP + 1 if parts > 0 else -CLIP - 1)
+
+
+def _us(duration: timedelta) -> int:
+    return round(duration.total_seconds() * 1_000_000)

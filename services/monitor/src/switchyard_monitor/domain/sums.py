@@ -1,0 +1,57 @@
+"""Sums: named whole numbers that add up, and can be taken out again to the last bit.
+
+A cell is one arm in one window. Its sums are a mapping of names to integers; a name that is missing is zero. Adding
+cells in any order, in any split, and subtracting what was added gives exactly nothing, because integers do.
+
+Names: `requests errors unmeasured latency:<bucket> predictions unreadable failover`,
+`now.…` judged by the latest label, `age.…` judged once at age L, each `n e ee a clipped h:<bucket>` for a regression
+and `n right` for classes; `dec.n dec.agree dec.n:<actor> dec.agree:<actor>` for decisions; `delay:<bucket>`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from switchyard_monitor.domain.buckets import Histogram
+
+Sums = dict[str, int]
+"""Mutable while a batch is folded; never shared between cells."""
+
+
+def add(total: Sums, part: Mapping[str, int], sign: int = 1) -> Sums:
+    """Add a part to a total in place, or take it out with sign −1; what becomes zero disappears."""
+    for name, value in part.items():
+        new = total.get(name, 0) + sign * value
+        if new:
+            total[name] = new
+        else:
+            total.pop(name, None)
+    return total
+
+
+def merged(parts: Iterable[Mapping[str, int]]) -> Sums:
+    """All parts together."""
+    total: Sums = {}
+    for part in parts:
+        add(total, part)
+    return total
+
+
+def histogram(sums: Mapping[str, int], name: str, parts: int) -> Histogram:
+    """The histogram that is kept under `<name>:<bucket>`."""
+    start = f"{name}:"
+    return Histogram(
+        {int(key[len(start) :]): value for key, value in sums.items() if key.startswith(start) and value}, parts
+    )
+
+
+def encode(sums: Mapping[str, int]) -> str:
+    """The stored form: equal sums have equal text."""
+    return json.dumps({name: value for name, value in sums.items() if value}, sort_keys=True, separators=(",", ":"))
+
+
+def decode(text: str) -> Sums:
+    """Read the stored form."""
+    sums: Sums = json.loads(text)
+    return sums

@@ -1,0 +1,40 @@
+"""How the reader is: what the probes and the metrics say of it. Written by the reader's thread, read by the API's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+STUCK_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Health:
+    """The reader's pulse."""
+
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    last_pass: float | None = None
+    trouble: str = "the first pass is not done"
+    records: int = 0
+    passes_failed: int = 0
+    lag: dict[int, int] = field(default_factory=dict)
+    models_unreadable: int = 0
+    create_time_records: int = 0
+
+    def passed(self, records: int) -> None:
+        """A pass was done."""
+        self.last_pass = self.clock()
+        self.trouble = ""
+        self.records += records
+
+    def failed(self, trouble: str) -> None:
+        """A pass failed; nothing of it was committed."""
+        self.last_pass = self.clock()
+        self.trouble = trouble
+        self.passes_failed += 1
+
+    @property
+    def alive(self) -> bool:
+        """Whether the reader still goes round, be it in vain."""
+        return self.last_pass is None or self.clock() - self.last_pass < STUCK_SECONDS

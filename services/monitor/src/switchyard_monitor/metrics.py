@@ -1,0 +1,137 @@
+"""Prometheus: gathered from the store when somebody scrapes, so that a restart loses no count.
+
+Values of quality are those judged at age L, over all of a revision's windows; labels are deployments, revisions, roles
+and partitions, all of them few.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from switchyard_monitor.answers import Count, RevisionQuality, counts, quality
+from switchyard_monitor.domain.watermark import watermark
+from switchyard_monitor.errors import StoreUnavailable
+from switchyard_monitor.health import Health
+from switchyard_monitor.ports import Store
+
+log = logging.getLogger(__name__)
+
+ARM = ("deployment", "revision", "role")
+
+
+class MonitorCollector(Collector):
+    """What the monitor tells Prometheus."""
+
+    def __init__(self, *, store: Store, health: Health) -> None:
+        self._store = store
+        self._health = health
+
+    def describe(self) -> list[Metric]:
+        """Nothing is gathered at registration."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Gather."""
+        yield from self._reader()
+        try:
+            yield from self._partitions()
+            yield from self._deployments()
+        except StoreUnavailable as error:
+            # The probes say so too; a scrape that fails as a whole would hide the reader's own figures.
+            log.warning("scraped without the store: %s", error)
+
+    def _reader(self) -> Iterator[Metric]:
+        health = self._health
+        yield _counter("switchyard_monitor_records", "Records committed by this replica.", health.records)
+        yield _counter("switchyard_monitor_failed_passes", "Passes undone by an outage.", health.passes_failed)
+        yield _counter(
+            "switchyard_monitor_models_unreadable",
+            "Records of switchyard.models passed over.",
+            health.models_unreadable,
+        )
+        yield _counter(
+            "switchyard_monitor_create_time_records",
+            "Records without the broker's own time; set message.timestamp.type=LogAppendTime on the topic.",
+            health.create_time_records,
+        )
+        lag = GaugeMetricFamily(
+            "switchyard_monitor_lag_records", "Records in the log that are not committed yet.", labels=("partition",)
+        )
+        for number, value in sorted(health.lag.items()):
+            lag.add_metric((str(number),), value)
+        yield lag
+
+    def _partitions(self) -> Iterator[Metric]:
+        ledgers = self._store.ledgers()
+        events = CounterMetricFamily(
+            "switchyard_monitor_events",
+            "What became of each offset; the columns of a partition add up to the offsets read.",
+            labels=("partition", "column"),
+        )
+        stopped = GaugeMetricFamily(
+            "switchyard_monitor_partition_stopped",
+            "1 where a person must look before reading goes on.",
+            labels=("partition",),
+        )
+        for ledger in ledgers:
+            number = str(ledger.position.partition)
+            stopped.add_metric((number,), float(ledger.position.stopped is not None))
+            for column, value in sorted(ledger.columns.items()):
+                events.add_metric((number, column), value)
+        yield events
+        yield stopped
+        mark = watermark([ledger.position for ledger in ledgers])
+        if mark is not None:
+            yield GaugeMetricFamily(
+                "switchyard_monitor_watermark_timestamp_seconds", "Everything up to here was read.", mark / 1_000_000
+            )
+
+    def _deployments(self) -> Iterator[Metric]:
+        by_name: dict[str, Metric] = {}
+        for subject in self._store.deployments():
+            cells = self._store.totals(self._store.arms(subject))
+            for count in _by_revision(counts(cells)).items():
+                for name, help_text, value in _counted(count[1]):
+                    metric = by_name.setdefault(name, CounterMetricFamily(name, help_text, labels=ARM))
+                    metric.add_metric((subject, *count[0]), value)  # type: ignore[attr-defined]
+            for line in quality(cells):
+                for name, help_text, share in _judged(line):
+                    if share is not None:
+                        metric = by_name.setdefault(name, GaugeMetricFamily(name, help_text, labels=ARM))
+                        metric.add_metric((subject, line.revision, line.role), share)  # type: ignore[attr-defined]
+        yield from by_name.values()
+
+
+def _by_revision(lines: list[Count]) -> Mapping[tuple[str, str], list[Count]]:
+    found: dict[tuple[str, str], list[Count]] = {}
+    for line in lines:
+        found.setdefault((line.revision, line.role), []).append(line)
+    return found
+
+
+def _counted(lines: list[Count]) -> list[tuple[str, str, int]]:
+    return [
+        ("switchyard_requests", "Exchanges of the revision.", sum(line.requests for line in lines)),
+        ("switchyard_request_errors", "Those that failed.", sum(line.errors for line in lines)),
+        ("switchyard_predictions", "Predictions of the revision.", sum(line.predictions for line in lines)),
+        ("switchyard_failovers", "Those that stable answered in its place.", sum(line.failover for line in lines)),
+    ]
+
+
+def _judged(line: RevisionQuality) -> list[tuple[str, str, float | None]]:
+    return [
+        ("switchyard_outcome_rmse", "Root mean squared error against the outcome.", line.at_age.rmse),
+        ("switchyard_outcome_mae", "Mean absolute error against the outcome.", line.at_age.mae),
+        ("switchyard_outcome_bias", "Mean error against the outcome.", line.at_age.bias),
+        ("switchyard_outcome_accuracy_ratio", "Share of right classes.", line.at_age.accuracy),
+        ("switchyard_outcome_coverage_ratio", "Share of predictions with an outcome at age L.", line.coverage),
+        ("switchyard_decision_agreement_ratio", "Share of decisions that follow.", line.agreement.share),
+    ]
+
+
+def _counter(name: str, help_text: str, value: float) -> Metric:
+    return CounterMetricFamily(name, help_text, value)

@@ -1,0 +1,56 @@
+"""What is known of deployments: the newest record of each, from `switchyard.models`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+from switchyard_contracts.topics import ModelRecord
+
+from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.rules import Rule
+
+log = logging.getLogger(__name__)
+
+
+class Models:
+    """The deployments, and the rule that each asks for. Filled before the first event is read."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, ModelRecord] = {}
+        self._rules: dict[str, Rule] = {}
+        self.unreadable = 0
+
+    def learn(self, records: Iterable[Record]) -> set[str]:
+        """Take records in, in order; answers which deployments changed. A tombstone keeps nothing."""
+        changed: set[str] = set()
+        for record in records:
+            subject = (record.key or b"").decode(errors="replace")
+            if record.value is None:
+                self._records.pop(subject, None)
+                self._rules.pop(subject, None)
+                changed.add(subject)
+                continue
+            try:
+                model = ModelRecord.model_validate_json(record.value)
+            except ValidationError as error:
+                self.unreadable += 1
+                log.warning("switchyard.models, offset %d, key %s: passed over: %s", record.offset, subject, error)
+                continue
+            self._records[model.subject] = model
+            self._rules[model.subject] = Rule.of(model)
+            changed.add(model.subject)
+        return changed
+
+    def rule(self, subject: str) -> Rule | None:
+        """The rule of a deployment that is known."""
+        return self._rules.get(subject)
+
+    def record(self, subject: str) -> ModelRecord | None:
+        """A deployment's record."""
+        return self._records.get(subject)
+
+    def subjects(self) -> list[str]:
+        """All deployments that are known."""
+        return sorted(self._records)

@@ -1,0 +1,215 @@
+"""What the monitor needs of the world: a broker that hands records over, and a store that commits all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry
+from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.join import Changes
+from switchyard_monitor.domain.rules import Rule
+from switchyard_monitor.domain.sums import Sums
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it stands: a topic of the same name that was made anew has another id."""
+
+    id: str
+    partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The first offset that a partition still has, and the one after its last."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record to be sent. `n` is its place in the outbox."""
+
+    n: int
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Broker(Protocol):
+    """Kafka, or the local one of the tests; both pass the same contract suite.
+
+    Every call may raise `BrokerUnavailable`. None of them commits an offset: those live in the store.
+    """
+
+    def topic(self) -> Topic:
+        """The topic of events."""
+
+    def bounds(self, partitions: Iterable[int]) -> dict[int, Bounds]:
+        """The bounds of partitions of the topic of events."""
+
+    def assign(self, positions: Mapping[int, int]) -> None:
+        """Read these partitions from these offsets, and no others."""
+
+    def poll(self, limit: int, timeout: float) -> dict[int, list[Record]]:
+        """The next records, in order, at most `limit`; `OffsetLost` when an offset is not in the log."""
+
+    def models(self) -> list[Record]:
+        """What is new on `switchyard.models`; the first call reads it to its end."""
+
+    def send(self, letters: Sequence[Letter]) -> None:
+        """Send, and return when all were acknowledged."""
+
+    def close(self) -> None:
+        """Let go of all connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a partition was read, and by whom. `next_offset` is None before the first claim."""
+
+    partition: int
+    topic_id: str | None
+    base_offset: int | None
+    next_offset: int | None
+    owner: str | None
+    epoch: int
+    expires_us: int
+    watermark_us: int | None
+    stopped: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to commit for a partition; a stale epoch is refused."""
+
+    partition: int
+    owner: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRecord:
+    """A record of a deployment that we know nothing about yet."""
+
+    subject: str
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one partition's part of a batch leaves behind."""
+
+    changes: Changes
+    next_offset: int
+    watermark_us: int | None
+    hold: Sequence[HeldRecord] = ()
+    released: Sequence[int] = ()
+    """Offsets of held records that are dealt with now."""
+    letters: Sequence[Letter] = ()
+
+
+class Batch(Protocol):
+    """One transaction."""
+
+    @property
+    def book(self) -> Book:
+        """The arms and rules; what it writes down is part of the transaction."""
+
+    def rule_id(self, rule: Rule) -> int:
+        """The number of a rule; a new one is written down."""
+
+    def lock(self, lease: Lease, next_offset: int) -> None:
+        """Hold the partition's row; `Deposed` when the epoch or the offset is another one."""
+
+    def entries(self, keys: Iterable[bytes], prefixes: Iterable[bytes]) -> dict[bytes, Entry]:
+        """All that is known of these keys, and of every row under these prefixes."""
+
+    def erased(self, prefixes: Iterable[bytes]) -> set[bytes]:
+        """Which of these predictions were erased."""
+
+    def held(self, partition: int, subject: str, limit: int) -> list[Record]:
+        """The oldest held records of a deployment."""
+
+    def write(self, lease: Lease, work: Work) -> None:
+        """Rows, sums, outbox, offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """One partition's books."""
+
+    position: Position
+    columns: Mapping[str, int] = field(default_factory=dict)
+
+
+class Store(Protocol):
+    """The database. Every call may raise `StoreUnavailable`; then nothing of it happened."""
+
+    def prepare(self, partitions: Iterable[int]) -> None:
+        """Have a row for each partition."""
+
+    def positions(self) -> list[Position]:
+        """All partitions."""
+
+    def announce(self, member: str, *, now_us: int, ttl_us: int) -> list[str]:
+        """Say that a member lives, and learn who else does."""
+
+    def claim(self, partition: int, member: str, *, now_us: int, ttl_us: int) -> Position | None:
+        """Take a partition that is free, expired or our own, with a new epoch; None when another holds it."""
+
+    def start(self, lease: Lease, *, topic_id: str, offset: int) -> None:
+        """Where a partition is read from for the first time."""
+
+    def renew(self, leases: Sequence[Lease], *, now_us: int, ttl_us: int, watermarks: Mapping[int, int]) -> list[Lease]:
+        """Keep leases and raise the watermarks of idle partitions; answers which leases still hold."""
+
+    def release(self, lease: Lease) -> None:
+        """Give a partition back."""
+
+    def stop(self, lease: Lease, reason: str) -> None:
+        """Mark a partition as stopped; only a person starts it again."""
+
+    def begin(self) -> AbstractContextManager[Batch]:
+        """One transaction: committed at the end of the block, or undone."""
+
+    def held_subjects(self, partition: int) -> dict[str, int]:
+        """The deployments whose records are held, with the broker's time of the oldest."""
+
+    def outbox(self, limit: int) -> list[Letter]:
+        """What waits to be sent, oldest first."""
+
+    def sent(self, letters: Sequence[Letter]) -> None:
+        """These need not be sent again."""
+
+    def deployments(self) -> list[str]:
+        """Every deployment that has rules."""
+
+    def arms(self, subject: str) -> dict[int, Arm]:
+        """A deployment's arms, by number."""
+
+    def cells(self, arms: Iterable[int], *, limit: int | None = None) -> list[Cell]:
+        """The cells of these arms, oldest first; with a limit, about the latest so many windows."""
+
+    def totals(self, arms: Iterable[int]) -> list[Cell]:
+        """Each arm's windows added up, as one cell that starts at 0."""
+
+    def ledgers(self) -> list[Ledger]:
+        """Every partition's books."""
+
+    def labels(self, subject: str) -> Sums:
+        """The ledger of a deployment's labels."""
+
+    def entry(self, key: bytes) -> tuple[Entry | None, bool]:
+        """What is known of one row of a prediction, and whether it was erased."""
+
+    def arm(self, number: int) -> Arm:
+        """An arm, for reading."""
+
+    def close(self) -> None:
+        """Let go of all connections."""

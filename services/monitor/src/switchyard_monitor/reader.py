@@ -1,0 +1,318 @@
+"""The reader: moves events from the broker into the store, each batch in one transaction, and never loses its place.
+
+One pass: keep the leases, learn what is new of deployments, fold what was held for them, take a batch, fold it, send
+what the outbox holds. A pass may fail at any point; what was committed stands, all else is read again. A store or a
+broker that is away makes it wait. A message that can never work goes to the dead letters and holds nobody up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from switchyard_contracts.events import TOPIC_DEADLETTER, Deletion
+
+from switchyard_monitor.domain import identity
+from switchyard_monitor.domain.facts import Fact, Record, read
+from switchyard_monitor.domain.join import Changes, Dead, Fold, Known
+from switchyard_monitor.domain.leases import owner
+from switchyard_monitor.errors import Deposed, OffsetLost, Unreadable
+from switchyard_monitor.models import Models
+from switchyard_monitor.ports import Batch, Broker, HeldRecord, Lease, Letter, Store, Work
+
+log = logging.getLogger(__name__)
+
+OUTBOX_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much, how long, how often; times in microseconds but for `linger`, in seconds."""
+
+    batch: int = 5000
+    linger: float = 0.25
+    lease_us: int = 10_000_000
+    pulse_us: int = 1_000_000
+    margin_us: int = 1_000_000
+    hold_us: int = 3_600_000_000
+
+
+class Reader:
+    """One member of the group of monitors."""
+
+    def __init__(
+        self, *, member: str, broker: Broker, store: Store, models: Models, pace: Pace, clock_us: Callable[[], int]
+    ) -> None:
+        self._member = member
+        self._broker = broker
+        self._store = store
+        self._models = models
+        self._pace = pace
+        self._clock = clock_us
+        self._leases: dict[int, Lease] = {}
+        self._next: dict[int, int] = {}
+        self._held: dict[int, dict[str, int]] = {}
+        self._pulsed_us: int | None = None
+        self._moved = False
+        self.lag: dict[int, int] = {}
+        """Records that are in the log and not yet committed, per partition that is held."""
+
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions that are held."""
+        return sorted(self._leases)
+
+    def step(self) -> int:
+        """One pass; answers how many records were committed."""
+        self._models.learn(self._broker.models())
+        self._pulse()
+        if self._moved:
+            self._broker.assign(self._next)
+            self._moved = False
+        self._drain()
+        try:
+            polled = self._broker.poll(self._pace.batch, self._pace.linger)
+        except OffsetLost as lost:
+            self._stop(lost)
+            return 0
+        done = self._commit(polled)
+        self._send()
+        return done
+
+    def reset(self) -> None:
+        """After a failure: forget what was in hand, and read on from what was committed."""
+        self._leases.clear()
+        self._next.clear()
+        self._pulsed_us = None
+        self._moved = True
+
+    def close(self) -> None:
+        """Give the partitions back, so that another member need not wait for the leases to run out."""
+        for lease in list(self._leases.values()):
+            self._store.release(lease)
+        self._leases.clear()
+
+    def _pulse(self) -> None:
+        now_us = self._clock()
+        if self._pulsed_us is not None and now_us - self._pulsed_us < self._pace.pulse_us:
+            return
+        topic = self._broker.topic()
+        if self._pulsed_us is None:
+            self._store.prepare(topic.partitions)
+        live = self._store.announce(self._member, now_us=now_us, ttl_us=self._pace.lease_us)
+        mine = {number for number in topic.partitions if owner(number, live) == self._member}
+        for number in sorted(self._leases.keys() - mine):
+            self._store.release(self._leases[number])
+            self._let_go(number)
+        for number in sorted(mine - self._leases.keys()):
+            self._claim(number, topic.id, now_us)
+        bounds = self._broker.bounds(self._leases)
+        idle: dict[int, int] = {}
+        for number, bound in bounds.items():
+            self.lag[number] = max(0, bound.end - self._next[number])
+            if self._next[number] >= bound.end:
+                # At the time of asking, nothing older than now was left to be read.
+                idle[number] = now_us - self._pace.margin_us
+        kept = self._store.renew(
+            list(self._leases.values()), now_us=now_us, ttl_us=self._pace.lease_us, watermarks=idle
+        )
+        for number in self._leases.keys() - {lease.partition for lease in kept}:
+            log.warning("partition %d was taken over by another member", number)
+            self._let_go(number)
+        self._pulsed_us = now_us
+
+    def _claim(self, number: int, topic_id: str, now_us: int) -> None:
+        position = self._store.claim(number, self._member, now_us=now_us, ttl_us=self._pace.lease_us)
+        if position is None:
+            return
+        lease = Lease(number, self._member, position.epoch)
+        bounds = self._broker.bounds([number])[number]
+        offset = position.next_offset
+        if offset is None:
+            offset = bounds.start
+            self._store.start(lease, topic_id=topic_id, offset=offset)
+        elif position.topic_id != topic_id:
+            self._refuse(lease, f"the topic has another id ({topic_id}) than the one that was read")
+            return
+        elif not bounds.start <= offset <= bounds.end:
+            self._refuse(
+                lease, f"the next offset is {offset}, but the log holds {bounds.start} to {bounds.end}: events are gone"
+            )
+            return
+        self._leases[number] = lease
+        self._next[number] = offset
+        self._held[number] = self._store.held_subjects(number)
+        self._moved = True
+
+    def _refuse(self, lease: Lease, reason: str) -> None:
+        log.error("partition %d is stopped: %s", lease.partition, reason)
+        self._store.stop(lease, reason)
+
+    def _stop(self, lost: OffsetLost) -> None:
+        lease = self._leases.get(lost.partition)
+        if lease is not None:
+            self._refuse(lease, str(lost))
+            self._let_go(lost.partition)
+
+    def _let_go(self, number: int) -> None:
+        self._leases.pop(number, None)
+        self._next.pop(number, None)
+        self._held.pop(number, None)
+        self.lag.pop(number, None)
+        self._moved = True
+
+    def _drain(self) -> None:
+        """Fold what was held for deployments that are known by now, before anything newer of theirs."""
+        for number, subjects in list(self._held.items()):
+            for subject in sorted(subjects):
+                if self._models.rule(subject) is None:
+                    if self._clock() - subjects[subject] > self._pace.hold_us:
+                        self._refuse_held(number, subject)
+                    continue
+                while self._drain_some(number, subject):
+                    pass
+                del subjects[subject]
+
+    def _drain_some(self, number: int, subject: str) -> bool:
+        lease, offset = self._leases[number], self._next[number]
+        with self._store.begin() as batch:
+            batch.lock(lease, offset)
+            records = batch.held(number, subject, self._pace.batch)
+            if records:
+                self._fold(batch, lease, records, next_offset=offset, drained=True)
+        return bool(records)
+
+    def _refuse_held(self, number: int, subject: str) -> None:
+        """Nobody published the deployment in all that time: these records will never find it."""
+        lease, offset, until = self._leases[number], self._next[number], self._clock() - self._pace.hold_us
+        with self._store.begin() as batch:
+            batch.lock(lease, offset)
+            records = batch.held(number, subject, self._pace.batch)
+            old = [record for record in records if record.broker_us <= until]
+            message = f"no deployment {subject!r} was published within {self._pace.hold_us // 1_000_000} s"
+            changes = Changes(ledger={"held": -len(old), "refused": len(old)})
+            changes.dead = [Dead(record, "refused", message) for record in old]
+            batch.write(
+                lease,
+                Work(
+                    changes=changes,
+                    next_offset=offset,
+                    watermark_us=None,
+                    released=[record.offset for record in old],
+                    letters=[_letter(letter) for letter in changes.dead],
+                ),
+            )
+        self._held[number] = self._store.held_subjects(number)
+
+    def _commit(self, polled: Mapping[int, Sequence[Record]]) -> int:
+        """One transaction for the whole poll; when a partition was lost meanwhile, one without it."""
+        wanted = {number: records for number, records in polled.items() if records and number in self._leases}
+        while wanted:
+            held: dict[int, dict[str, int]] = {}
+            try:
+                with self._store.begin() as batch:
+                    for number, records in sorted(wanted.items()):
+                        batch.lock(self._leases[number], self._next[number])
+                        held[number] = self._fold(
+                            batch, self._leases[number], records, next_offset=records[-1].offset + 1, drained=False
+                        )
+            except Deposed as deposed:
+                log.warning("%s", deposed)
+                self._let_go(deposed.partition)
+                del wanted[deposed.partition]
+                continue
+            for number, records in wanted.items():
+                self._next[number] = records[-1].offset + 1
+                for subject, oldest in held[number].items():
+                    self._held[number].setdefault(subject, oldest)
+            return sum(map(len, wanted.values()))
+        return 0
+
+    def _fold(
+        self, batch: Batch, lease: Lease, records: Sequence[Record], *, next_offset: int, drained: bool
+    ) -> dict[str, int]:
+        """Fold one partition's records; answers what had to be held."""
+        facts: list[Fact] = []
+        hold: list[HeldRecord] = []
+        dead: list[Dead] = []
+        ignored = 0
+        rules: dict[str, Known] = {}
+        for record in records:
+            try:
+                fact = read(record)
+            except Unreadable as error:
+                dead.append(Dead(record, "unreadable", str(error)))
+                continue
+            if fact is None:
+                ignored += 1
+                continue
+            if fact.subject not in rules:
+                rule = self._models.rule(fact.subject)
+                if rule is None:
+                    hold.append(HeldRecord(fact.subject, record))
+                    continue
+                rules[fact.subject] = Known.of(batch.rule_id(rule), rule)
+            facts.append(fact)
+
+        keys, prefixes, deletions = _keys(facts)
+        fold = Fold(rules=rules, book=batch.book, entries=batch.entries(keys, deletions), erased=batch.erased(prefixes))
+        for fact in facts:
+            fold.take(fact)
+        for letter in dead:
+            fold.bury(letter.record, letter.reason, letter.message)
+            fold.count("invalid")
+        fold.count("ignored", ignored)
+        fold.count("held", len(hold))
+        if drained:
+            fold.count("held", -len(records))
+        else:
+            fold.count("gaps", next_offset - self._next[lease.partition] - len(records))
+        changes = fold.finish()
+        batch.write(
+            lease,
+            Work(
+                changes=changes,
+                next_offset=next_offset,
+                watermark_us=None if drained else records[-1].broker_us,
+                hold=hold,
+                released=[record.offset for record in records] if drained else (),
+                letters=[_letter(letter) for letter in changes.dead],
+            ),
+        )
+        return {item.subject: item.record.broker_us for item in reversed(hold)}
+
+    def _send(self) -> None:
+        while letters := self._store.outbox(OUTBOX_CHUNK):
+            self._broker.send(letters)
+            self._store.sent(letters)
+
+
+def _keys(facts: Sequence[Fact]) -> tuple[set[bytes], set[bytes], set[bytes]]:
+    keys: set[bytes] = set()
+    prefixes: set[bytes] = set()
+    deletions: set[bytes] = set()
+    for fact in facts:
+        prefix = fact.prefix
+        prefixes.add(prefix)
+        if isinstance(fact.data, Deletion):
+            deletions.add(prefix)
+        else:
+            keys.add(prefix + getattr(fact.data, "row", 0).to_bytes(identity.ROW_BYTES))
+    return keys, prefixes, deletions
+
+
+def _letter(dead: Dead) -> Letter:
+    """Bytes and headers as they came, and where from; its id is the same however often it is sent."""
+    record = dead.record
+    origin = f"{record.partition}/{record.offset}/{dead.reason}"
+    headers = {
+        "switchyard-id": hashlib.sha256(origin.encode()).hexdigest()[:32],
+        "switchyard-reason": dead.reason,
+        "switchyard-message": dead.message,
+        "switchyard-partition": str(record.partition),
+        "switchyard-offset": str(record.offset),
+    }
+    ours = tuple((name, value.encode()) for name, value in headers.items())
+    return Letter(0, TOPIC_DEADLETTER, record.key, record.value, record.headers + ours)

@@ -1,0 +1,62 @@
+"""The monitor's settings, from the environment with the prefix MONITOR_. An unknown one is an error.
+
+    MONITOR_KAFKA_SERVERS           host:port,host:port                         required
+    MONITOR_KAFKA_SECURITY          PLAINTEXT | SSL | SASL_PLAINTEXT | SASL_SSL     default PLAINTEXT
+    MONITOR_KAFKA_SASL_MECHANISM    PLAIN | SCRAM-SHA-256 | SCRAM-SHA-512       with SASL
+    MONITOR_KAFKA_USERNAME          with SASL
+    MONITOR_KAFKA_PASSWORD_FILE     a mounted file that holds the password      with SASL
+    MONITOR_KAFKA_CA_FILE           a mounted CA certificate                    with SSL
+    MONITOR_DATABASE                default sqlite:////var/lib/switchyard/monitor.db
+    MONITOR_TOKENS_FILE             YAML or JSON: [{name, sha256, deployments: ["ns/name", "ns/*", "*"]}]   required
+    MONITOR_MEMBER                  this replica's name; default the host name (the pod's)
+    MONITOR_PORT                    default 8080
+    MONITOR_BATCH, MONITOR_LINGER   a transaction takes this many events, or waits so long: 5000, 250ms
+    MONITOR_LEASE, MONITOR_PULSE    how long a partition is held, and how often that is renewed: 10s, 1s
+    MONITOR_CLOCK_MARGIN            how far our clock and the broker's may differ: 1s
+    MONITOR_HOLD                    how long records of an unknown deployment wait for it: 1h
+
+Volumes: the database's folder /var/lib/switchyard (a PersistentVolumeClaim, one replica), the tokens' Secret read-only.
+Ports: 8080 (evidence API, /metrics, /healthz, /readyz). No access to the Kubernetes API: no RBAC, and
+automountServiceAccountToken should be false. Kafka: reads `switchyard.events` and `switchyard.models`, writes
+`switchyard.deadletter`; joins no consumer group. Topics must use LogAppendTime.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+from switchyard_contracts.quantities import Duration, parse_duration
+
+
+class Settings(BaseModel):
+    """Read once, in `__main__`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kafka_servers: Annotated[str, Field(min_length=1)]
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    kafka_username: str | None = None
+    kafka_password_file: Path | None = None
+    kafka_ca_file: Path | None = None
+    database: str = "sqlite:////var/lib/switchyard/monitor.db"
+    tokens_file: Path
+    member: str = Field(default_factory=socket.gethostname, min_length=1)
+    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    batch: Annotated[int, Field(ge=1, le=100_000)] = 5000
+    linger: Duration = timedelta(milliseconds=250)
+    lease: Duration = parse_duration("10s")
+    pulse: Duration = parse_duration("1s")
+    clock_margin: Duration = parse_duration("1s")
+    hold: Duration = parse_duration("1h")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str], prefix: str = "MONITOR_") -> Self:
+        """A misspelt MONITOR_ variable is an error, so chart and code cannot drift apart."""
+        mine = {name: value for name, value in environ.items() if name.startswith(prefix)}
+        return cls.model_validate_strings({name.removeprefix(prefix).lower(): value for name, value in mine.items()})

@@ -1,0 +1,193 @@
+"""A small world for the monitor's tests: a deployment, its events, and a reader over a broker in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from switchyard_contracts import events
+from switchyard_contracts.events import EventType
+from switchyard_contracts.model_deployment import Monitoring
+from switchyard_contracts.topics import ModelRecord
+from switchyard_monitor.adapters.store import SqliteStore
+from switchyard_monitor.models import Models
+from switchyard_monitor.reader import Pace, Reader
+
+from switchyard_testkit.local_broker import LocalBroker
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NOON_US = int(NOON.timestamp()) * 1_000_000
+SUBJECT = "demo/flight-delay"
+SECOND = 1_000_000
+
+MONITORING: dict[str, Any] = {
+    "prediction": {"path": "$.delay", "task": "regression"},
+    "decision": {"path": "$.buffer", "threshold": 15},
+    "outcome": {
+        "path": "$.delay",
+        "horizon": "7d",
+        "judgedAfter": "20s",
+        "affectedBy": "nothing",
+    },
+    "window": "5s",
+}
+
+
+def model_record(monitoring: Mapping[str, Any] | None = MONITORING, *, subject: str = SUBJECT) -> bytes:
+    """A deployment's record on `switchyard.models`."""
+    namespace, _, name = subject.partition("/")
+    record = ModelRecord(
+        namespace=namespace,
+        name=name,
+        generation=1,
+        monitoring=None if monitoring is None else Monitoring.model_validate(monitoring),
+    )
+    return record.model_dump_json(by_alias=True).encode()
+
+
+def inference(
+    prediction_id: str,
+    *,
+    y: Any = 10.0,
+    x: Any = 1,
+    at: float = 0.0,
+    event_id: str | None = None,
+    subject: str = SUBJECT,
+    **changes: Any,
+) -> bytes:
+    """An exchange at NOON plus `at` seconds; each test says only what differs."""
+    data = {
+        "predictionId": prediction_id,
+        "revision": "stable-1",
+        "answeredBy": "",
+        "role": "stable",
+        "traffic": 3,
+        "weightBp": 10_000,
+        "assignment": "split",
+        "status": 200,
+        "error": False,
+        "latencyUs": 5000,
+        "startedAt": _time(at),
+        "request": {"encoding": "json", "value": {"x": x}},
+        "response": {"encoding": "json", "value": {"delay": y}},
+    } | changes
+    return _event(EventType.INFERENCE, event_id or f"x-{prediction_id}", data, subject=subject)
+
+
+def outcome(
+    prediction_id: str,
+    value: Any,
+    *,
+    at: float = 0.0,
+    revision: int = 0,
+    event_id: str | None = None,
+    subject: str = SUBJECT,
+    row: int = 0,
+) -> bytes:
+    """An X′."""
+    data = {"predictionId": prediction_id, "row": row, "value": {"delay": value}, "at": _time(at), "revision": revision}
+    return _event(EventType.OUTCOME, event_id or f"o-{prediction_id}-{revision}", data, subject=subject)
+
+
+def decision(
+    prediction_id: str,
+    value: Any,
+    *,
+    at: float = 0.0,
+    revision: int = 0,
+    actor: str = "human",
+    event_id: str | None = None,
+    subject: str = SUBJECT,
+) -> bytes:
+    """A Y′."""
+    data = {
+        "predictionId": prediction_id,
+        "value": {"buffer": value},
+        "at": _time(at),
+        "revision": revision,
+        "actor": {"kind": actor},
+    }
+    return _event(EventType.DECISION, event_id or f"d-{prediction_id}-{revision}", data, subject=subject)
+
+
+def deletion(prediction_id: str, *, at: float = 0.0, subject: str = SUBJECT) -> bytes:
+    """A wish to be forgotten."""
+    data = {"predictionId": prediction_id, "at": _time(at)}
+    return _event(EventType.DELETION, f"del-{prediction_id}", data, subject=subject)
+
+
+def _event(kind: EventType, event_id: str, data: Mapping[str, Any], *, subject: str) -> bytes:
+    return events.encode(
+        events.CloudEvent(id=event_id, type=kind, source="/tests", subject=subject, time=NOON, data=dict(data))
+    )
+
+
+def _time(at: float) -> str:
+    return (NOON + timedelta(seconds=at)).isoformat()
+
+
+@dataclass
+class World:
+    """A broker, a store and one reader; time stands still until a test moves it."""
+
+    path: Path
+    broker: LocalBroker = field(default_factory=LocalBroker)
+    pace: Pace = field(default_factory=lambda: Pace(linger=0.0, margin_us=0))
+    now_us: int = NOON_US
+    store: SqliteStore = field(init=False)
+    reader: Reader = field(init=False)
+    models: Models = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store = SqliteStore(f"sqlite:///{self.path / 'monitor.db'}")
+        self.start()
+
+    def start(self, member: str = "monitor-0") -> Reader:
+        """A new process: nothing is remembered but what the store keeps."""
+        self.models = Models()
+        self.broker.restart_learning()
+        self.reader = Reader(
+            member=member,
+            broker=self.broker,
+            store=self.store,
+            models=self.models,
+            pace=self.pace,
+            clock_us=lambda: self.now_us,
+        )
+        return self.reader
+
+    def teach(self, monitoring: Mapping[str, Any] | None = MONITORING, *, subject: str = SUBJECT) -> None:
+        """Publish the deployment."""
+        self.broker.teach(subject, model_record(monitoring, subject=subject))
+
+    def say(self, value: bytes | None, *, at: float = 0.0, partition: int = 0, **more: Any) -> int:
+        """Append a record that reaches the broker at NOON plus `at` seconds."""
+        return self.broker.append(value, partition=partition, at_us=NOON_US + round(at * SECOND), **more)
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock."""
+        self.now_us += round(seconds * SECOND)
+
+    def run(self) -> None:
+        """Passes until nothing is left to be read."""
+        while self.reader.step():
+            pass
+
+    def sums(self, subject: str = SUBJECT) -> dict[tuple[str, str, int, int], dict[str, int]]:
+        """All sums, by (revision, role, traffic, start of the window in seconds after NOON)."""
+        return {
+            (cell.arm.revision, cell.arm.role, cell.arm.traffic, (cell.start_us - NOON_US) // SECOND): cell.sums
+            for cell in self.store.cells(self.store.arms(subject))
+            if cell.sums
+        }
+
+    def ledger(self) -> dict[str, int]:
+        """The columns of all partitions together."""
+        total: dict[str, int] = {}
+        for ledger in self.store.ledgers():
+            for column, value in ledger.columns.items():
+                total[column] = total.get(column, 0) + value
+        return total
