@@ -173,6 +173,7 @@ def _judge(cell: Sums, which: str, rule: Rule, said: Value, label: Version | Non
         size = abs(error)
         bump(cell, f"{which}.n", sign)
         bump(cell, f"{which}.e", sign * error)
-        bump(cell, f"{which}.ee", sign * error * error)
+        bump(cell, f"{which}.ee", sign * size * size)
+        bump(cell, f"{which}.eeee", sign * size**4)
         bump(cell, f"{which}.a", sign * size)
         bump(cell, f"{which}.h:{bucket(size, ERROR_PARTS)}", sign)

@@ -201,7 +201,7 @@ def _losses(question: Question, evidence: Evidence, rows: Sequence[_Row], before
         )
 
     def arm(row: _Row, sums: Sums) -> ArmSums:
-        n, loss, squares = capped(histogram(sums, "age.h", ERROR_PARTS), row.rule, cap=cap, power=power)
+        n, loss, squares = capped(sums, "age", row.rule, cap=cap, power=power)
         return ArmSums(n=n, loss=loss, loss_squares=squares)
 
     evidence = _put(evidence, rows, arm).model_copy(update={"cap": cap.value})

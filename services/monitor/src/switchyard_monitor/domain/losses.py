@@ -1,18 +1,19 @@
-"""Capped losses from whole numbers: each bucket of |e| stands for the mean loss of the numbers it holds.
+"""Capped losses from whole numbers: the exact sums, less what the cap cuts off.
 
-The sums keep exact counts per bucket, and the cap is only known when someone asks, so the capped loss is put together
-at that time. A bucket is at most 1/32 of its value wide; its mean square is that of the whole numbers in it, not the
-square of its middle.
+The cap is only known when someone asks, so the capped loss is put together at that time. Σ|e|, Σe² and Σe⁴ are exact;
+what lies above the cap (about 1 %) is taken from buckets of |e|, each at most 1/32 of its value wide, as if it were the
+mean of the whole numbers of its bucket.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from switchyard_monitor.domain.buckets import ERROR_PARTS, Histogram, low, width
 from switchyard_monitor.domain.rules import Rule
+from switchyard_monitor.domain.sums import histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +39,19 @@ def cap_of(errors: Iterable[tuple[Rule, Histogram]]) -> Cap | None:
     return None
 
 
-def capped(errors: Histogram, rule: Rule, *, cap: Cap, power: int) -> tuple[int, float, float]:
+def capped(sums: Mapping[str, int], which: str, rule: Rule, *, cap: Cap, power: int) -> tuple[int, float, float]:
     """n, Σ loss and Σ loss² of min(|e|, cap)^power; power is 1 or 2."""
     unit = rule.unit
     limit = cap.value / unit
-    n, loss, squares = 0, 0.0, 0.0
+    first, second = ("a", "ee") if power == 1 else ("ee", "eeee")
+    loss, squares = float(sums.get(f"{which}.{first}", 0)), float(sums.get(f"{which}.{second}", 0))
+    errors = histogram(sums, f"{which}.h", ERROR_PARTS)
     for index, count in sorted(errors.counts.items()):
-        n += count
-        if low(index, ERROR_PARTS) >= limit:
-            loss += count * limit**power
-            squares += count * limit ** (2 * power)
-        else:
-            first, second, fourth = _moments(index)
-            loss += count * (first if power == 1 else second)
-            squares += count * (second if power == 1 else fourth)
-    return n, loss * unit**power, squares * unit ** (2 * power)
+        if low(index, ERROR_PARTS) > limit:
+            one, two, four = _moments(index)
+            loss -= count * ((one if power == 1 else two) - limit**power)
+            squares -= count * ((two if power == 1 else four) - limit ** (2 * power))
+    return errors.n, max(0.0, loss) * unit**power, max(0.0, squares) * unit ** (2 * power)
 
 
 @lru_cache(maxsize=4096)

@@ -9,8 +9,7 @@ from statistics import NormalDist
 
 from switchyard_contracts.intervals import quantile_ranks
 
-from switchyard_monitor.domain.buckets import ERROR_PARTS, TIME_PARTS, Histogram
-from switchyard_monitor.domain.losses import Cap, capped
+from switchyard_monitor.domain.buckets import TIME_PARTS, Histogram
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums, histogram, merged
 
@@ -41,16 +40,15 @@ class Quality:
         whole = cls()
         for rule, held in by_rule.items():
             sums = merged(held)
-            errors = histogram(sums, f"{which}.h", ERROR_PARTS)
-            _, _, fourths = capped(errors, rule, cap=Cap(math.inf), power=2)
+            right, n = sums.get(f"{which}.right", 0), sums.get(f"{which}.n", 0)
             whole = cls(
-                n=whole.n + sums.get(f"{which}.n", 0),
-                right=whole.right + sums.get(f"{which}.right", 0),
-                numeric=whole.numeric + errors.n,
+                n=whole.n + n,
+                right=whole.right + right,
+                numeric=whole.numeric + (n if rule.task == "regression" else 0),
                 total=whole.total + sums.get(f"{which}.e", 0) * rule.unit,
                 squares=whole.squares + sums.get(f"{which}.ee", 0) * rule.unit**2,
                 size=whole.size + sums.get(f"{which}.a", 0) * rule.unit,
-                fourths=whole.fourths + fourths,
+                fourths=whole.fourths + sums.get(f"{which}.eeee", 0) * rule.unit**4,
                 clipped=whole.clipped + sums.get(f"{which}.clipped", 0),
             )
         return whole
