@@ -42,6 +42,10 @@ class BackgroundTraffic:
         """The calls that failed, with their details."""
         return list(self.ledger.failures)
 
+    def served_ids(self) -> frozenset[str]:
+        """The prediction ids of all good answers."""
+        return frozenset(self.ledger.served)
+
     def finish(self) -> Statistics:
         """Ask no more, wait until every asked flight has landed and was reported, and say how it went."""
         self._traffic.stop()

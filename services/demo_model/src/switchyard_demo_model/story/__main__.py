@@ -1,0 +1,62 @@
+"""`python -m switchyard_demo_model.story --slot demo [--story main|no-difference|swapped] [--short]`.
+
+Exits 0 when every promise of `story.yaml` held, 1 when one was broken, and 2 when the story could not be told at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+
+from switchyard_testkit.install import Installation, InstallError
+
+from switchyard_demo_model.pipeline import flights
+from switchyard_demo_model.product.background import BackgroundTraffic
+from switchyard_demo_model.story.expectations import Script
+from switchyard_demo_model.story.narrator import Narrator
+from switchyard_demo_model.story.plot import Story
+from switchyard_demo_model.story.readings import NotThere, Readings
+from switchyard_demo_model.story.teller import Teller, Telling, broken
+from switchyard_demo_model.world.journeys import FIRST_DAY, journeys
+from switchyard_demo_model.world.schedule import Pace, World
+
+DAYS = 120  # of flights in store; at the usual pace, 24 minutes of traffic
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Tell the story, and say how it went by the exit code."""
+    options = parser().parse_args(arguments)
+    script, narrator = Script.read(), Narrator(sys.stdout)
+    pace = Pace(rate=script.pace.rate, day_seconds=script.pace.day_seconds)
+    try:
+        readings = Readings(Installation.read(options.slot), f"flights-{secrets.token_hex(2)}")
+        world = World(journeys(flights.source(), days=DAYS), first=FIRST_DAY, pace=pace, seed=script.pace.seed)
+        teller = Teller(readings, narrator, script, telling=Telling(Story(options.story), options.short, pace))
+        began = time.monotonic()
+        held = teller.tell(lambda: BackgroundTraffic(world.actions(), readings.addresses()))
+    except (InstallError, NotThere, FileNotFoundError) as error:
+        print(f"story: {error}", file=sys.stderr)
+        return 2
+    false = broken(held)
+    narrator.say(
+        f"the story {options.story} took {time.monotonic() - began:.0f} s: "
+        + (f"{len(false)} of {len(held)} promises were broken" if false else f"all {len(held)} promises held")
+    )
+    narrator.say(f"look at what is left: kubectl -n {readings.namespace} get mdep,modelrevisions")
+    return 1 if false else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = argparse.ArgumentParser(prog="switchyard_demo_model.story", description=__doc__)
+    made.add_argument("--slot", default="demo", help="which cluster (default: demo)")
+    made.add_argument("--story", choices=[story.value for story in Story], default=Story.MAIN.value, help="which story")
+    made.add_argument("--short", action="store_true", help="live for a shorter time on each version")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,213 @@
+"""Everything that the story reads from the running system, and the few things it writes: the one room with I/O.
+
+Where a figure comes from matters as much as the figure: weights and decisions from the resources, quality from the
+monitor's API, delivered events from the topic itself, the account from each gateway pod.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from kafka import KafkaConsumer, TopicPartition
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+from switchyard_contracts.events import TOPIC_EVENTS, EventType
+from switchyard_contracts.model_deployment import ModelDeploymentStatus
+from switchyard_contracts.model_route import ModelRouteSpec
+from switchyard_testkit.apiserver import api_client
+from switchyard_testkit.install import Installation, slot_folder
+from switchyard_testkit.topics import cluster_names
+
+from switchyard_demo_model.product.gateway import Addresses
+from switchyard_demo_model.story.figures import Account, Quality, Serving
+from switchyard_demo_model.story.plot import NAME
+
+RESOURCES = ("switchyard.dev", "v1alpha1")
+APPLY = "application/apply-patch+yaml"
+MINE = "switchyard.dev/story"
+PRIMARY = frozenset({"stable", "candidate"})
+LABELS = {MINE: "flights", "pod-security.kubernetes.io/enforce": "restricted"}
+
+
+class NotThere(RuntimeError):
+    """Something that the story needs is missing; the message says how to get it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """One installed Switchyard, and the namespace in which the story plays."""
+
+    installation: Installation
+    namespace: str
+
+    @property
+    def subject(self) -> str:
+        """`<namespace>/<name>`, as events and the monitor say it."""
+        return f"{self.namespace}/{NAME}"
+
+    def addresses(self) -> Addresses:
+        """Where the product finds things."""
+        return Addresses(
+            predict=f"{self.installation.gateway}/{self.subject}/predict",
+            feedback=f"{self.installation.feedback}/v1/{self.subject}",
+            token=self.installation.feedback_token,
+        )
+
+    def image(self, recipe: str) -> str:
+        """A model's image in the cluster's registry, by digest."""
+        title = f"demo/flight-delay:{recipe}"
+        held: dict[str, str] = json.loads((slot_folder(self.installation.slot) / "images.json").read_text())
+        if title not in held:
+            raise NotThere(f"{title} is not among the images of slot {self.installation.slot}; run `make images`")
+        return held[title]
+
+    def provenance(self, recipe: str) -> Mapping[str, str]:
+        """Where the model came from, as its Bento says."""
+        bento = slot_folder(self.installation.slot).parents[1] / "bentos" / recipe
+        path: Path = bento / "src/switchyard_demo_model/serving/artefact/provenance.json"
+        if not path.is_file():
+            raise NotThere(f"there is no Bento {bento}; run `make images`")
+        held = json.loads(path.read_text())
+        return {
+            "gitCommit": held["git_commit"],
+            "dataDigest": held["data_digest"],
+            "trainingRun": held["model_digest"],
+            "pipeline": held["pipeline"],
+        }
+
+    def make_room(self) -> None:
+        """Have a namespace of our own; those of earlier stories go, with all that is in them."""
+        with api_client(self.installation.slot) as api:
+            core = client.CoreV1Api(api)
+            for old in core.list_namespace(label_selector=MINE).items:
+                if old.metadata and old.metadata.name:
+                    core.delete_namespace(old.metadata.name, propagation_policy="Background")
+            metadata = client.V1ObjectMeta(name=self.namespace, labels=LABELS)
+            core.create_namespace(client.V1Namespace(metadata=metadata))
+
+    def apply(self, body: Mapping[str, Any]) -> int:
+        """Apply the chapter's file as kubectl would; the generation it got."""
+        with api_client(self.installation.slot) as api:
+            applied: Any = client.CustomObjectsApi(api).patch_namespaced_custom_object(
+                *RESOURCES,
+                self.namespace,
+                "modeldeployments",
+                NAME,
+                dict(body),
+                field_manager="demo",
+                force=True,
+                field_validation="Strict",
+                _content_type=APPLY,
+            )
+        return int(applied["metadata"]["generation"])
+
+    def status(self) -> ModelDeploymentStatus:
+        """What the operator says now."""
+        return ModelDeploymentStatus.model_validate(self._get("modeldeployments").get("status") or {})
+
+    def serving(self) -> Serving:
+        """Who answers, by the route itself."""
+        stable = ModelRouteSpec.model_validate(self._get("modelroutes")["spec"]).stable
+        return Serving(version=stable.version, weight_bp=stable.weight_bp)
+
+    def versions(self) -> dict[str, str]:
+        """The version that each revision goes by, from the registry of revisions."""
+        with api_client(self.installation.slot) as api:
+            found: Any = client.CustomObjectsApi(api).list_namespaced_custom_object(
+                *RESOURCES, self.namespace, "modelrevisions"
+            )
+        return {
+            item["metadata"]["name"]: (item.get("status") or {}).get("version") or item["spec"].get("version", "")
+            for item in found["items"]
+        }
+
+    def quality(self) -> list[Quality]:
+        """Each revision in each primary role, as the monitor judged it."""
+        versions = self.versions()
+        return [
+            Quality(
+                revision=line["revision"],
+                version=versions.get(line["revision"], line["revision"]),
+                predictions=line["predictions"],
+                labelled=line["labelled"],
+                rmse=line["latest"]["rmse"],
+                decisions=line["agreement"]["n"],
+                agreed=line["agreement"]["agreed"],
+            )
+            for line in self._monitor("quality")
+            if line["role"] in PRIMARY
+        ]
+
+    def event_ids(self) -> Counter[str]:
+        """How many primary inference events the topic holds of each prediction id of this story."""
+        found: Counter[str] = Counter()
+        seen: set[str] = set()  # of events: a resend keeps its id, and is one event
+        with cluster_names(self.installation) as servers:
+            consumer = KafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, max_poll_records=5000)
+            try:
+                partitions = [
+                    TopicPartition(TOPIC_EVENTS, n) for n in consumer.partitions_for_topic(TOPIC_EVENTS) or ()
+                ]
+                consumer.assign(partitions)
+                consumer.seek_to_beginning(*partitions)
+                ends = consumer.end_offsets(partitions)
+                while any(consumer.position(partition) < ends[partition] for partition in partitions):
+                    for batch in consumer.poll(timeout_ms=1000).values():
+                        for record in batch:
+                            if event := self._primary(record.key, record.value):
+                                if event["id"] not in seen:
+                                    found[event["data"]["predictionId"]] += 1
+                                seen.add(event["id"])
+            finally:
+                consumer.close()
+        return found
+
+    def account(self) -> Account:
+        """The shippers' account, every gateway pod's together."""
+        with api_client(self.installation.slot) as api:
+            pods = client.CoreV1Api(api).list_namespaced_pod(
+                self.installation.namespace, label_selector="app.kubernetes.io/component=gateway"
+            )
+            addresses = [pod.status.pod_ip for pod in pods.items if pod.status and pod.status.pod_ip]
+        books = [
+            httpx.get(f"http://{address}:8082/account", timeout=10).raise_for_status().json() for address in addresses
+        ]
+        return Account(
+            served=sum(book["served"] for book in books),
+            delivered=sum(book["delivered"] for book in books),
+            open=sum(book["unaccounted"] + book["spooled"] + sum(book["dropped"].values()) for book in books),
+        )
+
+    def _primary(self, key: bytes | None, value: bytes | None) -> dict[str, Any] | None:
+        """The event, if it is an inference of this story that a user asked for."""
+        if not (key or b"").startswith(f"{self.subject}/".encode()) or value is None:
+            return None
+        event: dict[str, Any] = json.loads(value)
+        mine = event["type"] == EventType.INFERENCE and event["data"]["role"] in PRIMARY
+        return event if mine and event["data"].get("assignment") != "pinned" else None
+
+    def _get(self, plural: str) -> dict[str, Any]:
+        with api_client(self.installation.slot) as api:
+            try:
+                found: Any = client.CustomObjectsApi(api).get_namespaced_custom_object(
+                    *RESOURCES, self.namespace, plural, NAME
+                )
+            except ApiException as error:
+                if error.status == 404:
+                    raise NotThere(f"{plural} {self.subject} is not there") from error
+                raise
+        return dict(found)
+
+    def _monitor(self, what: str) -> Any:
+        answer = httpx.get(
+            f"{self.installation.monitor}/v1/deployments/{self.subject}/{what}",
+            headers={"authorization": f"Bearer {self.installation.monitor_token}"},
+            timeout=20,
+        )
+        return answer.raise_for_status().json()
