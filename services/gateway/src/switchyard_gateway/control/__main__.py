@@ -1,0 +1,200 @@
+"""Composes control: settings → sources → controller → xDS and HTTP doors. `python -m switchyard_gateway.control`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+import uvicorn
+
+from switchyard_gateway.control import door
+from switchyard_gateway.control.adapters import cluster, volume, xds
+from switchyard_gateway.control.adapters.envoy_admin import EnvoyAdmin
+from switchyard_gateway.control.controller import Controller, remember, remember_once
+from switchyard_gateway.control.errors import AdminError, SettingsError, SourceError
+from switchyard_gateway.control.metrics import Metrics
+from switchyard_gateway.control.settings import Settings
+from switchyard_gateway.control.watching import Follower
+
+log = logging.getLogger("switchyard_gateway.control")
+
+T = TypeVar("T")
+
+COUNT_EVERY = 5.0
+REMEMBER_EVERY = 0.5
+LOOK_AT_VOLUME_EVERY = 10.0
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn, but the signals are ours."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the process's signal handlers as they are."""
+        yield
+
+
+async def run(settings: Settings) -> None:
+    """Serve until a signal says otherwise."""
+    metrics = Metrics()
+    bell: list[xds.Streams] = []
+    controller = Controller(
+        domain=settings.domain,
+        preview=settings.preview,
+        linger=settings.linger.total_seconds(),
+        metrics=metrics,
+        ring=lambda: bell[0].ring() if bell else None,
+        clock=time.monotonic,
+    )
+    controller.recall(settings.snapshot)
+    streams = xds.Streams(
+        new_delivery=controller.new_delivery,
+        on_answer=controller.answered,
+        on_connection=lambda connected: _connection(controller, metrics, connected=connected),
+    )
+    bell.append(streams)
+    admin = EnvoyAdmin(settings.admin_socket)
+
+    async def refresh_counters() -> None:
+        controller.count(await admin.hosts())
+
+    http = HttpServer(
+        uvicorn.Config(
+            door.app(controller, node=settings.node, metrics=metrics, refresh_counters=refresh_counters),
+            host=settings.address,
+            port=settings.port,
+            log_level="warning",
+            access_log=False,
+        )
+    )
+    grpc_server = await xds.serve(streams, settings.xds_socket)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stopped.set)
+    tasks = [
+        asyncio.create_task(work, name=name)
+        for name, work in {
+            "http": http.serve(),
+            "cluster": _follow(controller, settings),
+            "stale": _serve_stale(controller, settings.stale_after.total_seconds()),
+            "remember": remember(controller, settings.snapshot, every=REMEMBER_EVERY),
+            "counters": _keep_counting(controller, admin),
+            "volume": _watch_volume(settings, admin, metrics),
+            "stopped": stopped.wait(),
+        }.items()
+    ]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    if not stopped.is_set() and all(task.get_name() == "stale" for task in done):
+        running = [task for task in tasks if task not in done]
+        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    http.should_exit = True
+    for task in tasks:
+        if task.get_name() != "http":
+            task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await remember_once(controller, settings.snapshot, 0)
+    await grpc_server.stop(grace=1)
+    await admin.close()
+    for task in done:
+        if not task.cancelled() and (wrong := task.exception()):
+            raise wrong
+        if task.get_name() not in ("stopped",) and not stopped.is_set():
+            raise RuntimeError(f"the task {task.get_name()} ended by itself")
+
+
+def _connection(controller: Controller, metrics: Metrics, *, connected: bool) -> None:
+    metrics.connected.set(connected)
+    if not connected:
+        controller.disconnected()
+
+
+async def _follow(controller: Controller, settings: Settings) -> None:
+    """Connect to the API server, however long it takes, and follow both kinds for ever."""
+    while True:
+        try:
+            api = await cluster.connect(settings.kubeconfig)
+            break
+        except SourceError as wrong:
+            controller.contact("credentials", str(wrong))
+            await asyncio.sleep(1)
+    controller.contact("credentials", "")
+    watch_seconds = round(settings.watch.total_seconds())
+    routes = cluster.model_routes(api, watch_seconds=watch_seconds)
+    slices = cluster.endpoint_slices(api, watch_seconds=watch_seconds)
+    try:
+        await asyncio.gather(
+            Follower(
+                routes,
+                controller.routes_listed,
+                controller.route_changed,
+                lambda said: controller.contact(routes.kind, said),
+                jitter=lambda: random.uniform(0.8, 1.2),
+            ).run(),
+            Follower(
+                slices,
+                controller.slices_listed,
+                controller.slice_changed,
+                lambda said: controller.contact(slices.kind, said),
+                jitter=lambda: random.uniform(0.8, 1.2),
+            ).run(),
+        )
+    finally:
+        await api.close()  # type: ignore[no-untyped-call]
+
+
+async def _serve_stale(controller: Controller, after: float) -> None:
+    await asyncio.sleep(after)
+    controller.serve_stale()
+
+
+async def _keep_counting(controller: Controller, admin: EnvoyAdmin) -> None:
+    """A host's counters go with the host, so they are read now and then, asked for or not."""
+    while True:
+        await asyncio.sleep(COUNT_EVERY)
+        try:
+            controller.count(await admin.hosts())
+        except AdminError as wrong:
+            log.debug("%s", wrong)
+
+
+async def _watch_volume(settings: Settings, admin: EnvoyAdmin, metrics: Metrics) -> None:
+    """When the shipper is dead and the volume nearly full, stop recording; answers matter more than records of them."""
+    capturing = True
+    while True:
+        try:
+            used = await asyncio.to_thread(volume.used, settings.spool)
+            metrics.volume_used.set(used)
+            wanted = used < (settings.capture_off_at if capturing else settings.capture_on_at)
+            if wanted != capturing:
+                await admin.capture(100 if wanted else 0)
+                log.warning("capture is %s: the volume is %.0f %% full", "on" if wanted else "off", used * 100)
+                capturing = wanted
+        except (OSError, AdminError) as wrong:
+            log.warning("the volume cannot be looked after: %s", wrong)
+        await asyncio.sleep(LOOK_AT_VOLUME_EVERY)
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Read the settings and serve."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        settings = Settings.from_env(environ)
+    except SettingsError as wrong:
+        log.error("%s", wrong)
+        return 2
+    asyncio.run(run(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))

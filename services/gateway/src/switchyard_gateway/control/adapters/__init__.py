@@ -1,0 +1,1 @@
+"""What control speaks to: the API server, Envoy's xDS stream and admin socket, the volume."""

@@ -1,0 +1,407 @@
+"""A fragment's values in Envoy's own words (protobuf). What a field means to Envoy stands here and nowhere else.
+
+Each resource is encoded once and kept as bytes as long as its value is the same, so a change of one deployment among a
+thousand costs the encoding of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, protocol_pb2
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.extensions.filters.http.lua.v3 import lua_pb2
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
+from envoy.extensions.retry.priority.previous_priorities.v3 import previous_priorities_config_pb2
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+from envoy.service.discovery.v3 import discovery_pb2
+from envoy.type.matcher.v3 import regex_pb2, string_pb2
+from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
+from switchyard_contracts.events import PREDICTION_ID_PATTERN
+
+from switchyard_gateway.control.domain.delivery import MIRROR, Kind, Resource, RouteTable, Send
+from switchyard_gateway.control.domain.fragment import Assignment, Cluster, Member, Routing
+
+TYPE_URLS: Mapping[Kind, str] = {
+    Kind.CLUSTERS: "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+    Kind.ENDPOINTS: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+    Kind.ROUTES: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+}
+KINDS: Mapping[str, Kind] = {url: kind for kind, url in TYPE_URLS.items()}
+
+PREDICTION_ID = "x-prediction-id"
+REVISION = "x-switchyard-revision"
+STAMP = "x-switchyard-stamp"
+MINTED = "%START_TIME(%s%3f)%-%REQ(X-REQUEST-ID)%"
+"""Ids in order of time, from what Envoy already knows of the request."""
+ANSWERED_BY = "%UPSTREAM_METADATA(switchyard:revision)%"
+ANSWERED_VERSION = "%UPSTREAM_METADATA(switchyard:version)%"
+METADATA = "switchyard"
+FEEDBACK = "feedback"
+"""The bootstrap's own cluster."""
+LUA = "envoy.filters.http.lua"
+
+NEVER_FULL = 1_000_000
+"""Circuit breakers of primaries stand out of the way: their default of 1,024 would answer 503 at the first rush."""
+CONNECT_TIMEOUT = 1.0
+IDLE_TIMEOUT = 3.0
+"""Shorter than the 5 s after which a model's server closes an idle connection: it never closes one we just took up."""
+RETRIES = 3
+DETAIL_LIMIT = 1_000
+
+OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+IF_ABSENT = base_pb2.HeaderValueOption.ADD_IF_ABSENT
+
+
+def response(send: Send) -> discovery_pb2.DeltaDiscoveryResponse:
+    """One response of the xDS stream."""
+    return discovery_pb2.DeltaDiscoveryResponse(
+        type_url=TYPE_URLS[send.kind],
+        nonce=send.nonce,
+        resources=[_resource(send.kind, each) for each in send.put],
+        removed_resources=send.remove,
+    )
+
+
+def _resource(kind: Kind, resource: Resource) -> discovery_pb2.Resource:
+    match resource:
+        case Cluster(name=name):
+            value = cluster(resource)
+        case Assignment(cluster=name):
+            value = assignment(resource)
+        case RouteTable(name=name):
+            value = route_table(resource)
+    return discovery_pb2.Resource(
+        name=name,
+        version=hashlib.sha256(value).hexdigest()[:16],
+        resource=any_pb2.Any(type_url=TYPE_URLS[kind], value=value),
+    )
+
+
+@lru_cache(maxsize=16_384)
+def cluster(wanted: Cluster) -> bytes:
+    """A revision's cluster: its endpoints come by EDS, and dead ones are left out at once."""
+    limits = {
+        "max_connections": wrappers_pb2.UInt32Value(value=NEVER_FULL),
+        "max_pending_requests": wrappers_pb2.UInt32Value(value=NEVER_FULL),
+        "max_requests": wrappers_pb2.UInt32Value(value=NEVER_FULL),
+        "max_retries": wrappers_pb2.UInt32Value(value=NEVER_FULL),
+    }
+    protocol = http_protocol_options_pb2.HttpProtocolOptions(
+        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(idle_timeout=_duration(IDLE_TIMEOUT)),
+        explicit_http_config=http_protocol_options_pb2.HttpProtocolOptions.ExplicitHttpConfig(
+            http_protocol_options=protocol_pb2.Http1ProtocolOptions()
+        ),
+    )
+    return _bytes(
+        cluster_pb2.Cluster(
+            name=wanted.name,
+            type=cluster_pb2.Cluster.EDS,
+            eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(
+                eds_config=config_source_pb2.ConfigSource(
+                    ads=config_source_pb2.AggregatedConfigSource(),
+                    resource_api_version=config_source_pb2.V3,
+                    # Wait for the endpoints however long it takes: an empty cluster in their place would answer 503.
+                    initial_fetch_timeout=_duration(0),
+                )
+            ),
+            connect_timeout=_duration(CONNECT_TIMEOUT),
+            lb_policy=cluster_pb2.Cluster.LEAST_REQUEST,
+            common_lb_config=cluster_pb2.Cluster.CommonLbConfig(
+                healthy_panic_threshold={"value": 0},
+            ),
+            circuit_breakers=circuit_breaker_pb2.CircuitBreakers(
+                thresholds=[circuit_breaker_pb2.CircuitBreakers.Thresholds(**limits)]
+            ),
+            outlier_detection=_outliers(wanted),
+            typed_extension_protocol_options={
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": _any(protocol),
+            },
+        )
+    )
+
+
+def _outliers(wanted: Cluster) -> Any:
+    """Only what Envoy itself could not do (connect) puts a host out; a model that answers 500 is a rollout's to judge.
+
+    Without failover nobody would answer in place of a lone host, so at most half are put out.
+    """
+    number = wrappers_pb2.UInt32Value
+    return outlier_detection_pb2.OutlierDetection(
+        split_external_local_origin_errors=True,
+        consecutive_local_origin_failure=number(value=3),
+        enforcing_consecutive_local_origin_failure=number(value=100),
+        enforcing_local_origin_success_rate=number(value=0),
+        enforcing_success_rate=number(value=0),
+        enforcing_consecutive_5xx=number(value=0),
+        enforcing_consecutive_gateway_failure=number(value=0),
+        max_ejection_percent=number(value=100 if wanted.failover else 50),
+        always_eject_one_host=wrappers_pb2.BoolValue(value=wanted.failover),
+        interval=_duration(1),
+        base_ejection_time=_duration(2),
+        max_ejection_time=_duration(20),
+    )
+
+
+@lru_cache(maxsize=16_384)
+def assignment(wanted: Assignment) -> bytes:
+    """The endpoints of a cluster; stable's stand behind the candidate's as priority 1."""
+    groups = [(0, wanted.first), (1, wanted.second)]
+    return _bytes(
+        endpoint_pb2.ClusterLoadAssignment(
+            cluster_name=wanted.cluster,
+            endpoints=[
+                endpoint_components_pb2.LocalityLbEndpoints(
+                    priority=priority, lb_endpoints=[_endpoint(wanted.deployment, member) for member in members]
+                )
+                for priority, members in groups
+                if members or priority == 0
+            ],
+            policy=endpoint_pb2.ClusterLoadAssignment.Policy(
+                # One healthy pod of the candidate keeps all of its traffic; by default half a priority spills over.
+                overprovisioning_factor=wrappers_pb2.UInt32Value(value=100_000),
+            ),
+        )
+    )
+
+
+def _endpoint(deployment: str, member: Member) -> Any:
+    metadata = struct_pb2.Struct()
+    metadata.update({"deployment": deployment, "revision": member.revision, "version": member.version})
+    return endpoint_components_pb2.LbEndpoint(
+        endpoint=endpoint_components_pb2.Endpoint(
+            address=address_pb2.Address(
+                socket_address=address_pb2.SocketAddress(address=member.address, port_value=member.port)
+            )
+        ),
+        metadata=base_pb2.Metadata(filter_metadata={METADATA: metadata}),
+    )
+
+
+def route_table(table: RouteTable) -> bytes:
+    """A whole RouteConfiguration, put together from parts that are already encoded.
+
+    Protobuf's repeated fields may be written one by one: the table is its own fields followed by each host's bytes.
+    """
+    if table.name == MIRROR:
+        nothing = route_components_pb2.VirtualHost(
+            name=MIRROR, domains=["*"], routes=_not_found("Nothing is mirrored.")
+        )
+        return _bytes(route_pb2.RouteConfiguration(name=table.name, virtual_hosts=[nothing]))
+    shared = route_components_pb2.VirtualHost(name="by-path", domains=["*"], routes=_first_routes())
+    last = route_components_pb2.VirtualHost(routes=_not_found("No model is deployed under this path."))
+    by_path = [_bytes(shared), *(_routes_by_path(each) for each in table.routings), _bytes(last)]
+    hosts = [b"".join(by_path), *(_host(each) for each in table.routings if each.host)]
+    head = route_pb2.RouteConfiguration(name=table.name, ignore_port_in_host_matching=True)
+    return _bytes(head) + b"".join(_field(2, each) for each in hosts)
+
+
+@lru_cache(maxsize=8_192)
+def _routes_by_path(routing: Routing) -> bytes:
+    """This deployment's routes under `/<namespace>/<name>/…`, encoded as fields of the shared virtual host."""
+    return _bytes(route_components_pb2.VirtualHost(routes=_model_routes(routing, routing.prefix)))
+
+
+@lru_cache(maxsize=8_192)
+def _host(routing: Routing) -> bytes:
+    routes = [*_first_routes(), *_model_routes(routing, "")]
+    return _bytes(route_components_pb2.VirtualHost(name=routing.deployment, domains=[routing.host], routes=routes))
+
+
+def _first_routes() -> list[Any]:
+    """What comes before any model: feedback's door, and ids that nobody could join."""
+    feedback = route_components_pb2.Route(
+        name="feedback",
+        match=route_components_pb2.RouteMatch(prefix="/-/feedback/"),
+        route=route_components_pb2.RouteAction(cluster=FEEDBACK, prefix_rewrite="/", timeout=_duration(30)),
+        typed_per_filter_config={LUA: _any(lua_pb2.LuaPerRoute(disabled=True))},
+        request_headers_to_remove=[STAMP, REVISION],
+    )
+    bad_id = _direct(
+        "bad-id",
+        route_components_pb2.RouteMatch(
+            prefix="/",
+            headers=[
+                route_components_pb2.HeaderMatcher(name=PREDICTION_ID, present_match=True),
+                route_components_pb2.HeaderMatcher(
+                    name=PREDICTION_ID,
+                    invert_match=True,
+                    string_match=string_pb2.StringMatcher(
+                        safe_regex=regex_pb2.RegexMatcher(regex=PREDICTION_ID_PATTERN)
+                    ),
+                ),
+            ],
+        ),
+        400,
+        f"The header {PREDICTION_ID} must be 1 to 128 letters, digits, dots, underscores, colons or hyphens.",
+        MINTED,
+    )
+    return [feedback, bad_id]
+
+
+def _model_routes(routing: Routing, prefix: str) -> list[Any]:
+    routes = []
+    for path in routing.paths:
+        for pin in routing.pins:
+            match = route_components_pb2.RouteMatch(
+                path=prefix + path,
+                headers=[
+                    route_components_pb2.HeaderMatcher(
+                        name=REVISION, string_match=string_pb2.StringMatcher(exact=pin.revision)
+                    )
+                ],
+            )
+            action = route_components_pb2.RouteAction(cluster=pin.cluster, **_action(routing, path, prefix))
+            routes.append(_proxied(routing, "pinned", match, action, stamp=pin.stamp))
+        unknown = route_components_pb2.RouteMatch(
+            path=prefix + path, headers=[route_components_pb2.HeaderMatcher(name=REVISION, present_match=True)]
+        )
+        known = ", ".join(pin.revision for pin in routing.pins)
+        if known:
+            routes += _refusals(
+                unknown, 404, f"{routing.deployment} has no such revision in its traffic; it has {known}."
+            )
+        else:
+            routes += _refusals(unknown, 403, f"This gateway lets no request pick a revision; leave out {REVISION}.")
+        split = route_components_pb2.WeightedCluster(
+            clusters=[
+                route_components_pb2.WeightedCluster.ClusterWeight(
+                    name=arm.cluster,
+                    weight=wrappers_pb2.UInt32Value(value=arm.weight),
+                    request_headers_to_add=[_header(STAMP, _literal(arm.stamp), OVERWRITE)],
+                )
+                for arm in routing.arms
+            ]
+        )
+        match = route_components_pb2.RouteMatch(path=prefix + path)
+        action = route_components_pb2.RouteAction(weighted_clusters=split, **_action(routing, path, prefix))
+        routes.append(_proxied(routing, "split", match, action))
+    elsewhere = f"{routing.deployment} does not serve this path; it serves {', '.join(routing.paths)}."
+    return routes + _refusals(route_components_pb2.RouteMatch(prefix=f"{prefix}/"), 404, elsewhere)
+
+
+def _action(routing: Routing, path: str, prefix: str) -> dict[str, Any]:
+    timeout = routing.timeout_ms / 1000
+    return {
+        "timeout": _duration(timeout),
+        "idle_timeout": _duration(timeout + 5),
+        "retry_policy": _retries(),
+        **({"prefix_rewrite": path} if prefix else {}),
+    }
+
+
+@lru_cache(maxsize=1)
+def _retries() -> Any:
+    """Only where no byte was sent, and then elsewhere: another host, and the next priority."""
+    return route_components_pb2.RetryPolicy(
+        retry_on="connect-failure",
+        num_retries=wrappers_pb2.UInt32Value(value=RETRIES),
+        retry_host_predicate=[
+            route_components_pb2.RetryPolicy.RetryHostPredicate(
+                name="envoy.retry_host_predicates.previous_hosts",
+                typed_config=_any(previous_hosts_pb2.PreviousHostsPredicate()),
+            )
+        ],
+        host_selection_retry_max_attempts=5,
+        retry_priority=route_components_pb2.RetryPolicy.RetryPriority(
+            name="envoy.retry_priorities.previous_priorities",
+            typed_config=_any(previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=1)),
+        ),
+        retry_back_off=route_components_pb2.RetryPolicy.RetryBackOff(
+            base_interval=_duration(0.005), max_interval=_duration(0.05)
+        ),
+    )
+
+
+def _proxied(routing: Routing, kind: str, match: Any, action: Any, *, stamp: str = "") -> Any:
+    own = [_header(STAMP, _literal(stamp), OVERWRITE)] if stamp else []
+    return route_components_pb2.Route(
+        name=f"{routing.deployment} {kind}",
+        match=match,
+        route=action,
+        request_headers_to_add=[*own, _header(PREDICTION_ID, MINTED, IF_ABSENT)],
+        request_headers_to_remove=["authorization", "cookie", "proxy-authorization", REVISION],
+        response_headers_to_add=[
+            _header(PREDICTION_ID, "%REQ(X-PREDICTION-ID)%", OVERWRITE),
+            _header("x-model-revision", ANSWERED_BY, OVERWRITE),
+            _header("x-model-version", ANSWERED_VERSION, OVERWRITE),
+        ],
+    )
+
+
+def _not_found(detail: str) -> list[Any]:
+    return _refusals(route_components_pb2.RouteMatch(prefix="/"), 404, detail)
+
+
+def _refusals(match: Any, status: int, detail: str) -> list[Any]:
+    """A local answer under the caller's id, or under a minted one."""
+    named = route_components_pb2.RouteMatch()
+    named.CopyFrom(match)
+    named.headers.append(route_components_pb2.HeaderMatcher(name=PREDICTION_ID, present_match=True))
+    return [
+        _direct("refused", named, status, detail, "%REQ(X-PREDICTION-ID)%"),
+        _direct("refused", match, status, detail, MINTED),
+    ]
+
+
+def _direct(name: str, match: Any, status: int, detail: str, prediction_id: str) -> Any:
+    """One plain sentence; the listener makes an RFC 9457 document of it."""
+    if len(detail) > DETAIL_LIMIT:
+        detail = detail[: DETAIL_LIMIT - 1] + "…"
+    return route_components_pb2.Route(
+        name=name,
+        match=match,
+        direct_response=route_components_pb2.DirectResponseAction(
+            status=status, body=base_pb2.DataSource(inline_string=detail)
+        ),
+        response_headers_to_add=[_header(PREDICTION_ID, prediction_id, OVERWRITE)],
+    )
+
+
+def _header(key: str, value: str, how: Any) -> Any:
+    return base_pb2.HeaderValueOption(header=base_pb2.HeaderValue(key=key, value=value), append_action=how)
+
+
+def _literal(text: str) -> str:
+    """A per cent sign begins a command in Envoy's formats; doubled it stands for itself."""
+    return text.replace("%", "%%")
+
+
+def _duration(seconds: float) -> Any:
+    whole = int(seconds)
+    return duration_pb2.Duration(seconds=whole, nanos=round((seconds - whole) * 1e9))
+
+
+def _any(message: Any) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message, deterministic=True)
+    return packed
+
+
+def _bytes(message: Any) -> bytes:
+    """The same value gives the same bytes, so that a version says whether anything changed."""
+    encoded: bytes = message.SerializeToString(deterministic=True)
+    return encoded
+
+
+def _field(number: int, value: bytes) -> bytes:
+    """A length-delimited field of protobuf's wire format."""
+    return _varint(number << 3 | 2) + _varint(len(value)) + value
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def names(requested: Iterable[str]) -> tuple[str, ...]:
+    """Resource names as Envoy asks for them; `*` is the wildcard, which names none."""
+    return tuple(name for name in requested if name != "*")

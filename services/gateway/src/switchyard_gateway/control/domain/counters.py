@@ -1,0 +1,85 @@
+"""How many requests each revision answered, and how many of them badly, from Envoy's counters per host.
+
+A host's counters vanish with the host, and start again with Envoy; totals here only grow. They are grouped by the
+revision that answered: a cluster's own counters would blend the failover's into the candidate's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from switchyard_gateway.control.domain.world import DeploymentKey
+
+HostKey = tuple[str, str, int]
+"""(cluster, address, port)."""
+Owner = tuple[DeploymentKey, str]
+"""(deployment, revision)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Requests and their bad ends."""
+
+    requests: int = 0
+    errors: int = 0
+    """Answers of 5xx, resets and timeouts."""
+    timeouts: int = 0
+    connect_failures: int = 0
+    """Attempts that found nobody; such a request went on elsewhere where it could."""
+
+    def since(self, old: Count) -> Count:
+        """What was added; a counter that went back started again from nought."""
+        if self.requests < old.requests or self.errors < old.errors or self.connect_failures < old.connect_failures:
+            return self
+        return Count(
+            self.requests - old.requests,
+            self.errors - old.errors,
+            self.timeouts - old.timeouts,
+            self.connect_failures - old.connect_failures,
+        )
+
+    def plus(self, other: Count) -> Count:
+        """The sum."""
+        return Count(
+            self.requests + other.requests,
+            self.errors + other.errors,
+            self.timeouts + other.timeouts,
+            self.connect_failures + other.connect_failures,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HostCount:
+    """One host's counters as Envoy shows them now."""
+
+    key: HostKey
+    count: Count
+
+
+@dataclass(slots=True)
+class Counters:
+    """The running totals."""
+
+    totals: dict[Owner, Count] = field(default_factory=dict)
+    _last: dict[HostKey, Count] = field(default_factory=dict)
+    _owner: dict[HostKey, Owner] = field(default_factory=dict)
+
+    def take(self, shown: Iterable[HostCount], owners: Mapping[HostKey, Owner]) -> None:
+        """Add what was counted since the last look; a host that has just left is still known by its last owner."""
+        seen: dict[HostKey, Count] = {}
+        for each in shown:
+            owner = owners.get(each.key) or self._owner.get(each.key)
+            if owner is None:
+                continue
+            last = self._last.get(each.key, Count()) if self._owner.get(each.key, owner) == owner else Count()
+            self.totals[owner] = self.totals.get(owner, Count()).plus(each.count.since(last))
+            seen[each.key] = each.count
+            self._owner[each.key] = owner
+        self._last = seen
+        self._owner = {key: owner for key, owner in self._owner.items() if key in seen}
+
+    def forget(self, alive: Iterable[DeploymentKey]) -> None:
+        """Drop the totals of deployments that are no more."""
+        kept = set(alive)
+        self.totals = {owner: count for owner, count in self.totals.items() if owner[0] in kept}

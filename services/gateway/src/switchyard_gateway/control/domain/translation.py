@@ -1,0 +1,136 @@
+"""From a ModelRoute and the endpoints behind it to a fragment of Envoy's configuration: one pure function.
+
+Two clusters per revision: `<namespace>/<revision>` fails over to stable's endpoints and takes the candidate's weighted
+traffic; `<namespace>/<revision>/only` never does, and takes what must not be answered by another: previews, and stable
+itself (which has nobody to fail over to).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from switchyard_contracts.events import Assignment as Assigned
+from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole
+
+from switchyard_gateway.control.domain.fragment import Arm, Assignment, Cluster, Fragment, Member, Pin, Routing
+from switchyard_gateway.control.domain.world import Endpoint, RouteObject, ServiceKey
+from switchyard_gateway.control.errors import RouteRefusedError
+
+STAMPABLE = re.compile(r"[!-{}~]*")
+"""What may stand between the bars of a stamp: printable ASCII without spaces and without the bar itself."""
+
+EndpointsOf = Callable[[ServiceKey], tuple[Endpoint, ...]]
+
+
+def translate(route: RouteObject, endpoints_of: EndpointsOf, *, domain: str, preview: bool = True) -> Fragment:
+    """The fragment for one ModelRoute; raises `RouteRefusedError` with a sentence when no gateway could serve it."""
+    spec = _checked(route)
+    clusters = tuple(
+        cluster
+        for each in spec.routes
+        for cluster in (
+            Cluster(_failover(route, each), failover=True),
+            Cluster(_only(route, each), failover=False),
+        )
+    )
+    return Fragment(
+        routing=_routing(route, spec, domain=domain, preview=preview),
+        clusters=clusters,
+        assignments=tuple(_assignments(route, spec, endpoints_of)),
+        source=route,
+        endpoints=tuple((service, endpoints_of(service)) for service in sorted(set(route.services))),
+    )
+
+
+def _checked(route: RouteObject) -> ModelRouteSpec:
+    """What the API server's schema cannot say, said here, so that Envoy seldom has to."""
+    spec = route.spec
+    if spec is None:
+        raise RouteRefusedError(route.problem)
+    seen: set[str] = set()
+    for index, each in enumerate(spec.routes):
+        if not STAMPABLE.fullmatch(each.version):
+            raise RouteRefusedError(
+                f"spec.routes[{index}].version: {each.version!r} cannot be stamped on a request; "
+                "use printable ASCII without spaces and without '|'"
+            )
+        if each.revision.rpartition("-")[0] != route.name:
+            raise RouteRefusedError(
+                f"spec.routes[{index}].revision: {each.revision!r} is not a revision of {route.name!r}; "
+                f"revisions are named {route.name}-<hash>, so that no two deployments share one"
+            )
+        if each.revision in seen:
+            raise RouteRefusedError(
+                f"spec.routes[{index}].revision: {each.revision!r} is named twice; give each revision one entry"
+            )
+        seen.add(each.revision)
+    for index, path in enumerate(spec.paths):
+        if "//" in path or any(part in (".", "..") for part in path.split("/")):
+            raise RouteRefusedError(
+                f"spec.paths[{index}]: {path!r} is not a normal path and never matches; leave out '//', '.' and '..'"
+            )
+    if spec.timeout.total_seconds() <= 0:
+        raise RouteRefusedError("spec.timeout: 0s would mean no timeout at all; write a positive duration such as 60s")
+    return spec
+
+
+def _routing(route: RouteObject, spec: ModelRouteSpec, *, domain: str, preview: bool) -> Routing:
+    by_role = sorted(spec.routes, key=lambda each: each.role is not RouteRole.STABLE)
+    arms = tuple(
+        Arm(
+            cluster=_only(route, each) if each.role is RouteRole.STABLE else _failover(route, each),
+            weight=each.weight_bp,
+            stamp=_stamp(route, each, each.role, each.weight_bp, Assigned.SPLIT),
+        )
+        for each in by_role
+        if each.weight_bp
+    )
+    pins = tuple(
+        Pin(each.revision, _only(route, each), _stamp(route, each, RouteRole.PREVIEW, 0, Assigned.PINNED))
+        for each in by_role
+        if preview
+    )
+    return Routing(
+        deployment=route.key,
+        generation=route.generation,
+        host=f"{route.name}.{route.namespace}.{domain}" if domain else "",
+        prefix=f"/{route.namespace}/{route.name}",
+        paths=tuple(dict.fromkeys(spec.paths)),
+        timeout_ms=round(spec.timeout.total_seconds() * 1000),
+        arms=arms,
+        pins=pins,
+    )
+
+
+def _assignments(route: RouteObject, spec: ModelRouteSpec, endpoints_of: EndpointsOf) -> list[Assignment]:
+    made = []
+    stable = _members(route, spec.stable, endpoints_of)
+    for each in spec.routes:
+        own = stable if each is spec.stable else _members(route, each, endpoints_of)
+        spare = () if each is spec.stable else stable
+        made.append(Assignment(_failover(route, each), route.key, own, spare))
+        made.append(Assignment(_only(route, each), route.key, own))
+    return made
+
+
+def _members(route: RouteObject, each: Route, endpoints_of: EndpointsOf) -> tuple[Member, ...]:
+    """The revision's addresses. A draining pod leaves first; only stable, with nobody behind it, falls back on it."""
+    known = endpoints_of((route.namespace, each.service))
+    settled = [endpoint for endpoint in known if not endpoint.draining]
+    if not settled and each.role is RouteRole.STABLE:
+        settled = [*known]
+    return tuple(Member(endpoint.address, endpoint.port, each.revision, each.version) for endpoint in settled)
+
+
+def _stamp(route: RouteObject, each: Route, role: RouteRole, weight: int, assigned: Assigned) -> str:
+    parts = (route.key, each.revision, each.version, role.value, str(route.generation), str(weight), assigned.value)
+    return "|".join(parts)
+
+
+def _failover(route: RouteObject, each: Route) -> str:
+    return f"{route.namespace}/{each.revision}"
+
+
+def _only(route: RouteObject, each: Route) -> str:
+    return f"{route.namespace}/{each.revision}/only"
