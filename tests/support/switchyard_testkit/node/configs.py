@@ -271,6 +271,13 @@ def init_script(places: Places, pause: Path) -> str:
     return f"""\
 #!/bin/sh
 set -eu
+# What others mounted before us was copied along: another node's network, a build's layers. Held here, it would outlive
+# its owner.
+awk '{{print $5}}' /proc/self/mountinfo | sort -r | while read -r path; do
+  case $path in
+    /run/netns | /run/netns/* | {places.cache_root}/*) umount --lazy "$path" ;;
+  esac
+done
 mount --make-rshared /
 resolv=$(readlink -f /etc/resolv.conf)
 mount -t tmpfs -o mode=755 tmpfs /run

@@ -218,17 +218,10 @@ class Node:
         run(namespaces.inside(self._first(), command), env=namespaces.ENVIRONMENT)
 
     def _apply_add_ons(self) -> None:
-        run(
-            [
-                self._tools / "kubectl",
-                f"--kubeconfig={self._places.kubeconfig}",
-                "apply",
-                "--server-side",
-                "-f",
-                self._places.etc / "add-ons.yaml",
-            ],
-            env=namespaces.ENVIRONMENT,
-        )
+        kubectl = [str(self._tools / "kubectl"), f"--kubeconfig={self._places.kubeconfig}"]
+        command = [*kubectl, "apply", "--server-side", "-f", str(self._places.etc / "add-ons.yaml")]
+        # In the node, so that it ends with the node should we be killed now.
+        run(namespaces.inside(self._first(), command), env=namespaces.ENVIRONMENT)
 
     def _await(self, progress: Progress, awaited: str, condition: Callable[[], str | None], *, suspect: str) -> None:
         """Wait for a condition; when it does not come, show what the part that should bring it has logged."""

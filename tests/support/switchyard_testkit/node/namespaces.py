@@ -70,7 +70,7 @@ def start_first_process(places: Places) -> None:
         "--pid",
         "--fork",
         "--mount-proc",
-        "--propagation=private",
+        "--propagation=slave",
         "/bin/sh",
         str(places.etc / "init.sh"),
         "--node",
@@ -112,6 +112,14 @@ def take_down(places: Places) -> None:
                 raise
     if netns_path(slot).exists():
         run(["ip", "netns", "delete", slot.netns])
+    _give_back_netns_folder()
+
+
+def _give_back_netns_folder() -> None:
+    """`ip netns add` mounts the folder of names onto itself and leaves it so; with no name in it nobody needs that."""
+    if NETNS_FOLDER.is_mount() and not any(NETNS_FOLDER.iterdir()):
+        # Fails when another slot's node adds its name just now, and is then not ours to do.
+        subprocess.run(["umount", str(NETNS_FOLDER)], check=False, capture_output=True)
 
 
 def link_exists(slot: Slot) -> bool:
