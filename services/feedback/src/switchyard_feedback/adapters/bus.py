@@ -1,0 +1,136 @@
+"""Kafka, and nothing else knows it: an idempotent producer that waits for all replicas, made when it is first needed.
+
+kafka-python's `send` may block (it waits for metadata), so it runs on a thread of its own; acknowledgements come back
+to the event loop. While no broker answers, each request tries anew to make the producer: feedback starts without Kafka.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+from switchyard_contracts.events import TOPIC_EVENTS
+
+from switchyard_feedback.ports import Record
+from switchyard_feedback.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def connection(settings: Settings) -> dict[str, Any]:
+    """How to reach the brokers, in kafka-python's words."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_servers.split(","),
+        "security_protocol": settings.kafka_security,
+        "client_id": "switchyard-feedback",
+        "reconnect_backoff_max_ms": 1000,
+    }
+    if settings.kafka_ca_file is not None:
+        options["ssl_cafile"] = str(settings.kafka_ca_file)
+    if settings.kafka_sasl_mechanism is not None and settings.kafka_password_file is not None:
+        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        options["sasl_plain_username"] = settings.kafka_username
+        options["sasl_plain_password"] = settings.kafka_password_file.read_text(encoding="utf-8").strip()
+    return options
+
+
+class KafkaLog:
+    """The log port on a Kafka topic."""
+
+    def __init__(
+        self, options: Mapping[str, Any], *, timeout: float, max_pending: int, topic: str = TOPIC_EVENTS
+    ) -> None:
+        self._options = dict(options)
+        self._timeout = timeout
+        self._topic = topic
+        self._room = max_pending
+        self._producer: KafkaProducer | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-send")
+
+    async def append(self, records: Sequence[Record]) -> list[bool]:
+        """Send, and wait for every acknowledgement, no longer than the timeout in all."""
+        if len(records) > self._room:
+            log.warning("%d records refused: too many wait for Kafka already", len(records))
+            return [False] * len(records)
+        self._room -= len(records)
+        loop = asyncio.get_running_loop()
+        confirmed: list[asyncio.Future[bool]] = [loop.create_future() for _ in records]
+        for future in confirmed:
+            future.add_done_callback(self._leave)  # and not when we stop waiting: it still takes room in the producer
+        deadline = time.monotonic() + self._timeout
+        sending = loop.run_in_executor(self._thread, self._send, records, confirmed, loop, deadline)
+        done, _ = await asyncio.wait(confirmed, timeout=self._timeout)
+        if sending.done():
+            sending.result()
+        return [future in done and future.result() for future in confirmed]
+
+    async def close(self) -> None:
+        """Flush what is under way, no longer than the timeout, and close."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._close)
+        self._thread.shutdown(wait=False)
+
+    def _leave(self, _: asyncio.Future[bool]) -> None:
+        self._room += 1
+
+    def _send(
+        self,
+        records: Sequence[Record],
+        confirmed: Sequence[asyncio.Future[bool]],
+        loop: asyncio.AbstractEventLoop,
+        deadline: float,
+    ) -> None:
+        """On the thread. After the first refusal nothing more is sent: each further try would block as long again."""
+
+        def settle(future: asyncio.Future[bool], *, kept: bool) -> None:
+            if not future.done():
+                future.set_result(kept)
+
+        def answer(future: asyncio.Future[bool], *, kept: bool) -> None:
+            loop.call_soon_threadsafe(lambda: settle(future, kept=kept))
+
+        handed = 0
+        try:
+            for record, future in zip(records, confirmed, strict=True):
+                if time.monotonic() >= deadline:
+                    log.warning("Kafka did not take %d of %d records in time", len(records) - handed, len(records))
+                    return
+                sent = self._ready().send(self._topic, key=record.key, value=record.value)
+                handed += 1
+                sent.add_callback(lambda _, future=future: answer(future, kept=True))
+                sent.add_errback(lambda _, future=future: answer(future, kept=False))
+        except KafkaError as error:
+            log.warning("Kafka takes nothing: %s", error)
+        finally:
+            for rest in confirmed[handed:]:
+                answer(rest, kept=False)
+
+    def _ready(self) -> KafkaProducer:
+        if self._producer is None:
+            milliseconds = int(self._timeout * 1000)
+            self._producer = KafkaProducer(
+                **self._options,
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=5,
+                batch_size=262_144,
+                max_block_ms=milliseconds,
+                bootstrap_timeout_ms=milliseconds,
+                request_timeout_ms=milliseconds,
+                delivery_timeout_ms=milliseconds + 5,  # it must hold one request and the linger
+                allow_auto_create_topics=False,
+            )
+        return self._producer
+
+    def _close(self) -> None:
+        if self._producer is not None:
+            try:
+                self._producer.close(timeout=self._timeout)
+            except KafkaError as error:
+                log.warning("Kafka did not take what was under way: %s", error)
