@@ -1,0 +1,297 @@
+"""The operator's composition: settings → adapters → reconciler → Kopf. The one place that knows every class."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event, Thread
+
+import httpx
+import kopf
+
+from switchyard_operator import handlers, health
+from switchyard_operator.adapters.bus import KafkaBus, NoBus
+from switchyard_operator.adapters.cluster import ApiCluster, connect
+from switchyard_operator.adapters.gateway import GatewayPods
+from switchyard_operator.adapters.models import HttpModels
+from switchyard_operator.adapters.monitor import HttpMonitor
+from switchyard_operator.cache import Cache, Key
+from switchyard_operator.domain.world import Body
+from switchyard_operator.errors import AlreadyThere, NotLeading, SwitchyardError, TryLater
+from switchyard_operator.fence import FencedCluster
+from switchyard_operator.handlers import Door
+from switchyard_operator.leader import RENEW_EVERY, Leadership
+from switchyard_operator.metrics import Metrics
+from switchyard_operator.ports import Cluster
+from switchyard_operator.reconciler import Reconciler
+from switchyard_operator.reporter import Reporter
+from switchyard_operator.resync import resync
+from switchyard_operator.settings import Settings
+from switchyard_operator.workqueue import WorkQueue
+
+logger = logging.getLogger("switchyard_operator")
+
+DEAF_AFTER = 120.0
+"""Seconds without any watch event, heartbeats included, after which the operator wants to be restarted."""
+STUCK_AFTER = 300.0
+BACKOFF = (1.0, 60.0)
+
+
+def now() -> datetime:
+    """The clock of the whole operator."""
+    return datetime.now(UTC)
+
+
+class ClusterNotes:
+    """Kubernetes events; one that is lost is no error."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def post(self, body: Body) -> None:
+        """Create the event if it is not there yet."""
+        try:
+            self._cluster.create(body)
+        except AlreadyThere:
+            return
+        except SwitchyardError as error:
+            logger.warning("an event was lost: %s", error)
+
+
+@dataclass(slots=True)
+class Crew:
+    """The threads that work, and what they share."""
+
+    reconciler: Reconciler
+    queue: WorkQueue[Key]
+    leadership: Leadership
+    reading: Cluster
+    cache: Cache
+    metrics: Metrics
+    stop: Event
+    resync_every: float
+    tell_existing: Callable[[set[str]], None]
+    synced: bool = False
+    last_pass: float = 0.0
+
+    def lead(self) -> None:
+        """Hold or await the lease; whoever gets it looks at everything once."""
+        led = False
+        while not self.stop.is_set():
+            leading = self.guard(self.leadership.tick) or False
+            if leading and not led:
+                logger.info("leading")
+                self.guard(self.relist)
+            elif led and not leading:
+                logger.warning("no longer leading")
+            led = leading
+            self.metrics.leading.set(int(leading))
+            self.stop.wait(RENEW_EVERY)
+
+    def list_anew(self) -> None:
+        """The first listing before any pass, then the slow resync."""
+        while not self.stop.is_set():
+            done = self.guard(self.relist)
+            self.stop.wait(self.resync_every if done else 2.0)
+
+    def relist(self) -> bool:
+        """Replace the cache, and queue every deployment."""
+        keys = resync(self.reading, self.cache)
+        self.synced = True
+        self.tell_existing({"/".join(key) for key in self.cache.deployments()})
+        for key in keys:
+            self.queue.add(key)
+        return True
+
+    def work(self) -> None:
+        """One worker."""
+        failures: dict[Key, int] = {}
+        while not self.stop.is_set():
+            self.last_pass = time.monotonic()
+            if not (self.synced and self.leadership.leading):
+                self.stop.wait(0.2)
+                continue
+            key = self.queue.get(timeout=1.0)
+            if key is None:
+                continue
+            delay = self.run_pass(key, failures)
+            self.queue.done(key)
+            if delay is not None:
+                self.queue.add_after(key, delay)
+
+    def run_pass(self, key: Key, failures: dict[Key, int]) -> float | None:
+        """One pass, and when to come again."""
+        with self.metrics.seconds.time():
+            try:
+                again = self.reconciler.reconcile(key)
+            except NotLeading:
+                self.metrics.passes.labels("not-leading").inc()
+                return 1.0
+            except TryLater as error:
+                logger.info("%s: %s", "/".join(key), error)
+                self.metrics.passes.labels("later").inc()
+                return error.delay
+            except Exception:
+                # Whatever is wrong with one deployment must not end the worker of the others.
+                failures[key] = failures.get(key, 0) + 1
+                self.metrics.passes.labels("failed").inc()
+                logger.exception("the pass for %s failed", "/".join(key))
+                return float(min(BACKOFF[1], BACKOFF[0] * 2.0 ** failures[key]))
+        failures.pop(key, None)
+        self.metrics.passes.labels("done").inc()
+        return again.total_seconds() if again is not None else None
+
+    def guard(self, action: Callable[[], bool]) -> bool | None:
+        """A thread that must not die."""
+        try:
+            return action()
+        except TryLater as error:
+            logger.warning("%s", error)
+        except Exception:
+            logger.exception("unexpected")
+        return None
+
+
+def token_reader(path: str) -> Callable[[], str]:
+    """The monitor's token, read anew each time: a Secret's file changes when it is renewed."""
+    return lambda: Path(path).read_text(encoding="utf-8").strip() if path and Path(path).exists() else ""
+
+
+async def run(settings: Settings, *, kubeconfig: str | None) -> None:
+    """Everything, until a signal."""
+    metrics = Metrics()
+    api = connect(kubeconfig)
+    cluster = ApiCluster(api, namespaces=settings.namespaces, counted=metrics.count_write)
+    identity = settings.identity or socket.gethostname()
+    leadership = Leadership(
+        cluster,
+        namespace=settings.namespace,
+        name=settings.lease,
+        identity=identity,
+        monotonic=time.monotonic,
+        clock=now,
+    )
+    fenced = FencedCluster(cluster, leading=lambda: leadership.leading)
+    http = httpx.Client(trust_env=False, limits=httpx.Limits(max_connections=64))
+    bus = KafkaBus(settings.kafka_servers, dropped=metrics.dropped.inc) if settings.kafka_servers else None
+    cache, queue = Cache(), WorkQueue[Key](time.monotonic)
+    door = Door(cache=cache, queue=queue, monotonic=time.monotonic, lease=settings.lease, heard_at=time.monotonic())
+    reconciler = Reconciler(
+        cluster=fenced,
+        cache=cache,
+        gateways=GatewayPods(
+            cluster,
+            namespace=settings.namespace,
+            labels=settings.gateway_labels,
+            port=settings.gateway_port,
+            clock=time.monotonic,
+            http=http,
+        ),
+        monitor=HttpMonitor(http, url=settings.monitor_url, token=token_reader(settings.monitor_token_file)),
+        models=HttpModels(http),
+        reporter=Reporter(
+            bus=bus or NoBus(),
+            notes=ClusterNotes(fenced),
+            reasserted=lambda kind: metrics.reasserted.labels(kind).inc(),
+        ),
+        clock=now,
+        status_interval=settings.status_interval,
+    )
+    stop = Event()
+    crew = Crew(
+        reconciler=reconciler,
+        queue=queue,
+        leadership=leadership,
+        reading=cluster,
+        cache=cache,
+        metrics=metrics,
+        stop=stop,
+        resync_every=settings.resync.total_seconds(),
+        tell_existing=bus.these_exist if bus else lambda _: None,
+        last_pass=time.monotonic(),
+    )
+
+    def refresh() -> None:
+        metrics.waiting.set(len(queue))
+        metrics.heard.set(time.monotonic() - door.heard_at)
+
+    def healthy() -> str:
+        deaf, stuck = time.monotonic() - door.heard_at, time.monotonic() - crew.last_pass
+        if deaf > DEAF_AFTER:
+            return f"no watch event for {deaf:.0f} s, not even the leader's heartbeat"
+        return f"no worker has moved for {stuck:.0f} s" if stuck > STUCK_AFTER else ""
+
+    def ready() -> str:
+        return "" if crew.synced else "the first listing is not done"
+
+    server = health.serve(settings.port, healthy=healthy, ready=ready, metrics=metrics, refresh=refresh)
+    threads = [
+        Thread(target=target, name=name, daemon=True)
+        for target, name in ((crew.lead, "lease"), (crew.list_anew, "resync"))
+    ]
+    threads += [Thread(target=crew.work, name=f"worker-{n}", daemon=True) for n in range(settings.workers)]
+    if bus:
+        threads.append(
+            Thread(target=lambda: bus.run(stop, leading=lambda: leadership.leading), name="bus", daemon=True)
+        )
+    for thread in threads:
+        thread.start()
+    try:
+        await watch(settings, door)
+    finally:
+        stop.set()
+        queue.close()
+        await asyncio.to_thread(_join, threads)
+        leadership.release()
+        server.shutdown()
+
+
+async def watch(settings: Settings, door: Door) -> None:
+    """Kopf, until a signal; it holds no peering and posts no events of its own."""
+    registry = kopf.OperatorRegistry()
+    handlers.register(registry)
+    options = kopf.OperatorSettings()
+    options.peering.standalone = True
+    options.posting.enabled = False
+    options.watching.server_timeout = 240
+    options.watching.client_timeout = 300
+    options.networking.request_timeout = 20
+    stop_flag = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop_flag.set)
+    await kopf.operator(
+        registry=registry,
+        settings=options,
+        memo=door,
+        standalone=True,
+        clusterwide=not settings.namespaces,
+        namespaces=settings.namespaces,
+        stop_flag=stop_flag,
+    )
+
+
+def _join(threads: list[Thread]) -> None:
+    for thread in threads:
+        thread.join(timeout=15.0)
+
+
+def main() -> None:
+    """The process."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("kafka").setLevel(logging.WARNING)
+    settings = Settings.from_env(os.environ)
+    asyncio.run(run(settings, kubeconfig=os.environ.get("KUBECONFIG")))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""The API server: the only room that knows Kubernetes' client. Bodies in and out, status codes become our errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+from switchyard_contracts.base import FIELD_MANAGER
+
+from switchyard_operator.domain.kinds import ALL, Kind
+from switchyard_operator.domain.world import Body
+from switchyard_operator.errors import AlreadyThere, Outdated, SwitchyardError, TryLater
+
+TIMEOUT = (3.0, 10.0)
+"""Seconds to connect and to wait for an answer: a server that hangs is one that failed."""
+PAGE = 500
+SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+
+class Refused(SwitchyardError):
+    """The API server says no, and will say so again: a fault in what was sent, or in the RBAC rules."""
+
+
+def connect(kubeconfig: str | None = None) -> client.ApiClient:
+    """In a pod by its service account, elsewhere by kubeconfig."""
+    configuration = client.Configuration()
+    load: Any = config.load_kube_config
+    if kubeconfig is None and Path(SERVICE_ACCOUNT).exists():
+        load = config.load_incluster_config
+        load(client_configuration=configuration)
+    else:
+        load(config_file=kubeconfig, client_configuration=configuration)
+    configuration.retries = False
+    configuration.connection_pool_maxsize = 32
+    return client.ApiClient(configuration)
+
+
+class ApiCluster:
+    """The verbs of `ports.Cluster` over plain REST."""
+
+    def __init__(self, api: client.ApiClient, *, namespaces: Sequence[str] = (), counted: Callable[[str, str], None]):
+        self._api = api
+        self._namespaces = tuple(namespaces)
+        self._counted = counted
+        self._lock = Lock()
+
+    def read(self, kind: Kind, namespace: str, name: str) -> Body | None:
+        """The object as it is now, or None."""
+        status, body = self._call("GET", _path(kind, namespace, name))
+        return None if status == 404 else _checked(status, body, f"read {kind.kind} {namespace}/{name}")
+
+    def find(self, kind: Kind, *, namespace: str = "", labels: Mapping[str, str] | None = None) -> list[Body]:
+        """All objects of a kind, page by page."""
+        found: list[Body] = []
+        for place in [namespace] if namespace else self._namespaces or [""]:
+            found.extend(self._list(kind, place, labels or {}))
+        return found
+
+    def _list(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> list[Body]:
+        query = [("limit", str(PAGE))]
+        if labels:
+            query.append(("labelSelector", ",".join(f"{k}={v}" if v else k for k, v in labels.items())))
+        found: list[Body] = []
+        more = ""
+        while True:
+            page = query + ([("continue", more)] if more else [])
+            status, body = self._call("GET", _path(kind, namespace), query=page)
+            answer = _checked(status, body, f"list {kind.plural}")
+            for item in answer.get("items") or ():
+                found.append({**item, "apiVersion": kind.api_version, "kind": kind.kind})
+            more = answer.get("metadata", {}).get("continue", "")
+            if not more:
+                return found
+
+    def create(self, body: Body) -> Body:
+        """Create; `AlreadyThere` when it exists."""
+        kind, metadata = ALL[body["kind"]], body["metadata"]
+        what = f"create {kind.kind} {metadata['namespace']}/{metadata['name']}"
+        status, answer = self._call("POST", _path(kind, metadata["namespace"]), body=body)
+        if status == 409:
+            raise AlreadyThere(f"cannot {what}: it exists")
+        self._counted("create", kind.kind)
+        return _checked(status, answer, what)
+
+    def replace(self, body: Body) -> Body:
+        """Replace the whole; the body carries the resourceVersion it rests on."""
+        return self._write("PUT", body, "replace")
+
+    def apply(self, body: Body) -> Body:
+        """Server-side apply as the one field manager, forced."""
+        query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
+        return self._write("PATCH", body, "apply", query=query, content="application/apply-patch+yaml")
+
+    def patch(self, kind: Kind, namespace: str, name: str, patch: Mapping[str, Any]) -> Body:
+        """JSON merge patch; with a resourceVersion in its metadata it rests on that."""
+        what = f"patch {kind.kind} {namespace}/{name}"
+        path = _path(kind, namespace, name)
+        status, answer = self._call("PATCH", path, body=patch, content="application/merge-patch+json")
+        self._counted("patch", kind.kind)
+        return _checked(status, answer, what)
+
+    def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
+        """Replace the status subresource; rests on the body's resourceVersion."""
+        return self._write("PUT", {**body, "status": dict(status)}, "write status of", subresource="/status")
+
+    def delete(self, kind: Kind, namespace: str, name: str) -> None:
+        """Delete, and its dependents after it; gone already is fine."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        status, answer = self._call("DELETE", _path(kind, namespace, name), body=options)
+        if status != 404:
+            self._counted("delete", kind.kind)
+            _checked(status, answer, f"delete {kind.kind} {namespace}/{name}")
+
+    def _write(
+        self,
+        method: str,
+        body: Body,
+        verb: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        content: str = "application/json",
+        subresource: str = "",
+    ) -> Body:
+        kind, metadata = ALL[body["kind"]], body["metadata"]
+        path = _path(kind, metadata["namespace"], metadata["name"]) + subresource
+        status, answer = self._call(method, path, body=body, query=query, content=content)
+        self._counted(verb.split()[0], kind.kind)
+        return _checked(status, answer, f"{verb} {kind.kind} {metadata['namespace']}/{metadata['name']}")
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        query: Sequence[tuple[str, str]] = (),
+        content: str = "application/json",
+    ) -> tuple[int, bytes]:
+        headers = {"Accept": "application/json", "Content-Type": content}
+        with self._lock:  # a token that is renewed is read from its file here
+            serialized = self._api.param_serialize(
+                method=method,
+                resource_path=path,
+                query_params=list(query),
+                header_params=headers,
+                auth_settings=["BearerToken"],
+            )
+        verb, url, sent, _, _ = serialized
+        if body is not None and content != "application/json":
+            payload: Any = json.dumps(body)
+        else:
+            payload = body
+        try:
+            answer: Any = self._api.call_api(verb, url, sent, payload, _request_timeout=TIMEOUT)
+            return int(answer.status), answer.read()
+        except (urllib3.exceptions.HTTPError, client.ApiException) as error:
+            raise TryLater(f"the API server does not answer {method} {path}: {error}", delay=2.0) from error
+
+
+def _path(kind: Kind, namespace: str, name: str = "") -> str:
+    root = f"/apis/{kind.api_version}" if "/" in kind.api_version else f"/api/{kind.api_version}"
+    place = f"/namespaces/{namespace}" if namespace else ""
+    return f"{root}{place}/{kind.plural}{f'/{name}' if name else ''}"
+
+
+def _checked(status: int, raw: bytes, what: str) -> Body:
+    if 200 <= status < 300:
+        document: Body = json.loads(raw)
+        return document
+    said = _message(raw)
+    if status in (404, 409, 410):
+        raise Outdated(f"cannot {what}: {said}")
+    if status == 429 or status >= 500:
+        raise TryLater(f"cannot {what}: the API server answers {status}: {said}", delay=2.0)
+    raise Refused(f"cannot {what}: the API server answers {status}: {said}")
+
+
+def _message(raw: bytes) -> str:
+    try:
+        document = json.loads(raw)
+    except ValueError:
+        document = None
+    if isinstance(document, dict) and document.get("message"):
+        return str(document["message"])
+    return raw[:300].decode(errors="replace")

@@ -1,0 +1,98 @@
+"""The gateway pods: which generation of each route every ready one runs, asked of all of them at once, seldom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import httpx
+
+from switchyard_operator.domain.kinds import POD
+from switchyard_operator.domain.pods import is_ready
+from switchyard_operator.domain.world import GatewayReport
+from switchyard_operator.ports import Cluster
+
+FRESH = 0.2
+"""Seconds for which one round of answers serves every deployment that asks."""
+SETTLED = 5.0
+"""Seconds for which a round serves who has been acknowledged by all in it already."""
+PATIENCE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What all ready gateways said at one time."""
+
+    at: float = -1e9
+    answers: Mapping[str, Mapping[str, Any] | str] = field(default_factory=dict)
+    """By pod: its routes, or why it could not be asked."""
+
+
+class GatewayPods:
+    """One round answers for all deployments: a thousand of them ask no more often than one."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        namespace: str,
+        labels: Mapping[str, str],
+        port: int,
+        clock: Callable[[], float],
+        http: httpx.Client,
+    ) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._labels = dict(labels)
+        self._port = port
+        self._clock = clock
+        self._http = http
+        self._lock = Lock()
+        self._last = Round()
+        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="gateways")
+
+    def reports(self, subject: str, generation: int) -> tuple[GatewayReport, ...]:
+        """What each ready gateway says of `<namespace>/<name>`."""
+        with self._lock:
+            age = self._clock() - self._last.at
+            if age > SETTLED or (age > FRESH and not _all_have(self._last, subject, generation)):
+                self._last = self._ask()
+            return tuple(_report(pod, said, subject) for pod, said in sorted(self._last.answers.items()))
+
+    def _ask(self) -> Round:
+        pods = self._cluster.find(POD, namespace=self._namespace, labels=self._labels)
+        ready = {
+            pod["metadata"]["name"]: pod["status"]["podIP"]
+            for pod in pods
+            if is_ready(pod) and pod.get("status", {}).get("podIP")
+        }
+        answers = dict(zip(ready, self._pool.map(self._routes, ready.values()), strict=True))
+        return Round(self._clock(), answers)
+
+    def _routes(self, address: str) -> Mapping[str, Any] | str:
+        host = f"[{address}]" if ":" in address else address
+        try:
+            answer = self._http.get(f"http://{host}:{self._port}/routes", timeout=PATIENCE)
+            answer.raise_for_status()
+            routes = answer.json().get("routes")
+        except (httpx.HTTPError, ValueError) as error:
+            return f"does not say which routes it runs: {type(error).__name__}"
+        return routes if isinstance(routes, dict) else "says nothing of routes"
+
+
+def _report(pod: str, said: Mapping[str, Any] | str, subject: str) -> GatewayReport:
+    if isinstance(said, str):
+        return GatewayReport(pod=pod, error=said)
+    standing = said.get(subject)
+    if standing is None:
+        return GatewayReport(pod=pod)
+    refused = str(standing.get("message") or "refused") if standing.get("state") == "Rejected" else ""
+    return GatewayReport(pod=pod, generation=int(standing.get("generation", 0)), rejected=refused)
+
+
+def _all_have(last: Round, subject: str, generation: int) -> bool:
+    reports = [_report(pod, said, subject) for pod, said in last.answers.items()]
+    return bool(reports) and all((report.generation or 0) >= generation for report in reports)

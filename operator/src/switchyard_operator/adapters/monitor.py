@@ -1,0 +1,65 @@
+"""The monitor's evidence, over HTTP. What cannot be had is `EvidenceUnavailable`, which no rule takes for a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import quote
+
+import httpx
+from pydantic import ValidationError
+from switchyard_contracts.evidence import Evidence
+
+from switchyard_operator.domain.analysis import Question
+from switchyard_operator.errors import EvidenceUnavailable
+
+PATIENCE = httpx.Timeout(5.0, connect=1.0)
+
+
+class HttpMonitor:
+    """`GET /v1/deployments/{ns}/{name}/evidence`, with a token that is read anew each time, as Secrets are renewed."""
+
+    def __init__(self, http: httpx.Client, *, url: str, token: Callable[[], str]) -> None:
+        self._http = http
+        self._url = url.rstrip("/")
+        self._token = token
+
+    def evidence(self, subject: str, question: Question) -> Evidence:
+        """The answer, or `EvidenceUnavailable`."""
+        if not self._url:
+            raise EvidenceUnavailable("no monitor is configured (OPERATOR_MONITOR_URL is empty)")
+        namespace, _, name = subject.partition("/")
+        path = f"{self._url}/v1/deployments/{quote(namespace)}/{quote(name)}/evidence"
+        headers = {"Authorization": f"Bearer {token}"} if (token := self._token()) else {}
+        try:
+            answer = self._http.get(path, params=_query(question), headers=headers, timeout=PATIENCE)
+        except httpx.HTTPError as error:
+            raise EvidenceUnavailable(f"the monitor does not answer: {type(error).__name__}") from error
+        if answer.status_code != httpx.codes.OK:
+            raise EvidenceUnavailable(f"the monitor answers {answer.status_code}: {_detail(answer)}")
+        try:
+            return Evidence.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise EvidenceUnavailable(f"the monitor's answer cannot be read: {error.error_count()} faults") from error
+
+
+def _query(question: Question) -> dict[str, str]:
+    query = {
+        "metric": question.metric.metric,
+        "revision": question.revision,
+        "against": question.against,
+        "traffic": ",".join(str(generation) for generation in question.traffic),
+    }
+    field, threshold = question.metric.limit
+    if question.metric.metric.startswith("latency"):
+        query["max" if field == "max" else "margin"] = str(threshold.value)
+    elif field in ("maxIncrease", "maxDecrease"):
+        query["margin"] = str(threshold.value)
+    return query
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        document = answer.json()
+    except ValueError:
+        return answer.text[:200]
+    return str(document.get("detail", document))[:300] if isinstance(document, dict) else str(document)[:200]

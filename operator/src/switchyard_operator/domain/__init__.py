@@ -1,0 +1,1 @@
+"""Pure decisions: no Kopf, no Kubernetes, no clock, no I/O."""

@@ -1,0 +1,127 @@
+"""Which evidence a rollout asks for: guards over their step's generations, decide metrics over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from switchyard_contracts.evidence import Evidence
+from switchyard_contracts.judgement import Judgement, Verdict
+from switchyard_contracts.model_deployment import Metric, MetricVerdict, ModelDeploymentSpec, Role, RolloutStatus
+from switchyard_contracts.verdicts import budget, judge, waiting_for
+
+from switchyard_operator.domain import memory as memories
+from switchyard_operator.domain.memory import Place
+from switchyard_operator.domain.steps import Course
+from switchyard_operator.domain.world import Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One metric, asked of the monitor over some ModelRoute generations."""
+
+    metric: Metric
+    revision: str
+    against: str
+    traffic: tuple[int, ...]
+    since: datetime | None
+
+
+def questions(
+    spec: ModelDeploymentSpec, memory: RolloutStatus, course: Course, spot: Place, *, against: str
+) -> tuple[Question, ...]:
+    """What to ask now; nothing before the candidate has had traffic."""
+    if spot.index < 0:
+        return ()
+    record = memory.steps_done[-1] if memory.steps_done else None
+    over_all = tuple(memories.traffic(memory))
+    first = memories.first_traffic_at(memory)
+    asked = []
+    for metric in spec.analysis.metrics:
+        if metric.role is Role.GUARD:
+            generations, since = (tuple(record.generations), record.synced_at) if record else ((), None)
+        else:
+            if metric.role is Role.DECIDE and not course.decides:
+                continue
+            generations, since = over_all, first
+        if generations:
+            asked.append(Question(metric, memory.revision, against, generations, since))
+    return tuple(asked)
+
+
+def judge_all(
+    spec: ModelDeploymentSpec,
+    course: Course,
+    memory: RolloutStatus,
+    spot: Place,
+    *,
+    answers: Mapping[str, Evidence | str],
+    asked: tuple[Question, ...],
+) -> tuple[Judged, ...]:
+    """The verdict of each metric. An answer that is a sentence says why there is no evidence.
+
+    A metric that was not asked has no data, except a decide metric where nothing has to be decided.
+    """
+    spend = budget(spec.analysis, steps=course.final + 1, attempt=memory.attempt)
+    coverage = spec.monitoring.outcome.min_coverage.share if spec.monitoring and spec.monitoring.outcome else 0.0
+    by_name = {question.metric.name: question for question in asked}
+    found = []
+    for metric in spec.analysis.metrics:
+        question = by_name.get(metric.name)
+        if question is None:
+            if spot.index < 0 or (metric.role is Role.DECIDE and not course.decides):
+                continue
+            nothing = Judgement(Verdict.NO_DATA, "NoTraffic", "the candidate has had no traffic in this step")
+            found.append(Judged(metric=metric, judgement=nothing))
+            continue
+        answer = answers.get(metric.name, "the monitor was not asked")
+        if isinstance(answer, str):
+            silent = Judgement(Verdict.ERROR, "EvidenceUnavailable", answer)
+            found.append(Judged(metric=metric, judgement=silent, since=question.since, unavailable=True))
+            continue
+        judgement = judge(metric, answer, budget=spend, min_coverage=coverage)
+        found.append(
+            Judged(
+                metric=metric,
+                judgement=judgement,
+                since=question.since,
+                waiting_for=waiting_for(judgement, answer),
+            )
+        )
+    return tuple(found)
+
+
+def waited(judged: tuple[Judged, ...], *, now: datetime) -> tuple[timedelta, ...]:
+    """How long each could have had data."""
+    return tuple(now - item.since if item.since else timedelta(0) for item in judged)
+
+
+def shown(judged: tuple[Judged, ...], *, now: datetime) -> list[MetricVerdict]:
+    """The verdicts as the status prints them."""
+    return [
+        MetricVerdict(
+            name=item.metric.name,
+            metric=item.metric.metric,
+            role=item.metric.role,
+            verdict=item.judgement.verdict.value,
+            reason=item.judgement.reason,
+            message=item.judgement.message[:4096],
+            samples=item.judgement.samples,
+            needed=item.judgement.needed,
+            value=item.judgement.value,
+            against=item.judgement.against,
+            bound=item.judgement.bound,
+            at=now,
+        )
+        for item in judged
+    ]
+
+
+WORST = (Verdict.FAIL, Verdict.ERROR, Verdict.NO_DATA, Verdict.INCONCLUSIVE, Verdict.PASS)
+
+
+def summary(judged: tuple[Judged, ...]) -> str:
+    """The worst verdict of the metrics that have a say; empty when none has."""
+    speaking = [item.judgement.verdict for item in judged if item.metric.role is not Role.OBSERVE]
+    return min(speaking, key=WORST.index).value if speaking else ""

@@ -1,0 +1,562 @@
+"""What is to be done about a deployment: one value, from what is known, by no other means.
+
+Three situations. The spec asks for what is stable: settle, and watch while a promotion is young. It asks for a revision
+that was sent home: serve stable and say so. Else a rollout is under way, and `rules` decides its next move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from switchyard_contracts.judgement import Verdict
+from switchyard_contracts.model_deployment import HistoryEntry, Phase, Role, RolloutStatus
+from switchyard_contracts.model_route import ModelRouteSpec
+from switchyard_contracts.quantities import FULL, format_duration
+
+from switchyard_operator.domain import analysis, lineage, memory, routes, rules
+from switchyard_operator.domain.analysis import Question
+from switchyard_operator.domain.lineage import Lineage, Mark
+from switchyard_operator.domain.memory import Place
+from switchyard_operator.domain.routes import Shares
+from switchyard_operator.domain.rules import Decision, Move, Seen
+from switchyard_operator.domain.steps import Course, Way, course, watch
+from switchyard_operator.domain.sync import Sync, SyncState, compare
+from switchyard_operator.domain.world import Revision, Smoke, World
+
+DEMOTION_PATIENCE = timedelta(seconds=30)
+"""How long a way back waits for the old revision's full scale before it is content with one ready pod."""
+
+SOON = timedelta(milliseconds=300)
+"""When something is expected from a gateway."""
+POLL = timedelta(seconds=2)
+"""While evidence is awaited."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bearings:
+    """What follows from the world before any evidence is asked for."""
+
+    lineage: Lineage
+    course: Course
+    spot: Place
+    sync: Sync
+    memory: RolloutStatus
+    questions: tuple[Question, ...] = ()
+    wants_smoke: bool = False
+    wants_facts: tuple[str, ...] = ()
+    """Revisions whose version or paths are not known, and that have a ready pod to tell them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the shell does: at most one of mark, route and drop_route, else the workloads."""
+
+    decision: Decision
+    memory: RolloutStatus
+    bearings: Bearings
+    mark: Mark | None = None
+    route: ModelRouteSpec | None = None
+    drop_route: bool = False
+    replicas: Mapping[str, int] = field(default_factory=dict)
+    """Revisions that have pods, and how many."""
+    retire: tuple[str, ...] = ()
+    """Revisions whose pods may go now."""
+    warm: Revision | None = None
+    warm_until: datetime | None = None
+    ended: tuple[HistoryEntry, ...] = ()
+    again: timedelta | None = None
+
+
+def bearings(world: World) -> Bearings:
+    """Where things stand, and what has to be asked before a decision."""
+    line = lineage.trace(world.revisions, world.target)
+    sync = synchronised(world)
+    held = memory.recall(world, line)
+    way = course(world.spec, Way(held.way))
+    spot = memory.locate(
+        way,
+        held.steps_done,
+        route=world.route,
+        target=line.target.name,
+        edited=world.status.observed_generation != world.generation,
+    )
+    if not line.target.sent_home:
+        held = memory.follow(held, way, spot, route=world.route, acknowledged=sync.acknowledged, now=world.now)
+    against = _against(line)
+    watching = line.settled and not _over(held)
+    live = not line.target.sent_home and (not line.settled or watching)
+    pods = world.workload(line.target.name)
+    return Bearings(
+        lineage=line,
+        course=way,
+        spot=spot,
+        sync=sync,
+        memory=held,
+        questions=analysis.questions(world.spec, held, way, spot, against=against) if live and against else (),
+        wants_smoke=live and spot.index < 0 and pods.ready >= world.spec.serving.replicas and not line.settled,
+        wants_facts=_ignorant(world, line),
+    )
+
+
+def decide(world: World, known: Bearings) -> Plan:
+    """The plan. `known` is `bearings(world)`; the world may have gained evidence and a smoke answer since."""
+    if known.lineage.target.sent_home:
+        return _stay_home(world, known)
+    if known.lineage.settled:
+        return _settle(world, known)
+    return _roll(world, known)
+
+
+def synchronised(world: World) -> Sync:
+    """Whether the gateways run the newest route."""
+    if world.route is None:
+        return Sync(SyncState.UNKNOWN, "there is no route yet")
+    held = next((item for item in world.status.conditions if item.type == "TrafficSynced"), None)
+    since = held.last_transition_time if held and held.status != "True" else world.now
+    return compare(world.gateways, generation=world.route.generation, waiting_for=world.now - since)
+
+
+def _against(line: Lineage) -> str:
+    if not line.settled:
+        return line.stable.name if line.stable else ""
+    return line.previous.name if line.previous else ""
+
+
+def _over(held: RolloutStatus) -> bool:
+    return held.phase in memory.ENDED
+
+
+def _ignorant(world: World, line: Lineage) -> tuple[str, ...]:
+    names = []
+    for revision in {item.name: item for item in (line.target, line.stable) if item}.values():
+        unknown = not revision.version or not (world.spec.serving.paths or revision.status.paths)
+        if unknown and world.workload(revision.name).addresses:
+            names.append(revision.name)
+    return tuple(names)
+
+
+# --- a rollout under way -------------------------------------------------------------------------------------------
+
+
+def _roll(world: World, known: Bearings) -> Plan:
+    line = known.lineage
+    serving = world.route.spec.stable.revision if world.route else ""
+    ended = _superseded(world, line)
+    stranger = _stranger(world, line)
+    if line.stable is None and serving and serving != line.target.name and serving in world.revisions:
+        # The first revision was switched to but not marked yet, and the spec has moved on: what serves is stable.
+        found = world.revisions[serving]
+        if not found.sent_home:
+            return _mark(world, known, lineage.promoted(serving, now=world.now), ended=())
+    if line.stable and stranger:
+        text = f"{stranger} leaves the traffic; {line.target.name} starts from the first step against stable"
+        held = Decision(move=Move.HOLD, phase=Phase.PENDING, reason="Replacing", message=text)
+        return _return_to_stable(world, known, held, ended=ended)
+    if line.stable and world.route is None:
+        held = Decision(move=Move.HOLD, phase=Phase.PENDING, reason="Restoring", message="the route of stable is gone")
+        return _return_to_stable(world, known, held, ended=ended)
+    decision = rules.decide(_seen(world, known))
+    return _carry_out(world, known, decision, ended=ended)
+
+
+def _seen(world: World, known: Bearings) -> Seen:
+    line, spot, held = known.lineage, known.spot, known.memory
+    pods = world.workload(line.target.name)
+    record = held.steps_done[-1] if held.steps_done else None
+    synced_at = record.synced_at if record and not spot.passed else None
+    started = held.started_at or world.now
+    unready_since = max(started, pods.unready_since) if pods.unready_since else started
+    gating = held.phase_since if held.phase is Phase.GATING and held.phase_since else world.now
+    facts = _paths(world, line.target)
+    smoke = world.smoke
+    if smoke.passed and not facts:
+        text = "no path is known: /schema.json names none; set spec.serving.paths"
+        smoke = Smoke(asked=True, passed=False, message=text)
+    stable_pods = world.workload(line.stable.name) if line.stable else None
+    return Seen(
+        steps=known.course.steps,
+        index=spot.index,
+        passed=spot.passed,
+        weight=spot.weight,
+        held_for=world.now - synced_at if synced_at else None,
+        sync=known.sync,
+        wanted=world.spec.serving.replicas,
+        ready=pods.ready,
+        problem=pods.problem,
+        unready_for=world.now - unready_since,
+        deadline=world.spec.serving.ready_within,
+        smoke=smoke,
+        gating_for=world.now - gating,
+        has_stable=line.stable is not None,
+        stable_ready=stable_pods.ready if stable_pods else 0,
+        judged=world.judged,
+        waited=analysis.waited(world.judged, now=world.now),
+        granted=frozenset(held.granted),
+        paused=held.paused,
+        suspended=world.spec.suspend,
+        automatic=world.spec.rollback.automatic,
+        decides=known.course.decides,
+    )
+
+
+def _carry_out(world: World, known: Bearings, decision: Decision, *, ended: tuple[HistoryEntry, ...]) -> Plan:
+    line = known.lineage
+    if decision.move is Move.TAKE_BACK:
+        mark = lineage.sent_home(line.target.name, now=world.now, reason=decision.reason, message=decision.message)
+        return _mark(world, known, mark, decision=decision, ended=ended)
+    if decision.move is Move.PROMOTE:
+        mark = lineage.promoted(line.target.name, now=world.now)
+        return _mark(world, known, mark, decision=decision, ended=ended)
+    route = None
+    if decision.move in (Move.ENTER, Move.LOWER):
+        route = _route(world, known, _shares(known, decision))
+    elif world.route and not world.spec.suspend:
+        # The same shares, in case paths, timeout or a version were edited in place.
+        route = _route(world, known, _same_shares(world, known))
+    if route and world.route and route == world.route.spec:
+        route = None
+    return _finish(world, known, decision, route=route, ended=ended)
+
+
+def _shares(known: Bearings, decision: Decision) -> Shares:
+    line = known.lineage
+    if line.stable is None:
+        return Shares(stable=line.target)
+    if decision.weight == FULL and decision.index == known.course.final:
+        return Shares(stable=line.target, warm=(line.stable,))
+    return Shares(stable=line.stable, candidate=line.target, weight=decision.weight)
+
+
+def _same_shares(world: World, known: Bearings) -> Shares:
+    line, spot = known.lineage, known.spot
+    if not spot.in_route:
+        return Shares(stable=line.stable or line.target, warm=_warm_in_route(world, line))
+    if line.stable is None:
+        return Shares(stable=line.target)
+    if spot.index == known.course.final and spot.weight == FULL:
+        return Shares(stable=line.target, warm=(line.stable,))
+    return Shares(stable=line.stable, candidate=line.target, weight=spot.weight)
+
+
+def _warm_in_route(world: World, line: Lineage) -> tuple[Revision, ...]:
+    """While a new rollout starts, whoever was warm stays reachable until the first step replaces the list."""
+    if line.previous is None or world.route is None or not _still_warm(world, line):
+        return ()
+    return (line.previous,)
+
+
+# --- at rest -------------------------------------------------------------------------------------------------------
+
+
+def _settle(world: World, known: Bearings) -> Plan:
+    line, held = known.lineage, known.memory
+    assert line.stable is not None
+    ended = _superseded(world, line)
+    decision = _watch(world, known)
+    if decision.move is Move.TAKE_BACK:
+        mark = lineage.sent_home(line.target.name, now=world.now, reason=decision.reason, message=decision.message)
+        return _mark(world, known, mark, decision=decision)
+    if held.phase in (Phase.COMPLETED, Phase.WATCHING) and decision.phase is Phase.COMPLETED and not _over(held):
+        ended = (*ended, _entry(held, decision, world))
+    return _return_to_stable(world, known, decision, ended=ended)
+
+
+def _watch(world: World, known: Bearings) -> Decision:
+    line, held = known.lineage, known.memory
+    promoted = line.target.promoted_at or world.now
+    if world.spec.suspend:
+        return Decision(
+            move=Move.HOLD,
+            phase=Phase.SUSPENDED,
+            reason="Suspended",
+            message="spec.suspend is true; nothing is decided",
+        )
+    if _over(held):
+        return Decision(move=Move.HOLD, phase=held.phase, reason=held.reason, message=held.message)
+    if line.previous is None:
+        return Decision(
+            move=Move.HOLD,
+            phase=Phase.COMPLETED,
+            reason="Deployed",
+            message="the first revision; nothing to go back to",
+        )
+    until = promoted + watch(world.spec)
+    failed = [
+        item for item in world.judged if item.metric.role is not Role.OBSERVE and item.judgement.verdict is Verdict.FAIL
+    ]
+    if failed:
+        text = "; ".join(f"{item.metric.name}: {item.judgement.message}" for item in failed)
+        if world.spec.rollback.automatic:
+            return Decision(
+                move=Move.TAKE_BACK,
+                phase=Phase.ROLLING_BACK,
+                reason="AnalysisFailed",
+                message=f"taken back after its promotion: {text}",
+            )
+        return Decision(
+            move=Move.HOLD,
+            phase=Phase.WATCHING,
+            reason="AnalysisFailed",
+            message=f"{text} (rollback.automatic is false: roll back by a ModelCommand)",
+        )
+    if world.now >= until:
+        return Decision(
+            move=Move.HOLD,
+            phase=Phase.COMPLETED,
+            reason="Promoted",
+            message=f"watched for {format_duration(watch(world.spec))}, nothing spoke against it",
+        )
+    left = timedelta(seconds=max(1, round((until - world.now).total_seconds())))
+    return Decision(
+        move=Move.HOLD,
+        phase=Phase.WATCHING,
+        reason="Promoted",
+        message="promoted; the old revision is the way back",
+        waiting_for=f"{format_duration(left)} more of watching",
+    )
+
+
+def _stay_home(world: World, known: Bearings) -> Plan:
+    """The spec asks for a revision that was taken back: serve stable, and say so until a retry or another spec."""
+    line, held = known.lineage, known.memory
+    home = line.target
+    outcome = Phase.ROLLED_BACK if line.stable else Phase.REFUSED
+    there, _, _ = memory.place(world.route, home.name)
+    settled = not there and (line.stable is None or known.sync.acknowledged)
+    text = home.because_message or "taken back"
+    decision = Decision(
+        move=Move.HOLD,
+        phase=outcome if settled else Phase.ROLLING_BACK,
+        reason=home.because or "RolledBack",
+        message=text,
+        waiting_for="a new revision, or a retry by a ModelCommand" if settled else known.sync.message,
+    )
+    ended = _superseded(world, line)
+    if settled and held.phase is not outcome:
+        ended = (*ended, _entry(held, decision, world))
+    if line.stable is None:
+        return _finish(world, known, decision, drop_route=world.route is not None, ended=ended)
+    return _return_to_stable(world, known, decision, ended=ended)
+
+
+def _return_to_stable(world: World, known: Bearings, decision: Decision, *, ended: tuple[HistoryEntry, ...]) -> Plan:
+    """All of the traffic to stable: at once when it serves already, else as soon as its pods can take it."""
+    line = known.lineage
+    assert line.stable is not None
+    if world.spec.suspend and world.route:
+        return _finish(world, known, decision, ended=ended)
+    if not _paths(world, line.stable):
+        return _finish(world, known, decision, ended=ended)
+    warm = (line.previous,) if line.previous and _still_warm(world, line) else ()
+    want = _route(world, known, Shares(stable=line.stable, warm=warm))
+    if world.route and world.route.spec == want:
+        return _finish(world, known, decision, ended=ended)
+    if not _can_take_over(world, line.stable, serving=world.route.spec.stable.revision if world.route else ""):
+        pods = world.workload(line.stable.name)
+        text = f"{decision.message}; stable has {pods.ready} of {world.spec.serving.replicas} pods ready to take over"
+        return _finish(world, known, replace(decision, waiting_for=text), ended=ended)
+    return _finish(world, known, decision, route=want, ended=ended)
+
+
+def _can_take_over(world: World, stable: Revision, *, serving: str) -> bool:
+    pods = world.workload(stable.name)
+    if serving == stable.name:
+        return True
+    if pods.ready >= world.spec.serving.replicas:
+        return True
+    if not pods.ready:
+        return False
+    other = world.revisions.get(serving)
+    since = other.sent_home_at if other else None
+    return since is None or world.now - since > DEMOTION_PATIENCE or not world.workload(serving).ready
+
+
+# --- the parts of a plan -------------------------------------------------------------------------------------------
+
+
+def _mark(
+    world: World,
+    known: Bearings,
+    mark: Mark,
+    *,
+    decision: Decision | None = None,
+    ended: tuple[HistoryEntry, ...] = (),
+) -> Plan:
+    """A mark first, by itself: whatever follows from it is found by the next pass, also after a crash."""
+    chosen = decision or Decision(move=Move.HOLD, phase=known.memory.phase, reason="Marked", message=mark.what)
+    replicas = _replicas(world, known)
+    return Plan(
+        decision=chosen,
+        memory=_remember(known.memory, chosen, world, known),
+        bearings=known,
+        mark=mark,
+        replicas=replicas,
+        ended=ended,
+        again=timedelta(0),
+    )
+
+
+def _finish(
+    world: World,
+    known: Bearings,
+    decision: Decision,
+    *,
+    route: ModelRouteSpec | None = None,
+    drop_route: bool = False,
+    ended: tuple[HistoryEntry, ...] = (),
+) -> Plan:
+    line = known.lineage
+    warm = line.previous if line.settled and line.previous and _still_warm(world, line) else None
+    until = _warm_until(world, line) if warm else None
+    replicas = _replicas(world, known)
+    retire: tuple[str, ...] = ()
+    if route is None and not drop_route and (known.sync.acknowledged or world.route is None):
+        kept = {*replicas, *(entry.revision for entry in (world.route.spec.routes if world.route else ()))}
+        retire = tuple(sorted(name for name, pods in world.workloads.items() if pods.exists and name not in kept))
+    held = _remember(known.memory, decision, world, known)
+    return Plan(
+        decision=decision,
+        memory=held,
+        bearings=known,
+        route=route,
+        drop_route=drop_route,
+        replicas=replicas,
+        retire=retire,
+        warm=warm,
+        warm_until=until,
+        ended=ended,
+        again=_again(world, known, decision, acted=route is not None or drop_route, warm_until=until),
+    )
+
+
+def _again(
+    world: World, known: Bearings, decision: Decision, *, acted: bool, warm_until: datetime | None
+) -> timedelta | None:
+    """When to look again even if nothing is heard."""
+    if acted:
+        return timedelta(0)
+    times = []
+    if known.sync.state not in (SyncState.ACKNOWLEDGED, SyncState.UNKNOWN):
+        times.append(SOON if known.sync.state is SyncState.WAITING else POLL)
+    if decision.phase not in memory.ENDED and decision.phase is not Phase.SUSPENDED:
+        times.append(POLL)
+    if warm_until:
+        times.append(max(SOON, warm_until - world.now))
+    return min(times) if times else None
+
+
+def _route(world: World, known: Bearings, shares: Shares) -> ModelRouteSpec:
+    """The route of these shares; it names the rollout while the target is in the traffic, and until it is replaced."""
+    line, standing = known.lineage, world.route.spec.rollout_id if world.route else ""
+    target_in = line.target in (shares.stable, shares.candidate)
+    rollout = known.memory.id if target_in and not line.settled else "" if line.target.sent_home else standing
+    return routes.compose(
+        shares, paths=_paths(world, shares.stable), timeout=world.spec.serving.timeout, rollout_id=rollout
+    )
+
+
+def _paths(world: World, revision: Revision) -> list[str]:
+    return list(world.spec.serving.paths or revision.status.paths)
+
+
+def _replicas(world: World, known: Bearings) -> dict[str, int]:
+    """Who has pods, and how many. Nobody with traffic loses pods here."""
+    line, full = known.lineage, world.spec.serving.replicas
+    wanted: dict[str, int] = {}
+    if line.stable:
+        wanted[line.stable.name] = full
+    if not line.target.sent_home:
+        wanted[line.target.name] = full
+    if line.previous and line.previous.name not in wanted and _still_warm(world, line):
+        wanted[line.previous.name] = min(full, world.spec.rollback.warm.replicas)
+    if world.route:
+        for entry in world.route.spec.routes:
+            pods = world.workload(entry.revision)
+            serving = entry.weight_bp > 0 or not known.sync.acknowledged
+            if serving and pods.exists and entry.revision in world.revisions:
+                wanted[entry.revision] = max(wanted.get(entry.revision, 0), pods.wanted)
+    return wanted
+
+
+def _warm_until(world: World, line: Lineage) -> datetime | None:
+    if line.stable is None or line.stable.promoted_at is None:
+        return None
+    return line.stable.promoted_at + world.spec.rollback.warm.for_
+
+
+def _still_warm(world: World, line: Lineage) -> bool:
+    until = _warm_until(world, line)
+    return until is not None and world.now < until
+
+
+def _stranger(world: World, line: Lineage) -> str:
+    """A revision in the traffic that is neither stable nor the target: the candidate of a rollout that was replaced."""
+    if world.route is None or line.stable is None:
+        return ""
+    for entry in world.route.spec.routes:
+        if entry.revision not in (line.stable.name, line.target.name) and (
+            entry.weight_bp or entry.role.value == "candidate"
+        ):
+            return entry.revision
+    return ""
+
+
+def _superseded(world: World, line: Lineage) -> tuple[HistoryEntry, ...]:
+    """The rollout that the status still speaks of, when the spec has moved on before its end."""
+    old = world.status.rollout
+    if old is None or old.id == memory.rollout_id(line) or old.phase in memory.ENDED:
+        return ()
+    if old.phase is Phase.WATCHING:
+        text = "promoted; a newer spec ended its watch"
+        return (_history(old, Phase.COMPLETED, "Promoted", text, world),)
+    sent = world.revisions.get(old.revision)
+    if sent and sent.sent_home:
+        return (_history(old, Phase.ROLLED_BACK, sent.because or "RolledBack", sent.because_message, world),)
+    reason = "Cancelled" if line.settled else "Superseded"
+    text = "the spec went back to stable" if line.settled else f"the spec asks for {line.target.name} now"
+    return (_history(old, Phase.SUPERSEDED, reason, text, world),)
+
+
+def _entry(held: RolloutStatus, decision: Decision, world: World) -> HistoryEntry:
+    return _history(held, decision.phase, decision.reason, decision.message, world)
+
+
+def _history(held: RolloutStatus, outcome: Phase, reason: str, message: str, world: World) -> HistoryEntry:
+    verdicts = held.verdicts
+    if world.judged and world.status.rollout and held.id == world.status.rollout.id:
+        verdicts = analysis.shown(world.judged, now=world.now) or verdicts
+    return HistoryEntry(
+        id=held.id,
+        revision=held.revision,
+        version=held.version,
+        outcome=outcome,
+        reason=reason,
+        message=message[:4096],
+        started_at=held.started_at,
+        ended_at=world.now,
+        verdicts=verdicts,
+    )
+
+
+def _remember(held: RolloutStatus, decision: Decision, world: World, known: Bearings) -> RolloutStatus:
+    """The memory as the status will hold it."""
+    moved = decision.phase is not held.phase
+    ended = decision.phase in memory.ENDED
+    weight = known.spot.weight if not known.lineage.target.sent_home else 0
+    changes: dict[str, object] = {
+        "phase": decision.phase,
+        "reason": decision.reason,
+        "message": decision.message[:4096],
+        "waiting_for": "" if ended and decision.phase is Phase.COMPLETED else decision.waiting_for[:4096],
+        "step": known.course.name(known.spot.index),
+        "step_index": max(0, known.spot.index + 1),
+        "steps": known.course.final + 1,
+        "weight_bp": weight,
+        "phase_since": world.now if moved else held.phase_since,
+        "ended_at": (held.ended_at or world.now) if ended else None,
+    }
+    if world.judged and not ended:
+        changes["verdicts"] = analysis.shown(world.judged, now=world.now)
+    return held.model_copy(update=changes)

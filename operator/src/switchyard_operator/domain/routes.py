@@ -1,0 +1,43 @@
+"""The ModelRoute that should be: who answers how much, in one value that always adds up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole
+from switchyard_contracts.quantities import FULL
+
+from switchyard_operator.domain.world import Revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """Who is in the traffic. The candidate's weight is stable's loss; warm ones are reachable by header only."""
+
+    stable: Revision
+    candidate: Revision | None = None
+    weight: int = 0
+    warm: tuple[Revision, ...] = ()
+
+
+def compose(shares: Shares, *, paths: list[str], timeout: timedelta, rollout_id: str) -> ModelRouteSpec:
+    """The route's spec; stable first, as Envoy's mirror rules will want it."""
+    weight = min(FULL, max(0, shares.weight)) if shares.candidate else 0
+    routes = [_entry(shares.stable, RouteRole.STABLE, FULL - weight)]
+    if shares.candidate and shares.candidate.name != shares.stable.name:
+        routes.append(_entry(shares.candidate, RouteRole.CANDIDATE, weight))
+    taken = {route.revision for route in routes}
+    routes.extend(_entry(revision, RouteRole.PREVIEW, 0) for revision in shares.warm if revision.name not in taken)
+    return ModelRouteSpec(paths=paths, timeout=timeout, rollout_id=rollout_id, routes=routes)
+
+
+def _entry(revision: Revision, role: RouteRole, weight: int) -> Route:
+    return Route(
+        revision=revision.name,
+        version=revision.version,
+        role=role,
+        weight_bp=weight,
+        service=revision.name,
+        port=revision.spec.pod.port,
+    )

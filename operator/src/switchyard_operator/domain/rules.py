@@ -1,0 +1,419 @@
+"""The rules of a rollout that is under way: the first that objects decides; when none does, the next step is taken.
+
+Nothing here knows which strategy wrote the steps, and nothing here reads a clock: what has elapsed is in `Seen`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from switchyard_contracts.judgement import Verdict
+from switchyard_contracts.model_deployment import Missing, Phase, Role
+from switchyard_contracts.quantities import FULL, format_duration, format_percent
+
+from switchyard_operator.domain.step import Step
+from switchyard_operator.domain.sync import Sync, SyncState
+from switchyard_operator.domain.world import Judged, Smoke
+
+GATE_PATIENCE = timedelta(seconds=30)
+"""How long a ready pod may fail its smoke request before the candidate is sent home."""
+
+ACKNOWLEDGED = Sync()
+ANSWERED = Smoke(asked=True, passed=True)
+EVERYTHING = "*"
+"""A grant for all steps: promote without a step."""
+
+
+class Move(StrEnum):
+    """What is to be done with the traffic."""
+
+    HOLD = "hold"
+    ENTER = "enter"
+    """Take the weight of the step at `index`; the one past the last is the switch."""
+    LOWER = "lower"
+    """The candidate cannot take its share: give it what it can take."""
+    PROMOTE = "promote"
+    """Every gateway has switched: the candidate is the model now."""
+    TAKE_BACK = "take-back"
+    """Send the candidate home."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What to do, and why, in words for people."""
+
+    move: Move
+    phase: Phase
+    reason: str
+    message: str
+    waiting_for: str = ""
+    index: int = -1
+    weight: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One rollout at one moment."""
+
+    steps: tuple[Step, ...]
+    index: int = -1
+    """The step it is at; -1 before the first, `len(steps)` after the switch."""
+    passed: bool = False
+    """The step it is at was ended already (its successor in the list has changed since)."""
+    weight: int = 0
+    """What the route gives the candidate now."""
+    held_for: timedelta | None = None
+    """Since every ready gateway took the step's weight; None while one has not."""
+    sync: Sync = ACKNOWLEDGED
+    wanted: int = 1
+    ready: int = 1
+    problem: str = ""
+    unready_for: timedelta = timedelta(0)
+    deadline: timedelta = timedelta(minutes=10)
+    smoke: Smoke = ANSWERED
+    gating_for: timedelta = timedelta(0)
+    has_stable: bool = True
+    stable_ready: int = 1
+    judged: tuple[Judged, ...] = ()
+    waited: tuple[timedelta, ...] = ()
+    """For each of `judged`: how long it could have had data."""
+    granted: frozenset[str] = frozenset()
+    """Steps that a person lets pass without waiting."""
+    paused: str = ""
+    suspended: bool = False
+    automatic: bool = True
+    decides: bool = True
+
+    @property
+    def final(self) -> int:
+        """The index of the switch."""
+        return len(self.steps)
+
+    @property
+    def step(self) -> Step | None:
+        """The step it is at, if it is one that was written down."""
+        return self.steps[self.index] if 0 <= self.index < len(self.steps) else None
+
+    @property
+    def step_weight(self) -> int:
+        """What the route should give the candidate at this step."""
+        if self.index < 0:
+            return 0
+        return self.steps[self.index].weight if self.index < len(self.steps) else FULL
+
+    @property
+    def has_grant(self) -> bool:
+        """Whether a person let the present step pass."""
+        return EVERYTHING in self.granted or (self.step is not None and self.step.name in self.granted)
+
+
+def needed(wanted: int, weight: int) -> int:
+    """How many ready pods a share needs: never none, and rounded up."""
+    return max(1, -(-wanted * weight // FULL))
+
+
+def sustainable(wanted: int, ready: int) -> int:
+    """The largest share that so many ready pods can take."""
+    return min(FULL, FULL * ready // max(1, wanted))
+
+
+class Says(StrEnum):
+    """What a metric means for the rollout, once patience is counted in."""
+
+    GO = "go"
+    STOP = "stop"
+    WAIT = "wait"
+
+
+MISSING = {Missing.HOLD: Says.WAIT, Missing.FAIL: Says.STOP, Missing.PASS: Says.GO}
+
+
+def says(judged: Judged, waited: timedelta) -> Says:
+    """A verdict, or after `maxWait` what the spec wants in its place. An outage alone is never a failure."""
+    verdict = judged.judgement.verdict
+    if verdict is Verdict.PASS:
+        return Says.GO
+    if verdict is Verdict.FAIL:
+        return Says.STOP
+    if waited <= judged.metric.max_wait:
+        return Says.WAIT
+    if verdict is Verdict.NO_DATA:
+        return MISSING[judged.metric.on_no_data]
+    if verdict is Verdict.INCONCLUSIVE:
+        return MISSING[judged.metric.on_inconclusive]
+    return MISSING[judged.metric.on_unavailable] if judged.unavailable else Says.WAIT
+
+
+def _of(seen: Seen, role: Role) -> list[tuple[Judged, Says]]:
+    pairs = zip(seen.judged, seen.waited, strict=True)
+    return [(judged, says(judged, waited)) for judged, waited in pairs if judged.metric.role is role]
+
+
+def _awaiting(waiting: list[Judged], *, phase: Phase) -> Decision:
+    reasons = {judged.judgement.verdict for judged in waiting}
+    reason = "EvidenceUnavailable" if Verdict.ERROR in reasons else "AwaitingEvidence"
+    message = "; ".join(f"{judged.metric.name}: {judged.judgement.message}" for judged in waiting)
+    waiting_for = "; ".join(text for judged in waiting if (text := named(judged)))
+    return Decision(move=Move.HOLD, phase=phase, reason=reason, message=message, waiting_for=waiting_for or message)
+
+
+def named(judged: Judged) -> str:
+    """What a metric waits for, with its name before it."""
+    return f"{judged.metric.name}: {judged.waiting_for or judged.judgement.message}"
+
+
+Rule = Callable[[Seen], "Decision | None"]
+
+
+def _hold(phase: Phase, reason: str, message: str, *, waiting_for: str = "") -> Decision:
+    return Decision(move=Move.HOLD, phase=phase, reason=reason, message=message, waiting_for=waiting_for or message)
+
+
+def _phase(seen: Seen) -> Phase:
+    """The phase of a rollout that only waits."""
+    if seen.index < 0:
+        return Phase.PROVISIONING if seen.ready < seen.wanted else Phase.GATING
+    return Phase.PROMOTING if seen.index == seen.final else Phase.PROGRESSING
+
+
+def leave_the_suspended_alone(seen: Seen) -> Decision | None:
+    """`suspend` freezes decisions; whoever set it decides."""
+    if not seen.suspended:
+        return None
+    return _hold(Phase.SUSPENDED, "Suspended", "spec.suspend is true; set it to false to go on")
+
+
+def take_back_what_fails(seen: Seen) -> Decision | None:
+    """A guard or a decide metric that is proven beyond its limit ends the rollout; readiness cannot excuse it."""
+    if seen.index < 0:
+        return None
+    failed = [judged for role in (Role.GUARD, Role.DECIDE) for judged, word in _of(seen, role) if word is Says.STOP]
+    if not failed:
+        return None
+    message = "; ".join(f"{judged.metric.name}: {judged.judgement.message}" for judged in failed)
+    if not seen.automatic:
+        if seen.has_grant:
+            return None
+        text = f"{message} (rollback.automatic is false: abort or promote by a ModelCommand)"
+        return _hold(Phase.PAUSED, "AnalysisFailed", text, waiting_for="a person's abort or promote")
+    return Decision(
+        move=Move.TAKE_BACK,
+        phase=Phase.ROLLING_BACK,
+        reason="AnalysisFailed",
+        message=f"taken back at {format_percent(seen.weight)}: {message}",
+    )
+
+
+def give_up_on_the_never_ready(seen: Seen) -> Decision | None:
+    """Not ready within its deadline, whether before or in the traffic."""
+    short = seen.ready < (seen.wanted if seen.index < 0 else needed(seen.wanted, seen.step_weight))
+    if not short or seen.paused or seen.unready_for <= seen.deadline:
+        return None
+    words = f": {seen.problem}" if seen.problem else ""
+    return Decision(
+        move=Move.TAKE_BACK,
+        phase=Phase.ROLLING_BACK,
+        reason="NeverReady" if seen.index < 0 else "NotReady",
+        message=f"{seen.ready} of {seen.wanted} pods ready after {format_duration(_whole(seen.unready_for))}{words}",
+    )
+
+
+def provision(seen: Seen) -> Decision | None:
+    """Before the traffic: wait for every pod. In it: an unready candidate gets at once only what it can take."""
+    if seen.index < 0:
+        if seen.ready >= seen.wanted:
+            return None
+        words = f"; {seen.problem}" if seen.problem else ""
+        text = f"{seen.ready} of {seen.wanted} pods ready{words}"
+        left = max(timedelta(0), seen.deadline - seen.unready_for)
+        return _hold(
+            Phase.PROVISIONING,
+            "WaitingForPods",
+            text,
+            waiting_for=f"{seen.wanted - seen.ready} more pods ready, for at most {format_duration(_whole(left))} more",
+        )
+    if seen.ready >= needed(seen.wanted, seen.step_weight):
+        return None
+    able = min(seen.weight, sustainable(seen.wanted, seen.ready))
+    if seen.index == seen.final and seen.has_stable:
+        able = 0 if seen.ready == 0 else seen.weight
+    words = f": {seen.problem}" if seen.problem else ""
+    text = f"{seen.ready} of {seen.wanted} pods ready{words}"
+    if able < seen.weight and seen.has_stable and seen.stable_ready:
+        return Decision(
+            move=Move.LOWER, phase=_phase(seen), reason="CandidateNotReady", message=text, index=seen.index, weight=able
+        )
+    return _hold(_phase(seen), "CandidateNotReady", text)
+
+
+def gate(seen: Seen) -> Decision | None:
+    """A smoke or warm-up request must be answered before any traffic."""
+    if seen.index >= 0 or seen.smoke.passed:
+        return None
+    if seen.smoke.asked and seen.gating_for > GATE_PATIENCE:
+        return Decision(move=Move.TAKE_BACK, phase=Phase.ROLLING_BACK, reason="SmokeFailed", message=seen.smoke.message)
+    text = seen.smoke.message or "the first request to the candidate's pods"
+    return _hold(Phase.GATING, "Gating", text, waiting_for=text)
+
+
+def expedite(seen: Seen) -> Decision | None:
+    """Stable is dead and the candidate is not: users come before analysis. Both dead: hold, loudly."""
+    if not seen.has_stable or seen.stable_ready or seen.index == seen.final:
+        return None
+    if seen.ready >= 1:
+        return Decision(
+            move=Move.ENTER,
+            phase=Phase.PROMOTING,
+            reason="Expedited",
+            message="stable has no ready pod and the candidate has: all of the traffic goes to the candidate",
+            index=seen.final,
+            weight=FULL,
+        )
+    return _hold(_phase(seen), "BothUnready", "neither stable nor the candidate has a ready pod")
+
+
+def restore(seen: Seen) -> Decision | None:
+    """Ready again: back to the weight of the step it was at."""
+    if seen.index < 0 or seen.weight == seen.step_weight or seen.paused or seen.passed:
+        return None
+    if seen.sync.state is not SyncState.ACKNOWLEDGED:
+        return None
+    if seen.weight > seen.step_weight:
+        reason, text = "Lowered", f"the step asks for {format_percent(seen.step_weight)}"
+    else:
+        reason, text = "Restored", f"ready again: back to {format_percent(seen.step_weight)}"
+    return Decision(
+        move=Move.ENTER,
+        phase=Phase.PROGRESSING,
+        reason=reason,
+        message=text,
+        index=seen.index,
+        weight=seen.step_weight,
+    )
+
+
+def wait_for_the_gateways(seen: Seen) -> Decision | None:
+    """Nothing goes on before every ready gateway runs the newest route; a silent one is named."""
+    if seen.index < 0 and seen.sync.state is SyncState.UNKNOWN:
+        return None
+    if seen.sync.state is SyncState.ACKNOWLEDGED:
+        return None
+    return _hold(_phase(seen), seen.sync.reason, seen.sync.message)
+
+
+def promote_the_switched(seen: Seen) -> Decision | None:
+    """All of the traffic, everywhere: it is the model now."""
+    if seen.index != seen.final:
+        return None
+    return Decision(
+        move=Move.PROMOTE, phase=Phase.WATCHING, reason="Promoted", message="the candidate is the model now"
+    )
+
+
+def respect_a_pause(seen: Seen) -> Decision | None:
+    """A person's pause holds the weight; evidence goes on, and failing still ends it."""
+    if not seen.paused:
+        return None
+    return _hold(Phase.PAUSED, "Paused", seen.paused, waiting_for="a person's resume")
+
+
+def hold_the_step(seen: Seen) -> Decision | None:
+    """The step's time, counted since the last gateway took it."""
+    step = seen.step
+    if step is None or seen.passed or seen.has_grant:
+        return None
+    held = seen.held_for if seen.held_for is not None else timedelta(0)
+    if held < step.hold:
+        left = format_duration(_whole(step.hold - held))
+        text = f"step {step.name} is held for {format_duration(step.hold)}"
+        return _hold(Phase.PROGRESSING, "Holding", text, waiting_for=f"{left} more of step {step.name}")
+    return None
+
+
+def wait_for_guards(seen: Seen) -> Decision | None:
+    """A step that gives traffic is passed only when every guard has data and none speaks against it."""
+    step = seen.step
+    if step is None or seen.passed or seen.has_grant or not step.weight:
+        return None
+    waiting = [judged for judged, word in _of(seen, Role.GUARD) if word is not Says.GO]
+    return _awaiting(waiting, phase=Phase.AWAITING_EVIDENCE) if waiting else None
+
+
+def wait_for_a_person(seen: Seen) -> Decision | None:
+    """A preview that is promoted by hand."""
+    step = seen.step
+    if step is None or not step.by_hand or seen.has_grant or seen.passed:
+        return None
+    text = f"step {step.name} is promoted by hand (strategy.blueGreen.autoPromote is false)"
+    return _hold(Phase.PAUSED, "AwaitingPromote", text, waiting_for="a person's promote")
+
+
+def wait_for_outcomes(seen: Seen) -> Decision | None:
+    """The last step to all of the traffic is taken only when every decide metric passes."""
+    if seen.index + 1 < seen.final or not seen.decides or not seen.steps or seen.has_grant:
+        return None
+    waiting = [judged for judged, word in _of(seen, Role.DECIDE) if word is not Says.GO]
+    return _awaiting(waiting, phase=Phase.AWAITING_EVIDENCE) if waiting else None
+
+
+def be_ready_for_the_next(seen: Seen) -> Decision | None:
+    """Raising a weight asks for the pods first."""
+    weight = seen.steps[seen.index + 1].weight if seen.index + 1 < seen.final else FULL
+    want = seen.wanted if weight == FULL else needed(seen.wanted, weight)
+    if seen.ready >= want:
+        return None
+    words = f"; {seen.problem}" if seen.problem else ""
+    text = f"{seen.ready} of {want} pods ready for {format_percent(weight)}{words}"
+    return _hold(_phase(seen), "WaitingForPods", text)
+
+
+RULES: tuple[Rule, ...] = (
+    leave_the_suspended_alone,
+    take_back_what_fails,
+    give_up_on_the_never_ready,
+    provision,
+    gate,
+    expedite,
+    respect_a_pause,
+    restore,
+    wait_for_the_gateways,
+    promote_the_switched,
+    hold_the_step,
+    wait_for_guards,
+    wait_for_a_person,
+    wait_for_outcomes,
+    be_ready_for_the_next,
+)
+
+
+def decide(seen: Seen) -> Decision:
+    """The first rule that objects decides; when none does, take the next step."""
+    for rule in RULES:
+        if decision := rule(seen):
+            return decision
+    index = seen.index + 1
+    if index >= seen.final:
+        return Decision(
+            move=Move.ENTER,
+            phase=Phase.PROMOTING,
+            reason="Switching",
+            message="all of the traffic goes to the candidate",
+            index=seen.final,
+            weight=FULL,
+        )
+    step = seen.steps[index]
+    return Decision(
+        move=Move.ENTER,
+        phase=Phase.PROGRESSING,
+        reason="Stepped",
+        message=f"step {step.name}: {format_percent(step.weight)}",
+        index=index,
+        weight=step.weight,
+    )
+
+
+def _whole(span: timedelta) -> timedelta:
+    return timedelta(seconds=max(1, round(span.total_seconds()))) if span else span

@@ -1,0 +1,267 @@
+"""The status that people and tools read, built whole from the world and the plan; times move only when states do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from switchyard_contracts import conditions
+from switchyard_contracts.conditions import Condition, ConditionStatus
+from switchyard_contracts.judgement import Verdict
+from switchyard_contracts.model_deployment import (
+    HistoryEntry,
+    MetricVerdict,
+    ModelDeploymentStatus,
+    Phase,
+    Role,
+    RolloutStatus,
+    Served,
+    ServingState,
+)
+from switchyard_contracts.model_revision import ModelRevisionStatus, RevisionPhase
+
+from switchyard_operator.domain import analysis, memory
+from switchyard_operator.domain.decision import Plan
+from switchyard_operator.domain.sync import Sync, SyncState
+from switchyard_operator.domain.world import Judged, Revision, World
+from switchyard_operator.errors import SpecRejected
+
+HISTORY = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One condition's content, without its clock."""
+
+    status: ConditionStatus
+    reason: str
+    message: str
+
+
+def build(world: World, plan: Plan) -> ModelDeploymentStatus:
+    """The whole status after a pass."""
+    line = plan.bearings.lineage
+    settled = line.settled
+    rollout = _steady(world.status.rollout, plan.memory)
+    candidate = (
+        None if settled or line.target.sent_home else Served(revision=line.target.name, version=line.target.version)
+    )
+    parts = {
+        conditions.ACCEPTED: _accepted(plan),
+        conditions.AVAILABLE: _available(world),
+        conditions.TRAFFIC_SYNCED: _synced(plan.bearings.sync),
+        conditions.JUDGED: _judged(world.judged, plan),
+    }
+    return ModelDeploymentStatus(
+        observed_generation=world.generation,
+        serving=serving(world),
+        desired_version=line.target.version,
+        stable=Served(revision=line.stable.name, version=line.stable.version) if line.stable else None,
+        candidate=candidate,
+        warm=Served(revision=plan.warm.name, version=plan.warm.version) if plan.warm else None,
+        warm_until=plan.warm_until,
+        rollout=rollout,
+        conditions=_conditions(world, parts, rollout=rollout, arrived=settled),
+        history=_history(world.status.history, plan.ended),
+    )
+
+
+def refused(held: ModelDeploymentStatus, error: SpecRejected, *, generation: int, now: Any) -> ModelDeploymentStatus:
+    """A spec that cannot be honoured: what serves goes on serving, and the status says what to change."""
+    changed = list(held.conditions)
+    for kind, said in (
+        (conditions.ACCEPTED, Said("False", error.reason, str(error))),
+        (conditions.STALLED, Said("True", error.reason, str(error))),
+    ):
+        changed = conditions.put(changed, _condition(kind, said, generation=generation, now=now))
+    changed = conditions.drop(changed, conditions.RECONCILING)
+    parts = [item for item in changed if item.type not in (conditions.READY, conditions.STALLED)]
+    changed = conditions.put(changed, conditions.summary(parts, generation=generation, now=now))
+    return held.model_copy(update={"observed_generation": generation, "conditions": changed})
+
+
+def serving(world: World) -> ServingState:
+    """What users get: every revision that has a share is held against what it should have."""
+    if world.route is None:
+        return ServingState.UNAVAILABLE
+    shares = [entry for entry in world.route.spec.routes if entry.weight_bp]
+    pods = [world.workload(entry.revision) for entry in shares]
+    stable = world.workload(world.route.spec.stable.revision)
+    if not any(item.ready for item in [*pods, stable]):
+        return ServingState.UNAVAILABLE
+    full = all(item.ready >= min(item.wanted, world.spec.serving.replicas) and item.ready for item in pods)
+    return ServingState.AVAILABLE if full else ServingState.IMPAIRED
+
+
+def revision_status(world: World, plan: Plan, revision: Revision) -> ModelRevisionStatus:
+    """What became of one revision."""
+    line = plan.bearings.lineage
+    pods = world.workload(revision.name)
+    routed = {entry.revision: entry.weight_bp for entry in world.route.spec.routes} if world.route else {}
+    weight = routed.get(revision.name, 0)
+    changes: dict[str, Any] = {
+        "phase": _revision_phase(plan, revision),
+        "version": revision.version,
+        "attempts": revision.attempt,
+        "ready_replicas": pods.ready,
+        "weight_bp": weight,
+        "created_at": revision.status.created_at or revision.created_at,
+        "promoted_at": revision.promoted_at,
+        "rolled_back_at": revision.sent_home_at,
+        "first_served_at": revision.status.first_served_at or (world.now if weight else None),
+    }
+    if revision.sent_home:
+        changes |= {"reason": revision.because, "message": revision.because_message}
+    elif revision.name == plan.memory.revision:
+        changes |= {"reason": plan.memory.reason, "message": ""}
+    if revision.name == plan.memory.revision and world.judged:
+        changes["verdict"] = analysis.summary(world.judged)
+        changes["verdicts"] = _keep_times(revision.status.verdicts, analysis.shown(world.judged, now=world.now))
+    elif line.target.name != revision.name and changes["phase"] is RevisionPhase.RETIRED:
+        changes["reason"] = "Replaced"
+    return revision.status.model_copy(update=changes)
+
+
+def _revision_phase(plan: Plan, revision: Revision) -> RevisionPhase:
+    line = plan.bearings.lineage
+    if revision.sent_home:
+        return RevisionPhase.ROLLED_BACK if revision.promoted_at or line.stable else RevisionPhase.REFUSED
+    if line.stable and revision.name == line.stable.name:
+        return RevisionPhase.STABLE
+    if revision.name == line.target.name:
+        return RevisionPhase.CANDIDATE
+    if line.previous and revision.name == line.previous.name and revision.name in plan.replicas:
+        return RevisionPhase.WARM
+    return RevisionPhase.RETIRED
+
+
+def shape(status: ModelDeploymentStatus) -> Any:
+    """A status without its numbers and sentences: while this stays, the rest may move at most once a minute."""
+    return _without(status.to_json(), {"message", "waitingFor", "at", "samples", "needed", "value", "against", "bound"})
+
+
+def revision_shape(status: ModelRevisionStatus) -> Any:
+    """The same of a revision's status."""
+    return _without(status.to_json(), {"message", "at", "samples", "needed", "value", "against", "bound"})
+
+
+def _without(node: Any, keys: set[str]) -> Any:
+    if isinstance(node, dict):
+        return {key: _without(value, keys) for key, value in node.items() if key not in keys}
+    return [_without(item, keys) for item in node] if isinstance(node, list) else node
+
+
+def _steady(old: RolloutStatus | None, new: RolloutStatus) -> RolloutStatus:
+    if old is None or old.id != new.id:
+        return new
+    return new.model_copy(update={"verdicts": _keep_times(old.verdicts, new.verdicts)})
+
+
+def _keep_times(old: Sequence[MetricVerdict], new: Sequence[MetricVerdict]) -> list[MetricVerdict]:
+    """A verdict's time moves only when what it says does."""
+    known = {item.name: item for item in old}
+    kept = []
+    for item in new:
+        before = known.get(item.name)
+        same = before is not None and before.model_copy(update={"at": item.at}) == item
+        kept.append(before if same and before is not None else item)
+    return kept
+
+
+def _history(held: Sequence[HistoryEntry], ended: Sequence[HistoryEntry]) -> list[HistoryEntry]:
+    known = {entry.id: entry for entry in held}
+    for entry in ended:
+        if entry.id in known and known[entry.id].outcome is entry.outcome:
+            continue
+        known.pop(entry.id, None)
+        known[entry.id] = entry
+    return list(known.values())[-HISTORY:]
+
+
+def _accepted(plan: Plan) -> Said:
+    target = plan.bearings.lineage.target
+    if target.sent_home:
+        text = f"{target.name} was taken back ({target.because}); it stays back until a retry command names it"
+        return Said("False", "RolledBackRevision", text)
+    return Said("True", "Valid", "")
+
+
+def _available(world: World) -> Said:
+    state = serving(world)
+    if world.route is None:
+        return Said("False", "NotDeployed", "nothing serves yet")
+    if state is ServingState.AVAILABLE:
+        return Said("True", "Serving", "")
+    words = "; ".join(
+        f"{entry.revision}: {pods.ready} of {pods.wanted} pods ready{f' ({pods.problem})' if pods.problem else ''}"
+        for entry in world.route.spec.routes
+        if entry.weight_bp and (pods := world.workload(entry.revision))
+    )
+    if state is ServingState.IMPAIRED:
+        return Said("True", "Impaired", words)
+    return Said("False", "NoReadyPods", words)
+
+
+def _synced(sync: Sync) -> Said:
+    match sync.state:
+        case SyncState.ACKNOWLEDGED:
+            return Said("True", "Acknowledged", sync.message)
+        case SyncState.SILENT | SyncState.REJECTED:
+            return Said("False", sync.reason, sync.message)
+        case SyncState.UNKNOWN:
+            return Said("Unknown", "Waiting", sync.message)
+        case _:
+            return Said("Unknown", sync.reason, sync.message)
+
+
+def _judged(judged: Sequence[Judged], plan: Plan) -> Said:
+    target, phase = plan.bearings.lineage.target, plan.decision.phase
+    if target.sent_home:
+        return Said("False", "Failed", target.because_message)
+    speaking = [item for item in judged if item.metric.role is not Role.OBSERVE]
+    if phase is Phase.COMPLETED or (not speaking and phase is Phase.WATCHING):
+        return Said("True", "Passed", "") if plan.memory.verdicts else Said("True", "NothingToJudge", "")
+    if not speaking:
+        return Said("True", "NothingToJudge", "")
+    words = "; ".join(f"{item.metric.name}: {item.judgement.message}" for item in speaking)
+    verdicts = {item.judgement.verdict for item in speaking}
+    if Verdict.FAIL in verdicts:
+        return Said("False", "Failed", words)
+    if phase is Phase.WATCHING or verdicts == {Verdict.PASS}:
+        return Said("True", "Passed", words)
+    if Verdict.ERROR in verdicts:
+        return Said("Unknown", "EvidenceUnavailable", words)
+    return Said("Unknown", "AwaitingEvidence", words)
+
+
+def _conditions(world: World, parts: dict[str, Said], *, rollout: RolloutStatus, arrived: bool) -> list[Condition]:
+    now, generation = world.now, world.generation
+    found: list[Condition] = list(world.status.conditions)
+    for kind, said in parts.items():
+        found = conditions.put(found, _condition(kind, said, generation=generation, now=now))
+    judged = [item for item in found if item.type in parts]
+    if not arrived:
+        on_the_way = Said("Unknown", rollout.phase.value, rollout.message)
+        judged.append(_condition("Arrived", on_the_way, generation=generation, now=now))
+    found = conditions.put(found, conditions.summary(judged, generation=generation, now=now))
+    live = rollout.phase not in memory.ENDED and rollout.phase is not Phase.WATCHING
+    stalled = rollout.phase in (Phase.ROLLED_BACK, Phase.REFUSED)
+    for kind, holds in ((conditions.RECONCILING, live), (conditions.STALLED, stalled)):
+        if holds:
+            said = Said("True", rollout.reason or rollout.phase.value, rollout.message)
+            found = conditions.put(found, _condition(kind, said, generation=generation, now=now))
+        else:
+            found = conditions.drop(found, kind)
+    return found
+
+
+def _condition(kind: str, said: Said, *, generation: int, now: Any) -> Condition:
+    return Condition(
+        type=kind,
+        status=said.status,
+        reason=said.reason,
+        message=said.message[:4096],
+        observed_generation=generation,
+        last_transition_time=now,
+    )

@@ -1,0 +1,83 @@
+"""A rollout as one list of named steps. Strategies differ in how they write the list; one engine runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from switchyard_contracts.model_deployment import ModelDeploymentSpec, StrategyType
+
+from switchyard_operator.domain import blue_green, canary
+from switchyard_operator.domain.lineage import Lineage
+from switchyard_operator.domain.step import Step
+
+FINAL = "full"
+"""The name of the implicit last step: all of the traffic."""
+
+
+class Way(StrEnum):
+    """How much a revision has to prove."""
+
+    FIRST = "first"
+    """There is nothing to compare with: ready and smoke, then all of the traffic."""
+    WARM = "warm"
+    """It served before and is still warm: full scale, smoke, one switch."""
+    SAME_MODEL = "same-model"
+    """Other pods of the model that serves now: ready, smoke, guards, one switch."""
+    NEW = "new"
+    """The whole strategy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The list, and whether outcomes have to decide before its end."""
+
+    way: Way
+    steps: tuple[Step, ...]
+
+    @property
+    def decides(self) -> bool:
+        """Whether `decide` metrics speak."""
+        return self.way is Way.NEW
+
+    @property
+    def final(self) -> int:
+        """The index of the implicit last step."""
+        return len(self.steps)
+
+    def name(self, index: int) -> str:
+        """The name of a step, of the last one too."""
+        if index < 0:
+            return ""
+        return self.steps[index].name if index < len(self.steps) else FINAL
+
+
+def way(spec: ModelDeploymentSpec, lineage: Lineage, *, now: datetime) -> Way:
+    """How much the target has to prove, asked once, when its rollout begins."""
+    target, stable = lineage.target, lineage.stable
+    if stable is None or stable.promoted_at is None:
+        return Way.FIRST
+    if target.promoted_at and now <= stable.promoted_at + spec.rollback.warm.for_:
+        return Way.WARM
+    if target.spec.model_hash == stable.spec.model_hash:
+        return Way.SAME_MODEL
+    return Way.NEW
+
+
+def course(spec: ModelDeploymentSpec, chosen: Way) -> Course:
+    """The steps that the target has to take."""
+    if chosen is not Way.NEW:
+        return Course(chosen, ())
+    if spec.strategy.type is StrategyType.CANARY and spec.strategy.canary:
+        return Course(chosen, canary.steps(spec.strategy.canary))
+    return Course(chosen, blue_green.steps(spec.strategy.blue_green))
+
+
+def watch(spec: ModelDeploymentSpec) -> timedelta:
+    """How long a promoted revision is watched: as said, else as long as outcomes take, else while the old is warm."""
+    if spec.rollback.watch is not None:
+        return spec.rollback.watch
+    if spec.monitoring and spec.monitoring.outcome:
+        return spec.monitoring.outcome.horizon
+    return spec.rollback.warm.for_

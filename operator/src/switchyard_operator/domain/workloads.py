@@ -1,0 +1,210 @@
+"""The objects that a revision's pods need, as they should be: built from the revision, so they never drift from it.
+
+Pods are restricted (a numeric user, no capabilities, a read-only root) and leave the traffic before they end: they stop
+taking new connections only after the gateways have dropped them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from math import ceil
+from typing import Any
+
+from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, LABEL_REVISION
+from switchyard_contracts.model_revision import ModelRevisionSpec, PodShape
+
+from switchyard_operator.domain.world import Body, Revision
+
+USER = 1034
+"""BentoML's own user; numeric, so that `runAsNonRoot` can be checked."""
+DRAIN_SECONDS = 10
+"""How long a pod that is to end goes on answering, while the gateways learn of it."""
+CONTAINER = "model"
+PORT_NAME = "http"
+
+
+def labels(deployment: str, revision: str) -> dict[str, str]:
+    """What every child of a revision carries."""
+    return {
+        "app.kubernetes.io/name": deployment,
+        "app.kubernetes.io/managed-by": "switchyard",
+        LABEL_DEPLOYMENT: deployment,
+        LABEL_REVISION: revision,
+    }
+
+
+def owned_by(kind: str, *, name: str, uid: str) -> list[dict[str, Any]]:
+    """The reference by which children go when their owner goes."""
+    reference = {"apiVersion": API_VERSION, "kind": kind, "name": name, "uid": uid}
+    return [reference | {"controller": True, "blockOwnerDeletion": False}]
+
+
+def revision_body(namespace: str, *, name: str, owner_uid: str, spec: ModelRevisionSpec) -> Body:
+    """The ModelRevision, owned by its ModelDeployment."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ModelRevision",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": labels(spec.deployment, name),
+            "ownerReferences": owned_by("ModelDeployment", name=spec.deployment, uid=owner_uid),
+        },
+        "spec": spec.to_json(),
+    }
+
+
+def config_name(revision: str) -> str:
+    """The immutable copy of what the revision's ConfigMaps said."""
+    return f"{revision}-config"
+
+
+def config_body(namespace: str, revision: Revision, data: Mapping[str, str]) -> Body:
+    """The copy itself, so that configuration rolls back with the image."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _metadata(namespace, revision, name=config_name(revision.name)),
+        "immutable": True,
+        "data": dict(data),
+    }
+
+
+def merge_config(sources: Sequence[tuple[str, Mapping[str, str]]]) -> dict[str, str]:
+    """Several ConfigMaps as one; a later one wins, as it does in a pod."""
+    merged: dict[str, str] = {}
+    for _, data in sources:
+        merged |= data
+    return merged
+
+
+def bodies(namespace: str, revision: Revision, *, replicas: int, timeout: timedelta) -> list[Body]:
+    """Service first, so that its endpoints are there when the pods are."""
+    deployment = revision.spec.deployment
+    selector = {LABEL_REVISION: revision.name, LABEL_DEPLOYMENT: deployment}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": _metadata(namespace, revision),
+            "spec": {
+                "selector": selector,
+                "ports": [{"name": PORT_NAME, "port": revision.spec.pod.port, "targetPort": PORT_NAME}],
+            },
+        },
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": _metadata(namespace, revision),
+            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
+        },
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": _metadata(namespace, revision),
+            "spec": {
+                "replicas": replicas,
+                "revisionHistoryLimit": 1,
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+                "selector": {"matchLabels": selector},
+                "template": {
+                    "metadata": {"labels": labels(deployment, revision.name)},
+                    "spec": _pod(revision, timeout=timeout),
+                },
+            },
+        },
+    ]
+
+
+def _metadata(namespace: str, revision: Revision, *, name: str = "") -> dict[str, Any]:
+    return {
+        "name": name or revision.name,
+        "namespace": namespace,
+        "labels": labels(revision.spec.deployment, revision.name),
+        "ownerReferences": owned_by("ModelRevision", name=revision.name, uid=revision.uid),
+    }
+
+
+def grace(timeout: timedelta) -> int:
+    """Longer than a request may take, and than the drain; in whole quarters of a minute, to change seldom."""
+    return 15 * ceil((DRAIN_SECONDS + timeout.total_seconds() + 5) / 15)
+
+
+def _pod(revision: Revision, *, timeout: timedelta) -> dict[str, Any]:
+    shape = revision.spec.pod
+    pod: dict[str, Any] = {
+        "enableServiceLinks": False,
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": grace(timeout),
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(revision.name, shape)],
+        "volumes": [{"name": "scratch", "emptyDir": {}}],
+    }
+    scheduling = shape.scheduling
+    if scheduling:
+        if scheduling.node_selector:
+            pod["nodeSelector"] = dict(scheduling.node_selector)
+        if scheduling.tolerations:
+            pod["tolerations"] = [toleration.to_json() for toleration in scheduling.tolerations]
+        if scheduling.priority_class_name:
+            pod["priorityClassName"] = scheduling.priority_class_name
+        if scheduling.service_account_name:
+            pod["serviceAccountName"] = scheduling.service_account_name
+    return pod
+
+
+def _container(revision: str, shape: PodShape) -> dict[str, Any]:
+    # BentoML writes below its home and keeps counters in files; the root is read-only, so both go to the scratch space.
+    own = {
+        "BENTOML_PORT": str(shape.port),
+        "BENTOML_HOST": "0.0.0.0",
+        "BENTOML_HOME": "/tmp/bentoml",
+        "BENTOML_DO_NOT_TRACK": "True",
+        "PROMETHEUS_MULTIPROC_DIR": "/tmp/prometheus",
+        "HOME": "/tmp",
+        "SWITCHYARD_REVISION": revision,
+    }
+    said = {item.name: item.value for item in shape.env}
+    env = [{"name": name, "value": value} for name, value in (own | said).items()]
+    sources: list[dict[str, Any]] = []
+    if any(source.config_map for source in shape.env_from):
+        sources.append({"configMapRef": {"name": config_name(revision)}})
+    sources.extend({"secretRef": {"name": source.secret}} for source in shape.env_from if source.secret)
+    container: dict[str, Any] = {
+        "name": CONTAINER,
+        "image": shape.image,
+        "imagePullPolicy": "IfNotPresent",
+        "ports": [{"name": PORT_NAME, "containerPort": shape.port}],
+        "env": env,
+        "startupProbe": _probe("/readyz", periodSeconds=1, failureThreshold=600, timeoutSeconds=2),
+        "readinessProbe": _probe("/readyz", periodSeconds=2, failureThreshold=2, timeoutSeconds=2),
+        "livenessProbe": _probe("/livez", periodSeconds=10, failureThreshold=6, timeoutSeconds=5),
+        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],
+    }
+    if sources:
+        container["envFrom"] = sources
+    if shape.resources:
+        container["resources"] = {
+            key: dict(value)
+            for key, value in (("requests", shape.resources.requests), ("limits", shape.resources.limits))
+            if value
+        }
+    return container
+
+
+def _probe(path: str, **numbers: int) -> dict[str, Any]:
+    return {"httpGet": {"path": path, "port": PORT_NAME}, **numbers}

@@ -1,0 +1,146 @@
+"""What the operator knows of one deployment at one moment: gathered by the shell, judged by the rest of the domain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from switchyard_contracts.judgement import Judgement
+from switchyard_contracts.model_command import ModelCommandSpec
+from switchyard_contracts.model_deployment import Metric, ModelDeploymentSpec, ModelDeploymentStatus
+from switchyard_contracts.model_revision import ModelRevisionSpec, ModelRevisionStatus
+from switchyard_contracts.model_route import ModelRouteSpec
+
+Body = Mapping[str, Any]
+"""An object as the API server sends it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """A ModelRevision with its marks. The marks are annotations, so they outlive every status."""
+
+    name: str
+    uid: str
+    created_at: datetime
+    resource_version: str
+    spec: ModelRevisionSpec
+    status: ModelRevisionStatus
+    promoted_at: datetime | None = None
+    sent_home_at: datetime | None = None
+    because: str = ""
+    """Why it was sent home, as one word."""
+    because_message: str = ""
+    marked_by: str = ""
+    """The uid of the ModelCommand that set the last mark; so the same command cannot act twice."""
+    attempt: int = 1
+
+    @property
+    def sent_home(self) -> bool:
+        """Taken back after whatever promotion it had; only a retry clears it."""
+        return self.sent_home_at is not None and (self.promoted_at is None or self.sent_home_at >= self.promoted_at)
+
+    @property
+    def version(self) -> str:
+        """The version people know it by: the spec's word before the image's."""
+        return self.spec.version or self.status.version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A revision's pods as they are."""
+
+    wanted: int = 0
+    """What its Deployment asks for; 0 when there is none."""
+    exists: bool = False
+    ready: int = 0
+    unready_since: datetime | None = None
+    problem: str = ""
+    """The pods' own words for why they are not ready."""
+    addresses: tuple[str, ...] = ()
+    """Of the ready pods."""
+
+
+NO_WORKLOAD = Workload()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenRoute:
+    """The ModelRoute as read back."""
+
+    spec: ModelRouteSpec
+    generation: int
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayReport:
+    """What one ready gateway pod says of this deployment's route."""
+
+    pod: str
+    generation: int | None = None
+    """The generation it runs; None when it did not answer or does not know the route."""
+    rejected: str = ""
+    """Envoy's own words, when it refused."""
+    error: str = ""
+    """Why it could not be asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One metric with what the evidence says of it."""
+
+    metric: Metric
+    judgement: Judgement
+    since: datetime | None = None
+    """Since when it could have had data; `maxWait` runs from here."""
+    unavailable: bool = False
+    """The source could not be asked."""
+    waiting_for: str = ""
+    """What it still needs, in numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Smoke:
+    """What the candidate's pods said to the requests that stand before any traffic."""
+
+    asked: bool = False
+    passed: bool = False
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A ModelCommand that has no result yet."""
+
+    name: str
+    uid: str
+    resource_version: str
+    created_at: datetime
+    spec: ModelCommandSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Everything a decision rests on."""
+
+    now: datetime
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    spec: ModelDeploymentSpec
+    status: ModelDeploymentStatus
+    target: str
+    """The revision that the spec asks for."""
+    revisions: Mapping[str, Revision]
+    workloads: Mapping[str, Workload] = field(default_factory=dict)
+    route: SeenRoute | None = None
+    gateways: tuple[GatewayReport, ...] = ()
+    smoke: Smoke = Smoke()
+    judged: tuple[Judged, ...] = ()
+
+    def workload(self, revision: str) -> Workload:
+        """The revision's pods, or the want of them."""
+        return self.workloads.get(revision, NO_WORKLOAD)

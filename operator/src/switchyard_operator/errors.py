@@ -1,0 +1,42 @@
+"""What can go wrong, told apart by what helps: change the resource, or try again."""
+
+from __future__ import annotations
+
+
+class SwitchyardError(Exception):
+    """The base; its message is a sentence for people."""
+
+
+class SpecRejected(SwitchyardError):
+    """The user must change the resource; retrying cannot help. Becomes Accepted=False."""
+
+    def __init__(self, message: str, *, reason: str = "Invalid") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class TryLater(SwitchyardError):
+    """The world is not ready; the same call may succeed after `delay` seconds."""
+
+    def __init__(self, message: str, delay: float = 5.0) -> None:
+        super().__init__(message)
+        self.delay = delay
+
+
+class Outdated(TryLater):
+    """Somebody wrote in between: what was decided rests on an object that is no longer so."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, delay=0.2)
+
+
+class AlreadyThere(SwitchyardError):
+    """The object to be created exists."""
+
+
+class NotLeading(TryLater):
+    """This operator holds no lease (any more), so it writes nothing."""
+
+
+class EvidenceUnavailable(SwitchyardError):
+    """The monitor cannot be asked; that is never a failure of the model."""

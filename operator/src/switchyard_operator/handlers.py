@@ -1,0 +1,71 @@
+"""Kopf's door: what the watches tell is stored, and the deployment it belongs to is queued. It cannot fail.
+
+No finalizers, no annotations, no status: a ModelDeployment may belong to Git, and the reconciler is the only writer of
+what is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import kopf
+from switchyard_contracts.base import LABEL_DEPLOYMENT
+
+from switchyard_operator.cache import Cache, Key
+from switchyard_operator.domain import kinds
+from switchyard_operator.domain.kinds import Kind
+from switchyard_operator.domain.world import Body
+from switchyard_operator.workqueue import WorkQueue
+
+OURS = (kinds.MODEL_DEPLOYMENT, kinds.MODEL_REVISION, kinds.MODEL_ROUTE, kinds.MODEL_COMMAND)
+CHILDREN = (kinds.DEPLOYMENT, kinds.SERVICE, kinds.DISRUPTION_BUDGET, kinds.POD)
+
+
+@dataclass(slots=True)
+class Door:
+    """What the handlers need: where to store, what to queue, and the time of the last word from a watch."""
+
+    cache: Cache
+    queue: WorkQueue[Key]
+    monotonic: Callable[[], float]
+    lease: str
+    heard_at: float = 0.0
+
+    def hear(self, kind: Kind, event: Body) -> None:
+        """One event of one watch."""
+        self.heard_at = self.monotonic()
+        body = {"apiVersion": kind.api_version, "kind": kind.kind, **event["object"]}
+        key = self.cache.forget(body) if event.get("type") == "DELETED" else self.cache.put(body)
+        if key:
+            self.queue.add(key)
+
+    def hear_lease(self, event: Body) -> None:
+        """The leader's renewals are the heartbeat of an idle cluster: the watches work while they arrive."""
+        if event["object"]["metadata"]["name"] == self.lease:
+            self.heard_at = self.monotonic()
+
+
+def register(registry: kopf.OperatorRegistry) -> None:
+    """Put the door into a registry of its own; no module-level state."""
+    for kind in OURS:
+        _listen(registry, kind, labels={})
+    for kind in CHILDREN:
+        _listen(registry, kind, labels={LABEL_DEPLOYMENT: kopf.PRESENT})
+    group, _, version = kinds.LEASE.api_version.partition("/")
+
+    @kopf.on.event(group, version, kinds.LEASE.plural, registry=registry, id="heartbeat", labels=HEARTBEAT)
+    async def heartbeat(event: kopf.RawEvent, memo: Any, **_: Any) -> None:
+        memo.hear_lease(event)
+
+
+HEARTBEAT = {"app.kubernetes.io/managed-by": "switchyard"}
+
+
+def _listen(registry: kopf.OperatorRegistry, kind: Kind, *, labels: dict[str, Any]) -> None:
+    group, _, version = kind.api_version.rpartition("/")
+
+    @kopf.on.event(group, version, kind.plural, registry=registry, id=f"remember-{kind.plural}", labels=labels)
+    async def remember(event: kopf.RawEvent, memo: Any, **_: Any) -> None:
+        memo.hear(kind, event)

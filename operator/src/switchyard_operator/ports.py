@@ -1,0 +1,87 @@
+"""What the reconciler needs of the world outside, in verbs. The adapters do it; the tests' fakes do it too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from switchyard_contracts.evidence import Evidence
+from switchyard_contracts.topics import ModelRecord, RolloutRecord
+
+from switchyard_operator.domain.analysis import Question
+from switchyard_operator.domain.kinds import Kind
+from switchyard_operator.domain.world import Body, GatewayReport
+
+
+class Cluster(Protocol):
+    """The API server. Every method may raise `TryLater`; those that write raise `Outdated` on a conflict."""
+
+    def read(self, kind: Kind, namespace: str, name: str) -> Body | None:
+        """The object as it is now, or None."""
+
+    def find(self, kind: Kind, *, namespace: str = "", labels: Mapping[str, str] | None = None) -> Sequence[Body]:
+        """All objects of a kind, of every watched namespace when none is named."""
+
+    def create(self, body: Body) -> Body:
+        """Create; `AlreadyThere` when it exists."""
+
+    def replace(self, body: Body) -> Body:
+        """Replace the whole; the body carries the resourceVersion it rests on."""
+
+    def apply(self, body: Body) -> Body:
+        """Server-side apply as the one field manager, forced."""
+
+    def patch(self, kind: Kind, namespace: str, name: str, patch: Mapping[str, Any]) -> Body:
+        """JSON merge patch; with a resourceVersion in its metadata it rests on that."""
+
+    def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
+        """Replace the status subresource; rests on the body's resourceVersion."""
+
+    def delete(self, kind: Kind, namespace: str, name: str) -> None:
+        """Delete, and its dependents after it; gone already is fine."""
+
+
+class Gateways(Protocol):
+    """The gateway pods."""
+
+    def reports(self, subject: str, generation: int) -> tuple[GatewayReport, ...]:
+        """What each ready gateway says of `<namespace>/<name>`; never raises for one that is silent."""
+
+
+class Monitor(Protocol):
+    """The evidence."""
+
+    def evidence(self, subject: str, question: Question) -> Evidence:
+        """The answer, or `EvidenceUnavailable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a Bento says of itself."""
+
+    version: str
+    paths: tuple[str, ...]
+
+
+class Models(Protocol):
+    """A model's pods, asked directly."""
+
+    def facts(self, address: str, port: int) -> Facts:
+        """Version and paths from `/docs.json` and `/schema.json`; `TryLater` when the pod does not answer."""
+
+    def smoke(self, address: str, port: int, *, path: str, body: str | None) -> str:
+        """Send one request; the empty string when it was answered with 2xx, else what was wrong."""
+
+
+class Bus(Protocol):
+    """Kafka, for others to read. It never blocks and never raises: a rollout does not wait for it."""
+
+    def publish_model(self, record: ModelRecord) -> None:
+        """The newest record of a deployment."""
+
+    def forget_model(self, subject: str) -> None:
+        """A tombstone: the deployment is gone."""
+
+    def publish_rollout(self, record: RolloutRecord) -> None:
+        """One thing that happened."""

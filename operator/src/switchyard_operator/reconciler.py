@@ -1,0 +1,357 @@
+"""The shell: gather, decide, apply the difference, write the status. One pass for one deployment.
+
+At most one risky write in a pass, so that a crash between any two writes leaves a state from which the next pass goes
+on. Everything risky rests on what was just read: a route carries its resourceVersion, and the ModelDeployment is read
+anew before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT
+from switchyard_contracts.canonical import digest
+from switchyard_contracts.evidence import Evidence
+from switchyard_contracts.model_deployment import ModelDeploymentSpec
+from switchyard_contracts.model_revision import ModelRevisionSpec, hashes, pod_shape, revision_name
+from switchyard_contracts.model_route import ModelRouteSpec
+
+from switchyard_operator import gather
+from switchyard_operator.cache import Cache, Key
+from switchyard_operator.domain import acceptance, analysis, commands, decision, kinds, status, workloads
+from switchyard_operator.domain.decision import Bearings, Plan
+from switchyard_operator.domain.difference import differs
+from switchyard_operator.domain.kinds import Kind
+from switchyard_operator.domain.lineage import Mark
+from switchyard_operator.domain.world import Body, Revision, Smoke, World
+from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, SpecRejected, TryLater
+from switchyard_operator.ports import Cluster, Gateways, Models, Monitor
+from switchyard_operator.reporter import Reporter
+
+NOW = timedelta(0)
+
+
+class Reconciler:
+    """Brings one deployment a step nearer to what its spec says."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        cache: Cache,
+        gateways: Gateways,
+        monitor: Monitor,
+        models: Models,
+        reporter: Reporter,
+        clock: Callable[[], datetime],
+        status_interval: timedelta,
+    ) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._gateways = gateways
+        self._monitor = monitor
+        self._models = models
+        self._reporter = reporter
+        self._clock = clock
+        self._status_interval = status_interval
+        self._written: dict[str, datetime] = {}
+        self._settled_for: dict[tuple[str, str], str] = {}
+
+    def reconcile(self, key: Key) -> timedelta | None:
+        """One pass; the answer is when to come again though nothing is heard."""
+        body = self._cache.get(kinds.MODEL_DEPLOYMENT, *key)
+        if body is None or body["metadata"].get("deletionTimestamp"):
+            self._reporter.gone(key)
+            return None
+        try:
+            spec = acceptance.read(body.get("spec"))
+            config = self._config(key[0], spec)
+        except SpecRejected as error:
+            return self._reject(body, error)
+        target = self._ensure_revision(body, spec, config)
+        world = self._gather(key, body, spec, target)
+        known = decision.bearings(world)
+        if self._obey(key, body, world, known):
+            return NOW
+        if self._learn(world, known):
+            return NOW
+        world = self._ask(world, known)
+        plan = decision.decide(world, known)
+        self._apply(key, body, world, plan)
+        self._write_statuses(key, world, plan)
+        self._reporter.tell(world, plan)
+        return plan.again
+
+    # --- gather ----------------------------------------------------------------------------------------------------
+
+    def _config(self, namespace: str, spec: ModelDeploymentSpec) -> dict[str, dict[str, str]]:
+        """The contents of the spec's ConfigMaps, which belong to the revision."""
+        found: dict[str, dict[str, str]] = {}
+        for index, source in enumerate(spec.model.config.env_from if spec.model.config else []):
+            if not source.config_map:
+                continue
+            body = self._cluster.read(kinds.CONFIG_MAP, namespace, source.config_map)
+            if body is None:
+                raise SpecRejected(
+                    f"spec.model.config.envFrom[{index}].configMap: there is no ConfigMap {source.config_map!r} in"
+                    f" namespace {namespace!r}; create it, or name another"
+                )
+            found[source.config_map] = dict(body.get("data") or {})
+        return found
+
+    def _ensure_revision(self, body: Body, spec: ModelDeploymentSpec, config: Mapping[str, dict[str, str]]) -> str:
+        """The revision that the spec asks for; made at first sight, with a copy of its configuration."""
+        namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+        shape = pod_shape(spec)
+        model_hash, pod_hash = hashes(shape, config_digests={key: digest(data) for key, data in config.items()})
+        target = revision_name(name, pod_hash)
+        if self._cache.get(kinds.MODEL_REVISION, namespace, target) is None:
+            snapshot = ModelRevisionSpec(
+                deployment=name,
+                version=spec.model.version or "",
+                provenance=spec.model.provenance,
+                model_hash=model_hash,
+                pod_hash=pod_hash,
+                pod=shape,
+            )
+            wanted = workloads.revision_body(namespace, name=target, owner_uid=body["metadata"]["uid"], spec=snapshot)
+            self._create(kinds.MODEL_REVISION, wanted)
+        if config:
+            self._copy_config(namespace, target, list(config.items()))
+        return target
+
+    def _copy_config(self, namespace: str, target: str, sources: list[tuple[str, dict[str, str]]]) -> None:
+        if (namespace, target) in self._settled_for:
+            return
+        revision = gather.revision(self._held(kinds.MODEL_REVISION, namespace, target))
+        name = workloads.config_name(target)
+        if self._cluster.read(kinds.CONFIG_MAP, namespace, name) is None:
+            wanted = workloads.config_body(namespace, revision, workloads.merge_config(sources))
+            self._create(kinds.CONFIG_MAP, wanted)
+        self._settled_for[namespace, target] = name
+
+    def _gather(self, key: Key, body: Body, spec: ModelDeploymentSpec, target: str) -> World:
+        route = self._cache.get(kinds.MODEL_ROUTE, *key)
+        reports = self._gateways.reports("/".join(key), int(route["metadata"]["generation"])) if route else ()
+        return gather.world(self._cache, body, spec=spec, target=target, now=self._clock(), gateways=reports)
+
+    def _ask(self, world: World, known: Bearings) -> World:
+        """Ask the monitor, and the candidate's pods, whatever the decision will need."""
+        answers: dict[str, Evidence | str] = {}
+        for question in known.questions:
+            try:
+                answers[question.metric.name] = self._monitor.evidence(f"{world.namespace}/{world.name}", question)
+            except EvidenceUnavailable as error:
+                answers[question.metric.name] = str(error)
+        judged = analysis.judge_all(
+            world.spec, known.course, known.memory, known.spot, answers=answers, asked=known.questions
+        )
+        smoke = self._smoke(world, known) if known.wants_smoke else Smoke()
+        return replace(world, judged=judged if known.questions or known.spot.index >= 0 else (), smoke=smoke)
+
+    def _smoke(self, world: World, known: Bearings) -> Smoke:
+        target = known.lineage.target
+        warmup = target.spec.pod.warmup
+        path, sent = (warmup.path, warmup.body) if warmup else ("/readyz", None)
+        for address in world.workload(target.name).addresses:
+            if fault := self._models.smoke(address, target.spec.pod.port, path=path, body=sent):
+                return Smoke(asked=True, passed=False, message=f"{path} on pod {address}: {fault}")
+        return Smoke(asked=True, passed=True)
+
+    def _learn(self, world: World, known: Bearings) -> bool:
+        """Read version and paths from a ready pod, once for each revision."""
+        learned = False
+        for name in known.wants_facts:
+            revision = world.revisions[name]
+            try:
+                facts = self._models.facts(world.workload(name).addresses[0], revision.spec.pod.port)
+            except TryLater:
+                continue
+            changes: dict[str, object] = {}
+            if facts.version and not revision.version:
+                changes["version"] = facts.version
+            if facts.paths and not revision.status.paths:
+                changes["paths"] = list(facts.paths)
+            if changes:
+                body = self._held(kinds.MODEL_REVISION, world.namespace, name)
+                told = revision.status.model_copy(update=changes)
+                self._cache.put(self._cluster.write_status(body, told.to_json()))
+                learned = True
+        return learned
+
+    # --- commands --------------------------------------------------------------------------------------------------
+
+    def _obey(self, key: Key, body: Body, world: World, known: Bearings) -> bool:
+        """Carry out the oldest command: its effect first, then its result."""
+        held = self._cache.children(kinds.MODEL_COMMAND, key)
+        waiting = gather.commands(held)
+        if not waiting:
+            self._forget_old(held, world)
+            return False
+        command = waiting[0]
+        answer = commands.consider(command, world, known)
+        for mark in answer.marks:
+            self._mark(world, mark)
+        if answer.memory:
+            changed = world.status.model_copy(update={"rollout": answer.memory})
+            self._cache.put(self._cluster.write_status(body, changed.to_json()))
+        asked = self._held(kinds.MODEL_COMMAND, key[0], command.name)
+        self._cache.put(self._cluster.write_status(asked, answer.status.to_json()))
+        self._reporter.answered(world, command, answer)
+        return True
+
+    def _forget_old(self, held: list[Body], world: World) -> None:
+        for body in held:
+            created = datetime.fromisoformat(body["metadata"]["creationTimestamp"])
+            if world.now - created > commands.KEPT:
+                self._cluster.delete(kinds.MODEL_COMMAND, world.namespace, body["metadata"]["name"])
+                self._cache.forget(body)
+
+    # --- apply -----------------------------------------------------------------------------------------------------
+
+    def _apply(self, key: Key, body: Body, world: World, plan: Plan) -> None:
+        if plan.mark:
+            self._mark(world, plan.mark)
+        elif plan.route:
+            self._reread(key, body)
+            self._write_route(world, plan.route)
+        elif plan.drop_route and world.route:
+            self._reread(key, body)
+            self._delete(kinds.MODEL_ROUTE, *key)
+        else:
+            self._ensure_workloads(world, plan)
+            self._retire(world, plan)
+
+    def _mark(self, world: World, mark: Mark) -> None:
+        revision = world.revisions[mark.revision]
+        metadata: dict[str, Any] = {"annotations": dict(mark.annotations), "resourceVersion": revision.resource_version}
+        patched = self._cluster.patch(kinds.MODEL_REVISION, world.namespace, mark.revision, {"metadata": metadata})
+        self._cache.put(patched)
+
+    def _reread(self, key: Key, body: Body) -> None:
+        """The decision must rest on the spec of this moment."""
+        fresh = self._cluster.read(kinds.MODEL_DEPLOYMENT, *key)
+        if fresh is None:
+            self._cache.forget(body)
+            raise Outdated(f"{'/'.join(key)} is gone")
+        self._cache.put(fresh)
+        if any(fresh["metadata"].get(field) != body["metadata"].get(field) for field in ("uid", "generation")):
+            raise Outdated(f"{'/'.join(key)} was edited while this pass looked at it")
+
+    def _write_route(self, world: World, spec: ModelRouteSpec) -> None:
+        metadata: dict[str, Any] = {
+            "name": world.name,
+            "namespace": world.namespace,
+            "labels": {LABEL_DEPLOYMENT: world.name, "app.kubernetes.io/managed-by": "switchyard"},
+            "ownerReferences": workloads.owned_by("ModelDeployment", name=world.name, uid=world.uid),
+        }
+        body = {"apiVersion": API_VERSION, "kind": "ModelRoute", "metadata": metadata, "spec": spec.to_json()}
+        if world.route:
+            metadata["resourceVersion"] = world.route.resource_version
+            self._cache.put(self._cluster.replace(body))
+        else:
+            self._create(kinds.MODEL_ROUTE, body)
+
+    def _ensure_workloads(self, world: World, plan: Plan) -> None:
+        for name, replicas in sorted(plan.replicas.items()):
+            revision = world.revisions[name]
+            for wanted in workloads.bodies(
+                world.namespace, revision, replicas=replicas, timeout=world.spec.serving.timeout
+            ):
+                self._ensure(wanted)
+
+    def _ensure(self, wanted: Body) -> None:
+        """Apply, unless it is so already, or is as near to it as the API server lets it be."""
+        kind, metadata = kinds.ALL[wanted["kind"]], wanted["metadata"]
+        held = self._cache.get(kind, metadata["namespace"], metadata["name"])
+        place = (kind.kind, f"{metadata['namespace']}/{metadata['name']}")
+        if held is not None:
+            if not differs(_comparable(wanted), held):
+                return
+            if self._settled_for.get(place) == _print(wanted, held):
+                return
+            self._reporter.reasserted(held)
+        applied = self._cluster.apply(wanted)
+        self._cache.put(applied)
+        if differs(_comparable(wanted), applied):
+            self._settled_for[place] = _print(wanted, applied)
+
+    def _retire(self, world: World, plan: Plan) -> None:
+        for name in plan.retire:
+            for kind in kinds.WORKLOAD_KINDS:
+                self._delete(kind, world.namespace, name)
+
+    def _delete(self, kind: Kind, namespace: str, name: str) -> None:
+        held = self._cache.get(kind, namespace, name)
+        if held is not None:
+            self._cluster.delete(kind, namespace, name)
+            self._cache.forget(held)
+
+    def _create(self, kind: Kind, wanted: Body) -> None:
+        """Create; what is there already was made by a pass that did not live to see it."""
+        try:
+            self._cache.put(self._cluster.create(wanted))
+        except AlreadyThere as error:
+            metadata = wanted["metadata"]
+            found = self._cluster.read(kind, metadata["namespace"], metadata["name"])
+            if found is None:
+                raise Outdated(f"{kind.kind} {metadata['name']} came and went") from error
+            self._cache.put(found)
+            if kind is kinds.MODEL_ROUTE:
+                raise Outdated(f"ModelRoute {metadata['name']} exists already") from error
+
+    # --- status ----------------------------------------------------------------------------------------------------
+
+    def _reject(self, body: Body, error: SpecRejected) -> timedelta:
+        held = gather.status(body)
+        now = self._clock()
+        changed = status.refused(held, error, generation=int(body["metadata"].get("generation", 1)), now=now)
+        if changed != held:
+            self._cache.put(self._cluster.write_status(body, changed.to_json()))
+            self._reporter.rejected(body, error)
+        return timedelta(seconds=30)
+
+    def _write_statuses(self, key: Key, world: World, plan: Plan) -> None:
+        body = self._held(kinds.MODEL_DEPLOYMENT, *key)
+        new = status.build(world, plan)
+        if self._due("/".join(key), new == world.status, status.shape(new) == status.shape(world.status), world.now):
+            self._cache.put(self._cluster.write_status(body, new.to_json()))
+        for name in sorted(world.revisions):
+            self._write_revision_status(world, plan, world.revisions[name])
+
+    def _write_revision_status(self, world: World, plan: Plan, revision: Revision) -> None:
+        body = self._cache.get(kinds.MODEL_REVISION, world.namespace, revision.name)
+        if body is None:
+            return
+        new = status.revision_status(world, plan, revision)
+        same_shape = status.revision_shape(new) == status.revision_shape(revision.status)
+        if self._due(f"{world.namespace}/{revision.name}@", new == revision.status, same_shape, world.now):
+            self._cache.put(self._cluster.write_status(body, new.to_json()))
+
+    def _due(self, what: str, same: bool, same_shape: bool, now: datetime) -> bool:
+        """Whether a status is written: at once when a state moved, seldom when only numbers did."""
+        if same:
+            return False
+        last = self._written.get(what)
+        if same_shape and last is not None and now - last < self._status_interval:
+            return False
+        self._written[what] = now
+        return True
+
+    def _held(self, kind: Kind, namespace: str, name: str) -> Body:
+        body = self._cache.get(kind, namespace, name)
+        if body is None:
+            raise Outdated(f"{kind.kind} {namespace}/{name} is gone")
+        return body
+
+
+def _comparable(wanted: Body) -> Body:
+    """What of a wanted object is compared: all but the words that name it."""
+    return {key: value for key, value in wanted.items() if key not in ("apiVersion", "kind")}
+
+
+def _print(wanted: Body, actual: Body) -> str:
+    return f"{digest(wanted)}:{actual['metadata'].get('generation')}"

@@ -1,0 +1,76 @@
+"""The operator's settings, from OPERATOR_* variables; an unknown one is an error, so chart and code cannot drift apart.
+
+| variable | default | what |
+|---|---|---|
+| OPERATOR_NAMESPACE | `switchyard-system` | where the operator runs: its Lease, and the gateway's pods |
+| OPERATOR_WATCH_NAMESPACES | empty: all | comma-separated namespaces whose ModelDeployments it serves |
+| OPERATOR_IDENTITY | host name | this replica's name in the Lease (the pod's name) |
+| OPERATOR_LEASE | `switchyard-operator` | name of the Lease |
+| OPERATOR_GATEWAY_SELECTOR | name `switchyard`, component `gateway` | labels of the gateway's pods, `key=value,…` |
+| OPERATOR_GATEWAY_PORT | 8081 | where each gateway pod serves `/routes` |
+| OPERATOR_MONITOR_URL | empty: no evidence | `http://switchyard-monitor:8080` |
+| OPERATOR_MONITOR_TOKEN_FILE | empty: none | a file with the monitor's bearer token |
+| OPERATOR_KAFKA_SERVERS | empty: nothing is published | `switchyard-kafka:9092` |
+| OPERATOR_WORKERS | 4 | deployments reconciled at the same time |
+| OPERATOR_RESYNC | `5m` | how often everything is listed anew |
+| OPERATOR_STATUS_INTERVAL | `1m` | how often numbers in a status may move while its state stays |
+| OPERATOR_PORT | 8080 | `/healthz`, `/readyz`, `/metrics` |
+
+It needs no volume but the token's Secret (mounted read-only) and, with a read-only root, an emptyDir on /tmp. Readiness
+means "watching and synced" for leader and standby alike, liveness that watch events arrive and workers move.
+
+RBAC, in the watched namespaces (cluster-wide by default):
+- switchyard.dev: modeldeployments, modelrevisions, modelroutes, modelcommands (get list watch); modelrevisions also
+  (create patch delete), modelroutes (create update delete), modelcommands (delete); modeldeployments/status,
+  modelrevisions/status, modelcommands/status (get update patch)
+- apps: deployments; core: services; policy: poddisruptionbudgets (each get list watch create patch delete)
+- core: configmaps (get create), pods (get list watch), events (create); ModelRevisions as owners with
+  blockOwnerDeletion false need no `update` on finalizers
+and in its own namespace: coordination.k8s.io leases (get list watch create update), pods (get list watch).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+from switchyard_contracts.quantities import Duration, parse_duration
+
+PREFIX = "OPERATOR_"
+
+
+class Settings(BaseModel):
+    """Read once in `main`, passed down."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    namespace: str = "switchyard-system"
+    watch_namespaces: str = ""
+    identity: str = ""
+    lease: str = "switchyard-operator"
+    gateway_selector: str = "app.kubernetes.io/name=switchyard,app.kubernetes.io/component=gateway"
+    gateway_port: int = 8081
+    monitor_url: str = ""
+    monitor_token_file: str = ""
+    kafka_servers: str = ""
+    workers: int = 4
+    resync: Duration = parse_duration("5m")
+    status_interval: Duration = parse_duration("1m")
+    port: int = 8080
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """A misspelt OPERATOR_ variable is an error."""
+        mine = {key.removeprefix(PREFIX).lower(): value for key, value in environ.items() if key.startswith(PREFIX)}
+        return cls.model_validate_strings(mine)
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """The namespaces to watch; empty for all."""
+        return tuple(part.strip() for part in self.watch_namespaces.split(",") if part.strip())
+
+    @property
+    def gateway_labels(self) -> dict[str, str]:
+        """The selector as a mapping."""
+        return dict(part.split("=", 1) for part in self.gateway_selector.split(",") if part)
