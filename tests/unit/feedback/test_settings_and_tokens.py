@@ -74,7 +74,7 @@ def test_a_missing_file_stops_the_start(tmp_path):
 
 def test_the_file_may_be_yaml(tmp_path):
     path = tmp_path / "tokens.yaml"
-    path.write_text(f"- name: till\n  sha256: "{'0' * 64}"\n  deployments: ['*']\n")
+    path.write_text(f"- name: till\n  sha256: '{'0' * 64}'\n  deployments: ['*']\n")
     assert [token.name for token in load(path)] == ["till"]
 
 
