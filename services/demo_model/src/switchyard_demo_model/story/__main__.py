@@ -23,7 +23,7 @@ from switchyard_demo_model.story.teller import Teller, Telling, broken
 from switchyard_demo_model.world.journeys import FIRST_DAY, journeys
 from switchyard_demo_model.world.schedule import Pace, World
 
-DAYS = 120  # of flights in store; at the usual pace, 24 minutes of traffic
+DAYS = 60  # of flights in store; at the usual pace, 12 minutes of traffic
 
 
 def main(arguments: Sequence[str]) -> int:

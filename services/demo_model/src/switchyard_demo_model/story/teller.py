@@ -22,7 +22,7 @@ from switchyard_demo_model.story.narrator import Narrator
 from switchyard_demo_model.story.plot import METRIC, Chapter, Ending, Story, chapters, deployment
 from switchyard_demo_model.world.schedule import Pace
 
-LOOK = 0.25  # seconds between two looks
+LOOK = 0.5  # seconds between two looks
 SETTLE = 60.0  # seconds the last events may take to the topic and through the join
 
 
