@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from switchyard_contracts.model_deployment import ModelDeploymentStatus, Phase, RolloutStatus, StepRecord
@@ -68,7 +68,7 @@ class Following:
     """What was seen of one rollout while it ran: the status forgets steps, the story must not."""
 
     peak_bp: int = 0
-    steps: dict[str, StepRecord] | None = None
+    steps: dict[str, StepRecord] = field(default_factory=dict)
     said: str = ""
 
 
@@ -144,7 +144,7 @@ class Teller:
         )
         generation = self._system.apply(body)
         self._narrator.say(f"applied: image {body['spec']['model']['image']}")
-        began, following = self._clock(), Following(steps={})
+        began, following = self._clock(), Following()
         while True:
             status = self._system.status()
             rollout = status.rollout
@@ -169,7 +169,9 @@ class Teller:
     def _follow(self, rollout: RolloutStatus, following: Following) -> None:
         """Remember steps and say what is new."""
         following.peak_bp = max(following.peak_bp, rollout.weight_bp)
-        following.steps = (following.steps or {}) | {step.name: step for step in rollout.steps_done}
+        for step in rollout.steps_done:
+            if step.synced_at or step.name not in following.steps:
+                following.steps[step.name] = step
         step = f", step {rollout.step} ({rollout.step_index + 1} of {rollout.steps})" if rollout.step else ""
         line = f"{rollout.phase.value}{step}, {rollout.weight_bp / 100:g} % of the traffic"
         if line != following.said:
@@ -259,7 +261,7 @@ def told(chapter: Chapter, ending: Ending, rollout: RolloutStatus | None, follow
         message=rollout.message,
         verdict=next((verdict for verdict in rollout.verdicts if verdict.name == METRIC), None),
         peak_bp=following.peak_bp,
-        switches=tuple(switch(step) for step in (following.steps or {}).values()),
+        switches=tuple(switch(step) for step in following.steps.values()),
     )
 
 
