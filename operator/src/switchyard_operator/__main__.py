@@ -23,6 +23,7 @@ from switchyard_operator.adapters.cluster import ApiCluster, connect
 from switchyard_operator.adapters.gateway import GatewayPods
 from switchyard_operator.adapters.models import HttpModels
 from switchyard_operator.adapters.monitor import HttpMonitor
+from switchyard_operator.adapters.topics import TopicSettings
 from switchyard_operator.cache import Cache, Key
 from switchyard_operator.domain.world import Body
 from switchyard_operator.errors import AlreadyThere, NotLeading, SwitchyardError, TryLater
@@ -181,7 +182,14 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
     )
     fenced = FencedCluster(cluster, leading=lambda: leadership.leading)
     http = httpx.Client(trust_env=False, limits=httpx.Limits(max_connections=64))
-    bus = KafkaBus(settings.kafka_servers, dropped=metrics.dropped.inc) if settings.kafka_servers else None
+    topics = (
+        TopicSettings(settings.topic_partitions, settings.topic_replication, settings.topic_retention)
+        if settings.topics_create
+        else None
+    )
+    bus = (
+        KafkaBus(settings.kafka_servers, topics=topics, dropped=metrics.dropped.inc) if settings.kafka_servers else None
+    )
     cache, queue = Cache(), WorkQueue[Key](time.monotonic)
     door = Door(cache=cache, queue=queue, monotonic=time.monotonic, lease=settings.lease, heard_at=time.monotonic())
     reconciler = Reconciler(

@@ -11,6 +11,10 @@
 | OPERATOR_MONITOR_URL | empty: no evidence | `http://switchyard-monitor:8080` |
 | OPERATOR_MONITOR_TOKEN_FILE | empty: none | a file with the monitor's bearer token |
 | OPERATOR_KAFKA_SERVERS | empty: nothing is published | `switchyard-kafka:9092` |
+| OPERATOR_TOPICS_CREATE | true | make topics that are missing |
+| OPERATOR_TOPIC_PARTITIONS | 4 | of `switchyard.events` when it is made |
+| OPERATOR_TOPIC_REPLICATION | 1 | replication factor of topics that are made |
+| OPERATOR_TOPIC_RETENTION | `7d` | how long topics that are made keep their records (not the compacted one) |
 | OPERATOR_WORKERS | 4 | deployments reconciled at the same time |
 | OPERATOR_RESYNC | `5m` | how often everything is listed anew |
 | OPERATOR_STATUS_INTERVAL | `1m` | how often numbers in a status may move while its state stays |
@@ -54,6 +58,10 @@ class Settings(BaseModel):
     monitor_url: str = ""
     monitor_token_file: str = ""
     kafka_servers: str = ""
+    topics_create: bool = True
+    topic_partitions: int = 4
+    topic_replication: int = 1
+    topic_retention: Duration = parse_duration("7d")
     workers: int = 4
     resync: Duration = parse_duration("5m")
     status_interval: Duration = parse_duration("1m")

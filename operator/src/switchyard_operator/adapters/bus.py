@@ -17,6 +17,8 @@ from kafka.errors import KafkaError
 from switchyard_contracts.events import TOPIC_MODELS, TOPIC_ROLLOUTS
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
 
+from switchyard_operator.adapters.topics import TopicSettings, ensure
+
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 10_000
@@ -27,8 +29,9 @@ PAUSE = 5.0
 class KafkaBus:
     """A thread of its own sends; the methods only leave notes for it."""
 
-    def __init__(self, servers: str, *, dropped: Callable[[], None]) -> None:
+    def __init__(self, servers: str, *, topics: TopicSettings | None, dropped: Callable[[], None]) -> None:
         self._servers = servers
+        self._topics = topics
         self._dropped = dropped
         self._changed = Condition()
         self._models: dict[str, bytes | None] = {}
@@ -83,6 +86,8 @@ class KafkaBus:
                 stop.wait(PAUSE)
 
     def _serve(self, stop: Event, leading: Callable[[], bool]) -> None:
+        if self._topics:
+            ensure(self._servers, self._topics)
         known = self._read_models()
         with self._changed:
             self._sent = dict(known)
