@@ -81,6 +81,8 @@ class Delivery:
     _dirty: set[DeploymentKey] = field(default_factory=set)
     _clusters: dict[str, Cluster] = field(default_factory=dict)
     _assignments: dict[str, Assignment] = field(default_factory=dict)
+    _spare: dict[str, Assignment] = field(default_factory=dict)
+    """The endpoints with which each cluster was put: for a cluster that nobody wants any more before it had any."""
     _leftover: set[str] = field(default_factory=set)
     _subscribed: dict[Kind, set[str]] = field(default_factory=lambda: {kind: set() for kind in Kind})
     _wildcard: bool = False
@@ -107,10 +109,6 @@ class Delivery:
         self._dirty |= {*changed}
         self._bad_tables.clear()
         self._review = True
-        for key in self._dirty & targets.keys():
-            for fragment in (targets[key].desired, targets[key].fallback):
-                for cluster in fragment.clusters if fragment else ():
-                    self._owner[cluster.name] = key
 
     def subscribe(
         self, kind: Kind, names: Iterable[str], *, gone: Iterable[str] = (), held: Iterable[str] = ()
@@ -152,6 +150,7 @@ class Delivery:
             self._assignments.pop(name, None)
             self._leftover.discard(name)
             self._owner.pop(name, None)
+            self._spare.pop(name, None)
             self._idle_since.pop(name, None)
 
     def refuse(self, nonce: str, message: str) -> None:
@@ -174,6 +173,7 @@ class Delivery:
             self._doubt_base = True
             self._trials[kind].waiting.append(way.group)
             return
+        self._review = True
         offender = self._trials[kind].refused(way.group, message)
         if offender is None:
             return
@@ -194,6 +194,7 @@ class Delivery:
         for resource in way.send.put:
             if isinstance(resource, Cluster):
                 self._assignments.pop(resource.name, None)  # a cluster that is put (again) waits for endpoints (again)
+                self._spare[resource.name] = self._assignment_of(resource.name)
         return way.send
 
     def wake_at(self) -> float | None:
@@ -234,15 +235,26 @@ class Delivery:
         target = (self.targets or {}).get(key)
         return self.ledger.effective(target) if target else None
 
-    def _missing_clusters(self, key: DeploymentKey) -> list[Cluster]:
+    def _needed(self, key: DeploymentKey) -> list[Fragment]:
+        """What Envoy must know of a deployment; while it is in doubt what it runs, the remembered routes' clusters too."""
+        target = (self.targets or {}).get(key)
         fragment = self._effective(key)
-        return [each for each in fragment.clusters if self._clusters.get(each.name) != each] if fragment else []
+        spare = target.fallback if target and self._doubt_base else None
+        return [each for each in (fragment, spare) if each]
+
+    def _missing_clusters(self, key: DeploymentKey) -> list[Cluster]:
+        wanted = {each.name: each for fragment in self._needed(key) for each in fragment.clusters}
+        return [each for each in wanted.values() if self._clusters.get(each.name) != each]
 
     def _missing_assignments(self, key: DeploymentKey) -> list[Assignment]:
-        fragment = self._effective(key)
-        return (
-            [each for each in fragment.assignments if self._assignments.get(each.cluster) != each] if fragment else []
-        )
+        needed = reversed(self._needed(key))  # the newest fragment has the last word on a cluster of both
+        wanted = {each.cluster: each for fragment in needed for each in fragment.assignments}
+        return [each for each in wanted.values() if self._assignments.get(each.cluster) != each]
+
+    def _assignment_of(self, cluster: str) -> Assignment:
+        key = self._owner[cluster]
+        found = [each for fragment in self._needed(key) for each in fragment.assignments if each.cluster == cluster]
+        return found[0] if found else Assignment(cluster, key, ())
 
     def _clusters_due(self) -> _UnderWay | None:
         if Kind.CLUSTERS in self._ways:
@@ -251,6 +263,7 @@ class Delivery:
         if not wanted:
             return None
         group = self._trials[Kind.CLUSTERS].next([*wanted])
+        self._owner |= {cluster.name: key for key in group for cluster in wanted[key]}
         return self._way_of(Kind.CLUSTERS, group, tuple(cluster for key in group for cluster in wanted[key]))
 
     def _endpoints_due(self) -> _UnderWay | None:
@@ -261,13 +274,24 @@ class Delivery:
         wanted: dict[DeploymentKey, list[Assignment]] = {}
         for key in sorted(self._dirty):
             missing = [self._acceptable(each) for each in self._missing_assignments(key) if each.cluster in asked]
-            due = [each for each in missing if self._assignments.get(each.cluster) != each]
+            due = [
+                each
+                for each in missing
+                if self._assignments.get(each.cluster) != each and each not in self.ledger.refused
+            ]
             if due:
                 wanted[key] = due
         if not wanted:
-            return None
+            return self._unwanted_endpoints_due()
         group = self._trials[Kind.ENDPOINTS].next([*wanted])
         return self._way_of(Kind.ENDPOINTS, group, tuple(each for key in group for each in wanted[key]))
+
+    def _unwanted_endpoints_due(self) -> _UnderWay | None:
+        """Envoy waits for these before it takes any other cluster, though meanwhile nobody wants the clusters themselves."""
+        waiting = self._subscribed[Kind.ENDPOINTS] & self._spare.keys() - self._assignments.keys()
+        due = [self._acceptable(self._spare[name]) for name in sorted(waiting)]
+        due = [each for each in due if each not in self.ledger.refused]
+        return self._way_of(Kind.ENDPOINTS, tuple(each.deployment for each in due[:1]), tuple(due[:1])) if due else None
 
     def _acceptable(self, wanted: Assignment) -> Assignment:
         """In the place of endpoints that Envoy refused: those it has, or none; it would hold up all clusters."""
@@ -294,7 +318,10 @@ class Delivery:
 
     def _next_table(self) -> _UnderWay | None:
         if self._doubt_base:
-            return self._table((), self.routed, base_alone=True)
+            if any(self._unheard(key) for key in self._dirty):
+                return None
+            known = {key: routing for key, routing in self.routed.items() if key in (self.targets or {})}
+            return self._table((), known, base_alone=True)
         ready = [key for key in sorted(self._dirty) if self._ready(key)]
         if not self.confirmed:
             # The first table opens Envoy's doors, so it waits for everything that should be in it.

@@ -1,0 +1,187 @@
+"""ModelRoute and endpoints in, fragment out: situation by situation."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole
+from switchyard_gateway.control.domain.fragment import Arm, Cluster, Member, Pin
+from switchyard_gateway.control.domain.translation import translate
+from switchyard_gateway.control.domain.world import Endpoint, RouteObject
+from switchyard_gateway.control.errors import RouteRefusedError
+
+STABLE_POD = Endpoint("10.0.0.1", 3000)
+CANDIDATE_POD = Endpoint("10.0.0.2", 3000)
+PODS = {("flights", "delay-1"): (STABLE_POD,), ("flights", "delay-2"): (CANDIDATE_POD,)}
+
+
+def stable(**changes) -> Route:
+    said = {
+        "revision": "delay-1",
+        "version": "1.0.0",
+        "role": RouteRole.STABLE,
+        "weight_bp": 9_500,
+        "service": "delay-1",
+    }
+    return Route(**{**said, "port": 3000, **changes})
+
+
+def candidate(**changes) -> Route:
+    said = {
+        "revision": "delay-2",
+        "version": "2.0.0",
+        "role": RouteRole.CANDIDATE,
+        "weight_bp": 500,
+        "service": "delay-2",
+    }
+    return Route(**{**said, "port": 3000, **changes})
+
+
+def a_route(*routes: Route, generation: int = 7, **spec) -> RouteObject:
+    """A canary at 5 %; each test says only what differs."""
+    said = {"paths": ["/predict"], "timeout": timedelta(seconds=10), "routes": [*routes] or [stable(), candidate()]}
+    return RouteObject("flights", "delay", generation, ModelRouteSpec(**{**said, **spec}))
+
+
+def translated(route: RouteObject, pods=PODS, **options):
+    return translate(route, lambda service: pods.get(service, ()), **{"domain": "models.test", **options})
+
+
+def members(fragment, cluster):
+    found = next(each for each in fragment.assignments if each.cluster == cluster)
+    return found.first, found.second
+
+
+def test_a_canary_splits_with_stable_first_and_stamps_each_arm():
+    assert translated(a_route(candidate(), stable())).routing.arms == (
+        Arm("flights/delay-1/only", 9_500, "flights/delay|delay-1|1.0.0|stable|7|9500|split"),
+        Arm("flights/delay-2", 500, "flights/delay|delay-2|2.0.0|candidate|7|500|split"),
+    )
+
+
+def test_every_revision_can_be_pinned_as_a_preview_without_failover():
+    assert translated(a_route()).routing.pins == (
+        Pin("delay-1", "flights/delay-1/only", "flights/delay|delay-1|1.0.0|preview|7|0|pinned"),
+        Pin("delay-2", "flights/delay-2/only", "flights/delay|delay-2|2.0.0|preview|7|0|pinned"),
+    )
+
+
+def test_each_revision_has_a_cluster_that_fails_over_and_one_that_does_not():
+    assert set(translated(a_route()).clusters) == {
+        Cluster("flights/delay-1", failover=True),
+        Cluster("flights/delay-1/only", failover=False),
+        Cluster("flights/delay-2", failover=True),
+        Cluster("flights/delay-2/only", failover=False),
+    }
+
+
+def test_the_candidates_endpoints_are_backed_by_stables_and_say_whose_they_are():
+    one, two = Member("10.0.0.1", 3000, "delay-1", "1.0.0"), Member("10.0.0.2", 3000, "delay-2", "2.0.0")
+    fragment = translated(a_route())
+    assert members(fragment, "flights/delay-2") == ((two,), (one,))
+    assert members(fragment, "flights/delay-2/only") == ((two,), ())
+    assert members(fragment, "flights/delay-1/only") == ((one,), ())
+
+
+def test_a_revision_at_weight_nought_is_out_of_the_split_but_can_be_pinned():
+    fragment = translated(a_route(stable(weight_bp=10_000), candidate(weight_bp=0)))
+    assert [arm.cluster for arm in fragment.routing.arms] == ["flights/delay-1/only"]
+    assert [pin.revision for pin in fragment.routing.pins] == ["delay-1", "delay-2"]
+
+
+def test_all_traffic_to_the_candidate_still_fails_over_to_stable():
+    fragment = translated(a_route(stable(weight_bp=0), candidate(weight_bp=10_000)))
+    assert [(arm.cluster, arm.weight) for arm in fragment.routing.arms] == [("flights/delay-2", 10_000)]
+    assert members(fragment, "flights/delay-2")[1] != ()
+
+
+def test_draining_pods_leave_first():
+    pods = {**PODS, ("flights", "delay-2"): (CANDIDATE_POD, Endpoint("10.0.0.9", 3000, draining=True))}
+    own, _ = members(translated(a_route(), pods), "flights/delay-2")
+    assert [member.address for member in own] == ["10.0.0.2"]
+
+
+def test_a_candidate_with_only_draining_pods_is_left_to_stable():
+    pods = {**PODS, ("flights", "delay-2"): (Endpoint("10.0.0.9", 3000, draining=True),)}
+    own, spare = members(translated(a_route(), pods), "flights/delay-2")
+    assert (own, [member.revision for member in spare]) == ((), ["delay-1"])
+
+
+def test_stable_with_only_draining_pods_falls_back_on_them():
+    pods = {**PODS, ("flights", "delay-1"): (Endpoint("10.0.0.9", 3000, draining=True),)}
+    own, _ = members(translated(a_route(), pods), "flights/delay-1/only")
+    assert [member.address for member in own] == ["10.0.0.9"]
+
+
+def test_the_address_is_a_path_and_a_host():
+    routing = translated(a_route(paths=["/predict", "/a/b", "/predict"], timeout=timedelta(milliseconds=1500))).routing
+    assert (routing.prefix, routing.host) == ("/flights/delay", "delay.flights.models.test")
+    assert (routing.paths, routing.timeout_ms) == (("/predict", "/a/b"), 1_500)
+
+
+def test_without_a_domain_there_is_no_host():
+    assert translated(a_route(), domain="").routing.host == ""
+
+
+def test_where_previews_are_switched_off_nothing_can_be_pinned():
+    assert translated(a_route(), preview=False).routing.pins == ()
+
+
+def test_a_change_of_pods_changes_endpoints_and_nothing_else():
+    before, after = translated(a_route()), translated(a_route(), {**PODS, ("flights", "delay-2"): ()})
+    assert before.routing == after.routing
+    assert before.clusters == after.clusters
+    assert before.assignments != after.assignments
+
+
+def test_a_new_weight_changes_routes_and_nothing_else():
+    before = translated(a_route())
+    after = translated(a_route(stable(weight_bp=5_000), candidate(weight_bp=5_000), generation=8))
+    assert before.routing != after.routing
+    assert before.clusters == after.clusters
+    assert before.assignments == after.assignments
+
+
+@pytest.mark.parametrize(
+    ("route", "words"),
+    [
+        pytest.param(
+            a_route(stable(version="1|0"), candidate()), "spec.routes[0].version", id="a bar would break the stamp"
+        ),
+        pytest.param(
+            a_route(stable(), candidate(version="2\n")), "spec.routes[1].version", id="a line break in a version"
+        ),
+        pytest.param(
+            a_route(stable(), candidate(version="２.0")), "spec.routes[1].version", id="a version that is not ASCII"
+        ),
+        pytest.param(
+            a_route(stable(), candidate(revision="other-2")), "spec.routes[1].revision", id="another's revision"
+        ),
+        pytest.param(
+            a_route(stable(), candidate(revision="delay-x-2")), "not a revision of 'delay'", id="a longer name's"
+        ),
+        pytest.param(a_route(stable(), candidate(revision="delay-1")), "named twice", id="one revision twice"),
+        pytest.param(a_route(paths=["/a/../metrics"]), "spec.paths[0]", id="a path that climbs"),
+        pytest.param(a_route(paths=["/ok", "/a//b"]), "spec.paths[1]", id="a path that is never matched"),
+        pytest.param(a_route(timeout=timedelta(0)), "spec.timeout", id="no timeout at all"),
+        pytest.param(
+            RouteObject("flights", "delay", 7, None, "spec.new: unknown"), "spec.new", id="an unreadable spec"
+        ),
+    ],
+)
+def test_what_no_gateway_could_serve_is_refused_by_name(route, words):
+    with pytest.raises(RouteRefusedError) as refused:
+        translated(route)
+    assert words in str(refused.value)
+
+
+@given(weight=st.integers(0, 10_000), first=st.booleans())
+def test_weights_always_sum_to_the_whole_and_none_is_nought(weight, first):
+    routes = [stable(weight_bp=10_000 - weight), candidate(weight_bp=weight)]
+    arms = translated(a_route(*(routes if first else reversed(routes)))).routing.arms
+    assert sum(arm.weight for arm in arms) == 10_000
+    assert all(arm.weight for arm in arms)
+    assert "|stable|" in arms[0].stamp or weight == 10_000
