@@ -77,7 +77,7 @@ class Book:
     def add(self, tally: Tally, position: Position) -> Book:
         """These lines are done, and everything up to this position with them."""
         boots = dict(self.boots)
-        for name in tally.lines:
+        for name in filter(None, tally.lines):  # a line so damaged that it names no boot belongs to none
             boot = boots.get(name, Boot())
             boots[name] = replace(
                 boot, lines=boot.lines + tally.lines[name], answered=boot.answered + tally.answered.get(name, 0)

@@ -77,12 +77,13 @@ class Boots:
 
     def answers(self, name: str) -> int:
         """Answers begun in this boot."""
-        folder = self._folder / name
-        if not folder.is_dir():
+        if name not in self.names():
             return 0
+        folder = self._folder / name
         counts = (path.read_bytes() for path in folder.iterdir())
         return sum(int(struct.unpack("<d", count)[0]) for count in counts if len(count) == 8)
 
     def remove(self, name: str) -> None:
         """It is settled."""
-        shutil.rmtree(self._folder / name, ignore_errors=True)
+        if name in self.names():
+            shutil.rmtree(self._folder / name, ignore_errors=True)

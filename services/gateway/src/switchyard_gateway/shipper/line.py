@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -232,12 +233,20 @@ def _value(kept: bytes, content_type: str) -> tuple[str, Any]:
         return "base64", base64.b64encode(kept).decode()
     if content_type.partition(";")[0].strip().lower().endswith(JSON_TYPE_END):
         try:
-            document = json.loads(text, parse_constant=_no_such_number)
+            document = json.loads(text, parse_float=_finite, parse_constant=_no_such_number)
         except (ValueError, RecursionError):
             return "text", text
         if not _too_deep(text, document):
             return "json", document
     return "text", text
+
+
+def _finite(text: str) -> float:
+    """A number too large for a float would be read as infinity and sent as null."""
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text} is too large a number")
+    return value
 
 
 def _no_such_number(name: str) -> Any:
