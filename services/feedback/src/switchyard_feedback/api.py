@@ -106,7 +106,8 @@ def create_app(
 
     async def publish(envelopes: Sequence[CloudEvent], *, kind: str) -> Response:
         began = time.monotonic()
-        kept = await events.append([labels.record(envelope) for envelope in envelopes])
+        with metrics.waiting.track_inprogress():
+            kept = await events.append([labels.record(envelope) for envelope in envelopes])
         metrics.kafka_seconds.observe(time.monotonic() - began)
         metrics.items.labels(kind, "accepted").inc(sum(kept))
         metrics.items.labels(kind, "unconfirmed").inc(len(kept) - sum(kept))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.registry import CollectorRegistry
 
 
@@ -19,6 +19,9 @@ class Metrics:
         )
         self.responses = Counter(
             "switchyard_feedback_responses_total", "Responses by status code.", ["status"], registry=self.registry
+        )
+        self.waiting = Gauge(
+            "switchyard_feedback_waiting", "Requests that wait for Kafka's word now.", registry=self.registry
         )
         self.kafka_seconds = Histogram(
             "switchyard_feedback_kafka_seconds",
