@@ -66,15 +66,19 @@ def up(slot_name: str, environ: Mapping[str, str]) -> Described:
     return described
 
 
-def down(slot_name: str, environ: Mapping[str, str]) -> None:
-    """Remove what `up` made in this slot; a cluster of yours is only forgotten."""
+def down(slot_name: str, environ: Mapping[str, str]) -> str:
+    """Remove what `up` made in this slot, and say so; a cluster of yours is only forgotten."""
     cache = Cache.from_env(environ)
     places = Places(cache.root, slot_named(slot_name))
     with cache.lock(f"node-{slot_name}"):
         described = read(places)
         if described is not None and described.kind == "kind":
             kind.delete(places.slot)
-        _node_of(cache, places).down()
+        node = _node_of(cache, places)
+        if foreign := node.foreign():
+            return f"slot {slot_name}: left alone, a node that keeps its files in {foreign} uses it"
+        node.down()
+    return f"slot {slot_name}: down; nothing is left of it"
 
 
 def status(slot_name: str, environ: Mapping[str, str]) -> str | None:
@@ -177,8 +181,11 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
             described = up(slot, environ)
             print(f"slot {slot}: up ({described.kind}); export KUBECONFIG={described.kubeconfig}")
         elif chosen.action == "down":
-            down(slot, environ)
-            print(f"slot {slot}: down; nothing is left of it")
+            try:
+                print(down(slot, environ))
+            except TestkitError as error:  # the other slots shall go all the same
+                print(error, file=sys.stderr)
+                well = False
         else:
             trouble = status(slot, environ)
             print(f"slot {slot}: {'up' if trouble is None else trouble}")

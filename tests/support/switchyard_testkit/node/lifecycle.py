@@ -30,6 +30,7 @@ STAGES: Mapping[str, float] = {
     "cluster services": 5,
 }
 API_SERVER = "kube-apiserver"
+PATIENCE = 180.0  # a part is there within 15 s on an idle machine; a busy one gets its time
 
 
 class Node:
@@ -64,10 +65,19 @@ class Node:
                 return f"its {component.name} has ended; see {self._log(component)}"
         return self._api.not_ready() or self._api.node_not_ready(self._slot.node_name)
 
+    def foreign(self) -> Path | None:
+        """The folder of a node that another cache runs under this slot's name, if there is one."""
+        homes = processes.homes_of_nodes().values()
+        return next((home for home in homes if home.name == self._slot.name and home != self._places.home), None)
+
     def up(self, progress: Progress) -> None:
         """Make the node; the caller holds the slot's lock and has found trouble."""
         with progress.stage("clear the slot"):
-            self._refuse_foreign_node()
+            if foreign := self.foreign():
+                raise TestkitError(
+                    f"Slot {self._slot.name} is taken by a node that keeps its files in {foreign}. Take it down with "
+                    f"SWITCHYARD_CACHE={foreign.parents[1]}, or use another slot."
+                )
             self.down()
             self._cache.require_free(DISK, f"The node of slot {self._slot.name}")
             namespaces.require_free_addresses(self._slot)
@@ -124,7 +134,7 @@ class Node:
         write_atomically(self._places.fingerprint, self.fingerprint)
 
     def down(self) -> None:
-        """Leave nothing of the node, and prove it."""
+        """Leave nothing of the node, and prove it. The caller has made sure that the slot is not another cache's."""
         self._places.result.unlink(missing_ok=True)  # first: nobody shall be sent to a node that is going
         namespaces.take_down(self._places)
         cgroups.remove(self._slot.cgroup)
@@ -175,14 +185,6 @@ class Node:
     def _log(self, component: Component) -> Path:
         return self._places.logs / f"{component.name}.log"
 
-    def _refuse_foreign_node(self) -> None:
-        for pid, home in processes.homes_of_nodes().items():
-            if home.name == self._slot.name and home != self._places.home:
-                raise TestkitError(
-                    f"Slot {self._slot.name} is taken by process {pid}, a node that keeps its files in {home}. "
-                    f"Take it down with SWITCHYARD_CACHE={home.parents[1]}, or use another slot."
-                )
-
     def _write_files(self) -> None:
         places = self._places
         for folder in (places.etc, places.pki, places.logs, places.volumes, places.registry_data):
@@ -226,7 +228,7 @@ class Node:
     def _await(self, progress: Progress, awaited: str, condition: Callable[[], str | None], *, suspect: str) -> None:
         """Wait for a condition; when it does not come, show what the part that should bring it has logged."""
         try:
-            progress.wait_for(awaited, condition, seconds=90)
+            progress.wait_for(awaited, condition, seconds=PATIENCE)
         except TimedOutError as error:
             log = self._log(self._components[suspect])
             raise TimedOutError(f"{error}\nThe end of {log}:\n{self._last_lines(log)}") from error
