@@ -1,8 +1,7 @@
-"""An Envoy for unit tests of control's ordering: it answers as the real one does, and complains where the real one would
-lose a request.
+"""An Envoy for unit tests of control's ordering: it answers as the real one, and complains where that would lose a request.
 
-What the real one was seen to do, and this one does: it acknowledges clusters only once each new one has its endpoints; it
-takes or refuses a table of routes as a whole; it asks for a new cluster's endpoints by itself.
+What the real one was seen to do, and this one does: it acknowledges clusters only once each new one has its endpoints;
+it takes or refuses a table of routes as a whole; it asks for a new cluster's endpoints by itself.
 """
 
 from __future__ import annotations
@@ -106,11 +105,11 @@ class FakeEnvoy:
         if table.name == MIRROR:
             return
         for routing in table.routings:
-            for part in (*routing.arms, *routing.pins):
-                if part.cluster not in self.clusters:
-                    self.lost.append(f"{routing.deployment} is routed to {part.cluster}, which is not known")
-                elif part.cluster not in self.assignments:
-                    self.lost.append(f"{routing.deployment} is routed to {part.cluster}, which has no endpoints yet")
+            for name in sorted(routing.clusters):
+                if name not in self.clusters:
+                    self.lost.append(f"{routing.deployment} is routed to {name}, which is not known")
+                elif name not in self.assignments:
+                    self.lost.append(f"{routing.deployment} is routed to {name}, which has no endpoints yet")
             if sum(arm.weight for arm in routing.arms) != 10_000:
                 self.lost.append(f"{routing.deployment} has weights that do not sum to 10000")
         self.routings = {routing.deployment: routing for routing in table.routings}
@@ -126,4 +125,4 @@ class FakeEnvoy:
             delivery.subscribe(Kind.ENDPOINTS, (), gone=names)
 
     def _used(self) -> set[str]:
-        return {part.cluster for routing in self.routings.values() for part in (*routing.arms, *routing.pins)}
+        return {name for routing in self.routings.values() for name in routing.clusters}

@@ -1,4 +1,4 @@
-"""The order in which Envoy is told, and what becomes of what it refuses, against an Envoy that notices lost requests."""
+"""The order in which Envoy is told, and what becomes of what it refuses; the Envoy here notices lost requests."""
 
 from __future__ import annotations
 
@@ -350,6 +350,6 @@ def test_whatever_happens_no_request_is_lost_and_all_but_the_refused_settle(sequ
     for key, target in gateway.targets.items():
         expected = State.REJECTED if key in offenders and target.generation > 1 else State.SYNCED
         assert gateway.standing(key)[1] is expected
-    used = {part.cluster for each in gateway.envoy.routings.values() for part in (*each.arms, *each.pins)}
+    used = {name for each in gateway.envoy.routings.values() for name in each.clusters}
     assert used <= {*gateway.envoy.clusters}
     assert gateway.envoy.routings.keys() - {*offenders} == gateway.targets.keys() - {*offenders}

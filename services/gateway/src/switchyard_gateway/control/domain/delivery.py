@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from switchyard_gateway.control.domain.fragment import Arm, Assignment, Cluster, Fragment, Pin, Routing
+from switchyard_gateway.control.domain.fragment import Assignment, Cluster, Fragment, Routing
 from switchyard_gateway.control.domain.ledger import Ledger, Standing, State, Target
 from switchyard_gateway.control.domain.trial import Group, Trial
 from switchyard_gateway.control.domain.world import DeploymentKey
@@ -236,7 +236,7 @@ class Delivery:
         return self.ledger.effective(target) if target else None
 
     def _needed(self, key: DeploymentKey) -> list[Fragment]:
-        """What Envoy must know of a deployment; while it is in doubt what it runs, the remembered routes' clusters too."""
+        """What Envoy must know of a deployment; while in doubt what it runs, the remembered routes' clusters too."""
         target = (self.targets or {}).get(key)
         fragment = self._effective(key)
         spare = target.fallback if target and self._doubt_base else None
@@ -287,7 +287,7 @@ class Delivery:
         return self._way_of(Kind.ENDPOINTS, group, tuple(each for key in group for each in wanted[key]))
 
     def _unwanted_endpoints_due(self) -> _UnderWay | None:
-        """Envoy waits for these before it takes any other cluster, though meanwhile nobody wants the clusters themselves."""
+        """Envoy waits for these before it takes any other cluster, though nobody wants the clusters any more."""
         waiting = self._subscribed[Kind.ENDPOINTS] & self._spare.keys() - self._assignments.keys()
         due = [self._acceptable(self._spare[name]) for name in sorted(waiting)]
         due = [each for each in due if each not in self.ledger.refused]
@@ -356,7 +356,7 @@ class Delivery:
 
     def _used(self) -> set[str]:
         """The clusters that Envoy's routes name, or will."""
-        used = {part.cluster for routing in self.routed.values() for part in _destinations(routing)}
+        used = {name for routing in self.routed.values() for name in routing.clusters}
         for target in (self.targets or {}).values():
             for fragment in (target.desired, self.ledger.effective(target)):
                 used |= {cluster.name for cluster in fragment.clusters} if fragment else set()
@@ -395,7 +395,3 @@ class Delivery:
     ) -> _UnderWay:
         self._sent += 1
         return _UnderWay(Send(kind, str(self._sent), put, remove), group, base_alone)
-
-
-def _destinations(routing: Routing) -> tuple[Arm | Pin, ...]:
-    return (*routing.arms, *routing.pins)

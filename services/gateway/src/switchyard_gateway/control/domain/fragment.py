@@ -73,6 +73,11 @@ class Routing:
     arms: tuple[Arm, ...]
     pins: tuple[Pin, ...]
 
+    @property
+    def clusters(self) -> frozenset[str]:
+        """The names of the clusters that requests may be sent to."""
+        return frozenset([*(arm.cluster for arm in self.arms), *(pin.cluster for pin in self.pins)])
+
 
 @dataclass(frozen=True, slots=True)
 class Fragment:

@@ -1,0 +1,62 @@
+"""Totals that only grow, grouped by the revision that answered."""
+
+from __future__ import annotations
+
+from switchyard_gateway.control.domain.counters import Count, Counters, HostCount
+
+ONE = ("ns/a-1/only", "10.0.0.1", 3000)
+TWO = ("ns/a-2", "10.0.0.2", 3000)
+SPARE = ("ns/a-2", "10.0.0.1", 3000)
+OWNERS = {ONE: ("ns/a", "a-1"), TWO: ("ns/a", "a-2"), SPARE: ("ns/a", "a-1")}
+
+
+def shown(**counts):
+    return [HostCount({"one": ONE, "two": TWO, "spare": SPARE}[name], Count(*count)) for name, count in counts.items()]
+
+
+def test_the_failovers_answers_count_for_stable():
+    counters = Counters()
+    counters.take(shown(one=(10, 1), two=(5, 5), spare=(3, 0)), OWNERS)
+    assert counters.totals == {("ns/a", "a-1"): Count(13, 1), ("ns/a", "a-2"): Count(5, 5)}
+
+
+def test_looking_twice_counts_once():
+    counters = Counters()
+    counters.take(shown(one=(10, 1)), OWNERS)
+    counters.take(shown(one=(10, 1)), OWNERS)
+    counters.take(shown(one=(12, 1)), OWNERS)
+    assert counters.totals == {("ns/a", "a-1"): Count(12, 1)}
+
+
+def test_a_restarted_envoy_starts_at_nought_and_the_total_does_not():
+    counters = Counters()
+    counters.take(shown(one=(10, 1)), OWNERS)
+    counters.take(shown(one=(4, 0)), OWNERS)
+    assert counters.totals == {("ns/a", "a-1"): Count(14, 1)}
+
+
+def test_a_host_that_has_left_the_endpoints_but_not_envoy_is_still_counted():
+    counters = Counters()
+    counters.take(shown(one=(10, 0)), OWNERS)
+    counters.take(shown(one=(11, 0)), {})
+    assert counters.totals == {("ns/a", "a-1"): Count(11, 0)}
+
+
+def test_an_address_that_another_revision_took_over_begins_anew():
+    counters = Counters()
+    counters.take(shown(two=(10, 0)), OWNERS)
+    counters.take(shown(two=(12, 3)), {TWO: ("ns/a", "a-3")})
+    assert counters.totals == {("ns/a", "a-2"): Count(10, 0), ("ns/a", "a-3"): Count(12, 3)}
+
+
+def test_a_host_nobody_knows_is_not_counted():
+    counters = Counters()
+    counters.take(shown(one=(10, 0)), {})
+    assert counters.totals == {}
+
+
+def test_a_deleted_deployment_is_forgotten():
+    counters = Counters()
+    counters.take(shown(one=(10, 0)), OWNERS)
+    counters.forget(["ns/b"])
+    assert counters.totals == {}

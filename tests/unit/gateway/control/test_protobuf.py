@@ -1,0 +1,137 @@
+"""What the values become in Envoy's words: the table as Envoy would read it."""
+
+from __future__ import annotations
+
+import pytest
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.config.route.v3 import route_pb2
+from switchyard_gateway.control.adapters import protobuf
+from switchyard_gateway.control.domain.delivery import MIRROR, PRODUCT, Kind, RouteTable, Send
+from switchyard_gateway.control.domain.fragment import Arm, Assignment, Cluster, Member, Pin, Routing
+
+
+def routing(name: str = "delay", **changes) -> Routing:
+    said = {
+        "deployment": f"flights/{name}",
+        "generation": 7,
+        "host": f"{name}.flights.models.test",
+        "prefix": f"/flights/{name}",
+        "paths": ("/predict",),
+        "timeout_ms": 1_500,
+        "arms": (Arm("flights/delay-1/only", 9_500, "stable's"), Arm("flights/delay-2", 500, "100% candidate's")),
+        "pins": (Pin("delay-1", "flights/delay-1/only", "pinned"),),
+    }
+    return Routing(**{**said, **changes})
+
+
+def table(*routings: Routing, name: str = PRODUCT) -> route_pb2.RouteConfiguration:
+    return route_pb2.RouteConfiguration.FromString(protobuf.route_table(RouteTable(name, routings)))
+
+
+def paths(host) -> list[str]:
+    return [route.match.path for route in host.routes if route.match.path]
+
+
+def split(host):
+    return next(route for route in host.routes if route.route.HasField("weighted_clusters"))
+
+
+def test_a_deployment_answers_under_its_path_and_under_its_host():
+    by_path, by_host = table(routing()).virtual_hosts
+    assert (by_path.name, [*by_path.domains]) == ("by-path", ["*"])
+    assert (by_host.name, [*by_host.domains]) == ("flights/delay", ["delay.flights.models.test"])
+    assert set(paths(by_path)) == {"/flights/delay/predict"}
+    assert set(paths(by_host)) == {"/predict"}
+    assert split(by_path).route.prefix_rewrite == "/predict"
+
+
+def test_the_split_is_exact_stamped_and_timed():
+    route = split(table(routing()).virtual_hosts[0])
+    arms = route.route.weighted_clusters.clusters
+    assert [(arm.name, arm.weight.value) for arm in arms] == [("flights/delay-1/only", 9_500), ("flights/delay-2", 500)]
+    assert [arm.request_headers_to_add[0].header.key for arm in arms] == ["x-switchyard-stamp"] * 2
+    assert route.route.timeout.ToMilliseconds() == 1_500
+
+
+def test_a_per_cent_sign_in_a_stamp_stands_for_itself():
+    arms = split(table(routing()).virtual_hosts[0]).route.weighted_clusters.clusters
+    assert arms[1].request_headers_to_add[0].header.value == "100%% candidate's"
+
+
+def test_credentials_and_the_preview_header_stay_in_envoy():
+    removed = split(table(routing()).virtual_hosts[0]).request_headers_to_remove
+    assert {"authorization", "cookie", "proxy-authorization", "x-switchyard-revision"} <= set(removed)
+
+
+def test_only_a_failed_connection_is_tried_again():
+    assert split(table(routing()).virtual_hosts[0]).route.retry_policy.retry_on == "connect-failure"
+
+
+def test_feedback_keeps_its_credentials_and_is_never_captured():
+    for host in table(routing()).virtual_hosts:
+        first = host.routes[0]
+        assert (first.match.prefix, first.route.cluster) == ("/-/feedback/", "feedback")
+        assert "authorization" not in first.request_headers_to_remove
+        assert "envoy.filters.http.lua" in first.typed_per_filter_config
+
+
+def test_many_deployments_share_one_table_and_the_last_word_is_404():
+    read = table(routing("a"), routing("b"), routing("c", host=""))
+    assert [host.name for host in read.virtual_hosts] == ["by-path", "flights/a", "flights/b"]
+    assert {*paths(read.virtual_hosts[0])} == {f"/flights/{name}/predict" for name in "abc"}
+    last = read.virtual_hosts[0].routes[-1]
+    assert (last.match.prefix, last.direct_response.status) == ("/", 404)
+
+
+def test_an_empty_table_answers_everything_with_404():
+    (host,) = table().virtual_hosts
+    assert host.routes[-1].direct_response.status == 404
+
+
+def test_the_mirrors_table_routes_nothing_yet():
+    (host,) = table(routing(), name=MIRROR).virtual_hosts
+    assert {route.direct_response.status for route in host.routes} == {404}
+
+
+def test_where_nothing_can_be_pinned_the_header_is_forbidden():
+    (by_path, _) = table(routing(pins=())).virtual_hosts
+    asked = [route for route in by_path.routes if any(h.name == "x-switchyard-revision" for h in route.match.headers)]
+    assert {route.direct_response.status for route in asked} == {403}
+
+
+@pytest.mark.parametrize("failover", [True, False])
+def test_a_cluster_is_never_full_never_panics_and_closes_before_the_server_does(failover):
+    read = cluster_pb2.Cluster.FromString(protobuf.cluster(Cluster("ns/a-1", failover=failover)))
+    assert read.common_lb_config.HasField("healthy_panic_threshold")
+    assert read.common_lb_config.healthy_panic_threshold.value == 0
+    assert read.circuit_breakers.thresholds[0].max_requests.value == 1_000_000
+    assert read.outlier_detection.enforcing_consecutive_5xx.value == 0
+    assert read.outlier_detection.split_external_local_origin_errors
+    assert read.outlier_detection.always_eject_one_host.value is failover
+
+
+def test_endpoints_say_whose_they_are_and_stable_stands_behind():
+    own, spare = Member("10.0.0.2", 3000, "a-2", "2.0.0"), Member("10.0.0.1", 3000, "a-1", "1.0.0")
+    encoded = protobuf.assignment(Assignment("ns/a-2", "ns/a", (own,), (spare,)))
+    read = endpoint_pb2.ClusterLoadAssignment.FromString(encoded)
+    said = [
+        (group.priority, group.lb_endpoints[0].metadata.filter_metadata["switchyard"]["revision"])
+        for group in read.endpoints
+    ]
+    assert said == [(0, "a-2"), (1, "a-1")]
+
+
+def test_the_same_value_gives_the_same_version_and_another_another():
+    def version(*routings: Routing) -> str:
+        return protobuf.response(Send(Kind.ROUTES, "1", (RouteTable(PRODUCT, routings),))).resources[0].version
+
+    assert version(routing()) == version(routing())
+    assert version(routing()) != version(routing(generation=8, arms=(Arm("flights/delay-1/only", 10_000, "other"),)))
+
+
+def test_a_long_list_of_paths_fits_envoys_limit_of_a_direct_response():
+    many = tuple(f"/{'p' * 200}{number}" for number in range(32))
+    for host in table(routing(paths=many)).virtual_hosts:
+        for route in host.routes:
+            assert len(route.direct_response.body.inline_string.encode()) <= 4_096
