@@ -9,13 +9,14 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from switchyard_contracts.base import Message, Shape, Status, Timestamp
+from switchyard_contracts.base import Message, ResourceName, Shape, Status, Timestamp
 from switchyard_contracts.canonical import digest
 from switchyard_contracts.model_deployment import (
     ConfigSource,
     EnvVar,
+    Image,
     MetricVerdict,
     ModelDeploymentSpec,
     Provenance,
@@ -30,10 +31,13 @@ HASH_SCHEMA = 1
 everyone."""
 
 
+Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{10}$")]
+
+
 class PodShape(Shape):
     """What makes a revision's pods, and nothing else."""
 
-    image: str
+    image: Image
     env: Annotated[list[EnvVar], Field(max_length=64)] = []
     env_from: Annotated[list[ConfigSource], Field(max_length=16)] = []
     resources: Resources | None = None
@@ -45,12 +49,12 @@ class PodShape(Shape):
 class ModelRevisionSpec(Shape):
     """The immutable snapshot."""
 
-    deployment: str
-    version: str = ""
+    deployment: ResourceName
+    version: Annotated[str, Field(max_length=64)] = ""
     """As the spec said it at first sight; what the image itself says stands in the status."""
     provenance: Provenance | None = None
-    model_hash: str
-    pod_hash: str
+    model_hash: Hash
+    pod_hash: Hash
     pod: PodShape
 
 
