@@ -16,9 +16,10 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from switchyard_demo_model.pipeline import flights, provenance
-from switchyard_demo_model.pipeline.__main__ import Pipeline
+from switchyard_demo_model.pipeline.commit import commit_of
 from switchyard_demo_model.pipeline.package import Bento, Parts
+from switchyard_demo_model.pipeline.source import source
+from switchyard_demo_model.pipeline.stages import Pipeline
 
 pytestmark = pytest.mark.timeout(300)  # `bentoml build` and `bentoml serve` take their time on a busy machine
 LOCK = Path(__file__).parents[3] / "locks" / "demo-bento.txt"
@@ -27,7 +28,7 @@ ON_TIME = {"carrier": "UA", "origin": "EWR", "dest": "IAH", "distance": 1400, "h
 
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
-    return Pipeline(flights.source())
+    return Pipeline(source())
 
 
 @pytest.fixture(scope="module")
@@ -168,18 +169,18 @@ def test_the_commit_is_the_last_one_that_touched_the_pipeline(tmp_path: Path) ->
         (folder / "a.py").write_text("1")
     git(tmp_path, "add", "other")
     git(tmp_path, "commit", "-qm", "the other one")
-    assert provenance.commit_of(mine) == "uncommitted"
+    assert commit_of(mine) == "uncommitted"
     git(tmp_path, "add", "mine")
     git(tmp_path, "commit", "-qm", "ours")
-    first = provenance.commit_of(mine)
+    first = commit_of(mine)
     assert len(first) == 40
     (other / "a.py").write_text("2")
     git(tmp_path, "commit", "-qam", "the other one again")
-    assert provenance.commit_of(mine) == first, "a commit elsewhere is not ours"
-    assert provenance.commit_of(mine, other) != first
+    assert commit_of(mine) == first, "a commit elsewhere is not ours"
+    assert commit_of(mine, other) != first
     (mine / "a.py").write_text("2")
-    assert provenance.commit_of(mine) == f"{first}-dirty"
+    assert commit_of(mine) == f"{first}-dirty"
 
 
 def test_without_git_the_commit_is_unknown(tmp_path: Path) -> None:
-    assert provenance.commit_of(tmp_path) == "unknown"
+    assert commit_of(tmp_path) == "unknown"

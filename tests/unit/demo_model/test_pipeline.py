@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
-from switchyard_demo_model.pipeline import flights, prepare
-from switchyard_demo_model.pipeline.__main__ import Pipeline, main
+from switchyard_demo_model.pipeline import prepare, stamp
+from switchyard_demo_model.pipeline.__main__ import main
 from switchyard_demo_model.pipeline.evaluate import evaluate, summary
 from switchyard_demo_model.pipeline.features import matrix
 from switchyard_demo_model.pipeline.package import PackagingError, Parts, recipe_digest
 from switchyard_demo_model.pipeline.provenance import Provenance
+from switchyard_demo_model.pipeline.source import source
+from switchyard_demo_model.pipeline.stages import Pipeline
 from switchyard_demo_model.pipeline.train import train
 from switchyard_demo_model.pipeline.validate import Trained, validate
 from switchyard_demo_model.serving.flight import Flight
@@ -23,7 +25,7 @@ from switchyard_demo_model.serving.versions import SECONDS, VERSIONS
 
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
-    return Pipeline(flights.source())
+    return Pipeline(source())
 
 
 def flight(**changes: object) -> Flight:
@@ -41,7 +43,7 @@ def flight(**changes: object) -> Flight:
 
 
 def test_the_same_inputs_give_the_same_bytes_and_figures(pipeline: Pipeline) -> None:
-    again = Pipeline(flights.source())
+    again = Pipeline(source())
     assert again.data.digests() == pipeline.data.digests()
     for recipe in VERSIONS:
         assert again.models[recipe].model.to_bytes() == pipeline.models[recipe].model.to_bytes()
@@ -157,7 +159,7 @@ def test_a_version_that_got_worse_does_not_pass(pipeline: Pipeline) -> None:
 
 
 def test_a_version_that_did_not_pass_is_not_packaged(pipeline: Pipeline, tmp_path: Path) -> None:
-    failing = Pipeline(flights.source())
+    failing = Pipeline(source())
     failing.__dict__["validations"] = {
         "2.0.0": validate(
             pipeline.models["1.0.0"], pipeline.models["2.0.0"], rows=pipeline.test_rows, test_digest="sha256:x"
@@ -233,3 +235,39 @@ def test_the_command_writes_a_report_for_each_version(tmp_path: Path, capsys: py
     assert (tmp_path / "models/1.0.0/model.json").is_file()
     assert not (tmp_path / "models/2.0.0").exists()
     assert "may be served" in capsys.readouterr().out
+
+
+def test_a_whole_run_is_known_again_by_its_inputs(tmp_path: Path) -> None:
+    lock = tmp_path / "lock.txt"
+    lock.write_text("bentoml==1")
+    inputs = stamp.of_inputs(requirements=lock, base_image="base", out=tmp_path)
+    assert inputs == stamp.of_inputs(requirements=lock, base_image="base", out=tmp_path)
+    others = {
+        stamp.of_inputs(requirements=lock, base_image="other", out=tmp_path),
+        stamp.of_inputs(requirements=lock, base_image="base", out=tmp_path / "elsewhere"),
+    }
+    lock.write_text("bentoml==2")
+    others.add(stamp.of_inputs(requirements=lock, base_image="base", out=tmp_path))
+    assert len(others | {inputs}) == 4
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        pytest.param("store/1.0.0.digest", id="a Bento that was not finished"),
+        pytest.param("store/1.0.0", id="a Bento that was deleted"),
+        pytest.param("out/models", id="the reports were deleted"),
+        pytest.param("store/.inputs", id="a run that did not end"),
+    ],
+)
+def test_a_run_of_which_something_is_missing_does_not_stand(tmp_path: Path, gone: str) -> None:
+    store, out = tmp_path / "store", tmp_path / "out"
+    (store / "1.0.0").mkdir(parents=True)
+    (store / "1.0.0.digest").write_text("sha256:x")
+    (store / ".inputs").write_text("sha256:y")
+    (out / "models").mkdir(parents=True)
+    assert stamp.stands(store, out, recipes=["1.0.0"], inputs="sha256:y")
+    assert not stamp.stands(store, out, recipes=["1.0.0"], inputs="sha256:z")
+    missing = tmp_path / gone
+    missing.rmdir() if missing.is_dir() else missing.unlink()
+    assert not stamp.stands(store, out, recipes=["1.0.0"], inputs="sha256:y")

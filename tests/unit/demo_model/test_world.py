@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from switchyard_demo_model.pipeline import flights
+from switchyard_demo_model.pipeline.source import source
 from switchyard_demo_model.serving.flight import Flight
 from switchyard_demo_model.world.dispatcher import BUFFER_FROM, OWN_JUDGEMENT, Mood, adds_buffer, mood
 from switchyard_demo_model.world.journeys import FIRST_DAY, Journey, journeys, of_day
@@ -20,7 +20,7 @@ DAYS = 5
 
 @pytest.fixture(scope="module")
 def known() -> tuple[Journey, ...]:
-    return journeys(flights.source(), days=DAYS)
+    return journeys(source(), days=DAYS)
 
 
 def flight(**changes: object) -> Flight:

@@ -2,3 +2,5 @@
 
 Run it: `python -m switchyard_demo_model.pipeline`.
 """
+
+VERBS = ("prepare", "train", "evaluate", "validate", "package")

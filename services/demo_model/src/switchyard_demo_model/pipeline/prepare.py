@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from switchyard_demo_model.pipeline import flights
+from switchyard_demo_model.pipeline import flights, source
 from switchyard_demo_model.serving.flight import Flight
 
 TRAINING = ("2013-01-01", "2013-02-14")
@@ -53,7 +53,7 @@ class Row:
 def prepare(path: Path) -> Prepared:
     """Cut both tables from the file."""
     table = flights.read(path)
-    return Prepared(between(table, TRAINING), between(table, TEST), flights.digest(path))
+    return Prepared(between(table, TRAINING), between(table, TEST), source.digest(path))
 
 
 def between(table: pd.DataFrame, days: tuple[str, str]) -> pd.DataFrame:

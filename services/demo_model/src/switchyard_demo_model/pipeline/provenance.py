@@ -1,9 +1,7 @@
 """Where a model came from: code, data, parameters, figures. It travels in the Bento's labels and in the image."""
 
-import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from switchyard_demo_model.pipeline.prepare import TEST, TRAINING
@@ -77,21 +75,3 @@ def text(values: Mapping[str, Any]) -> str:
     return " ".join(
         f"{key}={','.join(map(str, value)) if isinstance(value, list) else value}" for key, value in values.items()
     )
-
-
-def commit_of(*folders: Path) -> str:
-    """The last commit that touched these folders, with `-dirty` where their files differ from it.
-
-    Not HEAD: a commit elsewhere changes nothing about the model, and must not rebuild it.
-    """
-    try:
-        commit = git("log", "-1", "--format=%H", "--", *map(str, folders), cwd=folders[0])
-        changed = git("status", "--porcelain", "--", *map(str, folders), cwd=folders[0])
-    except (subprocess.CalledProcessError, FileNotFoundError):
-        return "unknown"  # an unpacked archive, or no git: said so rather than guessed
-    return f"{commit or 'uncommitted'}{'-dirty' if commit and changed else ''}"
-
-
-def git(*arguments: str, cwd: Path) -> str:
-    """What git prints."""
-    return subprocess.run(["git", *arguments], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from switchyard_testkit.install import Installation, InstallError
 
-from switchyard_demo_model.pipeline import flights
+from switchyard_demo_model.pipeline.source import source
 from switchyard_demo_model.product.background import BackgroundTraffic
 from switchyard_demo_model.story.expectations import Script
 from switchyard_demo_model.story.narrator import Narrator
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     pace = Pace(rate=script.pace.rate, day_seconds=script.pace.day_seconds)
     try:
         readings = Readings(Installation.read(options.slot), f"flights-{secrets.token_hex(2)}")
-        world = World(journeys(flights.source(), days=DAYS), first=FIRST_DAY, pace=pace, seed=script.pace.seed)
+        world = World(journeys(source(), days=DAYS), first=FIRST_DAY, pace=pace, seed=script.pace.seed)
         teller = Teller(readings, narrator, script, telling=Telling(Story(options.story), options.short, pace))
         began = time.monotonic()
         held = teller.tell(lambda: BackgroundTraffic(world.actions(), readings.addresses()))

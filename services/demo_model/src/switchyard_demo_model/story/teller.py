@@ -169,9 +169,9 @@ class Teller:
     def _follow(self, rollout: RolloutStatus, following: Following) -> None:
         """Remember steps and say what is new."""
         following.peak_bp = max(following.peak_bp, rollout.weight_bp)
-        for step in rollout.steps_done:
-            if step.synced_at or step.name not in following.steps:
-                following.steps[step.name] = step
+        for record in rollout.steps_done:
+            if record.synced_at or record.name not in following.steps:
+                following.steps[record.name] = record
         step = f", step {rollout.step} ({rollout.step_index + 1} of {rollout.steps})" if rollout.step else ""
         line = f"{rollout.phase.value}{step}, {rollout.weight_bp / 100:g} % of the traffic"
         if line != following.said:
