@@ -38,6 +38,7 @@ def main() -> int:
         settings = Settings.from_env(os.environ)
         tokens = Tokens.load(settings.tokens_file)
         store = SqliteStore(settings.database)
+        store.migrate()
     except (ValidationError, ValueError, OSError, StoreUnavailable) as error:
         log.error("cannot start: %s", error)
         return 2

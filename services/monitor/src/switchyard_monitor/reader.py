@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from switchyard_contracts.events import TOPIC_DEADLETTER, Deletion
+from switchyard_contracts.events import TOPIC_DEADLETTER, Deletion, Inference
 
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.facts import Fact, Record, read
@@ -296,10 +296,11 @@ def _keys(facts: Sequence[Fact]) -> tuple[set[bytes], set[bytes], set[bytes]]:
     for fact in facts:
         prefix = fact.prefix
         prefixes.add(prefix)
-        if isinstance(fact.data, Deletion):
+        data = fact.data
+        if isinstance(data, Deletion):
             deletions.add(prefix)
         else:
-            keys.add(prefix + getattr(fact.data, "row", 0).to_bytes(identity.ROW_BYTES))
+            keys.add(prefix + identity.row_bytes(0 if isinstance(data, Inference) else data.row))
     return keys, prefixes, deletions
 
 

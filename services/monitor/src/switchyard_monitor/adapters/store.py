@@ -26,12 +26,14 @@ class SqliteStore:
     """A SQLite file."""
 
     def __init__(self, url: str) -> None:
-        with guarded():
-            self._writer = open_engine(url, begin="BEGIN IMMEDIATE")
-            self._reader = open_engine(url, begin="BEGIN")
-        migrate(self._writer)
+        self._writer = open_engine(url, begin="BEGIN IMMEDIATE")
+        self._reader = open_engine(url, begin="BEGIN")
         self._written = BookCache()
         self._read = BookCache()
+
+    def migrate(self) -> None:
+        """Bring the schema up to date."""
+        migrate(self._writer)
 
     def prepare(self, partitions: Iterable[int]) -> None:
         """Have a row for each partition."""

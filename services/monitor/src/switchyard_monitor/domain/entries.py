@@ -6,9 +6,9 @@ adds now. Order, splits, corrections and late labels then need no cases of their
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from switchyard_monitor.domain.buckets import ERROR_PARTS, TIME_PARTS, bucket
 from switchyard_monitor.domain.rules import CLIP, Rule, Value
@@ -32,9 +32,8 @@ class Arm:
     assignment: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pred:
-    """One Y."""
+class Pred(NamedTuple):
+    """One Y. A tuple, like `Version`: tens of thousands are made a second."""
 
     arm: int
     at_us: int
@@ -43,8 +42,7 @@ class Pred:
     value: Value | None
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """One version of a Y′ or X′."""
 
     kind: str
@@ -74,7 +72,9 @@ class Entry:
 
     def saw(self, event: int) -> bool:
         """Whether an exchange was seen before."""
-        return event in self.exchanges or any(pred.event == event for pred in self.preds)
+        if event in self.exchanges:
+            return True
+        return bool(self.preds) and any(pred.event == event for pred in self.preds)
 
     @property
     def x(self) -> int | None:
@@ -128,7 +128,7 @@ def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int) 
         bump(labels, "in", sign * len(versions))
         bump(labels, "joined" if entry.preds else "orphan", sign * len(versions))
     outcomes = [version for version in versions if version.kind == OUTCOME]
-    decision = _latest(version for version in versions if version.kind == DECISION)
+    decision = _latest([version for version in versions if version.kind == DECISION])
     for pred in entry.preds:
         rule = book.rule(book.arm(pred.arm).rule)
         cell = cell_of(cells, pred.arm, rule.window(pred.at_us))
@@ -136,11 +136,11 @@ def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int) 
         if pred.value is None:
             continue
         if outcomes:
-            first = min(version.broker_us for version in outcomes)
+            first = min([version.broker_us for version in outcomes])
             bump(cell, f"delay:{bucket(max(0, first - pred.at_us) // 1000, TIME_PARTS)}", sign)
-            _judge(cell, "now", rule, pred.value, _latest(outcomes), sign)
+            _judge(cell, _NOW, rule, pred.value, _latest(outcomes), sign)
             in_time = pred.at_us + rule.judged_after_us
-            _judge(cell, "age", rule, pred.value, _latest(v for v in outcomes if v.broker_us <= in_time), sign)
+            _judge(cell, _AGE, rule, pred.value, _latest([v for v in outcomes if v.broker_us <= in_time]), sign)
         if decision is not None and _comparable(pred.value, decision.value):
             followed = rule.agrees(pred.value, decision.value)
             for suffix in ("", f":{decision.actor}"):
@@ -149,31 +149,56 @@ def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int) 
                     bump(cell, f"dec.agree{suffix}", sign)
 
 
-def _latest(versions: Iterable[Version]) -> Version | None:
-    return max(versions, key=lambda version: version.rank, default=None)
+class _Names(NamedTuple):
+    """The names under which judged predictions are kept."""
+
+    n: str
+    right: str
+    e: str
+    ee: str
+    eeee: str
+    a: str
+    clipped: str
+    h: str
+
+    @classmethod
+    def of(cls, which: str) -> _Names:
+        return cls(*(f"{which}.{name}" for name in cls._fields))
+
+
+_NOW, _AGE = _Names.of("now"), _Names.of("age")
+
+
+def _latest(versions: Sequence[Version]) -> Version | None:
+    if len(versions) <= 1:
+        return versions[0] if versions else None
+    return max(versions, key=lambda version: version.rank)
 
 
 def _comparable(said: Value, decided: Value) -> bool:
     return isinstance(said, str) == isinstance(decided, str)
 
 
-def _judge(cell: Sums, which: str, rule: Rule, said: Value, label: Version | None, sign: int) -> None:
+def _judge(cell: Sums, names: _Names, rule: Rule, said: Value, label: Version | None, sign: int) -> None:
     if label is None:
         return
     happened = label.value
-    if isinstance(said, str) and isinstance(happened, str):
-        bump(cell, f"{which}.n", sign)
-        if said == happened:
-            bump(cell, f"{which}.right", sign)
-    elif isinstance(said, float) and isinstance(happened, float):
+    get = cell.get
+    if isinstance(said, float) and isinstance(happened, float):
         error = rule.error(said, happened)
-        if abs(error) > CLIP:
-            bump(cell, f"{which}.clipped", sign)
-            error = CLIP if error > 0 else -CLIP
         size = abs(error)
-        bump(cell, f"{which}.n", sign)
-        bump(cell, f"{which}.e", sign * error)
-        bump(cell, f"{which}.ee", sign * size * size)
-        bump(cell, f"{which}.eeee", sign * size**4)
-        bump(cell, f"{which}.a", sign * size)
-        bump(cell, f"{which}.h:{bucket(size, ERROR_PARTS)}", sign)
+        if size > CLIP:
+            bump(cell, names.clipped, sign)
+            error, size = (CLIP, CLIP) if error > 0 else (-CLIP, CLIP)
+        square = size * size
+        name = f"{names.h}:{bucket(size, ERROR_PARTS)}"
+        cell[names.n] = get(names.n, 0) + sign
+        cell[names.e] = get(names.e, 0) + sign * error
+        cell[names.ee] = get(names.ee, 0) + sign * square
+        cell[names.eeee] = get(names.eeee, 0) + sign * square * square
+        cell[names.a] = get(names.a, 0) + sign * size
+        cell[name] = get(name, 0) + sign
+    elif isinstance(said, str) and isinstance(happened, str):
+        bump(cell, names.n, sign)
+        if said == happened:
+            bump(cell, names.right, sign)

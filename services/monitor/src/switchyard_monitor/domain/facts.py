@@ -5,9 +5,8 @@ A type that we do not know is somebody else's and is passed over; anything else 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from switchyard_contracts.events import (
@@ -27,8 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A record as the broker hands it over; times are in microseconds."""
 
     partition: int
@@ -36,7 +34,7 @@ class Record:
     broker_us: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = field(default=())
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class _Envelope(Part):
@@ -78,8 +76,7 @@ AnyEvent = _Inference | _Input | _Prediction | _Decision | _Outcome | _Deletion
 _READER: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="type")])
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """What one record says. `kind` is told apart only where two types share a shape."""
 
     record: Record

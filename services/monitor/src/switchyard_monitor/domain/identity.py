@@ -8,27 +8,33 @@ The last three bytes are the row, so that all rows of one prediction lie side by
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import Any
 
 from pydantic_core import to_json
 
 PREFIX_BYTES = 13
 ROW_BYTES = 3
-_MINTED = re.compile(r"[0-9]{13}-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+MINTED_LENGTH = 13 + 1 + 36
+"""Milliseconds, a dash, a UUID."""
+_NESTED = (dict, list)
 
 
 def prefix(subject: str, prediction_id: str) -> bytes:
     """The part of the key that all rows of a prediction share."""
     name = f"{subject}\0{prediction_id}".encode()
-    if _MINTED.fullmatch(prediction_id):
+    if len(prediction_id) == MINTED_LENGTH and prediction_id[13] == "-" and prediction_id[:13].isdigit():
         return int(prediction_id[:13]).to_bytes(6) + hashlib.blake2b(name, digest_size=7).digest()
     return hashlib.blake2b(name, digest_size=PREFIX_BYTES).digest()
 
 
 def key(subject: str, prediction_id: str, row: int = 0) -> bytes:
     """The key of one row of a prediction."""
-    return prefix(subject, prediction_id) + row.to_bytes(ROW_BYTES)
+    return prefix(subject, prediction_id) + row_bytes(row)
+
+
+def row_bytes(row: int) -> bytes:
+    """The part of the key that tells the rows of a prediction apart."""
+    return row.to_bytes(ROW_BYTES)
 
 
 def short(text: str) -> int:
@@ -43,7 +49,10 @@ def content(value: Any) -> int:
 
 def _ordered(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _ordered(value[name]) for name in sorted(value)}
-    if isinstance(value, list):
-        return [_ordered(item) for item in value] if any(isinstance(item, dict | list) for item in value) else value
+        value = dict(sorted(value.items()))
+        for name, item in value.items():
+            if isinstance(item, _NESTED):
+                value[name] = _ordered(item)
+    elif isinstance(value, list):
+        value = [_ordered(item) if isinstance(item, _NESTED) else item for item in value]
     return value

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from switchyard_contracts.events import Deletion, EventType, Inference, InputOnly, Label, PredictionOnly
+from switchyard_contracts.events import Assignment, Deletion, EventType, Inference, InputOnly, Label, PredictionOnly
 from switchyard_contracts.model_route import RouteRole
 
 from switchyard_monitor.domain import identity
@@ -61,6 +61,7 @@ class Changes:
     dead: list[Dead] = field(default_factory=list)
 
 
+_ArmKey = tuple[int, str, RouteRole, int, int, Assignment]
 Paths = tuple[tuple[str | int, ...], tuple[str | int, ...] | None, tuple[str | int, ...] | None]
 
 
@@ -103,6 +104,7 @@ class Fold:
         self._entries = entries
         self._erased = erased
         self._touched: dict[bytes, str] = {}
+        self._arms: dict[_ArmKey, int] = {}
 
     def take(self, fact: Fact) -> None:
         """Take one fact in; it lands in exactly one column of the ledger."""
@@ -147,7 +149,7 @@ class Fold:
         if prefix in self._erased:
             return "deleted"
         row = 0 if isinstance(data, Inference) else data.row
-        key = prefix + row.to_bytes(identity.ROW_BYTES)
+        key = prefix + identity.row_bytes(row)
         entry = self._entries.get(key)
         if entry is None:
             entry = self._entries[key] = Entry()
@@ -163,9 +165,7 @@ class Fold:
         event = identity.short(fact.event_id)
         if entry.saw(event):
             return "duplicate"
-        arm = self._book.id_of(
-            Arm(known.id, data.revision, data.role.value, data.traffic, data.weight_bp, data.assignment.value)
-        )
+        arm = self._arm((known.id, data.revision, data.role, data.traffic, data.weight_bp, data.assignment))
         cell = cell_of(self.changes.cells, arm, known.rule.window(at_us))
         bump(cell, "requests")
         if data.error:
@@ -187,11 +187,11 @@ class Fold:
         if data.answered_by and data.answered_by != data.revision:
             bump(cell, "failover")
             # Stable stood in for it. The Y is stable's, but not by the lot, so it is never compared.
-            revision, role, assignment = data.answered_by, RouteRole.STABLE.value, "retry"
-            arm = self._book.id_of(Arm(known.id, revision, role, data.traffic, data.weight_bp, assignment))
+            revision, role, assignment = data.answered_by, RouteRole.STABLE, Assignment.RETRY
+            arm = self._arm((known.id, revision, role, data.traffic, data.weight_bp, assignment))
         else:
             revision = data.revision
-        if any(self._revision(pred) == revision for pred in entry.preds):
+        if entry.preds and any(self._revision(pred) == revision for pred in entry.preds):
             self._seen(key, entry, event)
             return "repeat"
         if not data.response.complete:
@@ -219,7 +219,7 @@ class Fold:
         if value is None and known.rule.task is not None:
             self.bury(fact.record, "invalid", f"value: {known.rule.prediction} holds no {known.rule.task} value")
             return "invalid"
-        arm = self._book.id_of(Arm(known.id, data.revision, data.role.value, data.traffic, data.weight_bp, "split"))
+        arm = self._arm((known.id, data.revision, data.role, data.traffic, data.weight_bp, Assignment.SPLIT))
         self._add(key, entry, fact.subject, Pred(arm, at_us, event, None, value))
         return "stored"
 
@@ -291,6 +291,14 @@ class Fold:
             self._touched[key] = subject
             if entry.preds or entry.versions:
                 self._contribute(entry, subject, -1)
+
+    def _arm(self, key: _ArmKey) -> int:
+        number = self._arms.get(key)
+        if number is None:
+            rule, revision, role, traffic, weight_bp, assignment = key
+            arm = Arm(rule, revision, role.value, traffic, weight_bp, assignment.value)
+            number = self._arms[key] = self._book.id_of(arm)
+        return number
 
     def _revision(self, pred: Pred) -> str:
         return self._book.arm(pred.arm).revision

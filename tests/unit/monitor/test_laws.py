@@ -1,0 +1,224 @@
+"""Laws of the join: whatever the order, split, duplicates or crashes, the sums are the same, bit by bit."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import math
+import random
+import shutil
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event as sql_event
+from switchyard_monitor.adapters.store import SqliteStore
+from switchyard_monitor.domain.buckets import bucket, low, width
+from switchyard_monitor.domain.rules import UNIT, Rule
+from switchyard_monitor.domain.sums import add, decode, encode
+from switchyard_monitor.reader import Pace
+from switchyard_testkit.local_broker import LocalBroker
+from switchyard_testkit.monitor_world import NOON_US, SECOND, World, decision, deletion, inference, outcome
+from switchyard_testkit.recomputation import recompute
+
+IDS = ("a", "b", "c")
+Delivery = tuple[bytes | None, int]
+"""An event, and the broker's time of it in seconds after NOON."""
+
+floats = st.floats(-1e4, 1e4, allow_nan=False)
+times = st.integers(0, 60)
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> list[Delivery]:
+    """Exchanges of two revisions, outcomes and decisions in several versions, each event known by its own id."""
+    found: list[Delivery] = []
+    for prediction_id in IDS:
+        for revision in draw(st.sampled_from([(), ("r1",), ("r1", "r2")])):
+            at = draw(times)
+            role, weight = ("stable", 9000) if revision == "r1" else ("candidate", 1000)
+            value = inference(
+                prediction_id,
+                y=draw(floats),
+                at=at,
+                event_id=f"x-{prediction_id}-{revision}",
+                revision=revision,
+                role=role,
+                weightBp=weight,
+                error=(failed := draw(st.booleans())),
+                status=503 if failed else 200,
+            )
+            found.append((value, at + draw(st.integers(0, 5))))
+        for kind in (outcome, decision):
+            for version in range(draw(st.integers(0, 3))):
+                at = draw(times)
+                said: Any = draw(floats) if kind is outcome else draw(st.booleans())
+                event_id = f"{kind.__name__}-{prediction_id}-{version}"
+                number = draw(st.integers(0, 2))
+                found.append((kind(prediction_id, said, at=at, revision=number, event_id=event_id), at + 2))
+    return found
+
+
+@cache
+def template() -> Path:
+    """An empty database."""
+    folder = Path(mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    store = SqliteStore(f"sqlite:///{folder / 'empty.db'}")
+    store.migrate()
+    store.close()
+    return folder / "empty.db"
+
+
+def fold(deliveries: list[Delivery], *, batch: int = 5000, partitions: int = 1) -> tuple[Any, Any, Any]:
+    """Read deliveries in this order; answers the sums, the label ledger and the total of the events' ledger."""
+    with TemporaryDirectory() as folder:
+        world = World(Path(folder), template(), broker=LocalBroker(partitions), pace=Pace(batch=batch, linger=0.0))
+        world.teach()
+        for place, (value, at) in enumerate(deliveries):
+            world.say(value, at=at, partition=place % partitions)
+        world.now_us = NOON_US + 100 * SECOND
+        world.run()
+        sums, labels = world.sums(), world.store.labels("demo/flight-delay")
+        read = sum((held.next_offset or 0) - (held.base_offset or 0) for held in world.store.positions())
+        assert read == sum(world.ledger().values()) == len(deliveries)
+        world.store.close()
+        return sums, labels, read
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(deliveries(), st.randoms(use_true_random=False), st.integers(1, 7), st.integers(1, 3))
+def test_any_order_split_and_duplication_gives_the_same_sums(
+    found: list[Delivery], chance: random.Random, batch: int, partitions: int
+) -> None:
+    again = found + chance.choices(found, k=len(found)) if found else []
+    chance.shuffle(again)
+    expected_sums, expected_labels, _ = fold(found)
+    sums, labels, _ = fold(again, batch=batch, partitions=partitions)
+    assert sums == expected_sums
+    assert labels == expected_labels
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(deliveries(), st.integers(0, 2**32))
+def test_a_plain_recomputation_from_the_topic_agrees(found: list[Delivery], seed: int) -> None:
+    random.Random(seed).shuffle(found)
+    sums, _, _ = fold(found, batch=4)
+    assert sums == recompute([(json.loads(value or b""), at) for value, at in found])
+
+
+small = st.dictionaries(st.sampled_from("abcd"), st.integers(-(2**90), 2**90).filter(bool))
+
+
+@given(small, small)
+def test_what_is_added_and_taken_out_leaves_nothing(total: dict[str, int], part: dict[str, int]) -> None:
+    assert encode(add(add(dict(total), part), part, -1)) == encode(total)
+
+
+@given(small, small, small)
+def test_sums_add_in_any_order(one: dict[str, int], two: dict[str, int], three: dict[str, int]) -> None:
+    forwards = add(add(dict(one), two), three)
+    backwards = add(add(dict(three), two), one)
+    assert encode(forwards) == encode(backwards)
+    assert decode(encode(forwards)) == forwards
+
+
+@given(st.integers(0, 2**70), st.sampled_from([16, 32]))
+def test_a_value_lies_in_its_bucket_and_buckets_are_narrow(value: int, parts: int) -> None:
+    index = bucket(value, parts)
+    assert low(index, parts) <= value < low(index, parts) + width(index, parts)
+    assert width(index, parts) == 1 or width(index, parts) <= low(index, parts) / parts
+    assert bucket(low(index, parts) + width(index, parts), parts) == index + 1
+
+
+class PowerCut(Exception):
+    """The process ended at this statement."""
+
+
+def first(world: World) -> None:
+    """New rows, a poison message, and a deployment that nobody has published yet."""
+    world.teach()
+    world.say(inference("a"), at=0)
+    world.say(b"\xff poison", at=1)
+    world.say(inference("z", subject="demo/unknown"), at=1)
+    world.say(inference("b"), at=1)
+
+
+def second(world: World) -> None:
+    """Labels, a repeat, a conflict, an erasure."""
+    world.say(outcome("a", 3.0), at=2)
+    world.say(inference("a", event_id="retry"), at=2)
+    world.say(inference("a", x=2, event_id="conflict"), at=3)
+    world.say(deletion("b"), at=4)
+    world.say(outcome("b", 1.0), at=4)
+
+
+def third(world: World) -> None:
+    """A correction, a decision, and the deployment that was missing."""
+    world.say(outcome("a", 4.0, revision=1), at=5)
+    world.teach(subject="demo/unknown")
+    world.say(outcome("z", 2.0, subject="demo/unknown"), at=6)
+    world.say(decision("a", True), at=6)
+
+
+HISTORY = (first, second, third)
+
+
+def books(world: World) -> tuple[Any, ...]:
+    letters = {dict(letter.headers)["switchyard-id"] for letter in world.broker.sent}
+    labels = [world.store.labels(subject) for subject in ("demo/flight-delay", "demo/unknown")]
+    return world.sums(), world.sums("demo/unknown"), labels, world.ledger(), letters, world.store.outbox(10)
+
+
+def test_a_crash_at_any_statement_changes_nothing(tmp_path: Path) -> None:
+    plain = World(tmp_path)
+    for happens in HISTORY:
+        happens(plain)
+        plain.run()
+    expected = books(plain)
+    plain.store.close()
+    assert expected[3] == {"stored": 7, "invalid": 1, "superseded": 1, "repeat": 1, "conflict": 1, "deleted": 1}
+
+    statement = 0
+    while struck(tmp_path / str(statement), statement, expected):
+        statement += 1
+    assert statement > 100, "the crashes must have struck every statement of every commit"
+
+
+def struck(folder: Path, statement: int, expected: tuple[Any, ...]) -> bool:
+    """Live through the history with a crash before that statement or commit; answers whether there was one."""
+    folder.mkdir()
+    world = World(folder, template())
+    left = statement
+
+    def cut(*_: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left == -1:
+            raise PowerCut
+
+    sql_event.listen(world.store._writer, "before_cursor_execute", cut)
+    sql_event.listen(world.store._writer, "commit", cut)
+    crashed = False
+    for happens in HISTORY:
+        happens(world)
+        try:
+            world.run()
+        except PowerCut:
+            crashed = True
+            world.store.close()
+            world.open()
+            world.start()
+            world.run()
+    assert books(world) == expected, f"crashed at statement {statement}"
+    world.store.close()
+    return crashed
+
+
+@pytest.mark.parametrize("value", [0.1, -0.1, 1e9, 1e-9, 12345.678])
+def test_an_error_is_exact_to_a_millionth_of_the_scale(value: float) -> None:
+    assert math.isclose(Rule("a/b", task="regression").error(value, 0.0) / UNIT, value, abs_tol=0.5 / UNIT)
