@@ -1,0 +1,255 @@
+"""What the gateway costs: CPU per request and latency, of bare Envoy, of the gateway without capture, and with it.
+
+    python tests/bench/bench_gateway.py [--rate 500] [--seconds 6] [--rounds 7] [--report FILE]
+
+Four Envoys on loopback: one is the model (it answers a fixed prediction), three are measured, in turns, so that whatever
+else the machine does meets all three. Bare is a static route and nothing more. The gateway runs the product's own
+bootstrap with the routes that control would send for a canary; without capture it has neither the capture script nor the
+record. CPU is the process's own time on a core, from the kernel's scheduler, and latency is vegeta's at a constant rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+
+from envoy.config.route.v3 import route_pb2
+from google.protobuf.json_format import MessageToDict
+from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole
+from switchyard_contracts.quantities import parse_duration
+from switchyard_gateway.control.adapters.protobuf import route_table
+from switchyard_gateway.control.domain.delivery import RouteTable
+from switchyard_gateway.control.domain.translation import translate
+from switchyard_gateway.control.domain.world import Endpoint, RouteObject
+from switchyard_testkit import toolchain
+from switchyard_testkit.cache import Cache, Durations
+from switchyard_testkit.envoy import EnvoyProcess, StaticRoutes, binary, free_port, model_cluster, running
+from switchyard_testkit.progress import Progress
+
+JSON = dict[str, Any]
+Change = Callable[[JSON], None]
+
+BODY = {
+    "carrier": "UA", "origin": "EWR", "destination": "IAH", "distance": 1400, "month": 1, "day": 1, "weekday": 2,
+    "scheduled_departure": 515, "scheduled_arrival": 819, "departure_delay": 2.0, "plane_year": 1999, "seats": 149,
+}  # fmt: skip
+ANSWER = {"delay": 11.25, "model": "flight-delay", "interval": [2.5, 31.0]}
+
+BARE, ROUTED, CAPTURED = "bare Envoy", "gateway without capture", "gateway with capture"
+
+
+@dataclass
+class Variant:
+    """One of the Envoys that are compared, and what was measured of it."""
+
+    name: str
+    envoy: EnvoyProcess
+    path: str
+    cpu_us: list[float] = field(default_factory=list)
+    p50_ms: list[float] = field(default_factory=list)
+    p99_ms: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Adapted(StaticRoutes):
+    """Static routes, and whatever else a variant changes in the product's configuration."""
+
+    change: Change = lambda _: None
+
+    def put_into(self, content: JSON) -> JSON:
+        changed = super().put_into(content)
+        self.change(changed)
+        return changed
+
+
+def managers(content: JSON) -> Iterator[JSON]:
+    """The connection managers of a configuration."""
+    for listener in content["static_resources"]["listeners"]:
+        yield listener["filter_chains"][0]["filters"][0]["typed_config"]
+
+
+def without_capture(content: JSON) -> None:
+    """Routing, ids and hygiene stay."""
+    for manager in managers(content):
+        manager["http_filters"] = manager["http_filters"][-1:]
+        del manager["access_log"]
+
+
+def bare(content: JSON) -> None:
+    """A plain proxy: one listener, one route."""
+    content["static_resources"]["listeners"] = content["static_resources"]["listeners"][:1]
+    for manager in managers(content):
+        for name in sorted(manager.keys() - {"@type", "stat_prefix", "route_config", "http_filters"}):
+            del manager[name]
+        manager["http_filters"] = manager["http_filters"][-1:]
+
+
+def canary(port: int) -> tuple[list[JSON], list[JSON]]:
+    """The virtual hosts that control sends while a candidate has a tenth of the traffic, and their clusters."""
+    arms = [
+        Route(revision=f"flight-{role}", version="1.0.0", role=role, weight_bp=weight, service="flight", port=3000)
+        for role, weight in ((RouteRole.STABLE, 9000), (RouteRole.CANDIDATE, 1000))
+    ]
+    spec = ModelRouteSpec(paths=["/predict"], timeout=parse_duration("10s"), routes=arms)
+    route = RouteObject("shop", "flight", 7, spec)
+    fragment = translate(route, lambda _: (Endpoint("127.0.0.1", 1),), domain="models.local")
+    encoded = route_table(RouteTable("switchyard", (fragment.routing,)))
+    table = MessageToDict(route_pb2.RouteConfiguration.FromString(encoded), preserving_proto_field_name=True)
+    names = sorted(each.name for each in fragment.clusters)
+    return list(table["virtual_hosts"]), [model_cluster(name, port=port, revision="flight") for name in names]
+
+
+def model_routes() -> list[JSON]:
+    """A model in Envoy's form: a fixed answer, much faster than what is measured."""
+    direct = {"status": 200, "body": {"inline_string": json.dumps(ANSWER)}}
+    header = {"header": {"key": "content-type", "value": "application/json"}}
+    return [
+        {
+            "name": "model",
+            "domains": ["*"],
+            "routes": [{"match": {"prefix": "/"}, "direct_response": direct, "response_headers_to_add": [header]}],
+        }
+    ]
+
+
+@contextmanager
+def variants(folder: Path, executable: Path) -> Iterator[Sequence[Variant]]:
+    """All of them, running."""
+    with ExitStack() as stack:
+        model = EnvoyProcess(executable, folder / "model", static=Adapted(model_routes(), [], change=bare))
+        stack.enter_context(running(model, now_ns=time.time_ns()))
+        plain = [
+            {"name": "model", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "model"}}]}
+        ]
+        hosts, clusters = canary(model.port)
+        chosen: list[tuple[str, StaticRoutes, str]] = [
+            (BARE, Adapted(plain, [model_cluster("model", port=model.port, revision="x")], change=bare), "/predict"),
+            (ROUTED, Adapted(hosts, clusters, change=without_capture), "/shop/flight/predict"),
+            (CAPTURED, StaticRoutes(hosts, clusters), "/shop/flight/predict"),
+        ]
+        made = []
+        for name, static, path in chosen:
+            envoy = EnvoyProcess(executable, folder / name.replace(" ", "-"), static=static, port=free_port())
+            stack.enter_context(running(envoy, now_ns=time.time_ns()))
+            made.append(Variant(name, envoy, path))
+        yield made
+
+
+def cpu_seconds(pid: int) -> float:
+    """Time that all threads of the process had a core, to the nanosecond."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+
+
+def attack(vegeta: Path, variant: Variant, *, rate: int, seconds: float, folder: Path) -> JSON:
+    """Constant load on one variant; vegeta's report."""
+    body = folder / "body.json"
+    body.write_text(json.dumps(BODY))
+    target = f"POST {variant.envoy.url}{variant.path}\nContent-Type: application/json\n@{body}\n"
+    command = [str(vegeta), "attack", f"-rate={rate}/s", f"-duration={seconds}s", "-workers=4", "-max-workers=64"]
+    results = subprocess.run(command, input=target.encode(), capture_output=True, check=True).stdout
+    report = subprocess.run([str(vegeta), "report", "-type=json"], input=results, capture_output=True, check=True)
+    parsed: JSON = json.loads(report.stdout)
+    if set(parsed["status_codes"]) != {"200"}:
+        raise RuntimeError(f"{variant.name}: not all were answered: {parsed['status_codes']} {parsed['errors'][:3]}")
+    return parsed
+
+
+def measure(vegeta: Path, chosen: Sequence[Variant], *, rate: int, seconds: float, rounds: int, folder: Path) -> None:
+    """Turns, each round in another order."""
+    for variant in chosen:
+        attack(vegeta, variant, rate=rate, seconds=1, folder=folder)
+    for number in range(rounds):
+        shift = number % len(chosen)
+        for variant in [*chosen[shift:], *chosen[:shift]]:
+            before = cpu_seconds(variant.envoy.pid)
+            report = attack(vegeta, variant, rate=rate, seconds=seconds, folder=folder)
+            variant.cpu_us.append((cpu_seconds(variant.envoy.pid) - before) / report["requests"] * 1e6)
+            variant.p50_ms.append(report["latencies"]["50th"] / 1e6)
+            variant.p99_ms.append(report["latencies"]["99th"] / 1e6)
+        print(f"  round {number + 1} of {rounds}", file=sys.stderr)
+
+
+def spread(values: Sequence[float]) -> str:
+    """The middle half."""
+    low, _, high = statistics.quantiles(values, n=4)
+    return f"{low:.2f}–{high:.2f}"
+
+
+def ratios(of: Variant, to: Variant) -> list[float]:
+    """Round by round, so that a busy machine stands on both sides of the line."""
+    return [mine / theirs for mine, theirs in zip(of.cpu_us, to.cpu_us, strict=True)]
+
+
+def table(chosen: Sequence[Variant]) -> str:
+    """The figures as people read them."""
+    lines = [f"{'':28}{'CPU per request, µs':>26}{'p50, ms':>22}{'p99, ms':>22}"]
+    for variant in chosen:
+        cells = [
+            f"{statistics.median(values):.2f} ({spread(values)})"
+            for values in (variant.cpu_us, variant.p50_ms, variant.p99_ms)
+        ]
+        lines.append(f"{variant.name:28}{cells[0]:>26}{cells[1]:>22}{cells[2]:>22}")
+    return "\n".join(lines)
+
+
+def verdicts(chosen: Sequence[Variant]) -> Mapping[str, tuple[float, float]]:
+    """Each target: what was measured, and what it may be."""
+    plain, routed, captured = chosen
+    slower = [mine - theirs for mine, theirs in zip(captured.p99_ms, plain.p99_ms, strict=True)]
+    return {
+        "CPU, gateway without capture / bare": (statistics.median(ratios(routed, plain)), 1.05),
+        "CPU, capture on top": (statistics.median(ratios(captured, routed)), 1.35),
+        "p99, gateway with capture − bare, ms": (statistics.median(slower), 0.3),
+    }
+
+
+def main() -> int:
+    """Measure, print, and fail where a target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rate", type=int, default=500)
+    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--report", type=Path)
+    arguments = parser.parse_args()
+    cache = Cache.from_env(os.environ)
+    plan = {toolchain.STAGE: toolchain.STAGE_ESTIMATE}
+    progress = Progress("bench-gateway", plan=plan, durations=Durations(cache.root / "durations.json"), out=sys.stderr)
+    vegeta = toolchain.ensure(cache, progress) / "vegeta"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with variants(folder, binary(cache)) as chosen:
+            print(f"{arguments.rounds} rounds of {arguments.seconds:g} s at {arguments.rate} requests/s each", file=sys.stderr)
+            measure(
+                vegeta, chosen, rate=arguments.rate, seconds=arguments.seconds, rounds=arguments.rounds, folder=folder
+            )
+    print(table(chosen))
+    print("median (middle half of the rounds)\n")
+    found = verdicts(chosen)
+    for what, (value, target) in found.items():
+        print(f"{what:42}{value:8.2f}   target ≤ {target:.2f}   {'met' if value <= target else 'MISSED'}")
+    if arguments.report:
+        arguments.report.parent.mkdir(parents=True, exist_ok=True)
+        rounds = {each.name: {"cpu_us": each.cpu_us, "p50_ms": each.p50_ms, "p99_ms": each.p99_ms} for each in chosen}
+        figures = {what: {"value": value, "target": target} for what, (value, target) in found.items()}
+        arguments.report.write_text(json.dumps({"rounds": rounds, "figures": figures}, indent=1))
+    return 0 if all(value <= target for value, target in found.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
