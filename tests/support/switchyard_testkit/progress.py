@@ -59,6 +59,7 @@ class Progress:
         self._stage = ""
         self._stage_began = self._began
         self._awaited = ""
+        self._share = 0.0
         self.took: dict[str, float] = {}
 
     def estimate(self, stage: str) -> float:
@@ -67,9 +68,16 @@ class Progress:
     def left(self) -> float:
         """Seconds that the stages not yet done should still take."""
         ahead = sum(self.estimate(stage) for stage in self._plan if stage not in self._done and stage != self._stage)
-        if self._stage:
-            ahead += max(0.0, self.estimate(self._stage) - (self._clock() - self._stage_began))
-        return ahead
+        return ahead + self._left_of_stage() if self._stage else ahead
+
+    def _left_of_stage(self) -> float:
+        """From memory at first, and the further it is, the more from how fast it goes today."""
+        elapsed = self._clock() - self._stage_began
+        remembered = max(0.0, self.estimate(self._stage) - elapsed)
+        if not self._share:
+            return remembered
+        at_this_pace = elapsed / self._share - elapsed
+        return self._share * at_this_pace + (1 - self._share) * remembered
 
     def say(self, message: str) -> None:
         elapsed = spoken(self._clock() - self._began)
@@ -78,7 +86,7 @@ class Progress:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Announce, beat while it lasts, remember how long it took if it ended well."""
-        self._stage, self._stage_began, self._awaited = name, self._clock(), ""
+        self._stage, self._stage_began, self._awaited, self._share = name, self._clock(), "", 0.0
         self.say(f"{self._numbered(name)} (about {spoken(self.estimate(name))}; {spoken(self.left())} left in all)")
         ended = threading.Event()
         beating = threading.Thread(target=self._beat, args=(ended,), daemon=True)
@@ -94,9 +102,10 @@ class Progress:
         self.took[name] = seconds
         self._durations.remember(f"{self._remembered_as}: {name}", seconds)
 
-    def waiting(self, awaited: str) -> None:
-        """Name what the stage waits for now; the next heartbeat shows it."""
+    def waiting(self, awaited: str, *, share: float = 0.0) -> None:
+        """Name what the stage waits for now, and how much of it is done if that is known; the next beat shows it."""
         self._awaited = awaited
+        self._share = share
 
     def wait_for(
         self,

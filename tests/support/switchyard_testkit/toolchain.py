@@ -96,7 +96,8 @@ def _build(cache: Cache, target: Path, progress: Progress) -> None:
         assert compiler.stderr is not None
         for line in compiler.stderr:
             printed.append(line)
-            progress.waiting(f"the compiler: {len(printed)} of {len(packages)} packages")
+            done = min(len(printed), len(packages))
+            progress.waiting(f"the compiler: {done} of {len(packages)} packages", share=done / len(packages))
     if compiler.returncode != 0:
         raise CommandError(f"`go build` in {MODULE} ended with code {compiler.returncode}:\n{tail(''.join(printed))}")
     remove_tree(cache.root / "go")

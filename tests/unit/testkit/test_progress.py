@@ -108,6 +108,17 @@ def test_a_stage_that_takes_longer_than_ever_has_nothing_left_and_not_less(tmp_p
         assert run.progress.left() == 0
 
 
+def test_a_stage_that_knows_its_share_believes_todays_pace_the_more_the_further_it_is(tmp_path: Path) -> None:
+    run = Run(tmp_path, plan={"build": 100.0})
+    with run.progress.stage("build"):
+        run.clock.now += 50
+        run.progress.waiting("the compiler", share=0.1)  # at this pace 450 s more; from memory 50 s more
+        assert run.progress.left() == pytest.approx(0.1 * 450 + 0.9 * 50)
+        run.clock.now += 400
+        run.progress.waiting("the compiler", share=1.0)
+        assert run.progress.left() == 0
+
+
 def test_a_stage_that_fails_teaches_nothing(tmp_path: Path) -> None:
     run = Run(tmp_path)
 
