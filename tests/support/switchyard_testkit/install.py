@@ -87,8 +87,9 @@ def run(*command: str, kubeconfig: str, check: bool = True, given: str | None = 
 def tokens(folder: Path) -> dict[str, str]:
     """The slot's tokens, made once and kept, so that an upgrade changes nothing."""
     path = folder / "tokens.json"
-    if not path.exists():
-        made = {name: secrets.token_hex(24) for name in ("feedback", "monitor", "operator")}
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if missing := {"feedback", "monitor", "operator", "feedback-monitor"} - kept.keys():
+        made = kept | {name: secrets.token_hex(24) for name in sorted(missing)}
         half = path.with_suffix(".part")
         half.write_text(json.dumps(made), encoding="utf-8")
         half.chmod(0o600)
@@ -100,7 +101,10 @@ def tokens(folder: Path) -> dict[str, str]:
 def chart_values(images: dict[str, str], held: dict[str, str], extra: dict[str, Any]) -> dict[str, Any]:
     """The values of a small installation with the embedded broker."""
     values: dict[str, Any] = {
-        "feedback": {"tokens": [{"name": "demo", "token": held["feedback"], "deployments": ["*"]}]},
+        "feedback": {
+            "tokens": [{"name": "demo", "token": held["feedback"], "deployments": ["*"]}],
+            "monitorToken": held["feedback-monitor"],
+        },
         "monitor": {
             "tokens": [{"name": "demo", "token": held["monitor"], "deployments": ["*"]}],
             "operatorToken": held["operator"],
