@@ -50,7 +50,10 @@ class Faults:
 
 def prediction(flight: Mapping[str, Any], bias: float) -> float:
     """The right answer, and then the bias."""
-    return float(flight.get("distance") or 0) / 25 + float(flight.get("departure_delay") or 0) + bias
+    distance, late = (
+        0.0 if flight.get(name) is None else float(flight[name]) for name in ("distance", "departure_delay")
+    )
+    return distance / 25 + late + bias
 
 
 def flight_of(body: bytes) -> Mapping[str, Any]:

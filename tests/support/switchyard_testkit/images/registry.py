@@ -6,11 +6,11 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from switchyard_testkit.cache import Cache, write_atomically
 from switchyard_testkit.errors import TestkitError
 from switchyard_testkit.images.builder import Built
-from switchyard_testkit.images.store import Store
 from switchyard_testkit.progress import Progress
 
 PUSH_SECONDS = 8.0  # first estimate for an image that the registry lacks
@@ -78,11 +78,21 @@ class Slot:
         write_atomically(self.images, json.dumps({**held, **references}, indent=2, sort_keys=True) + "\n")
 
 
+class Images(Protocol):
+    """Where images are taken from: the store of this cache."""
+
+    def identity(self, image: str) -> str:
+        """A hash: equal identities are equal images."""
+
+    def push(self, image: str, target: str, *, scratch: Path, log: Path) -> str:
+        """Send it, and return the digest under which it arrived."""
+
+
 @dataclass(frozen=True, slots=True)
 class Publisher:
     """Sends images to one registry, those it has not."""
 
-    store: Store
+    store: Images
     registry: Registry
     folder: Path  # notes which image became which digest: the same image becomes the same digest again
 
