@@ -233,6 +233,13 @@ def test_outcomes_that_are_missing_hold_a_decision(coverage, reason):
     assert (found.verdict, found.reason) == (Verdict.NO_DATA, reason)
 
 
+def test_why_the_monitor_hands_out_no_window_is_passed_on():
+    full = Coverage(predictions=900, judged=900)
+    why = "the loss cap needs 1000 judged errors of stable, 900 are there"
+    found = judged(RMSE, candidate_coverage=full, stable_coverage=full, method=why)
+    assert (found.verdict, found.reason, found.message) == (Verdict.NO_DATA, "NothingJudged", why)
+
+
 def test_coverage_is_nothing_to_a_guard():
     nothing = {"candidate_coverage": Coverage(), "stable_coverage": Coverage()}
     assert judged(ERRORS, *ten(candidate=(100, 0)), **nothing).verdict is Verdict.PASS

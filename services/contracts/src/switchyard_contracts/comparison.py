@@ -16,6 +16,7 @@ from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, nu
 from switchyard_contracts.model_deployment import Metric
 from switchyard_contracts.unpaired import FIRST_LOOK, Losses, Row, Score, looks, planned_variance
 
+NOTHING_JUDGED = "no outcome of the candidate has been judged under a split yet"
 MOST_SAMPLES = 1e12
 """An estimate beyond this is no estimate."""
 
@@ -94,7 +95,7 @@ def compare(metric: Metric, evidence: Evidence, *, windows: Sequence[WindowSums]
         return judged(
             Verdict.NO_DATA,
             "NothingJudged",
-            "no outcome of the candidate has been judged under a split yet",
+            evidence.method if not windows and evidence.method else NOTHING_JUDGED,
             needed=max(metric.min_samples, FIRST_LOOK),
         )
     says = (
