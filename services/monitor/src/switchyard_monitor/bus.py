@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError, OffsetOutOfRangeError
+from kafka.errors import KafkaError, MessageSizeTooLargeError, OffsetOutOfRangeError
 from switchyard_contracts.events import TOPIC_EVENTS, TOPIC_MODELS
 
 from switchyard_monitor.domain.facts import Record
@@ -19,6 +19,9 @@ from switchyard_monitor.settings import Settings
 
 REQUEST_SECONDS = 10.0
 LOG_APPEND_TIME = 1
+MOST_BYTES = 64 * 1024 * 1024
+"""Whether a letter is too large, the broker says."""
+KEPT_BYTES = 64 * 1024
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -132,14 +135,24 @@ class KafkaBroker:
         with _guarded():
             if self._producer is None:
                 self._producer = KafkaProducer(
-                    **self._options, acks="all", linger_ms=5, max_block_ms=round(REQUEST_SECONDS * 1000)
+                    **self._options,
+                    acks="all",
+                    # A letter sent twice has one id; an idempotent producer would be of no use after one refusal.
+                    enable_idempotence=False,
+                    linger_ms=5,
+                    max_request_size=MOST_BYTES,
+                    max_block_ms=round(REQUEST_SECONDS * 1000),
                 )
-            waiting = [
-                self._producer.send(letter.topic, key=letter.key, value=letter.value, headers=list(letter.headers))
-                for letter in letters
-            ]
-            for future in waiting:
-                future.get(timeout=REQUEST_SECONDS)
+            waiting = [(letter, self._post(self._producer, letter)) for letter in letters]
+            for letter, future in waiting:
+                try:
+                    future.get(timeout=REQUEST_SECONDS)
+                except MessageSizeTooLargeError:
+                    # It came in just below the limit, and our headers carried it over: its beginning must do.
+                    whole = letter.value or b""
+                    headers = (*letter.headers, ("switchyard-cut-from", str(len(whole)).encode()))
+                    short = Letter(letter.n, letter.topic, letter.key, whole[:KEPT_BYTES], headers)
+                    self._post(self._producer, short).get(timeout=REQUEST_SECONDS)
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -147,6 +160,9 @@ class KafkaBroker:
         self._teacher.close()
         if self._producer is not None:
             self._producer.close(timeout=1)
+
+    def _post(self, producer: KafkaProducer, letter: Letter) -> Any:
+        return producer.send(letter.topic, key=letter.key, value=letter.value, headers=list(letter.headers))
 
     def _some_models(self, *, timeout_ms: int) -> list[Record]:
         polled = self._teacher.poll(timeout_ms=timeout_ms)

@@ -160,6 +160,9 @@ class Store(Protocol):
     def announce(self, member: str, *, now_us: int, ttl_us: int) -> list[str]:
         """Say that a member lives, and learn who else does."""
 
+    def leave(self, member: str) -> None:
+        """Say that a member goes, so that its partitions need not wait."""
+
     def claim(self, partition: int, member: str, *, now_us: int, ttl_us: int) -> Position | None:
         """Take a partition that is free, expired or our own, with a new epoch; None when another holds it."""
 

@@ -18,13 +18,14 @@ from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.facts import Fact, Record, read
 from switchyard_monitor.domain.join import Changes, Dead, Fold, Known
 from switchyard_monitor.domain.leases import owner
-from switchyard_monitor.errors import Deposed, OffsetLost, Unreadable
+from switchyard_monitor.errors import BrokerUnavailable, Deposed, OffsetLost, Unreadable
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Batch, Broker, HeldRecord, Lease, Letter, Store, Work
 
 log = logging.getLogger(__name__)
 
 OUTBOX_CHUNK = 500
+SEND_PAUSE_US = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Reader:
         self._held: dict[int, dict[str, int]] = {}
         self._pulsed_us: int | None = None
         self._moved = False
+        self._send_after_us = 0
         self.lag: dict[int, int] = {}
         """Records that are in the log and not yet committed, per partition that is held."""
 
@@ -93,6 +95,7 @@ class Reader:
         for lease in list(self._leases.values()):
             self._store.release(lease)
         self._leases.clear()
+        self._store.leave(self._member)
 
     def _pulse(self) -> None:
         now_us = self._clock()
@@ -284,8 +287,16 @@ class Reader:
         return {item.subject: item.record.broker_us for item in reversed(hold)}
 
     def _send(self) -> None:
+        """Empty the outbox. Dead letters that cannot be sent wait there; reading goes on meanwhile."""
+        if self._clock() < self._send_after_us:
+            return
         while letters := self._store.outbox(OUTBOX_CHUNK):
-            self._broker.send(letters)
+            try:
+                self._broker.send(letters)
+            except BrokerUnavailable as error:
+                log.warning("%d dead letters wait in the outbox: %s", len(letters), error)
+                self._send_after_us = self._clock() + SEND_PAUSE_US
+                return
             self._store.sent(letters)
 
 
@@ -316,4 +327,6 @@ def _letter(dead: Dead) -> Letter:
         "switchyard-offset": str(record.offset),
     }
     ours = tuple((name, value.encode()) for name, value in headers.items())
-    return Letter(0, TOPIC_DEADLETTER, record.key, record.value, record.headers + ours)
+    # A record without key and value can be read, but not every client can write one.
+    value = b"" if record.key is None and record.value is None else record.value
+    return Letter(0, TOPIC_DEADLETTER, record.key, value, record.headers + ours)

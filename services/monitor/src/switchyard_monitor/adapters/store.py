@@ -58,6 +58,11 @@ class SqliteStore:
             connection.execute(delete(table).where(table.c.expires_us <= now_us))
             return list(connection.execute(select(table.c.name).order_by(table.c.name)).scalars())
 
+    def leave(self, member: str) -> None:
+        """Say that a member goes, so that its partitions need not wait."""
+        with self._write() as connection:
+            connection.execute(delete(tables.member).where(tables.member.c.name == member))
+
     def claim(self, partition: int, member: str, *, now_us: int, ttl_us: int) -> Position | None:
         """Take a partition that is free, expired or our own, with a new epoch; None when another holds it."""
         table = tables.partition
