@@ -1,8 +1,8 @@
 """The shell: gather, decide, apply the difference, write the status. One pass for one deployment.
 
 At most one risky write in a pass, so that a crash between any two writes leaves a state from which the next pass goes
-on. Everything risky rests on what was just read: a route carries its resourceVersion, and the ModelDeployment is read
-anew before it.
+on; the pass that follows a route's write reads it back and tells of it. Everything risky rests on what was just read: a
+route carries its resourceVersion, and the ModelDeployment is read anew before it.
 """
 
 from __future__ import annotations
@@ -80,8 +80,14 @@ class Reconciler:
             return NOW
         world = self._ask(world, known)
         plan = decision.decide(world, known)
+        routing = plan.route is not None or plan.drop_route
+        if routing and world.status.observed_generation not in (0, world.generation):
+            # Only of an edit that was taken note of can the next pass tell a route that is ahead.
+            self._write_status(key, world, plan)
         self._apply(key, body, world, plan)
-        self._write_statuses(key, world, plan)
+        if not routing:
+            self._write_status(key, world, plan)
+            self._write_revision_statuses(world, plan)
         self._reporter.tell(world, plan)
         return plan.again
 
@@ -314,11 +320,15 @@ class Reconciler:
             self._reporter.rejected(body, error)
         return timedelta(seconds=30)
 
-    def _write_statuses(self, key: Key, world: World, plan: Plan) -> None:
+    def _write_status(self, key: Key, world: World, plan: Plan) -> None:
         body = self._held(kinds.MODEL_DEPLOYMENT, *key)
         new = status.build(world, plan)
         if self._due("/".join(key), new == world.status, status.shape(new) == status.shape(world.status), world.now):
             self._cache.put(self._cluster.write_status(body, new.to_json()))
+
+    def _write_revision_statuses(self, world: World, plan: Plan) -> None:
+        if plan.mark:
+            return
         for name in sorted(world.revisions):
             self._write_revision_status(world, plan, world.revisions[name])
 
@@ -327,7 +337,7 @@ class Reconciler:
         if body is None:
             return
         new = status.revision_status(world, plan, revision)
-        same_shape = status.revision_shape(new) == status.revision_shape(revision.status)
+        same_shape = status.shape(new) == status.shape(revision.status)
         if self._due(f"{world.namespace}/{revision.name}@", new == revision.status, same_shape, world.now):
             self._cache.put(self._cluster.write_status(body, new.to_json()))
 

@@ -16,6 +16,7 @@ from switchyard_operator.cache import Key
 from switchyard_operator.domain.commands import Answer
 from switchyard_operator.domain.decision import Plan
 from switchyard_operator.domain.lineage import write_time
+from switchyard_operator.domain.rules import Move
 from switchyard_operator.domain.world import Body, Command, World
 from switchyard_operator.errors import SpecRejected
 from switchyard_operator.ports import Bus
@@ -50,14 +51,19 @@ class Reporter:
             return
         self._last[key] = record.id
         self._bus.publish_rollout(record)
-        old = world.status.rollout
-        held = plan.memory
-        if old and (old.id, old.phase, old.step, old.reason) == (held.id, held.phase, held.step, held.reason):
+        self._tell_people(world, plan)
+
+    def _tell_people(self, world: World, plan: Plan) -> None:
+        """An event for each act, and for each phase of a step once."""
+        held, old, acted = plan.memory, world.status.rollout, plan.decision.move is not Move.HOLD
+        if not acted and old and (old.id, old.phase) == (held.id, held.phase):
             return
+        traffic = str(world.route.generation) if acted and world.route else ""
         at = f" at {format_percent(held.weight_bp)}" if held.weight_bp else ""
         words = f"{held.version or held.revision}: {held.phase.value}{at}: {held.message}"
         kind = "Warning" if held.phase in WARNINGS else "Normal"
-        self._note(world, kind=kind, reason=held.reason or held.phase.value, message=words, salt=record.id)
+        salt = digest([held.id, held.step, held.phase, traffic])
+        self._note(world, kind=kind, reason=held.reason or held.phase.value, message=words, salt=salt)
 
     def answered(self, world: World, command: Command, answer: Answer) -> None:
         """A command's result."""
@@ -91,7 +97,7 @@ class Reporter:
         self._post(metadata, kind=kind, reason=reason, message=message, salt=salt, at=write_time(world.now))
 
     def _post(self, metadata: Any, *, kind: str, reason: str, message: str, salt: str, at: str | None) -> None:
-        name = f"{metadata['name']}.{digest([metadata['uid'], reason, message, salt])[:16]}"
+        name = f"{metadata['name']}.{digest([metadata['uid'], reason, salt])[:16]}"
         body: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "Event",

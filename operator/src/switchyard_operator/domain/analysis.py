@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -121,7 +121,7 @@ def shown(judged: tuple[Judged, ...], *, now: datetime) -> list[MetricVerdict]:
 WORST = (Verdict.FAIL, Verdict.ERROR, Verdict.NO_DATA, Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
-def summary(judged: tuple[Judged, ...]) -> str:
+def summary(verdicts: Sequence[MetricVerdict]) -> str:
     """The worst verdict of the metrics that have a say; empty when none has."""
-    speaking = [item.judgement.verdict for item in judged if item.metric.role is not Role.OBSERVE]
+    speaking = [Verdict(item.verdict) for item in verdicts if item.role is not Role.OBSERVE]
     return min(speaking, key=WORST.index).value if speaking else ""

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from switchyard_contracts.judgement import Verdict
 from switchyard_contracts.model_deployment import HistoryEntry, Phase, Role, RolloutStatus
-from switchyard_contracts.model_route import ModelRouteSpec
+from switchyard_contracts.model_route import ModelRouteSpec, RouteRole
 from switchyard_contracts.quantities import FULL, format_duration
 
 from switchyard_operator.domain import analysis, lineage, memory, routes, rules
@@ -80,7 +80,7 @@ def bearings(world: World) -> Bearings:
         held.steps_done,
         route=world.route,
         target=line.target.name,
-        edited=world.status.observed_generation != world.generation,
+        edited=world.status.observed_generation not in (0, world.generation),
     )
     if not line.target.sent_home:
         held = memory.follow(held, way, spot, route=world.route, acknowledged=sync.acknowledged, now=world.now)
@@ -115,7 +115,10 @@ def synchronised(world: World) -> Sync:
         return Sync(SyncState.UNKNOWN, "there is no route yet")
     held = next((item for item in world.status.conditions if item.type == "TrafficSynced"), None)
     since = held.last_transition_time if held and held.status != "True" else world.now
-    return compare(world.gateways, generation=world.route.generation, waiting_for=world.now - since)
+    # Who was named as silent stays so until it speaks, though its condition's clock began anew when it was named.
+    named = held is not None and held.reason == SyncState.SILENT.value
+    waited = timedelta.max if named else world.now - since
+    return compare(world.gateways, generation=world.route.generation, waiting_for=waited)
 
 
 def _against(line: Lineage) -> str:
@@ -233,11 +236,19 @@ def _same_shares(world: World, known: Bearings) -> Shares:
     line, spot = known.lineage, known.spot
     if not spot.in_route:
         return Shares(stable=line.stable or line.target, warm=_warm_in_route(world, line))
+    if spot.index < 0 and line.stable and not _is_candidate(world, line.target):
+        return Shares(stable=line.stable, warm=(line.target,))
     if line.stable is None:
         return Shares(stable=line.target)
     if spot.index == known.course.final and spot.weight == FULL:
         return Shares(stable=line.target, warm=(line.stable,))
     return Shares(stable=line.stable, candidate=line.target, weight=spot.weight)
+
+
+def _is_candidate(world: World, target: Revision) -> bool:
+    """In the route as more than a warm one that people may reach by header."""
+    entries = world.route.spec.routes if world.route else []
+    return any(entry.revision == target.name and entry.role is not RouteRole.PREVIEW for entry in entries)
 
 
 def _warm_in_route(world: World, line: Lineage) -> tuple[Revision, ...]:
@@ -308,13 +319,12 @@ def _watch(world: World, known: Bearings) -> Decision:
             reason="Promoted",
             message=f"watched for {format_duration(watch(world.spec))}, nothing spoke against it",
         )
-    left = timedelta(seconds=max(1, round((until - world.now).total_seconds())))
     return Decision(
         move=Move.HOLD,
         phase=Phase.WATCHING,
         reason="Promoted",
         message="promoted; the old revision is the way back",
-        waiting_for=f"{format_duration(left)} more of watching",
+        waiting_for=f"late evidence until {until.isoformat(timespec='seconds').replace('+00:00', 'Z')}",
     )
 
 
@@ -474,6 +484,8 @@ def _replicas(world: World, known: Bearings) -> dict[str, int]:
     if world.route:
         for entry in world.route.spec.routes:
             pods = world.workload(entry.revision)
+            if wanted.get(entry.revision) == full:
+                continue
             serving = entry.weight_bp > 0 or not known.sync.acknowledged
             if serving and pods.exists and entry.revision in world.revisions:
                 wanted[entry.revision] = max(wanted.get(entry.revision, 0), pods.wanted)
@@ -497,7 +509,7 @@ def _stranger(world: World, line: Lineage) -> str:
         return ""
     for entry in world.route.spec.routes:
         if entry.revision not in (line.stable.name, line.target.name) and (
-            entry.weight_bp or entry.role.value == "candidate"
+            entry.weight_bp or entry.role is RouteRole.CANDIDATE
         ):
             return entry.revision
     return ""

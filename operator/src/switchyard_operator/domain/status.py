@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -115,9 +116,9 @@ def revision_status(world: World, plan: Plan, revision: Revision) -> ModelRevisi
         changes |= {"reason": revision.because, "message": revision.because_message}
     elif revision.name == plan.memory.revision:
         changes |= {"reason": plan.memory.reason, "message": ""}
-    if revision.name == plan.memory.revision and world.judged:
-        changes["verdict"] = analysis.summary(world.judged)
-        changes["verdicts"] = _keep_times(revision.status.verdicts, analysis.shown(world.judged, now=world.now))
+    if revision.name == plan.memory.revision and plan.memory.verdicts:
+        changes["verdict"] = analysis.summary(plan.memory.verdicts)
+        changes["verdicts"] = _keep_times(revision.status.verdicts, plan.memory.verdicts)
     elif line.target.name != revision.name and changes["phase"] is RevisionPhase.RETIRED:
         changes["reason"] = "Replaced"
     return revision.status.model_copy(update=changes)
@@ -136,20 +137,23 @@ def _revision_phase(plan: Plan, revision: Revision) -> RevisionPhase:
     return RevisionPhase.RETIRED
 
 
-def shape(status: ModelDeploymentStatus) -> Any:
-    """A status without its numbers and sentences: while this stays, the rest may move at most once a minute."""
-    return _without(status.to_json(), {"message", "waitingFor", "at", "samples", "needed", "value", "against", "bound"})
+def shape(status: ModelDeploymentStatus | ModelRevisionStatus) -> Any:
+    """A status without its numbers: while this stays, the rest may move at most once a minute."""
+    return _without_numbers(status.to_json())
 
 
-def revision_shape(status: ModelRevisionStatus) -> Any:
-    """The same of a revision's status."""
-    return _without(status.to_json(), {"message", "at", "samples", "needed", "value", "against", "bound"})
+NUMBERS = frozenset({"at", "samples", "needed", "value", "against", "bound"})
+SENTENCES = frozenset({"message", "waitingFor"})
 
 
-def _without(node: Any, keys: set[str]) -> Any:
+def _without_numbers(node: Any) -> Any:
     if isinstance(node, dict):
-        return {key: _without(value, keys) for key, value in node.items() if key not in keys}
-    return [_without(item, keys) for item in node] if isinstance(node, list) else node
+        return {
+            key: re.sub(r"[0-9][0-9,.]*", "#", value) if key in SENTENCES else _without_numbers(value)
+            for key, value in node.items()
+            if key not in NUMBERS
+        }
+    return [_without_numbers(item) for item in node] if isinstance(node, list) else node
 
 
 def _steady(old: RolloutStatus | None, new: RolloutStatus) -> RolloutStatus:

@@ -1,0 +1,502 @@
+"""A whole cluster in one process, for rollouts.
+
+A clock that only moves when told, pods that become ready or do not, gateways that acknowledge or do not, and a monitor
+that counts the traffic that the route would have split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, LABEL_REVISION
+from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, WindowSums
+from switchyard_contracts.model_deployment import ModelDeploymentStatus, Phase
+from switchyard_contracts.model_route import ModelRouteSpec
+from switchyard_contracts.topics import ModelRecord, RolloutRecord
+from switchyard_operator.cache import Cache
+from switchyard_operator.domain import kinds
+from switchyard_operator.domain.analysis import Question
+from switchyard_operator.domain.world import Body, GatewayReport
+from switchyard_operator.errors import EvidenceUnavailable, TryLater
+from switchyard_operator.ports import Facts
+from switchyard_operator.reconciler import Reconciler
+from switchyard_operator.reporter import Reporter
+from switchyard_operator.resync import resync
+
+from switchyard_testkit.fake_cluster import Crash, FakeCluster
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NAMESPACE = "airport"
+NAME = "delay"
+KEY = (NAMESPACE, NAME)
+WINDOW = timedelta(seconds=5)
+AGE = timedelta(seconds=10)
+"""When a prediction is judged."""
+
+
+@dataclass
+class Clock:
+    """Time, moved by hand."""
+
+    now: datetime = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """How an image behaves."""
+
+    version: str = "1.0.0"
+    starts: bool = True
+    smoke: str = ""
+    failing: float = 0.0
+    """Share of requests that fail."""
+    loss: float = 100.0
+    """Mean squared error."""
+    pod_reason: str = "CrashLoopBackOff"
+
+
+@dataclass
+class Gateways:
+    """Pods that run whatever the route says, unless told to be silent."""
+
+    cluster: FakeCluster
+    names: list[str] = field(default_factory=lambda: ["gateway-0", "gateway-1"])
+    silent: set[str] = field(default_factory=set)
+    refusing: str = ""
+    running: dict[str, int] = field(default_factory=dict)
+    acknowledged: ModelRouteSpec | None = None
+    generation: int = 0
+
+    def tick(self) -> None:
+        """Every gateway that works takes the newest route."""
+        route = self.cluster.read(kinds.MODEL_ROUTE, *KEY)
+        if route is None:
+            self.acknowledged, self.generation = None, 0
+            return
+        for name in self.names:
+            if name not in self.silent and not self.refusing:
+                self.running[name] = route["metadata"]["generation"]
+        if not self.refusing:
+            self.acknowledged = ModelRouteSpec.model_validate(route["spec"])
+            self.generation = route["metadata"]["generation"]
+
+    def reports(self, subject: str, generation: int) -> tuple[GatewayReport, ...]:
+        """The port."""
+        return tuple(
+            GatewayReport(pod=name, generation=self.running.get(name), rejected=self.refusing) for name in self.names
+        )
+
+
+@dataclass
+class Counted:
+    """One window of one generation, by revision: requests, and when they were served."""
+
+    start: datetime
+    traffic: int
+    weights: Mapping[str, int]
+    served: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Monitor:
+    """Sums that follow from the traffic and each model's nature; no chance in it, so every run is the same."""
+
+    clock: Clock
+    natures: Callable[[str], Model]
+    rate: float = 100.0
+    down: str = ""
+    windows: list[Counted] = field(default_factory=list)
+    asked: list[Question] = field(default_factory=list)
+
+    def tick(self, passed: timedelta, route: ModelRouteSpec | None, generation: int) -> None:
+        """Serve so much time of traffic."""
+        if route is None:
+            return
+        seconds = int(self.clock.now.timestamp() // WINDOW.total_seconds() * WINDOW.total_seconds())
+        start = datetime.fromtimestamp(seconds, UTC)
+        if not self.windows or (self.windows[-1].start, self.windows[-1].traffic) != (start, generation):
+            weights = {entry.revision: entry.weight_bp for entry in route.routes}
+            self.windows.append(Counted(start, generation, weights))
+        window = self.windows[-1]
+        for entry in route.routes:
+            served = self.rate * passed.total_seconds() * entry.weight_bp / 10_000
+            window.served[entry.revision] = window.served.get(entry.revision, 0.0) + served
+
+    def evidence(self, subject: str, question: Question) -> Evidence:
+        """The port."""
+        self.asked.append(question)
+        if self.down:
+            raise EvidenceUnavailable(self.down)
+        outcome = question.metric.metric.startswith("outcome.")
+        ripe = self.clock.now - WINDOW - (AGE if outcome else timedelta(0))
+        found = [item for item in self.windows if item.traffic in question.traffic and item.start <= ripe]
+        sums = [
+            WindowSums(
+                start=item.start,
+                traffic=item.traffic,
+                probability=item.weights.get(question.revision, 0) / 10_000,
+                candidate=self._arm(item, question.revision),
+                stable=self._arm(item, question.against),
+            )
+            for item in found
+        ]
+        mine, other = sum(item.candidate.n for item in sums), sum(item.stable.n for item in sums)
+        return Evidence(
+            deployment=subject,
+            metric=question.metric.metric,
+            revision=question.revision,
+            against=question.against,
+            traffic=list(question.traffic),
+            watermark=self.clock.now,
+            windows=sums,
+            candidate=ArmSums(n=mine),
+            stable=ArmSums(n=other),
+            candidate_coverage=Coverage(predictions=mine, judged=mine),
+            stable_coverage=Coverage(predictions=other, judged=other),
+            cap=1000.0,
+            rate_per_second=self.rate * (sums[-1].probability if sums else 0.0),
+        )
+
+    def _arm(self, window: Counted, revision: str) -> ArmSums:
+        n = int(window.served.get(revision, 0.0))
+        nature = self.natures(revision)
+        squares = nature.loss**2 * 1.5
+        return ArmSums(n=n, failures=round(n * nature.failing), loss=n * nature.loss, loss_squares=n * squares)
+
+
+@dataclass
+class Models:
+    """The pods' own answers."""
+
+    cluster: FakeCluster
+    natures: Callable[[str], Model]
+    asked: int = 0
+
+    def _nature(self, address: str) -> Model:
+        for pod in self.cluster.find(kinds.POD):
+            if pod["status"].get("podIP") == address:
+                return self.natures(pod["metadata"]["labels"][LABEL_REVISION])
+        raise TryLater(f"no pod has the address {address}")
+
+    def facts(self, address: str, port: int) -> Facts:
+        """The port."""
+        return Facts(self._nature(address).version, ("/predict",))
+
+    def smoke(self, address: str, port: int, *, path: str, body: str | None) -> str:
+        """The port."""
+        self.asked += 1
+        return self._nature(address).smoke
+
+
+@dataclass
+class Bus:
+    """What was published."""
+
+    models: list[ModelRecord] = field(default_factory=list)
+    rollouts: list[RolloutRecord] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+
+    def publish_model(self, record: ModelRecord) -> None:
+        """The port; the same twice is once."""
+        if not self.models or self.models[-1] != record:
+            self.models.append(record)
+
+    def forget_model(self, subject: str) -> None:
+        """The port."""
+        self.forgotten.append(subject)
+
+    def publish_rollout(self, record: RolloutRecord) -> None:
+        """The port."""
+        self.rollouts.append(record)
+
+
+@dataclass
+class Notes:
+    """The Kubernetes events."""
+
+    posted: dict[str, Body] = field(default_factory=dict)
+
+    def post(self, body: Body) -> None:
+        """The port; the name is a hash of the content."""
+        self.posted[body["metadata"]["name"]] = body
+
+
+SPEC: dict[str, Any] = {
+    "model": {"image": "models/delay:1"},
+    "serving": {"replicas": 2, "paths": ["/predict"]},
+}
+CANARY: dict[str, Any] = {
+    "type": "Canary",
+    "canary": {
+        "steps": [
+            {"name": "five", "weight": 5, "hold": "30s"},
+            {"name": "quarter", "weight": 25, "hold": "30s"},
+            {"name": "half", "weight": 50, "hold": "30s"},
+        ]
+    },
+}
+ANALYSIS: dict[str, Any] = {
+    "metrics": [
+        {"name": "errors", "metric": "error_rate", "max": "1%", "role": "guard"},
+        {
+            "name": "outcome",
+            "metric": "outcome.rmse",
+            "maxIncrease": "5%",
+            "minSamples": 200,
+            "maxWait": "1h",
+            "role": "decide",
+        },
+    ]
+}
+MONITORING: dict[str, Any] = {
+    "prediction": {"path": "$.delay", "task": "regression"},
+    "outcome": {"horizon": "10m", "judgedAfter": "10s", "affectedBy": "nothing"},
+}
+CANARY_SPEC: dict[str, Any] = SPEC | {
+    "strategy": CANARY,
+    "analysis": ANALYSIS,
+    "monitoring": MONITORING,
+    "rollback": {"watch": "2m", "warm": {"replicas": 1, "for": "3m"}},
+}
+
+
+class Simulation:
+    """Everything together; `run` lets time pass, `restart` is a new process on the same cluster."""
+
+    def __init__(self, models: Mapping[str, Model]) -> None:
+        self.clock = Clock()
+        self.images = dict(models)
+        self.cluster = FakeCluster(self.clock)
+        self.gateways = Gateways(self.cluster)
+        self.monitor = Monitor(self.clock, self.nature)
+        self.models = Models(self.cluster, self.nature)
+        self.bus = Bus()
+        self.notes = Notes()
+        self.frozen_pods: set[str] = set()
+        """Revisions whose pods do not become ready at present."""
+        self.weights: list[tuple[str, int]] = []
+        """Every (revision, weight) of a candidate or a newly stable one that was ever acknowledged, in order."""
+        self._addresses = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """A new operator process: nothing in memory."""
+        self.cache = Cache()
+        self.reconciler = Reconciler(
+            cluster=self.cluster,
+            cache=self.cache,
+            gateways=self.gateways,
+            monitor=self.monitor,
+            models=self.models,
+            reporter=Reporter(bus=self.bus, notes=self.notes, reasserted=lambda _: None),
+            clock=self.clock,
+            status_interval=timedelta(minutes=1),
+        )
+
+    def nature(self, revision: str) -> Model:
+        """The model behind a revision, by its image."""
+        return self.images.get(self.image(revision), Model())
+
+    # --- people ---
+
+    def deploy(self, spec: Mapping[str, Any], **changes: Any) -> None:
+        """Apply a ModelDeployment; `image` changes the model."""
+        wanted = dict(spec)
+        if image := changes.pop("image", ""):
+            wanted["model"] = {**wanted["model"], "image": image}
+        wanted |= changes
+        self.cluster.put(
+            {
+                "apiVersion": API_VERSION,
+                "kind": "ModelDeployment",
+                "metadata": {"name": NAME, "namespace": NAMESPACE},
+                "spec": wanted,
+            }
+        )
+
+    def command(self, verb: str, **words: str) -> str:
+        """Create a ModelCommand; the answer is its name."""
+        name = f"command-{len(self.cluster.find(kinds.MODEL_COMMAND))}"
+        spec = {"deployment": NAME, "verb": verb, "requestedBy": "ada", **words}
+        self.cluster.put(
+            {
+                "apiVersion": API_VERSION,
+                "kind": "ModelCommand",
+                "metadata": {"name": name, "namespace": NAMESPACE},
+                "spec": spec,
+            }
+        )
+        return name
+
+    # --- what stands ---
+
+    @property
+    def status(self) -> ModelDeploymentStatus:
+        """The ModelDeployment's status."""
+        body = self.cluster.read(kinds.MODEL_DEPLOYMENT, *KEY)
+        return ModelDeploymentStatus.model_validate((body or {}).get("status") or {})
+
+    @property
+    def phase(self) -> Phase | None:
+        """Where the rollout stands."""
+        return self.status.rollout.phase if self.status.rollout else None
+
+    @property
+    def route(self) -> dict[str, tuple[str, int]]:
+        """Each image in the route: role and weight."""
+        body = self.cluster.read(kinds.MODEL_ROUTE, *KEY)
+        if body is None:
+            return {}
+        return {self.image(entry["revision"]): (entry["role"], entry["weightBp"]) for entry in body["spec"]["routes"]}
+
+    def image(self, revision: str) -> str:
+        """The image of a revision."""
+        body = self.cluster.read(kinds.MODEL_REVISION, NAMESPACE, revision)
+        return str(body["spec"]["pod"]["image"]) if body else "?"
+
+    def revision(self, image: str) -> str:
+        """The newest revision of an image."""
+        found = [
+            body["metadata"]["name"]
+            for body in self.cluster.find(kinds.MODEL_REVISION)
+            if body["spec"]["pod"]["image"] == image
+        ]
+        return str(found[-1])
+
+    @property
+    def replicas(self) -> dict[str, int]:
+        """Each image's Deployment, by what it asks for."""
+        return {
+            self.image(body["metadata"]["labels"][LABEL_REVISION]): body["spec"]["replicas"]
+            for body in self.cluster.find(kinds.DEPLOYMENT)
+        }
+
+    # --- time ---
+
+    def run(self, until: Callable[[], bool], *, within: timedelta = timedelta(minutes=30)) -> None:
+        """Let time pass, second by second, until something is so; not so in time is an error."""
+        end = self.clock.now + within
+        while not until():
+            if self.clock.now >= end:
+                raise AssertionError(f"not within {within}: {self.describe()}")
+            self.tick()
+
+    def run_for(self, span: timedelta) -> None:
+        """Let so much time pass."""
+        end = self.clock.now + span
+        while self.clock.now < end:
+            self.tick()
+
+    def tick(self) -> None:
+        """One second: the cluster moves, the operator passes until it has nothing to do at once."""
+        self.clock.now += timedelta(seconds=1)
+        self.kubelets()
+        self.gateways.tick()
+        self.monitor.tick(timedelta(seconds=1), self.gateways.acknowledged, self.gateways.generation)
+        for _ in range(30):
+            if not self.one_pass():
+                break
+            self.gateways.tick()
+        else:
+            raise AssertionError(f"the operator does not come to rest: {self.cluster.writes[-12:]}")
+        self._note_weights()
+
+    def one_pass(self) -> bool:
+        """One pass; whether it wants another at once. A crash is followed by a new process."""
+        try:
+            resync(self.cluster, self.cache)
+            again = self.reconciler.reconcile(KEY)
+        except Crash:
+            self.restart()
+            return True
+        except TryLater as error:
+            return error.delay < 1.0
+        return again is not None and again <= timedelta(0)
+
+    def kubelets(self) -> None:
+        """Pods come, become ready or do not, and go."""
+        for deployment in self.cluster.find(kinds.DEPLOYMENT):
+            self._pods_of(deployment)
+        alive = {body["metadata"]["labels"][LABEL_REVISION] for body in self.cluster.find(kinds.DEPLOYMENT)}
+        for pod in self.cluster.find(kinds.POD):
+            if pod["metadata"]["labels"][LABEL_REVISION] not in alive:
+                self.cluster.take(kinds.POD, NAMESPACE, pod["metadata"]["name"])
+
+    def _pods_of(self, deployment: Body) -> None:
+        revision = deployment["metadata"]["labels"][LABEL_REVISION]
+        nature = self.nature(revision)
+        wanted = deployment["spec"]["replicas"]
+        ready = nature.starts and revision not in self.frozen_pods
+        pods = [pod for pod in self.cluster.find(kinds.POD) if pod["metadata"]["labels"][LABEL_REVISION] == revision]
+        for index in range(max(wanted, len(pods))):
+            name = f"{revision}-{index}"
+            if index >= wanted:
+                self.cluster.take(kinds.POD, NAMESPACE, name)
+                continue
+            held = self.cluster.read(kinds.POD, NAMESPACE, name)
+            address = held["status"]["podIP"] if held else self._address()
+            self.cluster.put(self._pod(name, revision, nature, ready=ready, address=address))
+        condition = {
+            "type": "Available",
+            "status": "True" if ready else "False",
+            "lastTransitionTime": self._since(deployment, ready),
+        }
+        self.cluster.put({**deployment, "status": {"conditions": [condition], "readyReplicas": wanted if ready else 0}})
+
+    def _since(self, deployment: Body, ready: bool) -> str:
+        for item in (deployment.get("status") or {}).get("conditions") or []:
+            if item["status"] == str(ready):
+                return str(item["lastTransitionTime"])
+        return self.clock.now.isoformat()
+
+    def _address(self) -> str:
+        self._addresses += 1
+        return f"10.0.0.{self._addresses}"
+
+    def _pod(self, name: str, revision: str, nature: Model, *, ready: bool, address: str) -> dict[str, Any]:
+        state: dict[str, Any] = {"name": "model", "restartCount": 0, "started": ready, "state": {"running": {}}}
+        if not nature.starts:
+            ended = {"reason": "Error", "exitCode": 3, "message": "no such file: model.json"}
+            state |= {
+                "restartCount": 4,
+                "state": {"waiting": {"reason": nature.pod_reason, "message": "back-off"}},
+                "lastState": {"terminated": ended},
+            }
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": name,
+                "namespace": NAMESPACE,
+                "labels": {LABEL_DEPLOYMENT: NAME, LABEL_REVISION: revision},
+            },
+            "status": {
+                "podIP": address,
+                "conditions": [{"type": "Ready", "status": str(ready)}],
+                "containerStatuses": [state],
+            },
+        }
+
+    def _note_weights(self) -> None:
+        for image, (_, weight) in self.route.items():
+            if image != self.images_order[0] and (image, weight) not in self.weights[-1:]:
+                self.weights.append((image, weight))
+
+    @property
+    def images_order(self) -> list[str]:
+        """The images as they were given."""
+        return list(self.images)
+
+    def describe(self) -> str:
+        """For a failing test."""
+        rollout = self.status.rollout
+        words = (
+            f"{rollout.phase} {rollout.reason}: {rollout.message} [{rollout.waiting_for}]" if rollout else "no rollout"
+        )
+        return f"{words}; route {self.route}; replicas {self.replicas}; last writes {self.cluster.writes[-8:]}"
