@@ -93,7 +93,7 @@ class Reader:
     def read(self, line: bytes) -> Event | Refusal | Unreadable:
         """Never raises: whatever Envoy may have written, it is one of the three."""
         try:
-            fields = json.loads(line)
+            fields = json.loads(line.decode())
             if not isinstance(fields, dict) or not isinstance(fields.get("boot"), str):
                 return Unreadable("the line is not an object with the field boot")
             if "stamp" not in fields:

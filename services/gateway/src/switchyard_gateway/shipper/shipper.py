@@ -140,6 +140,7 @@ class Shipper:
         with self._lock:
             running = self._running()
             self._poll(running, now=True)
+            self._write()
             return close(
                 self._book,
                 node=self._node,
