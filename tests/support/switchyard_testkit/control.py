@@ -162,6 +162,11 @@ class Model:
             self._loop = self._server = None
 
     @property
+    def listening(self) -> bool:
+        """Whether it answers."""
+        return self._server is not None
+
+    @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
         return (self.host, self.port)
@@ -173,7 +178,7 @@ class Model:
                 headers = dict(line.lower().split(": ", 1) for line in lines if ": " in line)
                 await reader.readexactly(int(headers.get("content-length", "0")))
                 self.requests.append({"line": first, "headers": headers})
-                body = json.dumps({"model": self.name, "path": first.split(" ")[1]}).encode()
+                body = json.dumps({"model": self.name, "path": first.split(" ")[1], "delay": 1.5}).encode()
                 writer.write(
                     f"HTTP/1.1 {self.status} OK\r\ncontent-type: application/json\r\n"
                     f"content-length: {len(body)}\r\n\r\n".encode()

@@ -107,6 +107,16 @@ class FakeApi:
                 place = version
                 yield {"type": kind, "object": body}
 
+    def names(self) -> set[tuple[str, str, str]]:
+        """Every object: (path, namespace, name)."""
+        with self._lock:
+            return {(path, *key) for path, held in self.objects.items() for key in held}
+
+    @property
+    def listening(self) -> bool:
+        """Whether it answers at all."""
+        return self._server is not None
+
     @property
     def url(self) -> str:
         """Where it listens."""

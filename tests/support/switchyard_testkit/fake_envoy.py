@@ -1,7 +1,8 @@
-"""An Envoy for unit tests of control's ordering: it answers as the real one, and complains where that would lose a request.
+"""An Envoy for tests of control's ordering: it answers as the real one, and complains where that would lose a request.
 
 What the real one was seen to do, and this one does: it acknowledges clusters only once each new one has its endpoints;
-it takes or refuses a table of routes as a whole; it asks for a new cluster's endpoints by itself.
+it takes or refuses a table of routes as a whole; it asks for a new cluster's endpoints by itself, and for routes once
+it was told of clusters, were there none.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class FakeEnvoy:
     now: float = 0.0
     _delivery: Delivery | None = None
     _inbox: deque[Send] = field(default_factory=deque)
+    _asks_for_routes: bool = False
     _warming: tuple[str, set[str]] | None = None
 
     def connect(self, delivery: Delivery) -> None:
@@ -44,10 +46,12 @@ class FakeEnvoy:
         self._delivery = delivery
         self._inbox.clear()
         self._warming = None
+        self._asks_for_routes = bool(self.routings)
         delivery.subscribe(Kind.CLUSTERS, (), held=tuple(self.clusters))
         if self.clusters:
             delivery.subscribe(Kind.ENDPOINTS, tuple(self.clusters))
-        delivery.subscribe(Kind.ROUTES, (PRODUCT, MIRROR))
+        if self.routings:
+            delivery.subscribe(Kind.ROUTES, (PRODUCT, MIRROR))
 
     def talk(self, *, limit: int = 500) -> int:
         """Exchange messages until there is silence; the number of them."""
@@ -91,6 +95,9 @@ class FakeEnvoy:
                     self.assignments[resource.cluster] = resource
                 case RouteTable():
                     self._route(resource)
+        if send.kind is Kind.CLUSTERS and not self._asks_for_routes:
+            self._asks_for_routes = True
+            delivery.subscribe(Kind.ROUTES, (PRODUCT, MIRROR))
         self._remove(delivery, send.remove)
         if new:
             self._warming = (send.nonce, new)

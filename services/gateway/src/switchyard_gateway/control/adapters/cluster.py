@@ -26,6 +26,8 @@ T = TypeVar("T")
 SERVICE_NAME = "kubernetes.io/service-name"
 PORT_NAME = "http"
 LIST_SECONDS = 30.0
+ANSWER_SECONDS = 10.0
+"""How long a watch may take to begin."""
 GRACE_SECONDS = 5.0
 """How much longer than promised a watch may stay silent before it counts as dead."""
 
@@ -57,7 +59,7 @@ class KubernetesSource(Generic[T]):
         }
         deadline = asyncio.get_running_loop().time() + self.watch_seconds + GRACE_SECONDS
         what = f"watching {self.kind}"
-        answer = await _patient(self._get(query), what, LIST_SECONDS)
+        answer = await _patient(self._get(query), what, ANSWER_SECONDS)
         try:
             while True:
                 left = deadline - asyncio.get_running_loop().time()

@@ -86,6 +86,8 @@ class Delivery:
     _leftover: set[str] = field(default_factory=set)
     _subscribed: dict[Kind, set[str]] = field(default_factory=lambda: {kind: set() for kind in Kind})
     _wildcard: bool = False
+    _clusters_said: bool = False
+    """Whether any were sent on this stream: Envoy asks for routes only after a first answer, were it empty."""
     _mirror_sent: bool = False
     _trials: dict[Kind, Trial] = field(default_factory=lambda: {kind: Trial() for kind in Kind})
     _based: bool = False
@@ -191,6 +193,7 @@ class Delivery:
         if way is None:
             return None
         self._ways[way.send.kind] = way
+        self._clusters_said |= way.send.kind is Kind.CLUSTERS
         for resource in way.send.put:
             if isinstance(resource, Cluster):
                 self._assignments.pop(resource.name, None)  # a cluster that is put (again) waits for endpoints (again)
@@ -261,7 +264,7 @@ class Delivery:
             return None
         wanted = {key: missing for key in sorted(self._dirty) if (missing := self._missing_clusters(key))}
         if not wanted:
-            return None
+            return None if self._clusters_said else self._way_of(Kind.CLUSTERS, (), ())
         group = self._trials[Kind.CLUSTERS].next([*wanted])
         self._owner |= {cluster.name: key for key in group for cluster in wanted[key]}
         return self._way_of(Kind.CLUSTERS, group, tuple(cluster for key in group for cluster in wanted[key]))
