@@ -26,8 +26,8 @@ from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Store
 
 PROBLEM = "application/problem+json"
-EARLIER_WINDOWS = 2000
-"""Of generations before the rollout, so many windows at most are looked at."""
+EARLIER_ROWS = 4000
+"""Of the generations before the rollout, so many rows of sums at most are looked at, the latest generation's first."""
 
 Namespace = Annotated[str, Path(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 Name = Annotated[str, Path(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
@@ -142,8 +142,9 @@ def evidence(
     mark = watermark(desk.store.positions())
     arms = desk.store.arms(subject)
     asked = [n for n, arm in arms.items() if arm.traffic in generations and arm.revision in (revision, against)]
-    before = [n for n, arm in arms.items() if arm.traffic < generations[0] and arm.revision == against]
-    cells = desk.store.cells(asked) + desk.store.cells(before, limit=EARLIER_WINDOWS)
+    earlier = [(arm.traffic, n) for n, arm in arms.items() if arm.traffic < generations[0] and arm.revision == against]
+    before = [n for _, n in sorted(earlier, reverse=True)]
+    cells = desk.store.cells(asked) + desk.store.cells(before, limit=EARLIER_ROWS)
     return answer(question, cells=cells, watermark_us=mark)
 
 

@@ -197,7 +197,7 @@ class Store(Protocol):
         """A deployment's arms, by number."""
 
     def cells(self, arms: Iterable[int], *, limit: int | None = None) -> list[Cell]:
-        """The cells of these arms, oldest first; with a limit, about the latest so many windows."""
+        """The cells of these arms, oldest first; with a limit, at most so many rows, the earlier arms' latest first."""
 
     def totals(self, arms: Iterable[int]) -> list[Cell]:
         """Each arm's windows added up, as one cell that starts at 0."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, update
@@ -164,17 +166,21 @@ class SqliteStore:
             return {row.id: _arm(row) for row in connection.execute(query)}
 
     def cells(self, arms: Iterable[int], *, limit: int | None = None) -> list[Cell]:
-        """The cells of these arms, oldest first; with a limit, about the latest so many windows."""
-        found: dict[tuple[int, int], list[Sums]] = {}
+        """The cells of these arms, oldest first; with a limit, at most so many rows, the earlier arms' latest first."""
+        found: dict[tuple[int, int], list[Mapping[str, int]]] = {}
         cell = tables.cell
+        left = limit
         with self._look() as connection:
             book = SqlBook(connection, self._read)
             for number in arms:
                 query = select(cell.c.start_us, cell.c.sums).where(cell.c.arm == number)
-                if limit is not None:
-                    query = query.order_by(cell.c.start_us.desc()).limit(limit)
-                for start_us, text in connection.execute(query):
-                    found.setdefault((start_us, number), []).append(decode(text))
+                if left is not None:
+                    query = query.order_by(cell.c.start_us.desc()).limit(left)
+                rows = connection.execute(query).all()
+                for start_us, text in rows:
+                    found.setdefault((start_us, number), []).append(_decoded(text))
+                if left is not None and (left := left - len(rows)) <= 0:
+                    break
             return [
                 Cell(book.arm(number), book.rule(book.arm(number).rule), start_us, merged(parts))
                 for (start_us, number), parts in sorted(found.items(), key=lambda item: item[0])
@@ -237,6 +243,12 @@ class SqliteStore:
     def _look(self) -> Iterator[Connection]:
         with guarded(), self._reader.begin() as connection:
             yield connection
+
+
+@lru_cache(maxsize=20_000)
+def _decoded(text: str) -> Mapping[str, int]:
+    """Sums that nobody changes: most windows are asked for again and again while a rollout runs."""
+    return MappingProxyType(decode(text))
 
 
 def _is(lease: Lease) -> ColumnElement[bool]:

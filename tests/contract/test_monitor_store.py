@@ -1,0 +1,234 @@
+"""The store port: what the join rests on, whichever database is behind it. PostgreSQL will join this suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from switchyard_monitor.adapters.store import SqliteStore
+from switchyard_monitor.adapters.tables import metadata
+from switchyard_monitor.domain.entries import OUTCOME, Arm, Pred, Version
+from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.join import Changes
+from switchyard_monitor.domain.rules import Rule
+from switchyard_monitor.errors import Deposed, StoreUnavailable
+from switchyard_monitor.ports import Batch, HeldRecord, Lease, Letter, Store, Work
+
+Open = Callable[[], Store]
+RULE = Rule("demo/m", task="regression", outcome="$")
+KEY = bytes(16)
+
+
+@pytest.fixture(params=["SQLite"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """Opens the same database each time, as processes do one after another."""
+    held: list[SqliteStore] = []
+
+    def open_store() -> Store:
+        store = SqliteStore(f"sqlite:///{tmp_path / 'monitor.db'}")
+        store.migrate()
+        held.append(store)
+        return store
+
+    yield open_store
+    for store in held:
+        store.close()
+
+
+@pytest.fixture
+def store(opened: Open) -> Store:
+    store = opened()
+    store.prepare([0, 1])
+    return store
+
+
+def claimed(store: Store, member: str = "a", *, now_us: int = 0) -> Lease:
+    position = store.claim(0, member, now_us=now_us, ttl_us=10)
+    assert position is not None
+    lease = Lease(0, member, position.epoch)
+    store.start(lease, topic_id="t", offset=5)
+    return lease
+
+
+def write(store: Store, lease: Lease, changes: Changes, *, at: int = 5, **work: object) -> None:
+    with store.begin() as batch:
+        batch.lock(lease, at)
+        batch.write(lease, Work(changes=changes, next_offset=at + 1, watermark_us=at, **work))  # type: ignore[arg-type]
+
+
+def arm(store: Store, revision: str = "r") -> int:
+    with store.begin() as batch:
+        return batch.book.id_of(Arm(batch.rule_id(RULE), revision, "stable", 1, 10_000, "split"))
+
+
+def test_a_lease_is_one_members_until_it_expires_or_is_released(store: Store) -> None:
+    lease = claimed(store)
+    assert store.claim(0, "b", now_us=9, ttl_us=10) is None
+    again = store.claim(0, "a", now_us=9, ttl_us=10)
+    assert again is not None
+    assert again.epoch == lease.epoch + 1
+    late = store.claim(0, "b", now_us=19, ttl_us=10)
+    assert late is not None
+    store.release(Lease(0, "b", late.epoch))
+    assert store.claim(0, "a", now_us=20, ttl_us=10) is not None
+
+
+def test_a_restart_takes_up_where_the_last_commit_was(opened: Open, store: Store) -> None:
+    write(store, claimed(store), Changes())
+    (position, _) = opened().positions()
+    assert (position.topic_id, position.base_offset, position.next_offset, position.watermark_us) == ("t", 5, 6, 5)
+
+
+def test_a_start_never_moves_an_offset_that_is_known(store: Store) -> None:
+    lease = claimed(store)
+    store.start(lease, topic_id="other", offset=0)
+    assert store.positions()[0].next_offset == 5
+
+
+def test_locks_refuse_a_stale_epoch_another_offset_and_a_stopped_partition(store: Store) -> None:
+    stale = claimed(store)
+    lease = Lease(0, "a", claimed(store).epoch)
+    for held, offset in ((stale, 5), (lease, 4), (Lease(0, "b", lease.epoch), 5)):
+        with pytest.raises(Deposed), store.begin() as batch:
+            batch.lock(held, offset)
+    store.stop(lease, "events are gone")
+    with pytest.raises(Deposed), store.begin() as batch:
+        batch.lock(lease, 5)
+    assert store.claim(0, "a", now_us=100, ttl_us=10) is None
+
+
+def test_renewal_says_which_leases_still_hold_and_never_lowers_a_watermark(store: Store) -> None:
+    old = claimed(store)
+    lease = Lease(0, "a", claimed(store).epoch)
+    assert store.renew([old, lease], now_us=5, ttl_us=10, watermarks={0: 50}) == [lease]
+    assert store.renew([lease], now_us=6, ttl_us=10, watermarks={0: 40}) == [lease]
+    assert store.positions()[0].watermark_us == 50
+    write(store, lease, Changes())
+    assert store.positions()[0].watermark_us == 50
+
+
+def test_members_are_seen_until_they_leave_or_fall_silent(store: Store) -> None:
+    assert store.announce("a", now_us=0, ttl_us=10) == ["a"]
+    assert store.announce("b", now_us=5, ttl_us=10) == ["a", "b"]
+    assert store.announce("b", now_us=10, ttl_us=10) == ["b"]
+    store.leave("b")
+    assert store.announce("c", now_us=11, ttl_us=10) == ["c"]
+
+
+def test_what_is_written_is_read_back_whole(opened: Open, store: Store) -> None:
+    number = arm(store)
+    changes = Changes(
+        preds=[(KEY, Pred(number, 7, -(2**63), 2**63 - 1, 1.5)), (b"\1" * 16, Pred(number, 8, 1, None, "late"))],
+        versions=[(KEY, Version(OUTCOME, "e1", 2, 3, 4, -0.1, "human"))],
+        exchanges=[(KEY, 9)],
+        inputs=[(KEY, 10, 11)],
+        cells={(number, 0): {"requests": 2, "now.ee": 2**100}, (number, 300): {"requests": 1}},
+        labels={"demo/m": {"in": 1, "joined": 1}},
+        ledger={"stored": 3},
+    )
+    write(store, claimed(store), changes)
+    again = opened()
+    entry, erased = again.entry(KEY)
+    assert entry is not None
+    assert not erased
+    assert entry.preds == [changes.preds[0][1]]
+    assert entry.versions == [changes.versions[0][1]]
+    assert (entry.exchanges, entry.inputs) == ({9}, {10: 11})
+    assert [(cell.start_us, cell.sums) for cell in again.cells([number])] == [
+        (0, {"requests": 2, "now.ee": 2**100}),
+        (300, {"requests": 1}),
+    ]
+    assert [cell.start_us for cell in again.cells([number], limit=1)] == [300]
+    assert [cell.sums for cell in again.totals([number])] == [{"requests": 3, "now.ee": 2**100}]
+    assert again.labels("demo/m") == {"in": 1, "joined": 1}
+    assert again.ledgers()[0].columns == {"stored": 3}
+    assert again.deployments() == ["demo/m"]
+    assert again.arms("demo/m") == {number: again.arm(number)}
+    assert again.cells([number])[0].rule == RULE
+
+
+def test_sums_of_several_commits_add_up_and_what_cancels_is_gone(store: Store) -> None:
+    number, lease = arm(store), claimed(store)
+    write(store, lease, Changes(cells={(number, 0): {"a": 2, "b": 1}}), at=5)
+    write(store, lease, Changes(cells={(number, 0): {"a": 1, "b": -1}}), at=6)
+    assert [cell.sums for cell in store.cells([number])] == [{"a": 3}]
+
+
+def test_an_undone_transaction_leaves_nothing_not_even_numbers(store: Store) -> None:
+    lease = claimed(store)
+    undone = Arm(1, "undone", "stable", 1, 10_000, "split")
+
+    def fail(batch: Batch) -> None:
+        batch.lock(lease, 5)
+        batch.book.id_of(Arm(batch.rule_id(RULE), "undone", "stable", 1, 10_000, "split"))
+        batch.write(lease, Work(changes=Changes(ledger={"stored": 1}), next_offset=6, watermark_us=1))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), store.begin() as batch:
+        fail(batch)
+    assert store.deployments() == []
+    assert store.positions()[0].next_offset == 5
+    number = arm(store, "kept")
+    assert store.arms("demo/m") == {number: Arm(undone.rule, "kept", "stable", 1, 10_000, "split")}
+    assert arm(store, "undone") != number
+
+
+def test_all_rows_of_an_erased_prediction_go(store: Store) -> None:
+    number, lease = arm(store), claimed(store)
+    prefix = KEY[:13]
+    keys = [prefix + bytes((0, 0, row)) for row in (0, 1, 255)]
+    write(store, lease, Changes(preds=[(key, Pred(number, 1, 1, 1, 1.0)) for key in keys]))
+    with store.begin() as batch:
+        assert set(batch.entries([], [prefix])) == set(keys)
+        batch.lock(lease, 6)
+        changes = Changes(erased={prefix}, removed=set(keys))
+        batch.write(lease, Work(changes=changes, next_offset=7, watermark_us=1))
+    assert store.entry(keys[2]) == (None, True)
+    with store.begin() as batch:
+        assert batch.erased([prefix, b"\1" * 13]) == {prefix}
+
+
+def test_held_records_wait_in_order_with_all_they_had(opened: Open, store: Store) -> None:
+    lease = claimed(store)
+    records = [Record(0, offset, offset * 10, None, b"v", (("h", b"\xff"),)) for offset in (5, 6)]
+    write(store, lease, Changes(), hold=[HeldRecord("demo/m", record) for record in records])
+    again = opened()
+    assert again.held_subjects(0) == {"demo/m": 50}
+    with again.begin() as batch:
+        assert batch.held(0, "demo/m", 10) == records
+        batch.lock(lease, 6)
+        batch.write(lease, Work(changes=Changes(), next_offset=6, watermark_us=None, released=[5, 6]))
+    assert again.held_subjects(0) == {}
+
+
+def test_letters_wait_until_they_were_sent(opened: Open, store: Store) -> None:
+    letters = [Letter(0, "dead", None, b"\0\xff", (("why", b"\xfe"),)), Letter(0, "dead", b"k", None)]
+    write(store, claimed(store), Changes(), letters=letters)
+    waiting = opened().outbox(10)
+    assert [(letter.topic, letter.key, letter.value, letter.headers) for letter in waiting] == [
+        (letter.topic, letter.key, letter.value, letter.headers) for letter in letters
+    ]
+    store.sent(waiting[:1])
+    assert store.outbox(10) == waiting[1:]
+
+
+def test_the_migrations_make_the_tables_that_the_code_means(opened: Open) -> None:
+    store = opened()
+    assert isinstance(store, SqliteStore)
+    with store._writer.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_file_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
+    store = SqliteStore(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}")
+    with pytest.raises(StoreUnavailable, match="unable to open"):
+        store.migrate()
+
+
+def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
+    (tmp_path / "monitor.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        SqliteStore(f"sqlite:///{tmp_path / 'monitor.db'}").migrate()
