@@ -5,8 +5,10 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from switchyard_contracts.evidence import ArmSums, Coverage
+from switchyard_contracts.boundary import tuning, width
+from switchyard_contracts.evidence import ArmSums, Coverage, WindowSums
 from switchyard_contracts.model_deployment import Analysis
+from switchyard_contracts.unpaired import Losses, Row, looks
 from switchyard_contracts.verdicts import Budget, Judgement, Verdict, budget, judge, waiting_for
 from switchyard_testkit.sums import arm, evidence, metric, window
 
@@ -84,6 +86,25 @@ def test_the_sentence_of_a_pass_has_the_numbers():
 def test_without_the_monitors_value_the_sums_give_it():
     found = judged(RMSE, *run(candidate=100, stable=400))
     assert (found.value, found.against) == (10.0, 20.0)
+
+
+def test_the_scale_is_fixed_at_the_first_look_whatever_comes_later():
+    """A boundary that is tuned anew at each look, to what is seen by then, would not hold at every look."""
+    calm, wild = (
+        run(candidate=100, stable=100, windows=4),
+        [window(4 + i, candidate=spread(4000, 100), stable=spread(4000, 100)) for i in range(20)],
+    )
+    found = judged(RMSE, *calm, *wild)
+    scores = list(looks([row_of(one) for one in [*calm, *wild]], kappa=1.05**2))
+    planned = scores[1].variance * 400 / 200  # after two windows each arm has 200; 400 are wanted
+    r = tuning(planned, alpha=BUDGET.alpha_promote)
+    width_of_it = width(scores[-1].variance, r=r, alpha=BUDGET.alpha_promote)
+    assert found.bound == pytest.approx((scores[-1].total + width_of_it) / scores[-1].weight)
+
+
+def row_of(one: WindowSums) -> Row:
+    arms = (Losses(each.n, each.loss, each.loss_squares) for each in (one.candidate, one.stable))
+    return Row(one.start, one.probability, *arms)
 
 
 def test_rmse_is_tested_as_mse_so_the_margin_is_squared():
