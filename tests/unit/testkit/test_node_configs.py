@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from switchyard_testkit.node import configs, pki
+from switchyard_testkit.node import configs, first_process, pki
+from switchyard_testkit.node.components import components
 from switchyard_testkit.node.pki import Identity
 from switchyard_testkit.node.plan import SLOT_NUMBERS, Places, slot_named
 
@@ -23,7 +24,7 @@ def places(slot: str = "test") -> Places:
 
 
 def flags(name: str) -> dict[str, str]:
-    component = next(component for component in configs.components(places(), TOOLS) if component.name == name)
+    component = next(component for component in components(places(), TOOLS) if component.name == name)
     return dict(flag.lstrip("-").partition("=")[::2] for flag in component.command[1:])
 
 
@@ -36,7 +37,7 @@ def rendered(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("slot", SLOT_NUMBERS)
 def test_no_file_and_no_flag_names_another_slot(slot: str) -> None:
     texts = [*configs.files(places(slot), TOOLS / "pause").values()]
-    texts += [" ".join(component.command) for component in configs.components(places(slot), TOOLS)]
+    texts += [" ".join(component.command) for component in components(places(slot), TOOLS)]
     for other in set(SLOT_NUMBERS) - {slot}:
         foreign = slot_named(other)
         for mark in (f"nodes/{other}", foreign.netns, foreign.node_ip, *foreign.networks):
@@ -52,7 +53,7 @@ def test_every_file_that_a_part_is_given_is_one_that_is_made() -> None:
         for end in ("crt", "key")
     }
     made |= {f"{HOME_OF_TEST}/pki/service-accounts.{end}" for end in ("key", "pub")}
-    texts = [" ".join(component.command) for component in configs.components(places(), TOOLS)]
+    texts = [" ".join(component.command) for component in components(places(), TOOLS)]
     texts += configs.files(places(), TOOLS / "pause").values()
     wanted = set(re.findall(rf"{HOME_OF_TEST}/(?:etc|pki)/[\w./-]+\.[a-z]+", "\n".join(texts)))
     assert wanted, "the pattern finds nothing, so this test would prove nothing"
@@ -105,7 +106,7 @@ def test_the_api_server_asks_the_settings_the_design_names() -> None:
 
 def test_the_first_process_of_a_node_is_a_script_the_shell_can_read(tmp_path: Path) -> None:
     script = tmp_path / "init.sh"
-    script.write_text(configs.init_script(places(), TOOLS / "pause"))
+    script.write_text(first_process.script(places(), TOOLS / "pause"))
     checked = subprocess.run(["sh", "-n", script], capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
     assert script.read_text().rstrip().endswith(f"exec {TOOLS}/pause --node {HOME_OF_TEST}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from itertools import combinations
+from pathlib import Path
 
 import pytest
-from switchyard_testkit.errors import TestkitError
+from switchyard_testkit.errors import MachineError, TestkitError
 from switchyard_testkit.node.namespaces import overlapping
-from switchyard_testkit.node.plan import SLOT_NUMBERS, Slot, slot_named
+from switchyard_testkit.node.plan import SLOT_NUMBERS, Places, Slot, slot_named
 
 SLOTS = [slot_named(name) for name in SLOT_NUMBERS]
 
@@ -46,6 +47,25 @@ def test_the_api_servers_certificate_answers_to_every_way_of_reaching_it() -> No
 def test_an_unknown_slot_is_refused_with_the_known_ones() -> None:
     with pytest.raises(TestkitError, match="--slot is 'prod'; choose one of demo, test, bench"):
         slot_named("prod")
+
+
+@pytest.mark.parametrize(
+    ("cache", "objection"),
+    [
+        pytest.param("/var/lib/switchyard", "the node has a /var/lib of its own", id="where the node keeps its state"),
+        pytest.param(
+            "/run/user/0/cache", "the node has a /run of its own", id="where the node has a fresh file system"
+        ),
+        pytest.param("/home/ann lee/.cache", "a path of letters, digits", id="a name the shell would take apart"),
+    ],
+)
+def test_a_cache_that_the_node_cannot_use_is_refused(cache: str, objection: str) -> None:
+    with pytest.raises(MachineError, match=objection):
+        Places(Path(cache), slot_named("test")).require_usable()
+
+
+def test_an_ordinary_cache_is_fine() -> None:
+    Places(Path("/home/ann/.cache/switchyard"), slot_named("test")).require_usable()
 
 
 @pytest.mark.parametrize(

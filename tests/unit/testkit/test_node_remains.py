@@ -11,21 +11,23 @@ import pytest
 from switchyard_testkit.errors import TimedOutError
 from switchyard_testkit.node import cgroups, processes
 
-HOME = Path("/cache/nodes/test")
-
 
 @pytest.mark.parametrize(
-    ("command", "is_ours"),
+    ("command", "home"),
     [
-        pytest.param(("/bin/pause", "--node", "/cache/nodes/test"), True, id="its first process"),
-        pytest.param(("unshare", "--pid", "sh", "init.sh", "--node", "/cache/nodes/test"), True, id="what starts it"),
-        pytest.param(("/bin/pause", "--node", "/cache/nodes/demo"), False, id="another slot's"),
-        pytest.param(("tail", "-f", "/cache/nodes/test/logs/kubelet.log"), False, id="someone who reads its log"),
-        pytest.param((), False, id="a process that is gone"),
+        pytest.param(("/bin/pause", "--node", "/cache/nodes/test"), Path("/cache/nodes/test"), id="its first process"),
+        pytest.param(
+            ("unshare", "--pid", "sh", "init.sh", "--node", "/cache/nodes/test"),
+            Path("/cache/nodes/test"),
+            id="what starts it",
+        ),
+        pytest.param(("/bin/pause", "--node", "/cache/nodes/demo"), Path("/cache/nodes/demo"), id="another slot's"),
+        pytest.param(("tail", "-f", "/cache/nodes/test/logs/kubelet.log"), None, id="someone who reads its log"),
+        pytest.param((), None, id="a process that is gone"),
     ],
 )
-def test_a_process_of_the_node_is_known_by_its_command_line(command: tuple[str, ...], is_ours: bool) -> None:
-    assert processes.belongs_to_node(command, HOME) is is_ours
+def test_a_process_of_the_node_is_known_by_its_command_line(command: tuple[str, ...], home: Path | None) -> None:
+    assert processes.home_in(command) == home
 
 
 def a_process(*words: str) -> subprocess.Popen[bytes]:

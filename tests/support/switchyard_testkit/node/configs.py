@@ -6,9 +6,9 @@ Where a part reads YAML it gets JSON, which is YAML too and needs nothing but th
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
+from switchyard_testkit.node import first_process
 from switchyard_testkit.node.pki import Identity
 from switchyard_testkit.node.plan import Places, Slot
 
@@ -16,20 +16,7 @@ ADMINISTRATOR = "admin"
 PAUSE_IMAGE = "switchyard.local/pause:1"
 PROVISIONER = "switchyard.dev/local-volumes"
 CNI_PLUGINS = "/usr/lib/cni"  # where Debian's containernetworking-plugins puts them
-ETCD = "http://127.0.0.1:2379"
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
-RESOLV_CONF = "resolv.conf"
-
-# What the kubelet would write into the *machine's* settings. The node sees these files in their place, finds what it
-# wants, and the machine keeps its own.
-KERNEL_SETTINGS = {
-    "vm/overcommit_memory": "1",
-    "vm/panic_on_oom": "0",
-    "kernel/panic": "10",
-    "kernel/panic_on_oops": "1",
-    "kernel/keys/root_maxkeys": "1000000",
-    "kernel/keys/root_maxbytes": "25000000",
-}
 
 
 def identities(slot: Slot) -> dict[str, Identity]:
@@ -134,7 +121,7 @@ def kubelet(places: Places) -> str:
             "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
             "clusterDNS": [slot.node_ip],
             "clusterDomain": "cluster.local",
-            "resolvConf": str(places.etc / RESOLV_CONF),
+            "resolvConf": str(places.etc / first_process.RESOLV_CONF),
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": f"/{slot.cgroup}",
             "failCgroupV1": False,
@@ -258,125 +245,6 @@ def add_ons() -> str:
     )
 
 
-def init_script(places: Places, pause: Path) -> str:
-    """What process 1 of the node does before it becomes `pause`: give the node file systems of its own.
-
-    /run and the folders where Kubernetes' parts keep state by default are the node's, so two nodes never meet there and
-    nothing is left of them.
-    """
-    settings = "\n".join(
-        f"if [ -e /proc/sys/{name} ]; then mount --bind {places.etc}/kernel/{name} /proc/sys/{name}; fi"
-        for name in KERNEL_SETTINGS
-    )
-    return f"""\
-#!/bin/sh
-set -eu
-# What others mounted before us was copied along: another node's network, a build's layers. Held here, it would outlive
-# its owner.
-awk '{{print $5}}' /proc/self/mountinfo | sort -r | while read -r path; do
-  case $path in
-    /run/netns | /run/netns/* | {places.cache_root}/*) umount --lazy "$path" ;;
-  esac
-done
-mount --make-rshared /
-resolv=$(readlink -f /etc/resolv.conf)
-mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/lock /run/netns "$(dirname "$resolv")"
-[ -e "$resolv" ] || touch "$resolv"
-mount --bind {places.etc}/{RESOLV_CONF} "$resolv"
-mount --bind {places.home}/var/lib /var/lib
-mount --bind {places.home}/var/log /var/log
-{settings}
-echo 1 > /proc/sys/net/ipv4/ip_forward
-touch {places.home}/namespaces-ready
-exec {pause} --node {places.home}
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Component:
-    """One long-lived process of the node."""
-
-    name: str
-    command: tuple[str, ...]
-
-
-def components(places: Places, tools: Path) -> tuple[Component, ...]:
-    """Every process of the node, in the order of their start; etcd and the API server come first."""
-    slot, etc, pki = places.slot, places.etc, places.pki
-
-    def own(name: str, *flags: str) -> Component:
-        return Component(name, (str(tools / name), *flags))
-
-    return (
-        Component(
-            "etcd",
-            (
-                "/usr/bin/etcd",
-                "--data-dir=/var/lib/etcd",
-                "--unsafe-no-fsync",  # the node is made anew after a crash of the machine anyway
-                f"--listen-client-urls={ETCD}",
-                f"--advertise-client-urls={ETCD}",
-                "--listen-peer-urls=http://127.0.0.1:2380",
-                "--log-level=warn",
-            ),
-        ),
-        own(
-            "kube-apiserver",
-            f"--etcd-servers={ETCD}",
-            f"--advertise-address={slot.node_ip}",
-            f"--service-cluster-ip-range={slot.services}",
-            f"--client-ca-file={pki}/ca.crt",
-            f"--tls-cert-file={pki}/apiserver.crt",
-            f"--tls-private-key-file={pki}/apiserver.key",
-            f"--kubelet-client-certificate={pki}/apiserver-client.crt",
-            f"--kubelet-client-key={pki}/apiserver-client.key",
-            # The node's name is in no DNS.
-            "--kubelet-preferred-address-types=InternalIP",
-            "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-            f"--service-account-key-file={pki}/service-accounts.pub",
-            f"--service-account-signing-key-file={pki}/service-accounts.key",
-            "--authorization-mode=Node,RBAC",
-            "--enable-admission-plugins=NodeRestriction",
-            "--allow-privileged=true",
-            "--profiling=false",
-        ),
-        own(
-            "kube-controller-manager",
-            f"--kubeconfig={etc}/kube-controller-manager.kubeconfig",
-            f"--root-ca-file={pki}/ca.crt",
-            f"--service-account-private-key-file={pki}/service-accounts.key",
-            "--use-service-account-credentials=true",
-            "--leader-elect=false",
-            "--profiling=false",
-        ),
-        own(
-            "kube-scheduler",
-            f"--kubeconfig={etc}/kube-scheduler.kubeconfig",
-            "--leader-elect=false",
-            "--profiling=false",
-        ),
-        Component("containerd", ("/usr/bin/containerd", "--config", f"{etc}/containerd.toml", "--log-level", "warn")),
-        Component("docker-registry", ("/usr/bin/docker-registry", "serve", f"{etc}/registry.yaml")),
-        own("coredns", "-conf", f"{etc}/Corefile"),
-        own("kube-proxy", f"--config={etc}/kube-proxy.yaml"),
-        own(
-            "kubelet",
-            f"--config={etc}/kubelet.yaml",
-            f"--kubeconfig={etc}/kubelet.kubeconfig",
-            f"--hostname-override={slot.node_name}",
-            f"--node-ip={slot.node_ip}",
-        ),
-        own(
-            "local-volumes",
-            f"-kubeconfig={etc}/local-volumes.kubeconfig",
-            f"-provisioner={PROVISIONER}",
-            f"-root={places.volumes}",
-            f"-node={slot.node_name}",
-        ),
-    )
-
-
 def files(places: Places, pause: Path) -> dict[Path, str]:
     """Every file that is rendered, none of which holds a secret."""
     slot, etc = places.slot, places.etc
@@ -389,9 +257,7 @@ def files(places: Places, pause: Path) -> dict[Path, str]:
         etc / "kube-proxy.yaml": kube_proxy(places),
         etc / "Corefile": coredns(places),
         etc / "add-ons.yaml": add_ons(),
-        etc / "init.sh": init_script(places, pause),
-        etc / RESOLV_CONF: f"nameserver {slot.node_ip}\n",
-        **{etc / "kernel" / name: f"{value}\n" for name, value in KERNEL_SETTINGS.items()},
+        **first_process.files(places, pause),
     }
 
 

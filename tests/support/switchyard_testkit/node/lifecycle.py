@@ -17,7 +17,7 @@ from switchyard_testkit.commands import CommandError, run, tail
 from switchyard_testkit.errors import TestkitError, TimedOutError
 from switchyard_testkit.node import cgroups, configs, namespaces, pause_image, pki, processes
 from switchyard_testkit.node.api import ApiServer
-from switchyard_testkit.node.configs import Component
+from switchyard_testkit.node.components import Component, components
 from switchyard_testkit.node.plan import Places
 from switchyard_testkit.progress import Progress
 
@@ -42,7 +42,7 @@ class Node:
         self._tools = tools
         self._slot = places.slot
         self._files = configs.files(places, tools / "pause")
-        self._components = {component.name: component for component in configs.components(places, tools)}
+        self._components = {component.name: component for component in components(places, tools)}
         self._api = ApiServer(places)
 
     @property
@@ -73,6 +73,7 @@ class Node:
     def up(self, progress: Progress) -> None:
         """Make the node; the caller holds the slot's lock and has found trouble."""
         with progress.stage("clear the slot"):
+            self._places.require_usable()
             if foreign := self.foreign():
                 raise TestkitError(
                     f"Slot {self._slot.name} is taken by a node that keeps its files in {foreign}. Take it down with "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from switchyard_testkit.errors import TestkitError
+from switchyard_testkit.errors import MachineError, TestkitError
 
 SLOT_NUMBERS = {"demo": 0, "test": 1, "bench": 2}
+HIDDEN_IN_NODE = (Path("/run"), Path("/var/run"), Path("/var/lib"), Path("/var/log"))
 REGISTRY_PORT = 5000
 API_PORT = 6443
 
@@ -92,6 +94,20 @@ class Places:
 
     cache_root: Path
     slot: Slot
+
+    def require_usable(self) -> None:
+        """Refuse a cache that the node could not see, or whose name the shell would take apart."""
+        for hidden in HIDDEN_IN_NODE:
+            if self.cache_root.is_relative_to(hidden):
+                raise MachineError(
+                    f"The cache is {self.cache_root}, and the node has a {hidden} of its own; "
+                    f"set SWITCHYARD_CACHE to a folder elsewhere."
+                )
+        if not re.fullmatch(r"[\w./-]+", str(self.cache_root)):
+            raise MachineError(
+                f"The cache is {str(self.cache_root)!r}; set SWITCHYARD_CACHE to a path of letters, digits, '.', '-', "
+                f"'_' and '/', because shells and mounts of the node meet it."
+            )
 
     @property
     def home(self) -> Path:

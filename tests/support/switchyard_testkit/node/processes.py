@@ -32,18 +32,15 @@ def command_line(pid: int) -> tuple[str, ...]:
     return ()
 
 
-def belongs_to_node(command: tuple[str, ...], home: Path) -> bool:
-    return command[-2:] == ("--node", str(home))
+def home_in(command: tuple[str, ...]) -> Path | None:
+    """The folder of the node that this command line starts or holds, if it does."""
+    return Path(command[-1]) if len(command) > 2 and command[-2] == "--node" else None
 
 
 def homes_of_nodes() -> dict[int, Path]:
     """Each process that says it starts or holds a node, with that node's folder."""
-    found = {}
-    for pid in all_pids():
-        command = command_line(pid)
-        if len(command) > 2 and command[-2] == "--node":
-            found[pid] = Path(command[-1])
-    return found
+    homes = ((pid, home_in(command_line(pid))) for pid in all_pids())
+    return {pid: home for pid, home in homes if home is not None}
 
 
 def numbers_by_namespace(pid: int) -> tuple[int, ...]:
