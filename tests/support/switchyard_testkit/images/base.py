@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from switchyard_testkit.images.store import BuildError, Store
+from switchyard_testkit.images.store import KEY_LETTERS, BuildError, Store
 
 NAME = "localhost/switchyard/base"
 EDITION = 1  # raise it when the steps below change: everything else that makes the base is in the constants
@@ -37,7 +37,7 @@ CLEARED = (
 
 def key() -> str:
     """The hash of what makes the base."""
-    return hashlib.sha256(repr((EDITION, SUITE, PACKAGES, ENVIRONMENT, CLEARED)).encode()).hexdigest()[:20]
+    return hashlib.sha256(repr((EDITION, SUITE, PACKAGES, ENVIRONMENT, CLEARED)).encode()).hexdigest()[:KEY_LETTERS]
 
 
 def make(store: Store, image: str, *, scratch: Path, packages: Path, log: Path) -> None:

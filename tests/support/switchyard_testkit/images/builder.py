@@ -12,6 +12,7 @@ from switchyard_testkit.images.store import Store
 from switchyard_testkit.progress import Progress
 
 DISK = 6 * GIB  # the store with every image, its stages and the downloads of pip and uv
+KEPT = 2  # earlier ones of each image: other clones of the repository build into the same store
 BASE_SECONDS, IMAGE_SECONDS = 140.0, 45.0  # first estimates; later ones are what it took here
 
 
@@ -89,6 +90,7 @@ class Builder:
     def _image(self, built: Built, floor: str) -> None:
         recipe, log = built.recipe, self._log(built.recipe.title)
         self.store.build(built.image, dockerfile=recipe.dockerfile, context=recipe.context, base=floor, log=log)
+        self.store.forget_older(built.image, keep=KEPT)
 
     def _log(self, title: str) -> Path:
         log = self.folder / "logs" / f"{title.replace('/', '-').replace(':', '-')}.log"

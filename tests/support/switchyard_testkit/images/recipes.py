@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from switchyard_testkit.errors import TestkitError
+from switchyard_testkit.images.store import KEY_LETTERS
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 
@@ -70,7 +71,7 @@ def digest(paths: Iterable[Path], *, salt: str) -> str:
             executable = bool(file.stat().st_mode & 0o100)
             content = hashlib.sha256(file.read_bytes()).hexdigest()
             sha.update(f"\0{path.name}/{file.relative_to(path)}\0{executable}\0{content}".encode())
-    return sha.hexdigest()[:20]
+    return sha.hexdigest()[:KEY_LETTERS]
 
 
 def _files(path: Path) -> Iterator[Path]:

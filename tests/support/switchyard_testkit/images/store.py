@@ -11,11 +11,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from switchyard_testkit.errors import TestkitError
 
 # Trust of the machine: the bundle and Java's store, and the originals that links in the first one point to.
 TRUST = (Path("/etc/ssl/certs"), Path("/usr/local/share/ca-certificates"))
+KEY_LETTERS = 20  # of the key at the end of each image's tag
 LAST_WORDS = 40  # lines of a failed build that are shown; the log has them all
 
 
@@ -77,6 +79,17 @@ class Store:
         if self.folder.is_dir():
             self._must("rm", "--all")
 
+    def forget_older(self, image: str, *, keep: int) -> None:
+        """Beside this image keep its newest namesakes; the others go, with the steps that nobody else rests on."""
+        namesakes = sorted(
+            (str(one["created"]), other)
+            for one in self._images()
+            for other in one.get("names") or ()
+            if other != image and other[:-KEY_LETTERS] == image[:-KEY_LETTERS]
+        )
+        for _, other in namesakes[: max(0, len(namesakes) - keep)]:
+            self._must("rmi", other)
+
     def push(self, image: str, target: str, *, scratch: Path, log: Path) -> str:
         """Send what the registry lacks, and return the digest. zstd costs both ends a fraction of what gzip does."""
         scratch.mkdir(parents=True, exist_ok=True)
@@ -92,14 +105,14 @@ class Store:
         found: dict[str, object] = json.loads(self._must("inspect", "--type", "image", image))
         return found
 
-    def _images(self) -> list[dict[str, str]]:
+    def _images(self) -> list[dict[str, Any]]:
         text = (self.folder / "root/overlay-images/images.json").read_text()
-        found: list[dict[str, str]] = json.loads(text)
+        found: list[dict[str, Any]] = json.loads(text)
         return found
 
-    def _layers(self) -> list[dict[str, str]]:
+    def _layers(self) -> list[dict[str, Any]]:
         text = (self.folder / "root/overlay-layers/layers.json").read_text()
-        found: list[dict[str, str]] = json.loads(text)
+        found: list[dict[str, Any]] = json.loads(text)
         return found
 
     def _must(self, *arguments: str) -> str:
