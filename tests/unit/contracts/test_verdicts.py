@@ -48,8 +48,12 @@ DECIDED = [
     pytest.param(run(candidate=900, stable=400), "Fail", "WorseThanAllowed", id="half as much again is worse"),
     pytest.param(run(candidate=400, stable=400), "Inconclusive", "NotYetCertain", id="alike is not proven yet"),
     pytest.param(
-        run(candidate=40, stable=400, windows=2, each=98), "Inconclusive", "TooFewSamples", id="before the first look"
+        run(candidate=4000, stable=40, windows=2, each=98),
+        "Inconclusive",
+        "TooFewSamples",
+        id="before the first look nothing fails, however bad it looks",
     ),
+    pytest.param(run(candidate=4000, stable=40, windows=2), "Fail", "WorseThanAllowed", id="at the first look it does"),
     pytest.param(
         run(candidate=10, stable=400, windows=3), "Inconclusive", "TooFewSamples", id="better, but before minSamples"
     ),
