@@ -295,8 +295,8 @@ def _join(threads: list[Thread]) -> None:
 def main() -> None:
     """The process."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("kafka").setLevel(logging.WARNING)
+    for chatty in ("httpx", "kafka", "kopf.objects", "kopf.activities"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     settings = Settings.from_env(os.environ)
     asyncio.run(run(settings, kubeconfig=os.environ.get("KUBECONFIG")))
 

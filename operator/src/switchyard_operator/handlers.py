@@ -49,6 +49,11 @@ class Door:
 
 def register(registry: kopf.OperatorRegistry) -> None:
     """Put the door into a registry of its own; no module-level state."""
+
+    @kopf.on.login(registry=registry, id="login")
+    def login(**words: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**words) or kopf.login_with_kubeconfig(**words)
+
     for kind in OURS:
         _listen(registry, kind, labels={})
     for kind in CHILDREN:

@@ -7,6 +7,7 @@ route carries its resourceVersion, and the ModelDeployment is read anew before i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -30,6 +31,8 @@ from switchyard_operator.domain.world import Body, Revision, Smoke, World
 from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, SpecRejected, TryLater
 from switchyard_operator.ports import Cluster, Gateways, Models, Monitor
 from switchyard_operator.reporter import Reporter
+
+logger = logging.getLogger(__name__)
 
 NOW = timedelta(0)
 
@@ -219,9 +222,13 @@ class Reconciler:
     # --- apply -----------------------------------------------------------------------------------------------------
 
     def _apply(self, key: Key, body: Body, world: World, plan: Plan) -> None:
+        where, said = "/".join(key), plan.decision
         if plan.mark:
+            logger.info("%s: %s is %s (%s)", where, plan.mark.revision, plan.mark.what, said.message)
             self._mark(world, plan.mark)
         elif plan.route:
+            weights = ", ".join(f"{entry.revision} {entry.weight_bp}" for entry in plan.route.routes)
+            logger.info("%s: route %s (%s: %s)", where, weights, said.reason, said.message)
             self._reread(key, body)
             self._write_route(world, plan.route)
         elif plan.drop_route and world.route:

@@ -151,12 +151,8 @@ class ApiCluster:
                 auth_settings=["BearerToken"],
             )
         verb, url, sent, _, _ = serialized
-        if body is not None and content != "application/json":
-            payload: Any = json.dumps(body)
-        else:
-            payload = body
         try:
-            answer: Any = self._api.call_api(verb, url, sent, payload, _request_timeout=TIMEOUT)
+            answer: Any = self._api.call_api(verb, url, sent, body, _request_timeout=TIMEOUT)
             return int(answer.status), answer.read()
         except (urllib3.exceptions.HTTPError, client.ApiException) as error:
             raise TryLater(f"the API server does not answer {method} {path}: {error}", delay=2.0) from error
