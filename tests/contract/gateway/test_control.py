@@ -187,7 +187,7 @@ def test_a_revision_that_is_not_in_the_traffic_is_404(pod):
 
 def test_a_forged_stamp_is_overwritten_and_credentials_stay_behind(pod):
     ask(
-        shared,
+        pod,
         x_switchyard_stamp="flights/delay|delay-9|9|stable|1|1|split",
         authorization="Bearer secret",
         cookie="a=b",

@@ -58,7 +58,7 @@ class ControlProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "switchyard_gateway.control"], env=environment, stdout=log, stderr=log
             )
-        until(self._answers, f"control answers; it said: {self.log()[-2000:]}", seconds=30, every=0.05)
+        until(self._answers, f"control answers; it said: {self.log()[-2000:]}", seconds=90, every=0.05)
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal and wait for the end."""

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import random
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from typing import TypeVar
-
-import uvicorn
+from collections.abc import Mapping
 
 from switchyard_gateway.control import door
 from switchyard_gateway.control.adapters import cluster, volume, xds
@@ -26,20 +22,9 @@ from switchyard_gateway.control.watching import Follower
 
 log = logging.getLogger("switchyard_gateway.control")
 
-T = TypeVar("T")
-
 COUNT_EVERY = 5.0
 REMEMBER_EVERY = 0.5
 LOOK_AT_VOLUME_EVERY = 10.0
-
-
-class HttpServer(uvicorn.Server):
-    """uvicorn, but the signals are ours."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the process's signal handlers as they are."""
-        yield
 
 
 async def run(settings: Settings) -> None:
@@ -66,15 +51,8 @@ async def run(settings: Settings) -> None:
     async def refresh_counters() -> None:
         controller.count(await admin.hosts())
 
-    http = HttpServer(
-        uvicorn.Config(
-            door.app(controller, node=settings.node, metrics=metrics, refresh_counters=refresh_counters),
-            host=settings.address,
-            port=settings.port,
-            log_level="warning",
-            access_log=False,
-        )
-    )
+    shown = door.Door(controller, settings.node, metrics, refresh_counters)
+    http = await door.serve(shown, address=settings.address, port=settings.port)
     grpc_server = await xds.serve(streams, settings.xds_socket)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -83,7 +61,6 @@ async def run(settings: Settings) -> None:
     tasks = [
         asyncio.create_task(work, name=name)
         for name, work in {
-            "http": http.serve(),
             "cluster": _follow(controller, settings),
             "stale": _serve_stale(controller, settings.stale_after.total_seconds()),
             "remember": remember(controller, settings.snapshot, every=REMEMBER_EVERY),
@@ -93,21 +70,17 @@ async def run(settings: Settings) -> None:
         }.items()
     ]
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    if not stopped.is_set() and all(task.get_name() == "stale" for task in done):
-        running = [task for task in tasks if task not in done]
-        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-    http.should_exit = True
     for task in tasks:
-        if task.get_name() != "http":
-            task.cancel()
+        task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await remember_once(controller, settings.snapshot, 0)
+    await http.cleanup()
     await grpc_server.stop(grace=1)
     await admin.close()
+    await remember_once(controller, settings.snapshot, 0)
     for task in done:
-        if not task.cancelled() and (wrong := task.exception()):
+        if wrong := task.exception():
             raise wrong
-        if task.get_name() not in ("stopped",) and not stopped.is_set():
+        if not stopped.is_set():
             raise RuntimeError(f"the task {task.get_name()} ended by itself")
 
 
@@ -152,8 +125,10 @@ async def _follow(controller: Controller, settings: Settings) -> None:
 
 
 async def _serve_stale(controller: Controller, after: float) -> None:
+    """Serve what is remembered if the API server is silent; then there is nothing left to do, for ever."""
     await asyncio.sleep(after)
     controller.serve_stale()
+    await asyncio.Event().wait()
 
 
 async def _keep_counting(controller: Controller, admin: EnvoyAdmin) -> None:

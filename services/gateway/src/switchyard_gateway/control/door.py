@@ -1,13 +1,15 @@
-"""The HTTP door: which routes Envoy has acknowledged, its counters per revision, health, metrics."""
+"""The HTTP door: which routes Envoy has acknowledged, its counters per revision, health, metrics.
+
+aiohttp, because the Kubernetes client brings it already: control must be back soon after a restart, on a busy node too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse, Response
+from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from switchyard_gateway.control.controller import Controller
@@ -16,62 +18,74 @@ from switchyard_gateway.control.errors import AdminError
 from switchyard_gateway.control.metrics import Metrics
 
 
-def app(
-    controller: Controller, *, node: str, metrics: Metrics, refresh_counters: Callable[[], Awaitable[None]]
-) -> FastAPI:
-    """The routes of the door. It reads, and changes nothing."""
-    door = FastAPI(title="Switchyard gateway: control", openapi_url=None)
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What it shows. It reads, and changes nothing."""
 
-    @door.get("/routes")
-    async def routes() -> dict[str, Any]:
+    controller: Controller
+    node: str
+    metrics: Metrics
+    refresh_counters: Callable[[], Awaitable[None]]
+
+    def app(self) -> web.Application:
+        """The routes of the door."""
+        app = web.Application()
+        app.router.add_get("/routes", self.routes)
+        app.router.add_get("/counters", self.counters)
+        app.router.add_get("/healthz", self.healthz)
+        app.router.add_get("/readyz", self.readyz)
+        app.router.add_get("/metrics", self.prometheus)
+        return app
+
+    async def routes(self, _: web.Request) -> web.Response:
         """Which ModelRoute generations Envoy runs; the operator reads this from each gateway pod."""
-        standings = controller.standings()
-        return {
-            "node": node,
-            "stale": controller.stale,
-            "routes": {key: {**asdict(each), "state": each.state.value} for key, each in standings.items()},
-        }
+        shown = {key: {**asdict(each), "state": each.state.value} for key, each in self.controller.standings().items()}
+        return web.json_response({"node": self.node, "stale": self.controller.stale, "routes": shown})
 
-    @door.get("/counters")
-    async def counters() -> Response:
+    async def counters(self, _: web.Request) -> web.Response:
         """Requests and errors by the revision that answered, since this control started."""
         try:
-            await refresh_counters()
+            await self.refresh_counters()
         except AdminError as wrong:
             return problem(503, f"Envoy's counters cannot be read: {wrong}")
         shown: dict[str, dict[str, Any]] = {}
-        for (deployment, revision), count in sorted(controller.counters.totals.items()):
+        for (deployment, revision), count in sorted(self.controller.counters.totals.items()):
             shown.setdefault(deployment, {})[revision] = asdict(count)
-        return JSONResponse({"node": node, "counters": shown})
+        return web.json_response({"node": self.node, "counters": shown})
 
-    @door.get("/healthz")
-    async def healthz() -> dict[str, Any]:
+    async def healthz(self, _: web.Request) -> web.Response:
         """The loop answers; what is wrong with the API server is said, but is no reason to be restarted."""
-        return {"status": "ok", "trouble": {kind: said for kind, said in controller.trouble.items() if said}}
+        trouble = {kind: said for kind, said in self.controller.trouble.items() if said}
+        return web.json_response({"status": "ok", "trouble": trouble})
 
-    @door.get("/readyz")
-    async def readyz() -> Response:
+    async def readyz(self, _: web.Request) -> web.Response:
         """Envoy has acknowledged a first whole snapshot."""
-        if controller.ready:
-            return JSONResponse({"status": "ready", "stale": controller.stale})
+        if self.controller.ready:
+            return web.json_response({"status": "ready", "stale": self.controller.stale})
         waiting = "Envoy has not acknowledged a first snapshot yet"
-        if not controller.serving:
-            said = "; ".join(said for said in controller.trouble.values() if said)
+        if not self.controller.serving:
+            said = "; ".join(said for said in self.controller.trouble.values() if said)
             waiting = f"the API server has not listed every route and endpoint yet{': ' if said else ''}{said}"
         return problem(503, waiting)
 
-    @door.get("/metrics")
-    async def prometheus() -> Response:
+    async def prometheus(self, _: web.Request) -> web.Response:
         """For Prometheus."""
-        states = [standing.state for standing in controller.standings().values()]
-        metrics.rejected.set(states.count(State.REJECTED))
-        metrics.stale.set(controller.stale)
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        states = [standing.state for standing in self.controller.standings().values()]
+        self.metrics.rejected.set(states.count(State.REJECTED))
+        self.metrics.stale.set(self.controller.stale)
+        body = generate_latest(self.metrics.registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    return door
+
+async def serve(door: Door, *, address: str, port: int) -> web.AppRunner:
+    """Listen; `cleanup` of what is returned ends it."""
+    runner = web.AppRunner(door.app(), access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, address, port, reuse_address=True).start()
+    return runner
 
 
-def problem(status: int, detail: str) -> JSONResponse:
+def problem(status: int, detail: str) -> web.Response:
     """RFC 9457."""
     body = {"type": "about:blank", "status": status, "detail": detail}
-    return JSONResponse(body, status_code=status, media_type="application/problem+json")
+    return web.json_response(body, status=status, content_type="application/problem+json")

@@ -1,0 +1,115 @@
+"""The HTTP door: what the operator, Prometheus and the kubelet are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from switchyard_gateway.control.adapters.cluster import read_route, read_slice
+from switchyard_gateway.control.controller import Controller
+from switchyard_gateway.control.domain.counters import Count, HostCount
+from switchyard_gateway.control.door import Door
+from switchyard_gateway.control.errors import AdminError
+from switchyard_gateway.control.metrics import Metrics
+from switchyard_gateway.control.ports import Listing
+from switchyard_testkit.fake_api import endpoint_slice, model_route, route
+from switchyard_testkit.fake_envoy import FakeEnvoy
+
+
+async def nothing() -> None:
+    """Counters are as they are."""
+
+
+async def unreachable() -> None:
+    raise AdminError("nobody listens")
+
+
+@pytest.fixture
+def metrics():
+    return Metrics()
+
+
+@pytest.fixture
+def controller(metrics):
+    return Controller(domain="", preview=True, linger=60, metrics=metrics, ring=lambda: None, clock=lambda: 0.0)
+
+
+def serve_one(controller: Controller) -> None:
+    """One deployment, taken by an Envoy."""
+    envoy = FakeEnvoy()
+    envoy.connect(controller.new_delivery())
+    body = model_route("ns", "a", route("a-1", 10_000))
+    body["metadata"]["generation"] = 3
+    controller.routes_listed(Listing((read_route(body),), "1"))
+    controller.slices_listed(Listing((read_slice(endpoint_slice("ns", "a-1", ("10.0.0.1", 3000))),), "1"))
+    envoy.talk()
+
+
+def ask(controller, metrics, path, refresh: Callable[[], Awaitable[None]] = nothing):
+    async def one():
+        door = Door(controller, "gateway-0", metrics, refresh)
+        async with TestClient(TestServer(door.app())) as client:
+            answer = await client.get(path)
+            body = await answer.text() if path == "/metrics" else await answer.json()
+            return answer.status, answer.content_type, body
+
+    return asyncio.run(one())
+
+
+def test_routes_say_what_envoy_acknowledged(controller, metrics):
+    serve_one(controller)
+    assert ask(controller, metrics, "/routes")[2] == {
+        "node": "gateway-0",
+        "stale": False,
+        "routes": {"ns/a": {"generation": 3, "state": "Synced", "message": ""}},
+    }
+
+
+def test_not_ready_before_the_api_server_was_heard_and_it_says_what_is_wrong(controller, metrics):
+    controller.contact("ModelRoutes", "status 403: forbidden")
+    status, kind, body = ask(controller, metrics, "/readyz")
+    assert (status, kind) == (503, "application/problem+json")
+    assert "status 403: forbidden" in body["detail"]
+
+
+def test_not_ready_before_envoy_acknowledged(controller, metrics):
+    controller.new_delivery()
+    controller.routes_listed(Listing((), "1"))
+    controller.slices_listed(Listing((), "1"))
+    status, _, body = ask(controller, metrics, "/readyz")
+    assert (status, "Envoy has not acknowledged" in body["detail"]) == (503, True)
+
+
+def test_ready_once_envoy_acknowledged(controller, metrics):
+    serve_one(controller)
+    assert ask(controller, metrics, "/readyz")[0] == 200
+
+
+def test_health_does_not_depend_on_the_api_server(controller, metrics):
+    controller.contact("ModelRoutes", "no answer")
+    assert ask(controller, metrics, "/healthz")[::2] == (200, {"status": "ok", "trouble": {"ModelRoutes": "no answer"}})
+
+
+def test_counters_are_grouped_by_deployment_and_revision(controller, metrics):
+    serve_one(controller)
+    controller.count([HostCount(("ns/a-1/only", "10.0.0.1", 3000), Count(7, 2))])
+    status, _, body = ask(controller, metrics, "/counters")
+    assert (status, body["counters"]["ns/a"]["a-1"]["requests"], body["counters"]["ns/a"]["a-1"]["errors"]) == (
+        200,
+        7,
+        2,
+    )
+
+
+def test_counters_that_cannot_be_read_are_an_error_not_a_nought(controller, metrics):
+    status, _, body = ask(controller, metrics, "/counters", unreachable)
+    assert (status, "nobody listens" in body["detail"]) == (503, True)
+
+
+def test_metrics_count_routes_and_refusals(controller, metrics):
+    serve_one(controller)
+    body = ask(controller, metrics, "/metrics")[2]
+    assert "switchyard_control_routes 1.0" in body
+    assert "switchyard_control_rejected_routes 0.0" in body
