@@ -453,7 +453,9 @@ def test_a_candidate_that_stays_unready_in_the_traffic_is_taken_back() -> None:
 def test_when_stable_dies_the_ready_candidate_takes_over_without_waiting() -> None:
     world = at_step("five")
     world.frozen_pods = {world.revision(ONE)}
-    world.run(lambda: world.route.get(TWO) == ("stable", 10_000), within=timedelta(seconds=3))
+    world.run_for(timedelta(seconds=10))
+    assert world.route[TWO] == ("candidate", 500)
+    world.run(lambda: world.route.get(TWO) == ("stable", 10_000), within=timedelta(seconds=10))
 
 
 def test_both_dead_holds_and_says_so() -> None:

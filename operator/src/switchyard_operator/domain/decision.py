@@ -23,7 +23,7 @@ from switchyard_operator.domain.routes import Shares
 from switchyard_operator.domain.rules import Decision, Move, Seen
 from switchyard_operator.domain.steps import Course, Way, course, watch
 from switchyard_operator.domain.sync import Sync, SyncState, compare
-from switchyard_operator.domain.world import Revision, Smoke, World
+from switchyard_operator.domain.world import NO_WORKLOAD, Revision, Smoke, World
 
 DEMOTION_PATIENCE = timedelta(seconds=30)
 """How long a way back waits for the old revision's full scale before it is content with one ready pod."""
@@ -177,7 +177,8 @@ def _seen(world: World, known: Bearings) -> Seen:
     if smoke.passed and not facts:
         text = "no path is known: /schema.json names none; set spec.serving.paths"
         smoke = Smoke(asked=True, passed=False, message=text)
-    stable_pods = world.workload(line.stable.name) if line.stable else None
+    stable_pods = world.workload(line.stable.name) if line.stable else NO_WORKLOAD
+    dead_since = stable_pods.unready_since or world.now
     return Seen(
         steps=known.course.steps,
         index=spot.index,
@@ -193,7 +194,8 @@ def _seen(world: World, known: Bearings) -> Seen:
         smoke=smoke,
         gating_for=world.now - gating,
         has_stable=line.stable is not None,
-        stable_ready=stable_pods.ready if stable_pods else 0,
+        stable_ready=stable_pods.ready,
+        stable_dead_for=world.now - dead_since,
         judged=world.judged,
         waited=analysis.waited(world.judged, now=world.now),
         granted=frozenset(held.granted),

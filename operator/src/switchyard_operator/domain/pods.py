@@ -67,6 +67,13 @@ def _why(pod: Body) -> tuple[int, str] | None:
     for condition in status.get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return 3, f"pod {name}: {condition.get('reason', '')}: {_short(condition.get('message', ''))}"
+    creating = [
+        waiting["reason"]
+        for state in status.get("containerStatuses") or []
+        if (waiting := state.get("state", {}).get("waiting")) and waiting.get("reason")
+    ]
+    if creating:
+        return 5, f"pod {name}: still {creating[0]}"
     running = [state for state in status.get("containerStatuses") or [] if state.get("state", {}).get("running")]
     if running:
         state = "is not ready" if running[0].get("started") else "has not answered /readyz yet"

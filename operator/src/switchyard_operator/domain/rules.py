@@ -21,6 +21,9 @@ from switchyard_operator.domain.world import Judged, Smoke
 GATE_PATIENCE = timedelta(seconds=30)
 """How long a ready pod may fail its smoke request before the candidate is sent home."""
 
+DEAD_AFTER = timedelta(seconds=15)
+"""How long stable may be without any ready pod before the candidate takes over: a missed probe is not a death."""
+
 ACKNOWLEDGED = Sync()
 ANSWERED = Smoke(asked=True, passed=True)
 EVERYTHING = "*"
@@ -77,6 +80,7 @@ class Seen:
     gating_for: timedelta = timedelta(0)
     has_stable: bool = True
     stable_ready: int = 1
+    stable_dead_for: timedelta = timedelta(0)
     judged: tuple[Judged, ...] = ()
     waited: tuple[timedelta, ...] = ()
     """For each of `judged`: how long it could have had data."""
@@ -261,7 +265,7 @@ def gate(seen: Seen) -> Decision | None:
 
 def expedite(seen: Seen) -> Decision | None:
     """Stable is dead and the candidate is not: users come before analysis. Both dead: hold, loudly."""
-    if not seen.has_stable or seen.stable_ready or seen.index == seen.final:
+    if not seen.has_stable or seen.stable_ready or seen.index == seen.final or seen.stable_dead_for < DEAD_AFTER:
         return None
     if seen.ready >= 1:
         return Decision(
