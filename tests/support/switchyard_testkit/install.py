@@ -204,6 +204,8 @@ def install(slot: str, *, extra: dict[str, Any] | None = None, seconds: float = 
     run("kubectl", "label", "--overwrite", "namespace", NAMESPACE, RESTRICTED, kubeconfig=kubeconfig)
     chart = str(ROOT / "charts" / "switchyard")
     arguments = ("upgrade", "--install", RELEASE, chart, "--namespace", NAMESPACE, "--values", str(values))
+    # The contract tests may have put the CRDs there first; the chart takes them over.
+    arguments = (*arguments, "--take-ownership")
     run("helm", *arguments, kubeconfig=kubeconfig)
     wait_ready(kubeconfig, seconds)
     installation = Installation(
