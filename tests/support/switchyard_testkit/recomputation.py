@@ -16,9 +16,9 @@ NOON = datetime.fromisoformat("2026-03-01T12:00:00+00:00")
 WINDOW, AGE, THRESHOLD, UNIT = 5, 20, 15, 2**20
 
 
-def recompute(events: Sequence[tuple[dict[str, Any], int]]) -> dict[tuple[str, str, int, int], dict[str, int]]:
+def recompute(events: Sequence[tuple[dict[str, Any], float]]) -> dict[tuple[str, str, int, int], dict[str, int]]:
     """Sums by (revision, role, traffic, start of the window after NOON), from (event, broker's time after NOON)."""
-    once: dict[str, tuple[dict[str, Any], int]] = {}
+    once: dict[str, tuple[dict[str, Any], float]] = {}
     for event, broker in events:
         once.setdefault(event["id"], (event, broker))
     labels = [

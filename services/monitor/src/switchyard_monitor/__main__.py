@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from switchyard_monitor.adapters.store import SqliteStore
 from switchyard_monitor.api import create_app
-from switchyard_monitor.auth import Tokens
+from switchyard_monitor.auth import TokenFile
 from switchyard_monitor.bus import KafkaBroker, connection
 from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable
 from switchyard_monitor.health import Health
@@ -33,10 +33,10 @@ PAUSE_SECONDS = 1.0
 def main() -> int:
     """Run until told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("kafka").setLevel(logging.ERROR)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # an outage is said once, by us, not ten times a second
     try:
         settings = Settings.from_env(os.environ)
-        tokens = Tokens.load(settings.tokens_file)
+        tokens = TokenFile(settings.tokens_file)
         store = SqliteStore(settings.database)
         store.migrate()
     except (ValidationError, ValueError, OSError, StoreUnavailable) as error:

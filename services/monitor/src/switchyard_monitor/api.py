@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException as AnyHttpError
 from switchyard_contracts.evidence import Evidence
 
 from switchyard_monitor import answers
-from switchyard_monitor.auth import Token, Tokens
+from switchyard_monitor.auth import Finder, Token
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.entries import Cell
 from switchyard_monitor.domain.evidence import METRICS, Question, answer
@@ -47,7 +47,7 @@ class Desk:
 
     store: Store
     models: Models
-    tokens: Tokens
+    tokens: Finder
 
     def cells(self, subject: str, revision: str | None, traffic: str | None) -> list[Cell]:
         """All windows of the arms asked for, added up."""
@@ -59,7 +59,7 @@ class Desk:
         )
 
 
-def create_app(*, store: Store, models: Models, tokens: Tokens, health: Health, registry: CollectorRegistry) -> FastAPI:
+def create_app(*, store: Store, models: Models, tokens: Finder, health: Health, registry: CollectorRegistry) -> FastAPI:
     """The application."""
     app = FastAPI(title="Switchyard monitor", version="1", description=__doc__ or "", docs_url=None, redoc_url=None)
     app.state.desk = Desk(store, models, tokens)

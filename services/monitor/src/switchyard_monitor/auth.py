@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+log = logging.getLogger(__name__)
+
+
+class Finder(Protocol):
+    """Knows callers by their tokens."""
+
+    def find(self, presented: str) -> Token | None:
+        """The caller that a token belongs to."""
 
 
 class Token(BaseModel):
@@ -56,3 +66,29 @@ class Tokens:
             if hmac.compare_digest(token.sha256, given):
                 found = token
         return found
+
+
+class TokenFile:
+    """The mounted file: renewed, it holds from the next request on; broken, it changes nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._tokens = Tokens.load(path)
+        self._seen = self._stamp()
+
+    def find(self, presented: str) -> Token | None:
+        """The caller that a token belongs to."""
+        if (stamp := self._stamp()) != self._seen and stamp is not None:
+            self._seen = stamp
+            try:
+                self._tokens = Tokens.load(self._path)
+            except (ValueError, OSError) as error:
+                log.warning("the tokens of before still hold: %s", error)
+        return self._tokens.find(presented)
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()  # Kubernetes swaps a link, so the file behind the path is another one
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns

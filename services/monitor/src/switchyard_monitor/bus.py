@@ -31,6 +31,7 @@ def connection(settings: Settings) -> dict[str, Any]:
         "security_protocol": settings.kafka_security,
         "client_id": f"switchyard-monitor-{settings.member}",
         "reconnect_backoff_max_ms": 1000,
+        "bootstrap_timeout_ms": 5000,
     }
     if settings.kafka_ca_file is not None:
         options["ssl_cafile"] = str(settings.kafka_ca_file)
