@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any, cast
 
 import httpx
 import kopf
@@ -253,7 +254,7 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
     for thread in threads:
         thread.start()
     try:
-        await watch(settings, door)
+        await watch(settings, door, identity=identity)
     finally:
         stop.set()
         queue.close()
@@ -262,8 +263,11 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         server.shutdown()
 
 
-async def watch(settings: Settings, door: Door) -> None:
-    """Kopf, until a signal; it holds no peering and posts no events of its own."""
+async def watch(settings: Settings, door: Door, *, identity: str) -> None:
+    """Kopf, until a signal; it holds no peering and posts no events of its own.
+
+    It is told who it is: by itself it would ask for the user's name, and uid 1034 has none.
+    """
     registry = kopf.OperatorRegistry()
     handlers.register(registry)
     options = kopf.OperatorSettings()
@@ -280,6 +284,7 @@ async def watch(settings: Settings, door: Door) -> None:
         registry=registry,
         settings=options,
         memo=door,
+        identity=cast(Any, identity),
         standalone=True,
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,

@@ -282,6 +282,8 @@ class Reconciler:
         held = self._cache.get(kind, metadata["namespace"], metadata["name"])
         place = (kind.kind, f"{metadata['namespace']}/{metadata['name']}")
         if held is not None:
+            if kind is kinds.DEPLOYMENT:
+                wanted = workloads.keep_pods(wanted, held)
             if not differs(_comparable(wanted), held):
                 return
             if self._settled_for.get(place) == _print(wanted, held):

@@ -11,7 +11,8 @@ from datetime import timedelta
 from math import ceil
 from typing import Any
 
-from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, LABEL_REVISION
+from switchyard_contracts.base import API_VERSION, GROUP, LABEL_DEPLOYMENT, LABEL_REVISION
+from switchyard_contracts.canonical import digest
 from switchyard_contracts.model_revision import ModelRevisionSpec, PodShape
 
 from switchyard_operator.domain.world import Body, Revision
@@ -21,6 +22,8 @@ USER = 1034
 DRAIN_SECONDS = 10
 """How long a pod that is to end goes on answering, while the gateways learn of it."""
 CONTAINER = "model"
+MADE_AS = f"{GROUP}/made-as"
+"""On a Deployment: the digest of the pod template it was made with."""
 PORT_NAME = "http"
 
 
@@ -82,6 +85,10 @@ def merge_config(sources: Sequence[tuple[str, Mapping[str, str]]]) -> dict[str, 
 def bodies(namespace: str, revision: Revision, *, replicas: int, timeout: timedelta) -> list[Body]:
     """Service first, so that its endpoints are there when the pods are."""
     deployment = revision.spec.deployment
+    template = {
+        "metadata": {"labels": labels(deployment, revision.name)},
+        "spec": _pod(revision, timeout=timeout),
+    }
     selector = {LABEL_REVISION: revision.name, LABEL_DEPLOYMENT: deployment}
     return [
         {
@@ -102,19 +109,28 @@ def bodies(namespace: str, revision: Revision, *, replicas: int, timeout: timede
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": _metadata(namespace, revision),
+            "metadata": {**_metadata(namespace, revision), "annotations": {MADE_AS: digest(template)}},
             "spec": {
                 "replicas": replicas,
                 "revisionHistoryLimit": 1,
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
                 "selector": {"matchLabels": selector},
-                "template": {
-                    "metadata": {"labels": labels(deployment, revision.name)},
-                    "spec": _pod(revision, timeout=timeout),
-                },
+                "template": template,
             },
         },
     ]
+
+
+def keep_pods(wanted: Body, held: Body) -> Body:
+    """A Deployment whose template another release of the operator made, or another timeout, keeps it.
+
+    Otherwise an upgrade, or an edit that applies in place, would restart every pod of every model.
+    """
+    made_as = (held["metadata"].get("annotations") or {}).get(MADE_AS)
+    if not made_as or made_as == wanted["metadata"]["annotations"][MADE_AS]:
+        return wanted
+    metadata = {**wanted["metadata"], "annotations": {MADE_AS: made_as}}
+    return {**wanted, "metadata": metadata, "spec": {**wanted["spec"], "template": held["spec"]["template"]}}
 
 
 def _metadata(namespace: str, revision: Revision, *, name: str = "") -> dict[str, Any]:
