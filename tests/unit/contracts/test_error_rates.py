@@ -83,7 +83,7 @@ def share(words: list[str], word: str) -> float:
     ("ramp", "seed"), [pytest.param(HALF, 1, id="at half"), pytest.param(RAMP, 2, id="on a ramp in every day")]
 )
 def test_a_candidate_at_the_margin_is_promoted_and_rolled_back_no_more_often_than_the_budget_says(ramp, seed):
-    words = [first_word(rows) for rows in rollouts(seed, runs=600, days=4, ratio=KAPPA, ramp=ramp)]
+    words = [first_word(rows) for rows in rollouts(seed, runs=300, days=4, ratio=KAPPA, ramp=ramp)]
     assert share(words, "Pass") <= ALPHA
     assert share(words, "Fail") <= ALPHA
     assert share(words, "Inconclusive") >= 0.9
@@ -136,11 +136,11 @@ def ever(values: Iterator[float], *, alpha: float) -> bool:
 def test_a_guard_at_its_limit_raises_no_more_false_alarms_than_its_risk_over_many_looks():
     random = np.random.default_rng(7)
     alarms = 0
-    for _ in range(800):
+    for _ in range(500):
         failures = np.cumsum(random.binomial(20, 0.01, 250))
         news = np.flatnonzero(np.diff(failures, prepend=0))  # the evidence only rises with a failure
         alarms += ever((log_exceeds(20 * (i + 1), int(failures[i]), limit=0.01) for i in news), alpha=ALPHA)
-    assert 0 < alarms / 800 <= ALPHA
+    assert 0 < alarms / 500 <= ALPHA
 
 
 def errors(random: np.random.Generator, *, ratio: float, windows: int = 120) -> list[tuple[float, int, int]]:

@@ -177,6 +177,9 @@ def test_pooled_it_would_look_worse_where_it_is_alike():
         pytest.param(
             AGAINST, ten(candidate=(100, 6), stable=(100, 3)), "Inconclusive", "LeansAgainst", id="a few more"
         ),
+        pytest.param(
+            AGAINST, ten(candidate=(1000, 58), stable=(1000, 50)), "Pass", "NothingAgainst", id="a sixth more may be"
+        ),
         pytest.param(AGAINST, ten(candidate=(100, 0)), "Pass", "NothingAgainst", id="no failure at all"),
         pytest.param(
             AGAINST, ten(candidate=(100, 50), stable=(100, 50)), "Pass", "NothingAgainst", id="an outage accuses nobody"
