@@ -43,10 +43,10 @@ def write_route(models: Models, name: str, routes: list[dict[str, Any]]) -> int:
         "spec": {"paths": ["/predict"], "timeout": "10s", "routes": routes},
     }
     with api_client(models.installation.slot) as api:
-        written: Any = client.CustomObjectsApi(api).patch_namespaced_custom_object(
+        client.CustomObjectsApi(api).patch_namespaced_custom_object(
             *GROUP, models.namespace, "modelroutes", name, body, field_manager="test", force=True, _content_type=APPLY
         )
-    return int(written["metadata"]["generation"])
+    return int(models.get(name, "modelroutes")["metadata"]["generation"])
 
 
 def delete_one_pod(models: Models, revision: str) -> None:

@@ -52,7 +52,7 @@ class Models:
             "spec": whole,
         }
         with api_client(self.installation.slot) as api:
-            applied: Any = client.CustomObjectsApi(api).patch_namespaced_custom_object(
+            client.CustomObjectsApi(api).patch_namespaced_custom_object(
                 *GROUP,
                 self.namespace,
                 "modeldeployments",
@@ -63,7 +63,7 @@ class Models:
                 field_validation="Strict",
                 _content_type=APPLY,
             )
-        return dict(applied)
+        return self.get(name)
 
     def get(self, name: str, plural: str = "modeldeployments") -> dict[str, Any]:
         """The object as it is."""
