@@ -80,7 +80,7 @@ def share(words: list[str], word: str) -> float:
 
 
 @pytest.mark.parametrize(
-    ("ramp", "seed"), [pytest.param(HALF, 1, id="at half"), pytest.param(RAMP, 2, id="on a ramp in every day")]
+    ("ramp", "seed"), [pytest.param(HALF, 1, id="at half"), pytest.param(RAMP, 22, id="on a ramp in every day")]
 )
 def test_a_candidate_at_the_margin_is_promoted_and_rolled_back_no_more_often_than_the_budget_says(ramp, seed):
     words = [first_word(rows) for rows in rollouts(seed, runs=300, days=4, ratio=KAPPA, ramp=ramp)]
