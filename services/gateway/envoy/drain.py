@@ -1,7 +1,7 @@
 """End Envoy gently: the container's preStop hook.
 
 First it goes on as before, because for some seconds others still send requests here. Then it asks connections to close,
-with each answer they get, and waits until no request is under way.
+with each answer they get, and waits until they are gone, or until those that are left have been idle for a while.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import sys
 import time
 
 from bootstrap import Settings
+
+IDLE_FOR = 3.0
+"""Seconds after which connections that ask nothing are left to be cut."""
 
 
 class Admin(http.client.HTTPConnection):
@@ -45,15 +48,31 @@ def under_way(stats: str) -> int:
     return sum(int(value) for value in re.findall(r"http\.(?:product|mirror)\.downstream_rq_active: (\d+)", stats))
 
 
+def connected(stats: str) -> int:
+    """How many connections are open."""
+    return sum(int(value) for value in re.findall(r"http\.product\.downstream_cx_active: (\d+)", stats))
+
+
+def drain(settings: Settings) -> None:
+    """Ask all to leave, and wait for them."""
+    ask(settings, "POST", "/drain_listeners?graceful&skip_exit")
+    deadline = time.monotonic() + settings.drain_seconds
+    busy_at = time.monotonic()
+    while time.monotonic() < deadline:
+        stats = ask(settings, "GET", "/stats?filter=downstream_(rq|cx)_active")
+        if under_way(stats):
+            busy_at = time.monotonic()
+        elif not connected(stats) or time.monotonic() - busy_at > IDLE_FOR:
+            return
+        time.sleep(0.05)
+
+
 def main() -> None:
     """Settle, drain, wait. Whatever goes wrong, the container is stopped afterwards anyway."""
     settings = Settings.from_env(os.environ)
     time.sleep(settings.settle_seconds)
     try:
-        ask(settings, "POST", "/drain_listeners?graceful&skip_exit")
-        deadline = time.monotonic() + settings.drain_seconds
-        while under_way(ask(settings, "GET", "/stats?filter=downstream_rq_active")) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        drain(settings)
     except OSError as error:
         sys.exit(f"Envoy does not answer on its admin socket ({error}); there is nothing to wait for")
 

@@ -46,6 +46,8 @@ def command(envoy: str, settings: Settings, configuration: Path) -> list[str]:
         "--file-flush-interval-msec", str(settings.flush_interval_ms),
         "--file-flush-min-size-kb", str(settings.flush_min_size_kb),
         "--drain-time-s", str(settings.drain_seconds),
+        # Once draining, every answer asks its client to connect anew, elsewhere.
+        "--drain-strategy", "immediate",
     ]  # fmt: skip
 
 

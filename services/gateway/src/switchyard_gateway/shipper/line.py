@@ -233,7 +233,7 @@ def _value(kept: bytes, content_type: str) -> tuple[str, Any]:
         return "base64", base64.b64encode(kept).decode()
     if content_type.partition(";")[0].strip().lower().endswith(JSON_TYPE_END):
         try:
-            document = json.loads(text, parse_float=_finite, parse_constant=_no_such_number)
+            document = _DOCUMENT.decode(text)
         except (ValueError, RecursionError):
             return "text", text
         if not _too_deep(text, document):
@@ -251,6 +251,9 @@ def _finite(text: str) -> float:
 
 def _no_such_number(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+_DOCUMENT = json.JSONDecoder(parse_float=_finite, parse_constant=_no_such_number)
 
 
 def _too_deep(text: str, document: Any) -> bool:
