@@ -41,8 +41,10 @@ from switchyard_operator.workqueue import WorkQueue
 
 logger = logging.getLogger("switchyard_operator")
 
-DEAF_AFTER = 120.0
-"""Seconds without any watch event, heartbeats included, after which the operator wants to be restarted."""
+WATCH_SECONDS = 180
+"""After which a watch begins anew, with a list."""
+DEAF_AFTER = 3.0 * WATCH_SECONDS
+"""Seconds without a word from any watch, though there are deployments, after which a restart is asked for."""
 STUCK_AFTER = 300.0
 BACKOFF = (1.0, 60.0)
 
@@ -192,7 +194,7 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         KafkaBus(settings.kafka_servers, topics=topics, dropped=metrics.dropped.inc) if settings.kafka_servers else None
     )
     cache, queue = Cache(), WorkQueue[Key](time.monotonic)
-    door = Door(cache=cache, queue=queue, monotonic=time.monotonic, lease=settings.lease, heard_at=time.monotonic())
+    door = Door(cache=cache, queue=queue, monotonic=time.monotonic, heard_at=time.monotonic())
     reconciler = Reconciler(
         cluster=fenced,
         cache=cache,
@@ -234,8 +236,8 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
 
     def healthy() -> str:
         deaf, stuck = time.monotonic() - door.heard_at, time.monotonic() - crew.last_pass
-        if deaf > DEAF_AFTER:
-            return f"no watch event for {deaf:.0f} s, not even the leader's heartbeat"
+        if deaf > DEAF_AFTER and cache.deployments():
+            return f"no watch event for {deaf:.0f} s"
         return f"no worker has moved for {stuck:.0f} s" if stuck > STUCK_AFTER else ""
 
     def ready() -> str:
@@ -273,8 +275,9 @@ async def watch(settings: Settings, door: Door, *, identity: str) -> None:
     options = kopf.OperatorSettings()
     options.peering.standalone = True
     options.posting.enabled = False
-    options.watching.server_timeout = 240
-    options.watching.client_timeout = 300
+    options.scanning.disabled = True  # it would ask to read every namespace and every definition of the cluster
+    options.watching.server_timeout = WATCH_SECONDS
+    options.watching.client_timeout = WATCH_SECONDS + 30
     options.networking.request_timeout = 20
     stop_flag = asyncio.Event()
     loop = asyncio.get_running_loop()

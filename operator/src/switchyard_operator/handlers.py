@@ -30,8 +30,8 @@ class Door:
     cache: Cache
     queue: WorkQueue[Key]
     monotonic: Callable[[], float]
-    lease: str
     heard_at: float = 0.0
+    """Watches begin anew every few minutes and list what there is, so even an idle cluster is heard from."""
 
     def hear(self, kind: Kind, event: Body) -> None:
         """One event of one watch."""
@@ -40,11 +40,6 @@ class Door:
         key = self.cache.forget(body) if event.get("type") == "DELETED" else self.cache.put(body)
         if key:
             self.queue.add(key)
-
-    def hear_lease(self, event: Body) -> None:
-        """The leader's renewals are the heartbeat of an idle cluster: the watches work while they arrive."""
-        if event["object"]["metadata"]["name"] == self.lease:
-            self.heard_at = self.monotonic()
 
 
 def register(registry: kopf.OperatorRegistry) -> None:
@@ -58,14 +53,6 @@ def register(registry: kopf.OperatorRegistry) -> None:
         _listen(registry, kind, labels={})
     for kind in CHILDREN:
         _listen(registry, kind, labels={LABEL_DEPLOYMENT: kopf.PRESENT})
-    group, _, version = kinds.LEASE.api_version.partition("/")
-
-    @kopf.on.event(group, version, kinds.LEASE.plural, registry=registry, id="heartbeat", labels=HEARTBEAT)
-    async def heartbeat(event: kopf.RawEvent, memo: Any, **_: Any) -> None:
-        memo.hear_lease(event)
-
-
-HEARTBEAT = {"app.kubernetes.io/managed-by": "switchyard"}
 
 
 def _listen(registry: kopf.OperatorRegistry, kind: Kind, *, labels: dict[str, Any]) -> None:
