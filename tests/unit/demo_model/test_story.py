@@ -123,10 +123,13 @@ def test_every_file_of_every_story_is_a_legal_model_deployment(story: Story) -> 
         assert spec.analysis.block == spec.monitoring.outcome.judged_after == timedelta(seconds=Pace().day_seconds)
 
 
-def test_between_the_second_and_the_third_file_only_the_model_differs() -> None:
-    _, second, third = chapters(Story.MAIN)
-    specs = [deployment(c, image=c.recipe, provenance={}, namespace="f", pace=Pace())["spec"] for c in (second, third)]
-    assert {key for key in specs[0] if specs[0][key] != specs[1][key]} == {"model"}
+def test_between_the_files_only_the_model_differs() -> None:
+    first, *others = [
+        deployment(chapter, image=chapter.recipe, provenance={}, namespace="f", pace=Pace())["spec"]
+        for chapter in chapters(Story.MAIN)
+    ]
+    for other in others:
+        assert {key for key in first if first[key] != other[key]} == {"model"}
 
 
 def test_the_stories_promise_the_same_and_offer_something_else() -> None:
@@ -294,6 +297,7 @@ class FakeSystem:
     rooms: int = 0
     events: Counter[str] = field(default_factory=lambda: Counter(IDS))
     stable: str = ""
+    objection: str = ""
 
     def make_room(self) -> None:
         self.rooms += 1
@@ -317,6 +321,11 @@ class FakeSystem:
             generation -= 1
         if not generation:
             return ModelDeploymentStatus()
+        if self.objection:
+            refused = Condition(
+                type="Accepted", status="False", reason="Invalid", message=self.objection, last_transition_time=NOON
+            )
+            return ModelDeploymentStatus(observed_generation=generation, conditions=[refused])
         recipe = self.applied[generation - 1]["spec"]["model"]["image"].rpartition("@")[2]
         ending = self.endings[recipe]
         phase = Phase.PROGRESSING
@@ -385,10 +394,11 @@ def tell(
     *,
     failures: list[Failure] | None = None,
     events: Counter[str] | None = None,
+    objection: str = "",
 ) -> tuple[list[str], str, FakeSystem]:
     """Tell it; the promises that broke, what was said, and the system after it."""
     clock, out = Clock(), io.StringIO()
-    system = FakeSystem(clock, endings)
+    system = FakeSystem(clock, endings, objection=objection)
     if events is not None:
         system.events = events
     statistics = replace(STATISTICS, failed={"predict": len(failures)}) if failures else STATISTICS
@@ -440,6 +450,13 @@ def test_a_first_deployment_that_never_serves_breaks_every_promise() -> None:
     false, _, system = tell(Story.MAIN, {**AS_PROMISED, "1.0.0": None})
     assert len(false) == len(Script.read().expectations)
     assert len(system.applied) == 1
+
+
+def test_a_file_that_is_not_accepted_ends_the_story_with_the_operators_own_words() -> None:
+    false, said, system = tell(Story.MAIN, AS_PROMISED, objection="spec.model.image: no")
+    assert len(false) == len(Script.read().expectations)
+    assert "it was refused: spec.model.image: no" in said
+    assert system.clock() < 10
 
 
 def test_a_broken_third_version_that_is_promoted_breaks_the_story() -> None:

@@ -94,7 +94,7 @@ class Readings:
     def apply(self, body: Mapping[str, Any]) -> int:
         """Apply the chapter's file as kubectl would; the generation it got."""
         with api_client(self.installation.slot) as api:
-            applied: Any = client.CustomObjectsApi(api).patch_namespaced_custom_object(
+            client.CustomObjectsApi(api).patch_namespaced_custom_object(
                 *RESOURCES,
                 self.namespace,
                 "modeldeployments",
@@ -105,7 +105,8 @@ class Readings:
                 field_validation="Strict",
                 _content_type=APPLY,
             )
-        return int(applied["metadata"]["generation"])
+        # Read back, because the client hands nothing over where the patch created the object.
+        return int(self._get("modeldeployments")["metadata"]["generation"])
 
     def status(self) -> ModelDeploymentStatus:
         """What the operator says now."""

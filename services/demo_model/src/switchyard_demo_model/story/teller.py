@@ -155,6 +155,9 @@ class Teller:
                     self._told.append(told(chapter, ending, rollout, following, self._clock() - began))
                     self._narrator.say(f"{chapter.version} is {ending.value}: {rollout.reason}. {rollout.message}")
                     return
+            if objection := refusal(status, generation):
+                self._told.append(Told(chapter, Ending.REFUSED, self._clock() - began, "NotAccepted", objection))
+                return
             if self._clock() - began > patience:
                 waiting = (
                     (rollout.waiting_for or rollout.message) if rollout and fresh else "the operator took no notice"
@@ -241,6 +244,14 @@ def ended(status: ModelDeploymentStatus, rollout: RolloutStatus) -> Ending | Non
     if rollout.phase in (Phase.WATCHING, Phase.COMPLETED) and serves and synced(status):
         return Ending.PROMOTED
     return None
+
+
+def refusal(status: ModelDeploymentStatus, generation: int) -> str:
+    """Why the operator will not have the file, in its own words; empty when it will."""
+    accepted = (condition for condition in status.conditions if condition.type == "Accepted")
+    return next(
+        (one.message for one in accepted if one.status == "False" and status.observed_generation >= generation), ""
+    )
 
 
 def synced(status: ModelDeploymentStatus) -> bool:
