@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
 NOON = datetime.fromisoformat("2026-03-01T12:00:00+00:00")
 WINDOW, AGE, THRESHOLD, UNIT = 5, 20, 15, 2**20
+SECOND = 1_000_000
 
 
 def recompute(events: Sequence[tuple[dict[str, Any], float]]) -> dict[tuple[str, str, int, int], dict[str, int]]:
@@ -29,8 +30,8 @@ def recompute(events: Sequence[tuple[dict[str, Any], float]]) -> dict[tuple[str,
         data = event["data"]
         if not event["type"].startswith("dev.switchyard.inference"):
             continue
-        at = (datetime.fromisoformat(data["startedAt"]) - NOON).total_seconds()
-        key = data["revision"], data["role"], data["traffic"], int(at // WINDOW) * WINDOW
+        at = _microseconds(data["startedAt"])
+        key = data["revision"], data["role"], data["traffic"], at // (WINDOW * SECOND) * WINDOW
         sums = total.setdefault(key, Counter())
         sums["requests"] += 1
         sums["errors"] += data["error"]
@@ -40,15 +41,15 @@ def recompute(events: Sequence[tuple[dict[str, Any], float]]) -> dict[tuple[str,
         sums["predictions"] += 1
         said = data["response"]["value"]["delay"]
         mine = [
-            (kind, (label["revision"], label["at"], name), label, broker)
+            (kind, (label["revision"], _microseconds(label["at"]), name), label, round(broker * SECOND))
             for kind, name, label, broker in labels
             if label["predictionId"] == data["predictionId"]
         ]
         outcomes = [(rank, label, broker) for kind, rank, label, broker in mine if kind == "outcome"]
         if outcomes:
             first = min(broker for _, _, broker in outcomes)
-            sums[f"delay:{_bucket(max(0, round((first - at) * 1000)), 16)}"] += 1
-        for which, usable in (("now", outcomes), ("age", [held for held in outcomes if held[2] <= at + AGE])):
+            sums[f"delay:{_bucket(max(0, first - at) // 1000, 16)}"] += 1
+        for which, usable in (("now", outcomes), ("age", [held for held in outcomes if held[2] <= at + AGE * SECOND])):
             if usable:
                 happened = max(usable, key=lambda held: held[0])[1]["value"]["delay"]
                 # In the doubles that the model and the product speak, then exact.
@@ -69,6 +70,10 @@ def recompute(events: Sequence[tuple[dict[str, Any], float]]) -> dict[tuple[str,
                 sums[f"dec.n{suffix}"] += 1
                 sums[f"dec.agree{suffix}"] += follows
     return {key: {name: value for name, value in sums.items() if value} for key, sums in total.items()}
+
+
+def _microseconds(written: str) -> int:
+    return (datetime.fromisoformat(written) - NOON) // timedelta(microseconds=1)
 
 
 def _bucket(value: int, parts: int) -> int:
