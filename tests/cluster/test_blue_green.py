@@ -29,6 +29,7 @@ def test_preview_switch_and_rollback_by_route_writes(models: Models) -> None:
         preview = httpx.post(models.url("delay"), json=FLIGHT, headers={"x-switchyard-revision": green})
         assert preview.status_code == 200
         assert preview.headers["x-model-version"] == "2.0.0"
+        assert traffic.tally.failures == []
         assert {answer.version for answer in traffic.tally.answers} == {"1.0.0"}
 
         before = models.get("delay", "modelroutes")["metadata"]["generation"]
