@@ -19,6 +19,8 @@ from switchyard_operator.errors import AlreadyThere, Outdated, SwitchyardError, 
 TIMEOUT = (3.0, 10.0)
 """Seconds to connect and to wait for an answer: a server that hangs is one that failed."""
 PAGE = 500
+NAMESPACE_GOES = "NamespaceTerminating"
+"""The cause that the API server gives for refusing to create in a namespace that is on its way out."""
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 
 
@@ -171,16 +173,25 @@ def _checked(status: int, raw: bytes, what: str) -> Body:
     said = _message(raw)
     if status in (404, 409, 410):
         raise Outdated(f"cannot {what}: {said}")
+    if status == 403 and NAMESPACE_GOES in _causes(raw):
+        raise TryLater(f"cannot {what}: its namespace is being deleted", delay=10.0)
     if status == 429 or status >= 500:
         raise TryLater(f"cannot {what}: the API server answers {status}: {said}", delay=2.0)
     raise Refused(f"cannot {what}: the API server answers {status}: {said}")
 
 
 def _message(raw: bytes) -> str:
+    return str(_document(raw).get("message") or raw[:300].decode(errors="replace"))
+
+
+def _causes(raw: bytes) -> set[str]:
+    causes = (_document(raw).get("details") or {}).get("causes") or []
+    return {str(cause.get("reason")) for cause in causes}
+
+
+def _document(raw: bytes) -> dict[str, Any]:
     try:
         document = json.loads(raw)
     except ValueError:
-        document = None
-    if isinstance(document, dict) and document.get("message"):
-        return str(document["message"])
-    return raw[:300].decode(errors="replace")
+        return {}
+    return document if isinstance(document, dict) else {}
