@@ -19,6 +19,8 @@ from typing import Any, Protocol
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
+from switchyard_gateway.shipper.errors import BusBroken
+
 log = logging.getLogger(__name__)
 
 
@@ -115,6 +117,10 @@ class KafkaBus:
         try:
             return self._outcomes.get_nowait()
         except queue.Empty:
+            if not self._thread.is_alive():
+                raise BusBroken(
+                    "the thread that speaks to Kafka has ended; what ended it stands above in the log"
+                ) from None
             return None
 
     def close(self) -> None:

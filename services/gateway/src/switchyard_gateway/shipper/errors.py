@@ -11,5 +11,9 @@ class BookUnreadable(ShipperError):
     """The shipper's own file is damaged; a person must say what to do."""
 
 
+class BusBroken(ShipperError):
+    """The way to Kafka is gone for good; only a new start makes another."""
+
+
 class EnvoyUnavailable(ShipperError):
     """Envoy's admin door does not answer; the same call may succeed later."""

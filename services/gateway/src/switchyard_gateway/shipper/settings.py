@@ -16,7 +16,7 @@
     SHIPPER_ADMIN_SOCKET            /run/switchyard/admin.sock
     SHIPPER_PORT                    8082
     SHIPPER_BATCH_LINES, SHIPPER_BATCH_BYTES    what is sent at once: 1000, 4194304
-    SHIPPER_PULSE                   how often the files are looked at: 50ms
+    SHIPPER_PULSE                   how often the files are looked at: 100ms
     SHIPPER_MAX_RECORD_BYTES        1000000; a larger event goes without its bodies
     SHIPPER_DRAIN_TIMEOUT           how long a termination goes on delivering: 20s
     SHIPPER_REDACT                  JSON: {"shop/flight": ["$.name"], "*": ["$.card.number", "$.rows[*].ssn"]}
@@ -63,7 +63,7 @@ class Settings(BaseModel):
     port: Annotated[int, Field(ge=0, le=65535)] = 8082
     batch_lines: Annotated[int, Field(ge=1, le=100_000)] = 1000
     batch_bytes: Annotated[int, Field(ge=1)] = 4_194_304
-    pulse: Duration = parse_duration("50ms")
+    pulse: Duration = parse_duration("100ms")
     max_record_bytes: Annotated[int, Field(ge=10_000)] = 1_000_000
     drain_timeout: Duration = timedelta(seconds=20)
     redact: Json[dict[str, list[str]]] | dict[str, list[str]] = {}
