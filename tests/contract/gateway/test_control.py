@@ -77,7 +77,7 @@ class Pod:
         if not self.envoy.process:
             self.envoy.start(now_ns=time.time_ns())
         self.generation = self.deploy(route("delay-1", 10_000), route("delay-2", 0, "candidate", version="2.0.0"))
-        self.control.wait_for(KEY, self.generation, seconds=30)
+        self.control.wait_for(KEY, self.generation, seconds=60)
 
 
 @pytest.fixture(scope="module")
@@ -401,8 +401,8 @@ def test_without_an_api_server_and_without_a_snapshot_envoy_is_not_answered(tmp_
             assert control.ask("/readyz")[0] == 503
             assert not envoy.is_ready()
             api.break_with("")
-            until(envoy.is_ready, "an empty cluster opens the doors", seconds=30)
-            assert control.ask("/readyz")[0] == 200
+            until(envoy.is_ready, "an empty cluster opens the doors", seconds=60)
+            until(lambda: control.ask("/readyz")[0] == 200, "control says so", seconds=10)
         finally:
             envoy.end(signal.SIGKILL)
             control.end(signal.SIGKILL)
@@ -416,13 +416,14 @@ def test_whatever_the_api_server_does_answers_flow_and_the_next_change_arrives(p
         if fault == "wiped":
             pod.api.forget_history()
         asked = len(pod.api.asked)
-        until(lambda: len(pod.api.asked) >= asked + 2, "both watches met the fault", seconds=30)
+        until(lambda: len(pod.api.asked) >= asked + 2, "both watches met the fault", seconds=60)
+        answered = len(traffic.tally.answers)
+        until(lambda: len(traffic.tally.answers) > answered + 10, "answers flow meanwhile", seconds=20)
         assert pod.control.standing(KEY)["generation"] == before
         pod.api.break_with("")
         generation = pod.deploy(route("delay-1", 4_000), route("delay-2", 6_000, "candidate", version="2.0.0"))
-        pod.control.wait_for(KEY, generation, seconds=30)
+        pod.control.wait_for(KEY, generation, seconds=60)
     assert traffic.tally.failures == []
-    assert len(traffic.tally.answers) > 20
 
 
 def test_what_was_deleted_while_nobody_watched_is_gone_with_the_next_list(pod):

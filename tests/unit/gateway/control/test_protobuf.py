@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
-from envoy.config.route.v3 import route_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
 from switchyard_gateway.control.adapters import protobuf
 from switchyard_gateway.control.domain.delivery import MIRROR, PRODUCT, Kind, RouteTable, Send
 from switchyard_gateway.control.domain.fragment import Arm, Assignment, Cluster, Member, Pin, Routing
@@ -29,12 +29,27 @@ def table(*routings: Routing, name: str = PRODUCT) -> route_pb2.RouteConfigurati
     return route_pb2.RouteConfiguration.FromString(protobuf.route_table(RouteTable(name, routings)))
 
 
+def branches(host) -> dict[str, list[route_components_pb2.Route]]:
+    """The lists of routes behind each prefix of the tree."""
+    tree = host.matcher.on_no_match.matcher.matcher_tree.prefix_match_map.map
+    found = {}
+    for prefix, branch in tree.items():
+        routes = route_components_pb2.RouteList()
+        assert branch.action.typed_config.Unpack(routes)
+        found[prefix] = [*routes.routes]
+    return found
+
+
+def routes_of(host) -> list[route_components_pb2.Route]:
+    return [route for found in branches(host).values() for route in found] if host.name == "by-path" else [*host.routes]
+
+
 def paths(host) -> list[str]:
-    return [route.match.path for route in host.routes if route.match.path]
+    return [route.match.path for route in routes_of(host) if route.match.path]
 
 
 def split(host):
-    return next(route for route in host.routes if route.route.HasField("weighted_clusters"))
+    return next(route for route in routes_of(host) if route.route.HasField("weighted_clusters"))
 
 
 def test_a_deployment_answers_under_its_path_and_under_its_host():
@@ -60,18 +75,21 @@ def test_a_per_cent_sign_in_a_stamp_stands_for_itself():
 
 
 def test_credentials_and_the_preview_header_stay_in_envoy():
-    removed = split(table(routing()).virtual_hosts[0]).request_headers_to_remove
-    assert {"authorization", "cookie", "proxy-authorization", "x-switchyard-revision"} <= set(removed)
+    whole = table(routing())
+    removed = {*whole.request_headers_to_remove, *split(whole.virtual_hosts[0]).request_headers_to_remove}
+    assert {"authorization", "cookie", "proxy-authorization", "x-switchyard-revision"} <= removed
 
 
 def test_only_a_failed_connection_is_tried_again():
-    assert split(table(routing()).virtual_hosts[0]).route.retry_policy.retry_on == "connect-failure"
+    assert {host.retry_policy.retry_on for host in table(routing()).virtual_hosts} == {"connect-failure"}
 
 
 def test_feedback_keeps_its_credentials_and_is_never_captured():
-    for host in table(routing()).virtual_hosts:
-        first = host.routes[0]
-        assert (first.match.prefix, first.route.cluster) == ("/-/feedback/", "feedback")
+    whole = table(routing())
+    for host in whole.virtual_hosts:
+        first = next(route for route in routes_of(host) if route.match.prefix == "/-/feedback/")
+        assert first.route.cluster == "feedback"
+        assert "authorization" not in whole.request_headers_to_remove
         assert "authorization" not in first.request_headers_to_remove
         assert "envoy.filters.http.lua" in first.typed_per_filter_config
 
@@ -80,13 +98,14 @@ def test_many_deployments_share_one_table_and_the_last_word_is_404():
     read = table(routing("a"), routing("b"), routing("c", host=""))
     assert [host.name for host in read.virtual_hosts] == ["by-path", "flights/a", "flights/b"]
     assert {*paths(read.virtual_hosts[0])} == {f"/flights/{name}/predict" for name in "abc"}
-    last = read.virtual_hosts[0].routes[-1]
-    assert (last.match.prefix, last.direct_response.status) == ("/", 404)
+    tree = branches(read.virtual_hosts[0])
+    assert {*tree} == {"/", "/-/feedback/", "/flights/a/", "/flights/b/", "/flights/c/"}
+    assert {found[-1].direct_response.status for prefix, found in tree.items() if prefix != "/-/feedback/"} == {404}
 
 
 def test_an_empty_table_answers_everything_with_404():
     (host,) = table().virtual_hosts
-    assert host.routes[-1].direct_response.status == 404
+    assert branches(host)["/"][0].direct_response.status == 404
 
 
 def test_the_mirrors_table_routes_nothing_yet():
@@ -96,7 +115,9 @@ def test_the_mirrors_table_routes_nothing_yet():
 
 def test_where_nothing_can_be_pinned_the_header_is_forbidden():
     (by_path, _) = table(routing(pins=())).virtual_hosts
-    asked = [route for route in by_path.routes if any(h.name == "x-switchyard-revision" for h in route.match.headers)]
+    asked = [
+        route for route in routes_of(by_path) if any(h.name == "x-switchyard-revision" for h in route.match.headers)
+    ]
     assert {route.direct_response.status for route in asked} == {403}
 
 
@@ -133,5 +154,5 @@ def test_the_same_value_gives_the_same_version_and_another_another():
 def test_a_long_list_of_paths_fits_envoys_limit_of_a_direct_response():
     many = tuple(f"/{'p' * 200}{number}" for number in range(32))
     for host in table(routing(paths=many)).virtual_hosts:
-        for route in host.routes:
+        for route in routes_of(host):
             assert len(route.direct_response.body.inline_string.encode()) <= 4_096

@@ -20,9 +20,13 @@ from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.extensions.retry.priority.previous_priorities.v3 import previous_priorities_config_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.service.discovery.v3 import discovery_pb2
-from envoy.type.matcher.v3 import regex_pb2, string_pb2
+from envoy.type.matcher.v3 import http_inputs_pb2, regex_pb2, string_pb2
 from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
 from switchyard_contracts.events import PREDICTION_ID_PATTERN
+from xds.core.v3 import extension_pb2
+from xds.type.matcher.v3 import matcher_pb2
+from xds.type.matcher.v3 import regex_pb2 as xds_regex_pb2
+from xds.type.matcher.v3 import string_pb2 as xds_string_pb2
 
 from switchyard_gateway.control.domain.delivery import MIRROR, Kind, Resource, RouteTable, Send
 from switchyard_gateway.control.domain.fragment import Assignment, Cluster, Member, Routing
@@ -44,6 +48,7 @@ ANSWERED_VERSION = "%UPSTREAM_METADATA(switchyard:version)%"
 METADATA = "switchyard"
 FEEDBACK = "feedback"
 """The bootstrap's own cluster."""
+FEEDBACK_PREFIX = "/-/feedback/"
 LUA = "envoy.filters.http.lua"
 
 NEVER_FULL = 1_000_000
@@ -186,44 +191,95 @@ def _endpoint(deployment: str, member: Member) -> Any:
 def route_table(table: RouteTable) -> bytes:
     """A whole RouteConfiguration, put together from parts that are already encoded.
 
-    Protobuf's repeated fields may be written one by one: the table is its own fields followed by each host's bytes.
+    Paths are found in a tree of prefixes, one branch per deployment: however many there are, a request looks at its own
+    deployment's few routes only. (Fields of protobuf's wire format may follow each other in any order, and a map is its
+    entries one by one; so a thousand kept branches make a table without being encoded again.)
     """
     if table.name == MIRROR:
         nothing = route_components_pb2.VirtualHost(
             name=MIRROR, domains=["*"], routes=_not_found("Nothing is mirrored.")
         )
         return _bytes(route_pb2.RouteConfiguration(name=table.name, virtual_hosts=[nothing]))
-    shared = route_components_pb2.VirtualHost(name="by-path", domains=["*"], routes=_first_routes())
-    last = route_components_pb2.VirtualHost(routes=_not_found("No model is deployed under this path."))
-    by_path = [_bytes(shared), *(_routes_by_path(each) for each in table.routings), _bytes(last)]
-    hosts = [b"".join(by_path), *(_host(each) for each in table.routings if each.host)]
-    head = route_pb2.RouteConfiguration(name=table.name, ignore_port_in_host_matching=True)
-    return _bytes(head) + b"".join(_field(2, each) for each in hosts)
+    branches = [_shared_branches(), *(_branch(each) for each in table.routings)]
+    hosts = [_by_path(b"".join(branches)), *(_host(each) for each in table.routings if each.host)]
+    head = route_pb2.RouteConfiguration(
+        name=table.name,
+        ignore_port_in_host_matching=True,
+        most_specific_header_mutations_wins=True,
+        request_headers_to_add=[_header(PREDICTION_ID, MINTED, IF_ABSENT)],
+        request_headers_to_remove=["proxy-authorization", REVISION],
+        response_headers_to_add=[
+            _header(PREDICTION_ID, "%REQ(X-PREDICTION-ID)%", OVERWRITE),
+            _header("x-model-revision", ANSWERED_BY, OVERWRITE),
+            _header("x-model-version", ANSWERED_VERSION, OVERWRITE),
+        ],
+    )
+    number = _number(route_pb2.RouteConfiguration, "virtual_hosts")
+    return _bytes(head) + b"".join(_field(number, each) for each in hosts)
+
+
+def _by_path(branches: bytes) -> bytes:
+    """The host for every name: ids that nobody could join are refused first, then the path decides."""
+    tree = matcher_pb2.Matcher.MatcherTree
+    branching = _bytes(tree(input=_header_input(":path"))) + _field(_number(tree, "prefix_match_map"), branches)
+    inner = _field(_number(matcher_pb2.Matcher, "matcher_tree"), branching)
+    otherwise = _field(_number(matcher_pb2.Matcher.OnMatch, "matcher"), inner)
+    outer = _bytes(_bad_id_matcher()) + _field(_number(matcher_pb2.Matcher, "on_no_match"), otherwise)
+    host = route_components_pb2.VirtualHost(name="by-path", domains=["*"], **_common())
+    return _bytes(host) + _field(_number(route_components_pb2.VirtualHost, "matcher"), outer)
+
+
+@lru_cache(maxsize=1)
+def _shared_branches() -> bytes:
+    nowhere = _not_found("No model is deployed under this path.")
+    return _branch_of("/", nowhere) + _branch_of(FEEDBACK_PREFIX, [_feedback()])
 
 
 @lru_cache(maxsize=8_192)
-def _routes_by_path(routing: Routing) -> bytes:
-    """This deployment's routes under `/<namespace>/<name>/…`, encoded as fields of the shared virtual host."""
-    return _bytes(route_components_pb2.VirtualHost(routes=_model_routes(routing, routing.prefix)))
+def _branch(routing: Routing) -> bytes:
+    """This deployment's routes under `/<namespace>/<name>/…`."""
+    return _branch_of(f"{routing.prefix}/", _model_routes(routing, routing.prefix))
+
+
+def _branch_of(prefix: str, routes: list[Any]) -> bytes:
+    """An entry of the tree's map from prefixes to lists of routes."""
+    found = _action("routes", route_components_pb2.RouteList(routes=routes))
+    return _bytes(matcher_pb2.Matcher.MatcherTree.MatchMap(map={prefix: found}))
+
+
+def _bad_id_matcher() -> Any:
+    """There is an id, and it is not one that could be joined."""
+    predicate = matcher_pb2.Matcher.MatcherList.Predicate
+
+    def id_is(regex: str) -> Any:
+        value = xds_string_pb2.StringMatcher(safe_regex=xds_regex_pb2.RegexMatcher(regex=regex, google_re2={}))
+        return predicate(
+            single_predicate=predicate.SinglePredicate(input=_header_input(PREDICTION_ID), value_match=value)
+        )
+
+    there = id_is("(?s).*")
+    unfit = predicate(not_matcher=id_is(PREDICTION_ID_PATTERN))
+    both = predicate(and_matcher=predicate.PredicateList(predicate=[there, unfit]))
+    refused = _action("route", _bad_id(route_components_pb2.RouteMatch(prefix="/")))
+    matchers = [matcher_pb2.Matcher.MatcherList.FieldMatcher(predicate=both, on_match=refused)]
+    return matcher_pb2.Matcher(matcher_list=matcher_pb2.Matcher.MatcherList(matchers=matchers))
+
+
+def _header_input(name: str) -> Any:
+    wanted = http_inputs_pb2.HttpRequestHeaderMatchInput(header_name=name)
+    return extension_pb2.TypedExtensionConfig(name=f"header {name}", typed_config=_any(wanted))
+
+
+def _action(name: str, action: Any) -> Any:
+    return matcher_pb2.Matcher.OnMatch(
+        action=extension_pb2.TypedExtensionConfig(name=name, typed_config=_any(action)),
+    )
 
 
 @lru_cache(maxsize=8_192)
 def _host(routing: Routing) -> bytes:
-    routes = [*_first_routes(), *_model_routes(routing, "")]
-    return _bytes(route_components_pb2.VirtualHost(name=routing.deployment, domains=[routing.host], routes=routes))
-
-
-def _first_routes() -> list[Any]:
-    """What comes before any model: feedback's door, and ids that nobody could join."""
-    feedback = route_components_pb2.Route(
-        name="feedback",
-        match=route_components_pb2.RouteMatch(prefix="/-/feedback/"),
-        route=route_components_pb2.RouteAction(cluster=FEEDBACK, prefix_rewrite="/", timeout=_duration(30)),
-        typed_per_filter_config={LUA: _any(lua_pb2.LuaPerRoute(disabled=True))},
-        request_headers_to_remove=[STAMP, REVISION],
-    )
-    bad_id = _direct(
-        "bad-id",
+    """The deployment under a host of its own, with bare paths."""
+    bad_id = _bad_id(
         route_components_pb2.RouteMatch(
             prefix="/",
             headers=[
@@ -236,38 +292,65 @@ def _first_routes() -> list[Any]:
                     ),
                 ),
             ],
-        ),
-        400,
-        f"The header {PREDICTION_ID} must be 1 to 128 letters, digits, dots, underscores, colons or hyphens.",
-        MINTED,
+        )
     )
-    return [feedback, bad_id]
+    return _bytes(
+        route_components_pb2.VirtualHost(
+            name=routing.deployment,
+            domains=[routing.host],
+            **_common(),
+            routes=[_feedback(), bad_id, *_model_routes(routing, "")],
+        )
+    )
+
+
+def _common() -> dict[str, Any]:
+    """What all routes of a host share. An answer without a caller's id gets a minted one.
+
+    The table's own headers are set before a host's, so one that is there is seen; two of the same place would both stand.
+    """
+    return {"retry_policy": _retries(), "response_headers_to_add": [_header(PREDICTION_ID, MINTED, IF_ABSENT)]}
+
+
+def _feedback() -> Any:
+    """Feedback's door keeps its bearer token and is never captured."""
+    return route_components_pb2.Route(
+        name="feedback",
+        match=route_components_pb2.RouteMatch(prefix=FEEDBACK_PREFIX),
+        route=route_components_pb2.RouteAction(cluster=FEEDBACK, prefix_rewrite="/", timeout=_duration(30)),
+        typed_per_filter_config={LUA: _any(lua_pb2.LuaPerRoute(disabled=True))},
+        request_headers_to_remove=[STAMP],
+    )
+
+
+def _bad_id(match: Any) -> Any:
+    """The answer carries an id of ours: the caller's could not be joined."""
+    detail = f"The header {PREDICTION_ID} must be 1 to 128 letters, digits, dots, underscores, colons or hyphens."
+    refused = _direct(match, 400, detail)
+    refused.response_headers_to_add.append(_header(PREDICTION_ID, MINTED, OVERWRITE))
+    return refused
 
 
 def _model_routes(routing: Routing, prefix: str) -> list[Any]:
     routes = []
     for path in routing.paths:
         for pin in routing.pins:
+            wanted = string_pb2.StringMatcher(exact=pin.revision)
             match = route_components_pb2.RouteMatch(
-                path=prefix + path,
-                headers=[
-                    route_components_pb2.HeaderMatcher(
-                        name=REVISION, string_match=string_pb2.StringMatcher(exact=pin.revision)
-                    )
-                ],
+                path=prefix + path, headers=[route_components_pb2.HeaderMatcher(name=REVISION, string_match=wanted)]
             )
-            action = route_components_pb2.RouteAction(cluster=pin.cluster, **_action(routing, path, prefix))
-            routes.append(_proxied(routing, "pinned", match, action, stamp=pin.stamp))
+            action = route_components_pb2.RouteAction(cluster=pin.cluster, **_how(routing, path, prefix))
+            routes.append(_proxied(match, action, stamp=pin.stamp))
         unknown = route_components_pb2.RouteMatch(
             path=prefix + path, headers=[route_components_pb2.HeaderMatcher(name=REVISION, present_match=True)]
         )
         known = ", ".join(pin.revision for pin in routing.pins)
         if known:
-            routes += _refusals(
-                unknown, 404, f"{routing.deployment} has no such revision in its traffic; it has {known}."
-            )
+            detail = f"{routing.deployment} has no such revision in its traffic; it has {known}."
+            routes.append(_direct(unknown, 404, detail))
         else:
-            routes += _refusals(unknown, 403, f"This gateway lets no request pick a revision; leave out {REVISION}.")
+            detail = f"This gateway lets no request pick a revision; leave out {REVISION}."
+            routes.append(_direct(unknown, 403, detail))
         split = route_components_pb2.WeightedCluster(
             clusters=[
                 route_components_pb2.WeightedCluster.ClusterWeight(
@@ -279,18 +362,18 @@ def _model_routes(routing: Routing, prefix: str) -> list[Any]:
             ]
         )
         match = route_components_pb2.RouteMatch(path=prefix + path)
-        action = route_components_pb2.RouteAction(weighted_clusters=split, **_action(routing, path, prefix))
-        routes.append(_proxied(routing, "split", match, action))
+        action = route_components_pb2.RouteAction(weighted_clusters=split, **_how(routing, path, prefix))
+        routes.append(_proxied(match, action))
     elsewhere = f"{routing.deployment} does not serve this path; it serves {', '.join(routing.paths)}."
-    return routes + _refusals(route_components_pb2.RouteMatch(prefix=f"{prefix}/"), 404, elsewhere)
+    return [*routes, *_not_found(elsewhere)]
 
 
-def _action(routing: Routing, path: str, prefix: str) -> dict[str, Any]:
+def _how(routing: Routing, path: str, prefix: str) -> dict[str, Any]:
     timeout = routing.timeout_ms / 1000
     return {
         "timeout": _duration(timeout),
+        # Later than the timeout, so that a slow model is a 504 of the revision and never an idle stream.
         "idle_timeout": _duration(timeout + 5),
-        "retry_policy": _retries(),
         **({"prefix_rewrite": path} if prefix else {}),
     }
 
@@ -318,48 +401,28 @@ def _retries() -> Any:
     )
 
 
-def _proxied(routing: Routing, kind: str, match: Any, action: Any, *, stamp: str = "") -> Any:
-    own = [_header(STAMP, _literal(stamp), OVERWRITE)] if stamp else []
+def _proxied(match: Any, action: Any, *, stamp: str = "") -> Any:
     return route_components_pb2.Route(
-        name=f"{routing.deployment} {kind}",
         match=match,
         route=action,
-        request_headers_to_add=[*own, _header(PREDICTION_ID, MINTED, IF_ABSENT)],
-        request_headers_to_remove=["authorization", "cookie", "proxy-authorization", REVISION],
-        response_headers_to_add=[
-            _header(PREDICTION_ID, "%REQ(X-PREDICTION-ID)%", OVERWRITE),
-            _header("x-model-revision", ANSWERED_BY, OVERWRITE),
-            _header("x-model-version", ANSWERED_VERSION, OVERWRITE),
-        ],
+        request_headers_to_add=[_header(STAMP, _literal(stamp), OVERWRITE)] if stamp else [],
+        request_headers_to_remove=["authorization", "cookie"],
     )
 
 
 def _not_found(detail: str) -> list[Any]:
-    return _refusals(route_components_pb2.RouteMatch(prefix="/"), 404, detail)
+    return [_direct(route_components_pb2.RouteMatch(prefix="/"), 404, detail)]
 
 
-def _refusals(match: Any, status: int, detail: str) -> list[Any]:
-    """A local answer under the caller's id, or under a minted one."""
-    named = route_components_pb2.RouteMatch()
-    named.CopyFrom(match)
-    named.headers.append(route_components_pb2.HeaderMatcher(name=PREDICTION_ID, present_match=True))
-    return [
-        _direct("refused", named, status, detail, "%REQ(X-PREDICTION-ID)%"),
-        _direct("refused", match, status, detail, MINTED),
-    ]
-
-
-def _direct(name: str, match: Any, status: int, detail: str, prediction_id: str) -> Any:
+def _direct(match: Any, status: int, detail: str) -> Any:
     """One plain sentence; the listener makes an RFC 9457 document of it."""
     if len(detail) > DETAIL_LIMIT:
         detail = detail[: DETAIL_LIMIT - 1] + "…"
     return route_components_pb2.Route(
-        name=name,
         match=match,
         direct_response=route_components_pb2.DirectResponseAction(
             status=status, body=base_pb2.DataSource(inline_string=detail)
         ),
-        response_headers_to_add=[_header(PREDICTION_ID, prediction_id, OVERWRITE)],
     )
 
 
@@ -387,6 +450,12 @@ def _bytes(message: Any) -> bytes:
     """The same value gives the same bytes, so that a version says whether anything changed."""
     encoded: bytes = message.SerializeToString(deterministic=True)
     return encoded
+
+
+def _number(message: Any, name: str) -> int:
+    """A field's number."""
+    number: int = message.DESCRIPTOR.fields_by_name[name].number
+    return number
 
 
 def _field(number: int, value: bytes) -> bytes:

@@ -17,6 +17,9 @@ from switchyard_gateway.control.domain.delivery import Delivery, Send
 
 log = logging.getLogger(__name__)
 
+MESSAGE_LIMIT = 1_000
+"""Envoy may quote the whole table at us."""
+
 
 class Stream:
     """One Envoy's connection: its delivery, and a bell that is rung when there may be something to send."""
@@ -100,7 +103,7 @@ class Streams:
             log.warning("Envoy asks for %s, which control does not serve", request.type_url)
             return
         if request.response_nonce:
-            refusal = request.error_detail.message if request.HasField("error_detail") else None
+            refusal = request.error_detail.message.strip()[:MESSAGE_LIMIT] if request.HasField("error_detail") else None
             sent = delivery.under_way(request.response_nonce)
             if refusal is None:
                 delivery.acknowledge(request.response_nonce)
