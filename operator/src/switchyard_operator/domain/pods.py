@@ -74,7 +74,7 @@ def _why(pod: Body) -> tuple[int, str] | None:
     ]
     if creating:
         return 5, f"pod {name}: still {creating[0]}"
-    running = [state for state in status.get("containerStatuses") or [] if state.get("state", {}).get("running")]
+    running = [state for state in status.get("containerStatuses") or [] if "running" in state.get("state", {})]
     if running:
         state = "is not ready" if running[0].get("started") else "has not answered /readyz yet"
         text = f"pod {name}: the container runs but {state}"

@@ -1,0 +1,57 @@
+"""The cache: newer wins, what a listing does not name is gone, and whose object it is is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from switchyard_contracts.base import LABEL_DEPLOYMENT
+from switchyard_operator.cache import Cache
+from switchyard_operator.domain import kinds
+
+
+def pod(name: str, version: int, *, uid: str = "one", owner: str = "delay") -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "air", "uid": uid, "resourceVersion": str(version)}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata | {"labels": {LABEL_DEPLOYMENT: owner}}}
+
+
+OWNER = ("air", "delay")
+
+
+@pytest.mark.parametrize(
+    ("second", "kept"),
+    [
+        pytest.param(pod("a", 5), "7", id="an older event comes late"),
+        pytest.param(pod("a", 9), "9", id="a newer one replaces"),
+        pytest.param(pod("a", 3, uid="two"), "3", id="another object of the same name"),
+    ],
+)
+def test_newer_wins(second: dict[str, Any], kept: str) -> None:
+    cache = Cache()
+    cache.put(pod("a", 7))
+    assert cache.put(second) == OWNER
+    assert [body["metadata"]["resourceVersion"] for body in cache.children(kinds.POD, OWNER)] == [kept]
+
+
+def test_a_listing_takes_away_what_it_does_not_name() -> None:
+    cache = Cache()
+    cache.put(pod("gone", 1))
+    cache.put(pod("stays", 2))
+    before = cache.snapshot(kinds.POD)
+    cache.put(pod("born", 9))
+    touched = cache.replace(kinds.POD, [pod("stays", 2)], before=before)
+    assert {body["metadata"]["name"] for body in cache.children(kinds.POD, OWNER)} == {"stays", "born"}
+    assert touched == {OWNER}
+
+
+def test_a_late_deletion_of_a_namesake_takes_nothing() -> None:
+    cache = Cache()
+    cache.put(pod("a", 9, uid="two"))
+    cache.forget(pod("a", 5, uid="one"))
+    assert cache.get(kinds.POD, "air", "a") is not None
+
+
+def test_a_command_belongs_to_the_deployment_it_names() -> None:
+    metadata = {"name": "c", "namespace": "air", "uid": "1", "resourceVersion": "1"}
+    body = {"kind": "ModelCommand", "metadata": metadata, "spec": {"deployment": "delay"}}
+    assert Cache().put(body) == OWNER

@@ -1,0 +1,166 @@
+"""The smaller rooms of the domain: acceptance, differences, pods' words, workloads, settings."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from switchyard_operator.domain import acceptance, pods
+from switchyard_operator.domain.difference import differs
+from switchyard_operator.domain.workloads import MADE_AS, grace, keep_pods
+from switchyard_operator.errors import SpecRejected
+from switchyard_operator.settings import Settings
+
+IMAGE = {"image": "models/delay:1"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        pytest.param({}, r"spec\.model: this field is required", id="nothing"),
+        pytest.param({"model": IMAGE | {"imag": "x"}}, r"spec\.model\.imag: there is no such field", id="misspelt"),
+        pytest.param({"model": IMAGE, "serving": {"timeout": "1 minute"}}, r"spec\.serving\.timeout", id="duration"),
+        pytest.param(
+            {"model": IMAGE, "strategy": {"type": "Shadow"}},
+            r"spec\.strategy\.type: Shadow .*not supported",
+            id="shadow",
+        ),
+        pytest.param(
+            {"model": IMAGE, "strategy": {"type": "Canary"}}, r"spec\.strategy\.canary: must be set", id="no steps"
+        ),
+        pytest.param(
+            {
+                "model": IMAGE,
+                "analysis": {
+                    "metrics": [{"name": "o", "metric": "outcome.rmse", "maxIncrease": "5%", "role": "decide"}]
+                },
+                "monitoring": {
+                    "prediction": {"path": "$.delay", "task": "regression"},
+                    "outcome": {"horizon": "7d", "judgedAfter": "1d", "affectedBy": "nothing"},
+                },
+            },
+            r"spec\.analysis\.metrics\[0\]\.role: BlueGreen has no split traffic",
+            id="blue/green cannot be decided by outcomes",
+        ),
+        pytest.param(
+            {
+                "model": IMAGE,
+                "strategy": {
+                    "type": "Canary",
+                    "canary": {"steps": [{"name": "a", "weight": 5}, {"name": "a", "weight": 6}]},
+                },
+            },
+            r"spec\.strategy\.canary\.steps\[1\]\.name: 'a' is taken",
+            id="two steps of one name",
+        ),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_the_fields_path(spec: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecRejected, match=words):
+        acceptance.read(spec)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "actual", "expected"),
+    [
+        pytest.param({"a": 1}, {"a": 1, "b": 2}, False, id="defaults around it"),
+        pytest.param({"a": {"b": 1}}, {"a": {"b": 2}}, True, id="another value"),
+        pytest.param({"limits": {"cpu": "1000m"}}, {"limits": {"cpu": "1"}}, False, id="a quantity spelt otherwise"),
+        pytest.param({"limits": {"cpu": "1"}}, {"limits": {"cpu": "1", "memory": "1"}}, True, id="an added limit"),
+        pytest.param(
+            {"containers": [{"name": "m", "image": "x"}]},
+            {"containers": [{"name": "proxy"}, {"name": "m", "image": "x", "stdin": False}]},
+            False,
+            id="a sidecar that an admission hook put in",
+        ),
+        pytest.param({"env": [{"name": "A", "value": "1"}]}, {"env": []}, True, id="a variable taken away"),
+        pytest.param(
+            {"env": [{"name": "A", "value": "1"}]},
+            {"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]},
+            True,
+            id="a variable put in",
+        ),
+        pytest.param({"env": [{"name": "A", "value": ""}]}, {"env": [{"name": "A"}]}, False, id="an empty value"),
+    ],
+)
+def test_differs(wanted: Any, actual: Any, expected: bool) -> None:
+    assert differs(wanted, actual) is expected
+
+
+def pod(**state: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "delay-x"},
+        "status": {"containerStatuses": [{"name": "model", "restartCount": 0, "started": False} | state]},
+    }
+
+
+ENDED = {"reason": "Error", "exitCode": 3, "message": "Traceback\n  no such file: model.json"}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        pytest.param(
+            pod(state={"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}),
+            "ImagePullBackOff: not found",
+            id="no such image",
+        ),
+        pytest.param(
+            pod(
+                restartCount=4,
+                state={"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+                lastState={"terminated": ENDED},
+            ),
+            "CrashLoopBackOff: Error with exit code 3: Traceback no such file: model.json",
+            id="it crashes",
+        ),
+        pytest.param(
+            pod(restartCount=1, state={"running": {}}, lastState={"terminated": ENDED}),
+            "restarted 1 times",
+            id="it crashed and runs again",
+        ),
+        pytest.param(pod(state={"running": {}}), "has not answered /readyz yet", id="it starts"),
+        pytest.param(pod(started=True, state={"running": {}}), "runs but is not ready", id="it started, is not ready"),
+        pytest.param(pod(state={"waiting": {"reason": "ContainerCreating"}}), "ContainerCreating", id="being made"),
+        pytest.param(
+            {
+                "metadata": {"name": "delay-x"},
+                "status": {
+                    "conditions": [
+                        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no cpu"}
+                    ]
+                },
+            },
+            "Unschedulable: no cpu",
+            id="no room",
+        ),
+    ],
+)
+def test_pods_say_why_they_are_not_ready(body: dict[str, Any], words: str) -> None:
+    assert words in pods.problem([body], {})
+
+
+def test_a_template_of_another_release_is_kept() -> None:
+    def deployment(made_as: str, image: str) -> dict[str, Any]:
+        return {
+            "metadata": {"name": "delay", "annotations": {MADE_AS: made_as}},
+            "spec": {"replicas": 2, "template": {"image": image}},
+        }
+
+    kept = keep_pods(deployment("new", "new"), deployment("old", "old"))
+    assert kept["spec"]["template"] == {"image": "old"}
+    assert keep_pods(deployment("new", "new"), deployment("new", "edited"))["spec"]["template"] == {"image": "new"}
+
+
+@pytest.mark.parametrize("seconds", [1, 60, 61, 600])
+def test_a_pod_has_time_for_its_requests_and_the_drain(seconds: int) -> None:
+    assert grace(timedelta(seconds=seconds)) > seconds + 10
+
+
+def test_settings_read_the_environment_and_refuse_what_they_do_not_know() -> None:
+    settings = Settings.from_env({"OPERATOR_WORKERS": "2", "OPERATOR_RESYNC": "90s", "HOME": "/"})
+    assert (settings.workers, settings.resync) == (2, timedelta(seconds=90))
+    with pytest.raises(ValidationError, match="extra"):
+        Settings.from_env({"OPERATOR_WORKER": "2"})

@@ -1,0 +1,45 @@
+"""Routes always add up, whoever is in them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+from switchyard_contracts.model_revision import ModelRevisionSpec, ModelRevisionStatus, PodShape
+from switchyard_contracts.model_route import RouteRole
+from switchyard_contracts.quantities import FULL
+from switchyard_operator.domain.routes import Shares, compose
+from switchyard_operator.domain.world import Revision
+
+
+def revision(name: str) -> Revision:
+    pod = PodShape(image="models/delay:1")
+    return Revision(
+        name=name,
+        uid=name,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        resource_version="1",
+        spec=ModelRevisionSpec(deployment="delay", version="1.0.0", model_hash="0" * 10, pod_hash="1" * 10, pod=pod),
+        status=ModelRevisionStatus(),
+    )
+
+
+names = st.sampled_from(["delay-a", "delay-b", "delay-c"]).map(revision)
+
+
+@given(
+    names, st.none() | names, st.integers(-5, FULL + 5), st.lists(names, max_size=3, unique_by=lambda item: item.name)
+)
+def test_weights_sum_to_the_whole_and_each_revision_stands_once(
+    stable: Revision, candidate: Revision | None, weight: int, warm: list[Revision]
+) -> None:
+    shares = Shares(stable=stable, candidate=candidate, weight=weight, warm=tuple(warm))
+    if candidate and candidate.name == stable.name:
+        shares = Shares(stable=stable, warm=tuple(warm))
+    route = compose(shares, paths=["/predict"], timeout=timedelta(seconds=5), rollout_id="delay-b.1")
+    assert sum(entry.weight_bp for entry in route.routes) == FULL
+    assert [entry.role for entry in route.routes].count(RouteRole.STABLE) == 1
+    assert len({entry.revision for entry in route.routes}) == len(route.routes)
+    assert route.routes[0].role is RouteRole.STABLE
+    assert all(entry.weight_bp == 0 for entry in route.routes if entry.role is RouteRole.PREVIEW)

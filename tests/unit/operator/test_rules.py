@@ -1,0 +1,285 @@
+"""The chain of rules: rows are situations, laws are what no situation may break."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from switchyard_contracts.judgement import Judgement, Verdict
+from switchyard_contracts.model_deployment import Metric, Missing, Phase
+from switchyard_contracts.quantities import FULL
+from switchyard_operator.domain.rules import (
+    DEAD_AFTER,
+    EVERYTHING,
+    GATE_PATIENCE,
+    Move,
+    Says,
+    Seen,
+    decide,
+    needed,
+    says,
+    sustainable,
+)
+from switchyard_operator.domain.step import Step
+from switchyard_operator.domain.sync import Sync, SyncState
+from switchyard_operator.domain.world import Judged, Smoke
+
+MINUTE = timedelta(minutes=1)
+STEPS = (Step("five", 500, MINUTE), Step("half", 5000, MINUTE))
+
+
+def guard(verdict: Verdict, **changes: Any) -> Judged:
+    metric = Metric.model_validate({"name": "errors", "metric": "error_rate", "max": "1%", "role": "guard"} | changes)
+    return Judged(metric=metric, judgement=Judgement(verdict, "Because", "7 of 100 failed"))
+
+
+def outcome(verdict: Verdict, **changes: Any) -> Judged:
+    fields = {"name": "outcome", "metric": "outcome.rmse", "maxIncrease": "5%", "role": "decide"} | changes
+    return Judged(metric=Metric.model_validate(fields), judgement=Judgement(verdict, "Because", "133 outcomes"))
+
+
+def seen(*judged: Judged, waited: timedelta = timedelta(0), **changes: Any) -> Seen:
+    """A healthy candidate at 5 % whose hold is over; each row says only what differs."""
+    found = judged or (guard(Verdict.PASS), outcome(Verdict.INCONCLUSIVE))
+    usual: dict[str, Any] = {"steps": STEPS, "index": 0, "weight": 500, "held_for": 2 * MINUTE, "wanted": 2, "ready": 2}
+    return Seen(**usual | {"judged": found, "waited": (waited,) * len(found)} | changes)
+
+
+AT_HALF: dict[str, Any] = {"index": 1, "weight": 5000}
+SWITCHED: dict[str, Any] = {"index": 2, "weight": FULL}
+WAITING = Sync(SyncState.WAITING, "1 of 2 gateways")
+
+
+@pytest.mark.parametrize(
+    ("situation", "move", "reason", "weight"),
+    [
+        pytest.param(seen(), Move.ENTER, "Stepped", 5000, id="passed after the hold"),
+        pytest.param(seen(held_for=MINUTE / 2), Move.HOLD, "Holding", 0, id="the hold is not over"),
+        pytest.param(seen(held_for=None), Move.HOLD, "Holding", 0, id="not every gateway has had it"),
+        pytest.param(seen(guard(Verdict.FAIL)), Move.TAKE_BACK, "AnalysisFailed", 0, id="a guard fails"),
+        pytest.param(seen(outcome(Verdict.FAIL)), Move.TAKE_BACK, "AnalysisFailed", 0, id="an outcome fails early"),
+        pytest.param(
+            seen(guard(Verdict.FAIL), ready=0), Move.TAKE_BACK, "AnalysisFailed", 0, id="failing beats not being ready"
+        ),
+        pytest.param(
+            seen(guard(Verdict.FAIL), paused="lunch"), Move.TAKE_BACK, "AnalysisFailed", 0, id="failing beats a pause"
+        ),
+        pytest.param(
+            seen(guard(Verdict.FAIL), automatic=False), Move.HOLD, "AnalysisFailed", 0, id="failing, but not automatic"
+        ),
+        pytest.param(seen(guard(Verdict.NO_DATA)), Move.HOLD, "AwaitingEvidence", 0, id="a guard without data"),
+        pytest.param(seen(guard(Verdict.INCONCLUSIVE)), Move.HOLD, "AwaitingEvidence", 0, id="too few requests"),
+        pytest.param(seen(guard(Verdict.ERROR)), Move.HOLD, "EvidenceUnavailable", 0, id="the monitor is away"),
+        pytest.param(
+            seen(guard(Verdict.ERROR), waited=timedelta(days=99)),
+            Move.HOLD,
+            "EvidenceUnavailable",
+            0,
+            id="counts that do not fit hold for good",
+        ),
+        pytest.param(
+            seen(guard(Verdict.NO_DATA, onNoData="fail"), waited=timedelta(days=15)),
+            Move.TAKE_BACK,
+            "AnalysisFailed",
+            0,
+            id="no data, patience over, the spec says fail",
+        ),
+        pytest.param(
+            seen(guard(Verdict.NO_DATA, onNoData="pass"), waited=timedelta(days=15)),
+            Move.ENTER,
+            "Stepped",
+            5000,
+            id="no data, patience over, the spec says pass",
+        ),
+        pytest.param(seen(sync=WAITING), Move.HOLD, "Waiting", 0, id="a gateway has not acknowledged"),
+        pytest.param(seen(paused="lunch"), Move.HOLD, "Paused", 0, id="paused by a person"),
+        pytest.param(seen(suspended=True), Move.HOLD, "Suspended", 0, id="suspended"),
+        pytest.param(
+            seen(guard(Verdict.FAIL), suspended=True), Move.HOLD, "Suspended", 0, id="suspended though failing"
+        ),
+        pytest.param(seen(ready=1), Move.ENTER, "Stepped", 5000, id="one of two pods is enough for half"),
+        pytest.param(seen(ready=0), Move.LOWER, "CandidateNotReady", 0, id="no pod ready: no weight"),
+        pytest.param(
+            seen(ready=0, unready_for=timedelta(minutes=11)), Move.TAKE_BACK, "NotReady", 0, id="not ready for too long"
+        ),
+        pytest.param(seen(weight=0), Move.ENTER, "Restored", 500, id="ready again"),
+        pytest.param(
+            seen(**AT_HALF), Move.HOLD, "AwaitingEvidence", 0, id="outcomes are awaited before all of the traffic"
+        ),
+        pytest.param(
+            seen(guard(Verdict.PASS), outcome(Verdict.PASS), **AT_HALF),
+            Move.ENTER,
+            "Switching",
+            FULL,
+            id="every outcome passes",
+        ),
+        pytest.param(
+            seen(guard(Verdict.PASS), outcome(Verdict.PASS), ready=1, **AT_HALF),
+            Move.HOLD,
+            "WaitingForPods",
+            0,
+            id="all of the traffic needs every pod",
+        ),
+        pytest.param(
+            seen(granted=frozenset({"half"}), **AT_HALF), Move.ENTER, "Switching", FULL, id="a person promotes"
+        ),
+        pytest.param(
+            seen(granted=frozenset({"five"}), **AT_HALF), Move.HOLD, "AwaitingEvidence", 0, id="a grant is for one step"
+        ),
+        pytest.param(
+            seen(granted=frozenset({EVERYTHING}), ready=0, **AT_HALF),
+            Move.LOWER,
+            "CandidateNotReady",
+            0,
+            id="no grant makes pods ready",
+        ),
+        pytest.param(
+            seen(stable_ready=0, stable_dead_for=DEAD_AFTER), Move.ENTER, "Expedited", FULL, id="stable is dead"
+        ),
+        pytest.param(seen(stable_ready=0), Move.ENTER, "Stepped", 5000, id="stable missed a probe"),
+        pytest.param(
+            seen(stable_ready=0, stable_dead_for=DEAD_AFTER, ready=0), Move.HOLD, "CandidateNotReady", 0, id="both dead"
+        ),
+        pytest.param(seen(**SWITCHED), Move.PROMOTE, "Promoted", 0, id="switched everywhere"),
+        pytest.param(seen(sync=WAITING, **SWITCHED), Move.HOLD, "Waiting", 0, id="switched, not everywhere"),
+        pytest.param(seen(ready=0, **SWITCHED), Move.LOWER, "CandidateNotReady", 0, id="switched, and dead"),
+        pytest.param(seen(index=-1, weight=0), Move.ENTER, "Stepped", 500, id="ready and answered: the first step"),
+        pytest.param(seen(index=-1, weight=0, ready=1), Move.HOLD, "WaitingForPods", 0, id="one of two pods ready"),
+        pytest.param(
+            seen(index=-1, weight=0, ready=1, unready_for=timedelta(minutes=11)),
+            Move.TAKE_BACK,
+            "NeverReady",
+            0,
+            id="never ready",
+        ),
+        pytest.param(
+            seen(index=-1, weight=0, smoke=Smoke(asked=True, message="500")), Move.HOLD, "Gating", 0, id="smoke fails"
+        ),
+        pytest.param(
+            seen(index=-1, weight=0, smoke=Smoke(asked=True, message="500"), gating_for=2 * GATE_PATIENCE),
+            Move.TAKE_BACK,
+            "SmokeFailed",
+            0,
+            id="smoke keeps failing",
+        ),
+        pytest.param(
+            seen(steps=(), index=-1, weight=0, has_stable=False, sync=Sync(SyncState.UNKNOWN)),
+            Move.ENTER,
+            "Switching",
+            FULL,
+            id="the first deployment",
+        ),
+    ],
+)
+def test_decide(situation: Seen, move: Move, reason: str, weight: int) -> None:
+    decision = decide(situation)
+    assert (decision.move, decision.reason, decision.weight) == (move, reason, weight)
+
+
+judged_lists = st.lists(
+    st.builds(
+        lambda kind, verdict, missing: kind(verdict, onNoData=missing, onInconclusive=missing, onUnavailable=missing),
+        st.sampled_from([guard, outcome]),
+        st.sampled_from(Verdict),
+        st.sampled_from([item.value for item in Missing]),
+    ),
+    max_size=4,
+)
+spans = st.integers(0, 40).map(lambda days: timedelta(days=days)) | st.integers(0, 300).map(
+    lambda s: timedelta(seconds=s)
+)
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> Seen:
+    weights = sorted(draw(st.sets(st.integers(1, FULL - 1), max_size=4)))
+    steps = tuple(Step(f"s{index}", weight, draw(spans)) for index, weight in enumerate(weights))
+    index = draw(st.integers(-1, len(steps)))
+    full = 0 if index < 0 else FULL if index == len(steps) else steps[index].weight
+    judged = tuple(draw(judged_lists))
+    wanted = draw(st.integers(1, 5))
+    return Seen(
+        steps=steps,
+        index=index,
+        passed=draw(st.booleans()) if 0 <= index < len(steps) else False,
+        weight=draw(st.sampled_from([0, full // 2, full])),
+        held_for=draw(st.none() | spans),
+        sync=Sync(draw(st.sampled_from(SyncState)), "somebody"),
+        wanted=wanted,
+        ready=draw(st.integers(0, wanted + 1)),
+        unready_for=draw(spans),
+        smoke=Smoke(asked=True, passed=draw(st.booleans())),
+        gating_for=draw(spans),
+        has_stable=draw(st.booleans()),
+        stable_ready=draw(st.integers(0, 2)),
+        stable_dead_for=draw(spans),
+        judged=judged,
+        waited=tuple(draw(spans) for _ in judged),
+        granted=frozenset(draw(st.sets(st.sampled_from([EVERYTHING, "s0", "s1"]), max_size=2))),
+        paused=draw(st.sampled_from(["", "lunch"])),
+        suspended=draw(st.booleans()),
+        automatic=draw(st.booleans()),
+    )
+
+
+def raises_the_weight(situation: Seen) -> bool:
+    decision = decide(situation)
+    return decision.move is Move.ENTER and decision.weight > situation.weight
+
+
+@given(situations())
+def test_a_weight_goes_up_only_with_pods_for_it(situation: Seen) -> None:
+    decision = decide(situation)
+    if raises_the_weight(situation) and decision.reason != "Expedited":
+        assert situation.ready >= needed(situation.wanted, decision.weight)
+
+
+@given(situations())
+def test_a_weight_goes_up_only_when_every_gateway_has_the_last_one(situation: Seen) -> None:
+    if raises_the_weight(situation) and decide(situation).reason != "Expedited":
+        assert situation.sync.acknowledged or (situation.index < 0 and situation.sync.state is SyncState.UNKNOWN)
+
+
+@given(situations())
+def test_a_step_is_left_only_on_evidence_or_by_a_person(situation: Seen) -> None:
+    decision = decide(situation)
+    left = decision.move is Move.ENTER and decision.index > situation.index >= 0 and not situation.passed
+    if not left or decision.reason == "Expedited" or situation.has_grant:
+        return
+    assert situation.step is not None
+    assert (situation.held_for or timedelta(0)) >= situation.step.hold
+    pairs = list(zip(situation.judged, situation.waited, strict=True))
+    asked = [pair for pair in pairs if pair[0].metric.role == "guard" or decision.index == situation.final]
+    assert all(says(judged, waited) is Says.GO for judged, waited in asked)
+
+
+@given(situations())
+def test_what_fails_never_gains_traffic(situation: Seen) -> None:
+    failing = any(judged.judgement.verdict is Verdict.FAIL for judged in situation.judged)
+    if failing and situation.index >= 0 and not situation.has_grant:
+        assert not raises_the_weight(situation)
+        assert decide(situation).move is not Move.PROMOTE
+
+
+@given(situations())
+def test_an_outage_alone_never_takes_a_candidate_back(situation: Seen) -> None:
+    decision = decide(situation)
+    if all(judged.judgement.verdict is Verdict.ERROR and not judged.unavailable for judged in situation.judged):
+        assert decision.reason != "AnalysisFailed"
+
+
+@given(situations())
+def test_suspended_is_left_alone(situation: Seen) -> None:
+    if situation.suspended:
+        assert decide(situation).phase is Phase.SUSPENDED
+
+
+@given(st.integers(1, 50), st.integers(0, 50))
+def test_what_is_sustainable_needs_no_more_than_is_ready(wanted: int, ready: int) -> None:
+    share = sustainable(wanted, ready)
+    assert 0 <= share <= FULL
+    if ready:
+        assert needed(wanted, share) <= ready
