@@ -175,7 +175,7 @@ class Teller:
         for record in rollout.steps_done:
             if record.synced_at or record.name not in following.steps:
                 following.steps[record.name] = record
-        step = f", step {rollout.step} ({rollout.step_index + 1} of {rollout.steps})" if rollout.step else ""
+        step = f", step {rollout.step}" if rollout.step else ""
         line = f"{rollout.phase.value}{step}, {rollout.weight_bp / 100:g} % of the traffic"
         if line != following.said:
             following.said = line
