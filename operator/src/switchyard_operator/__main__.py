@@ -303,8 +303,9 @@ def _join(threads: list[Thread]) -> None:
 def main() -> None:
     """The process."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for chatty in ("httpx", "kafka", "kopf.objects", "kopf.activities"):
+    for chatty in ("httpx", "kopf.objects", "kopf.activities"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("kafka").setLevel(logging.ERROR)
     settings = Settings.from_env(os.environ)
     asyncio.run(run(settings, kubeconfig=os.environ.get("KUBECONFIG")))
 

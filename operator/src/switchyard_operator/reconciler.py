@@ -159,7 +159,10 @@ class Reconciler:
             world.spec, known.course, known.memory, known.spot, answers=answers, asked=known.questions
         )
         smoke = self._smoke(world, known) if known.wants_smoke else Smoke()
-        return replace(world, judged=judged if known.questions or known.spot.index >= 0 else (), smoke=smoke)
+        compared = bool(known.questions) or (
+            known.spot.index >= 0 and not known.lineage.settled and known.lineage.stable
+        )
+        return replace(world, judged=judged if compared else (), smoke=smoke)
 
     def _smoke(self, world: World, known: Bearings) -> Smoke:
         target = known.lineage.target
