@@ -2,10 +2,10 @@
 
     python tests/bench/bench_gateway.py [--rate 500] [--seconds 6] [--rounds 7] [--report FILE]
 
-Four Envoys on loopback: one is the model (it answers a fixed prediction), three are measured, in turns, so that whatever
-else the machine does meets all three. Bare is a static route and nothing more. The gateway runs the product's own
-bootstrap with the routes that control would send for a canary; without capture it has neither the capture script nor the
-record. CPU is the process's own time on a core, from the kernel's scheduler, and latency is vegeta's at a constant rate.
+Four Envoys on loopback: one is the model (it answers a fixed prediction), three are measured, in turns, so that
+whatever else the machine does meets all three. Bare is a static route and nothing more. The gateway runs the product's
+own bootstrap with the routes that control would send for a canary; without capture it has neither the capture script nor
+the record. CPU is the process's own time on a core, from the kernel's scheduler; latency is vegeta's at a constant rate.
 """
 
 from __future__ import annotations
@@ -76,6 +76,18 @@ class Adapted(StaticRoutes):
         return changed
 
 
+@dataclass(frozen=True)
+class Routed(Adapted):
+    """The product listener's routes are a whole table of control's."""
+
+    table: JSON = field(default_factory=dict)
+
+    def put_into(self, content: JSON) -> JSON:
+        changed = super().put_into(content)
+        next(managers(changed))["route_config"] = self.table
+        return changed
+
+
 def managers(content: JSON) -> Iterator[JSON]:
     """The connection managers of a configuration."""
     for listener in content["static_resources"]["listeners"]:
@@ -98,8 +110,8 @@ def bare(content: JSON) -> None:
         manager["http_filters"] = manager["http_filters"][-1:]
 
 
-def canary(port: int) -> tuple[list[JSON], list[JSON]]:
-    """The virtual hosts that control sends while a candidate has a tenth of the traffic, and their clusters."""
+def canary(port: int) -> tuple[JSON, list[JSON]]:
+    """The route table that control sends while a candidate has a tenth of the traffic, and its clusters."""
     arms = [
         Route(revision=f"flight-{role}", version="1.0.0", role=role, weight_bp=weight, service="flight", port=3000)
         for role, weight in ((RouteRole.STABLE, 9000), (RouteRole.CANDIDATE, 1000))
@@ -108,9 +120,9 @@ def canary(port: int) -> tuple[list[JSON], list[JSON]]:
     route = RouteObject("shop", "flight", 7, spec)
     fragment = translate(route, lambda _: (Endpoint("127.0.0.1", 1),), domain="models.local")
     encoded = route_table(RouteTable("switchyard", (fragment.routing,)))
-    table = MessageToDict(route_pb2.RouteConfiguration.FromString(encoded), preserving_proto_field_name=True)
+    table: JSON = MessageToDict(route_pb2.RouteConfiguration.FromString(encoded), preserving_proto_field_name=True)
     names = sorted(each.name for each in fragment.clusters)
-    return list(table["virtual_hosts"]), [model_cluster(name, port=port, revision="flight") for name in names]
+    return table, [model_cluster(name, port=port, revision="flight") for name in names]
 
 
 def model_routes() -> list[JSON]:
@@ -135,11 +147,11 @@ def variants(folder: Path, executable: Path) -> Iterator[Sequence[Variant]]:
         plain = [
             {"name": "model", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "model"}}]}
         ]
-        hosts, clusters = canary(model.port)
+        table, clusters = canary(model.port)
         chosen: list[tuple[str, StaticRoutes, str]] = [
             (BARE, Adapted(plain, [model_cluster("model", port=model.port, revision="x")], change=bare), "/predict"),
-            (ROUTED, Adapted(hosts, clusters, change=without_capture), "/shop/flight/predict"),
-            (CAPTURED, StaticRoutes(hosts, clusters), "/shop/flight/predict"),
+            (ROUTED, Routed([], clusters, table=table, change=without_capture), "/shop/flight/predict"),
+            (CAPTURED, Routed([], clusters, table=table), "/shop/flight/predict"),
         ]
         made = []
         for name, static, path in chosen:
@@ -234,7 +246,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with variants(folder, binary(cache)) as chosen:
-            print(f"{arguments.rounds} rounds of {arguments.seconds:g} s at {arguments.rate} requests/s each", file=sys.stderr)
+            print(
+                f"{arguments.rounds} rounds of {arguments.seconds:g} s at {arguments.rate} requests/s each",
+                file=sys.stderr,
+            )
             measure(
                 vegeta, chosen, rate=arguments.rate, seconds=arguments.seconds, rounds=arguments.rounds, folder=folder
             )
