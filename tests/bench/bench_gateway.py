@@ -4,8 +4,9 @@
 
 Four Envoys on loopback: one is the model (it answers a fixed prediction), three are measured, in turns, so that
 whatever else the machine does meets all three. Bare is a static route and nothing more. The gateway runs the product's
-own bootstrap with the routes that control would send for a canary; without capture it has neither the capture script nor
-the record. CPU is the process's own time on a core, from the kernel's scheduler; latency is vegeta's at a constant rate.
+own bootstrap with the routes that control would send for a canary; without capture it has neither the capture script
+nor the record. CPU is the process's own time on a core, as the kernel's scheduler counts it; latency is vegeta's at a
+constant rate.
 """
 
 from __future__ import annotations

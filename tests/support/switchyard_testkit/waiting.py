@@ -9,7 +9,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
-def until(condition: Callable[[], Result], what: str, *, seconds: float, every: float = 0.2) -> Result:
+def until(condition: Callable[[], Result | None], what: str, *, seconds: float, every: float = 0.2) -> Result:
     """Ask until the condition is true, and return what it said; at the deadline say what was waited for."""
     deadline = time.monotonic() + seconds
     while True:
