@@ -1,0 +1,195 @@
+"""Evidence: the same rows, computed once more by libraries that others wrote, and judged by the shared verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import mean_absolute_error, mean_squared_error
+from switchyard_contracts.evidence import Evidence
+from switchyard_contracts.model_deployment import Metric
+from switchyard_contracts.verdicts import Budget, Verdict, judge
+from switchyard_monitor.domain.buckets import TIME_PARTS, Histogram, bucket
+from switchyard_monitor.domain.evidence import Question, answer
+from switchyard_monitor.domain.quality import quantile_interval
+from switchyard_monitor.domain.watermark import watermark
+from switchyard_testkit.monitor_world import NOON_US, SECOND, SUBJECT, World, inference, outcome
+
+STABLE, NEXT = "stable-1", "next-2"
+BUDGET = Budget(alpha_promote=0.025, alpha_guard=0.0125, alpha_rollback=0.0125)
+
+
+@dataclass
+class Played:
+    """What was played, as the libraries want it."""
+
+    said: dict[tuple[str, int], list[float]] = field(default_factory=dict)
+    happened: dict[tuple[str, int], list[float]] = field(default_factory=dict)
+
+    def errors(self, revision: str, traffic: int) -> Any:
+        return np.array(self.said[revision, traffic]) - np.array(self.happened[revision, traffic])
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    made.teach()
+    yield made
+    made.store.close()
+
+
+def play(
+    world: World, *, noise: float, failing: float = 0.0, assignment: str = "split", requests: int = 3000
+) -> Played:
+    """Stable alone (generation 2), then half and half (generation 3), where the candidate has that much noise."""
+    chance = np.random.default_rng(11)
+    played = Played()
+    for i in range(requests):
+        at = i / 50
+        traffic = 2 if i < requests // 3 else 3
+        mine = traffic == 3 and chance.random() < 0.5
+        revision = NEXT if mine else STABLE
+        truth = float(chance.normal(10, 30))
+        said = truth + float(chance.normal(1.0, noise if mine else 20.0))
+        weight = 10_000 if traffic == 2 else 5000
+        failed = mine and chance.random() < failing
+        exchange: dict[str, Any] = {"revision": revision, "role": "candidate" if mine else "stable", "weightBp": weight}
+        if failed:
+            exchange |= {"status": 500, "error": True}
+        latency = int(chance.lognormal(8, 0.5))
+        world.say(
+            inference(f"p{i}", y=said, at=at, traffic=traffic, latencyUs=latency, assignment=assignment, **exchange),
+            at=at,
+        )
+        world.say(outcome(f"p{i}", truth, at=at), at=at + 2)
+        if not failed:
+            played.said.setdefault((revision, traffic), []).append(said)
+            played.happened.setdefault((revision, traffic), []).append(truth)
+    world.now_us = NOON_US + 120 * SECOND
+    world.run()
+    world.pass_time(2)
+    world.run()
+    return played
+
+
+def ask(world: World, metric: str, *, margin: float = 0.0, traffic: tuple[int, ...] = (3,)) -> Evidence:
+    cells = world.store.cells(world.store.arms(SUBJECT))
+    question = Question(SUBJECT, metric, NEXT, STABLE, traffic, margin)
+    return answer(question, cells=cells, watermark_us=watermark(world.store.positions()))
+
+
+def test_values_agree_with_scikit_learn(world: World) -> None:
+    played = play(world, noise=15.0)
+    said, happened = played.said[NEXT, 3], played.happened[NEXT, 3]
+    assert ask(world, "outcome.rmse").value == pytest.approx(mean_squared_error(happened, said) ** 0.5, rel=1e-6)
+    assert ask(world, "outcome.mse").value == pytest.approx(mean_squared_error(happened, said), rel=1e-6)
+    assert ask(world, "outcome.mae").value == pytest.approx(mean_absolute_error(happened, said), rel=1e-6)
+    assert ask(world, "outcome.bias").value == pytest.approx(float(np.mean(played.errors(NEXT, 3))), abs=1e-6)
+    assert ask(world, "outcome.rmse").against_value == pytest.approx(
+        float(np.sqrt(np.mean(played.errors(STABLE, 3) ** 2))), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize(("metric", "power"), [("outcome.rmse", 2), ("outcome.mae", 1)])
+def test_capped_losses_agree_with_numpy(world: World, metric: str, power: int) -> None:
+    played = play(world, noise=40.0)
+    found = ask(world, metric)
+    assert found.cap == pytest.approx(float(np.quantile(np.abs(played.errors(STABLE, 2)), 0.99)), rel=1 / 16)
+    assert found.cap is not None
+    losses = np.minimum(np.abs(played.errors(NEXT, 3)), found.cap) ** power
+    assert found.candidate.n == len(losses)
+    assert found.candidate.loss == pytest.approx(losses.sum(), rel=2e-3)
+    assert found.candidate.loss_squares == pytest.approx((losses**2).sum(), rel=5e-3)
+    assert found.candidate.loss == pytest.approx(sum(window.candidate.loss for window in found.windows))
+
+
+def test_intervals_agree_with_scipy(world: World) -> None:
+    played = play(world, noise=15.0, failing=0.05)
+    rate = ask(world, "error_rate")
+    interval = stats.binomtest(rate.candidate.failures, rate.candidate.n).proportion_ci(method="wilson")
+    assert (rate.lower, rate.upper) == pytest.approx((interval.low, interval.high))
+    squares = played.errors(NEXT, 3) ** 2
+    half = 1.96 * stats.sem(squares)
+    mse = ask(world, "outcome.mse")
+    assert (mse.lower, mse.upper) == pytest.approx((squares.mean() - half, squares.mean() + half), rel=1e-3)
+
+
+@pytest.mark.parametrize("n", [300, 3000, 30_000])
+def test_a_quantiles_interval_holds_it_as_often_as_it_says(n: int) -> None:
+    chance = np.random.default_rng(5)
+    share, rounds, held = 0.95, 200, 0
+    true = float(np.exp(8 + 0.5 * stats.norm.ppf(share))) / 1e6
+    for _ in range(rounds):
+        counts: dict[int, int] = {}
+        for value in chance.lognormal(8, 0.5, n).astype(int):
+            index = bucket(int(value), TIME_PARTS)
+            counts[index] = counts.get(index, 0) + 1
+        interval = quantile_interval(Histogram(counts, TIME_PARTS), share)
+        assert interval is not None
+        # A bucket is 1/16 wide, and an end is the middle of one.
+        held += interval[0] * (1 - 1 / 32) <= true <= interval[1] * (1 + 1 / 32)
+    assert held / rounds > 0.92
+
+
+OUTCOME = Metric.model_validate(
+    {"name": "outcome", "metric": "outcome.rmse", "role": "decide", "maxIncrease": "5%", "minSamples": 500}
+)
+ERRORS = Metric.model_validate({"name": "errors", "metric": "error_rate", "role": "guard", "max": "1%"})
+
+
+@pytest.mark.parametrize(
+    ("metric", "noise", "failing", "verdict"),
+    [
+        pytest.param(OUTCOME, 10.0, 0.0, Verdict.PASS, id="a clearly better candidate passes"),
+        pytest.param(OUTCOME, 40.0, 0.0, Verdict.FAIL, id="a clearly worse one fails"),
+        pytest.param(OUTCOME, 21.0, 0.0, Verdict.INCONCLUSIVE, id="one at the margin is undecided"),
+        pytest.param(ERRORS, 20.0, 0.2, Verdict.FAIL, id="a failing one breaks the guard"),
+        pytest.param(ERRORS, 20.0, 0.0, Verdict.PASS, id="a healthy one keeps it"),
+    ],
+)
+def test_the_shared_verdicts_can_judge_it(
+    world: World, metric: Metric, noise: float, failing: float, verdict: Verdict
+) -> None:
+    play(world, noise=noise, failing=failing)
+    found = judge(metric, ask(world, metric.metric), budget=BUDGET, min_coverage=0.8)
+    assert found.verdict == verdict, found.message
+
+
+def test_generations_stay_apart_and_those_not_asked_for_are_left_out(world: World) -> None:
+    play(world, noise=15.0)
+    found = ask(world, "error_rate", traffic=(2, 3))
+    assert {(window.traffic, window.probability) for window in found.windows} == {(2, 0.0), (3, 0.5)}
+    assert {window.traffic for window in ask(world, "error_rate").windows} == {3}
+    assert sum(window.candidate.n + window.stable.n for window in found.windows) == 3000
+
+
+@pytest.mark.parametrize("assignment", ["pinned", "retry"])
+def test_what_the_lot_did_not_assign_is_no_evidence(world: World, assignment: str) -> None:
+    play(world, noise=15.0, assignment=assignment, requests=300)
+    assert ask(world, "error_rate").windows == []
+
+
+def test_without_a_cap_no_window_is_handed_out(world: World) -> None:
+    play(world, noise=15.0, requests=300)
+    found = ask(world, "outcome.rmse")
+    assert found.windows == []
+    assert found.cap is None
+    assert "1000 judged errors of stable" in found.method
+    assert judge(OUTCOME, found, budget=BUDGET, min_coverage=0.8).verdict == Verdict.NO_DATA
+
+
+def test_a_label_after_age_l_lowers_the_coverage(world: World) -> None:
+    for i in range(10):
+        world.say(inference(f"p{i}", at=1, revision=NEXT, role="candidate", weightBp=5000), at=1)
+        world.say(outcome(f"p{i}", 1.0, at=1), at=2 if i < 6 else 22)
+    world.now_us = NOON_US + 60 * SECOND
+    world.run()
+    world.pass_time(2)
+    world.run()
+    coverage = ask(world, "outcome.coverage").candidate_coverage
+    assert (coverage.predictions, coverage.judged, coverage.share) == (10, 6, 0.6)
