@@ -126,6 +126,16 @@ def test_a_model_answers_under_its_host_and_keeps_the_query(pod):
     assert answer.json() == {"model": "one", "path": "/predict?rows=2", "delay": 1.5}
 
 
+def test_a_host_that_no_model_has_is_404_with_an_id(pod):
+    answer = ask(pod, "/predict", host="price.flights.models.test")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "No model is deployed under this name.")
+    assert re.fullmatch(PREDICTION_ID_PATTERN, answer.headers["x-prediction-id"])
+
+
+def test_a_bad_id_under_a_host_is_refused_too(pod):
+    assert ask(pod, "/predict", host="delay.flights.models.test", x_prediction_id="a b").status_code == 400
+
+
 def test_minted_ids_are_unique_and_in_order_of_time(pod):
     ids = [ask(pod).headers["x-prediction-id"] for _ in range(20)]
     assert len({*ids}) == 20

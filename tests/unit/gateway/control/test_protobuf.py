@@ -41,7 +41,7 @@ def branches(host) -> dict[str, list[route_components_pb2.Route]]:
 
 
 def routes_of(host) -> list[route_components_pb2.Route]:
-    return [route for found in branches(host).values() for route in found] if host.name == "by-path" else [*host.routes]
+    return [route for found in branches(host).values() for route in found]
 
 
 def paths(host) -> list[str]:
@@ -55,7 +55,8 @@ def split(host):
 def test_a_deployment_answers_under_its_path_and_under_its_host():
     by_path, by_host = table(routing()).virtual_hosts
     assert (by_path.name, [*by_path.domains]) == ("by-path", ["*"])
-    assert (by_host.name, [*by_host.domains]) == ("flights/delay", ["delay.flights.models.test"])
+    assert [*by_host.domains] == ["*.models.test"]
+    assert {*branches(by_host)} == {"delay.flights.models.test"}
     assert set(paths(by_path)) == {"/flights/delay/predict"}
     assert set(paths(by_host)) == {"/predict"}
     assert split(by_path).route.prefix_rewrite == "/predict"
@@ -96,7 +97,8 @@ def test_feedback_keeps_its_credentials_and_is_never_captured():
 
 def test_many_deployments_share_one_table_and_the_last_word_is_404():
     read = table(routing("a"), routing("b"), routing("c", host=""))
-    assert [host.name for host in read.virtual_hosts] == ["by-path", "flights/a", "flights/b"]
+    assert [host.name for host in read.virtual_hosts] == ["by-path", "by-host models.test"]
+    assert {*branches(read.virtual_hosts[1])} == {"a.flights.models.test", "b.flights.models.test"}
     assert {*paths(read.virtual_hosts[0])} == {f"/flights/{name}/predict" for name in "abc"}
     tree = branches(read.virtual_hosts[0])
     assert {*tree} == {"/", "/-/feedback/", "/flights/a/", "/flights/b/", "/flights/c/"}

@@ -20,7 +20,7 @@ from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.extensions.retry.priority.previous_priorities.v3 import previous_priorities_config_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.service.discovery.v3 import discovery_pb2
-from envoy.type.matcher.v3 import http_inputs_pb2, regex_pb2, string_pb2
+from envoy.type.matcher.v3 import http_inputs_pb2, string_pb2
 from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
 from switchyard_contracts.events import PREDICTION_ID_PATTERN
 from xds.core.v3 import extension_pb2
@@ -200,8 +200,11 @@ def route_table(table: RouteTable) -> bytes:
             name=MIRROR, domains=["*"], routes=_not_found("Nothing is mirrored.")
         )
         return _bytes(route_pb2.RouteConfiguration(name=table.name, virtual_hosts=[nothing]))
-    branches = [_shared_branches(), *(_branch(each) for each in table.routings)]
-    hosts = [_by_path(b"".join(branches)), *(_host(each) for each in table.routings if each.host)]
+    by_path = [_shared_branches(), *(_path_branch(each) for each in table.routings)]
+    hosts = [_tree("by-path", "*", ":path", by_path)]
+    for domain in sorted({_domain(each) for each in table.routings if each.host}):
+        by_host = [_host_branch(each) for each in table.routings if each.host and _domain(each) == domain]
+        hosts.append(_tree(f"by-host {domain}", f"*.{domain}", ":authority", by_host))
     head = route_pb2.RouteConfiguration(
         name=table.name,
         ignore_port_in_host_matching=True,
@@ -218,15 +221,30 @@ def route_table(table: RouteTable) -> bytes:
     return _bytes(head) + b"".join(_field(number, each) for each in hosts)
 
 
-def _by_path(branches: bytes) -> bytes:
-    """The host for every name: ids that nobody could join are refused first, then the path decides."""
+def _tree(name: str, domain: str, header: str, branches: Iterable[bytes]) -> bytes:
+    """A virtual host: ids that nobody could join are refused first, then the longest prefix of a header decides."""
     tree = matcher_pb2.Matcher.MatcherTree
-    branching = _bytes(tree(input=_header_input(":path"))) + _field(_number(tree, "prefix_match_map"), branches)
+    branching = _bytes(tree(input=_header_input(header))) + _field(
+        _number(tree, "prefix_match_map"), b"".join(branches)
+    )
     inner = _field(_number(matcher_pb2.Matcher, "matcher_tree"), branching)
-    otherwise = _field(_number(matcher_pb2.Matcher.OnMatch, "matcher"), inner)
+    nowhere = matcher_pb2.Matcher(on_no_match=_list_of_routes(_not_found("No model is deployed under this name.")))
+    otherwise = _field(_number(matcher_pb2.Matcher.OnMatch, "matcher"), inner + _bytes(nowhere))
     outer = _bytes(_bad_id_matcher()) + _field(_number(matcher_pb2.Matcher, "on_no_match"), otherwise)
-    host = route_components_pb2.VirtualHost(name="by-path", domains=["*"], **_common())
+    host = route_components_pb2.VirtualHost(
+        name=name,
+        domains=[domain],
+        retry_policy=_retries(),
+        # An answer without a caller's id gets a minted one. The table's own headers are set before a host's, so one
+        # that is there is seen; two of the same place would both stand.
+        response_headers_to_add=[_header(PREDICTION_ID, MINTED, IF_ABSENT)],
+    )
     return _bytes(host) + _field(_number(route_components_pb2.VirtualHost, "matcher"), outer)
+
+
+def _domain(routing: Routing) -> str:
+    """What follows `<name>.<namespace>.` in its host."""
+    return routing.host.split(".", 2)[2]
 
 
 @lru_cache(maxsize=1)
@@ -236,15 +254,18 @@ def _shared_branches() -> bytes:
 
 
 @lru_cache(maxsize=8_192)
-def _branch(routing: Routing) -> bytes:
+def _path_branch(routing: Routing) -> bytes:
     """This deployment's routes under `/<namespace>/<name>/…`."""
     return _branch_of(f"{routing.prefix}/", _model_routes(routing, routing.prefix))
 
 
 def _branch_of(prefix: str, routes: list[Any]) -> bytes:
     """An entry of the tree's map from prefixes to lists of routes."""
-    found = _action("routes", route_components_pb2.RouteList(routes=routes))
-    return _bytes(matcher_pb2.Matcher.MatcherTree.MatchMap(map={prefix: found}))
+    return _bytes(matcher_pb2.Matcher.MatcherTree.MatchMap(map={prefix: _list_of_routes(routes)}))
+
+
+def _list_of_routes(routes: list[Any]) -> Any:
+    return _action("routes", route_components_pb2.RouteList(routes=routes))
 
 
 def _bad_id_matcher() -> Any:
@@ -260,7 +281,7 @@ def _bad_id_matcher() -> Any:
     there = id_is("(?s).*")
     unfit = predicate(not_matcher=id_is(PREDICTION_ID_PATTERN))
     both = predicate(and_matcher=predicate.PredicateList(predicate=[there, unfit]))
-    refused = _action("route", _bad_id(route_components_pb2.RouteMatch(prefix="/")))
+    refused = _action("route", _bad_id())
     matchers = [matcher_pb2.Matcher.MatcherList.FieldMatcher(predicate=both, on_match=refused)]
     return matcher_pb2.Matcher(matcher_list=matcher_pb2.Matcher.MatcherList(matchers=matchers))
 
@@ -277,39 +298,9 @@ def _action(name: str, action: Any) -> Any:
 
 
 @lru_cache(maxsize=8_192)
-def _host(routing: Routing) -> bytes:
-    """The deployment under a host of its own, with bare paths."""
-    bad_id = _bad_id(
-        route_components_pb2.RouteMatch(
-            prefix="/",
-            headers=[
-                route_components_pb2.HeaderMatcher(name=PREDICTION_ID, present_match=True),
-                route_components_pb2.HeaderMatcher(
-                    name=PREDICTION_ID,
-                    invert_match=True,
-                    string_match=string_pb2.StringMatcher(
-                        safe_regex=regex_pb2.RegexMatcher(regex=PREDICTION_ID_PATTERN)
-                    ),
-                ),
-            ],
-        )
-    )
-    return _bytes(
-        route_components_pb2.VirtualHost(
-            name=routing.deployment,
-            domains=[routing.host],
-            **_common(),
-            routes=[_feedback(), bad_id, *_model_routes(routing, "")],
-        )
-    )
-
-
-def _common() -> dict[str, Any]:
-    """What all routes of a host share. An answer without a caller's id gets a minted one.
-
-    The table's own headers are set before a host's, so one that is there is seen; two of the same place would both stand.
-    """
-    return {"retry_policy": _retries(), "response_headers_to_add": [_header(PREDICTION_ID, MINTED, IF_ABSENT)]}
+def _host_branch(routing: Routing) -> bytes:
+    """This deployment's routes under a host of its own, with bare paths. A port may follow the name."""
+    return _branch_of(routing.host, [_feedback(), *_model_routes(routing, "")])
 
 
 def _feedback() -> Any:
@@ -323,10 +314,10 @@ def _feedback() -> Any:
     )
 
 
-def _bad_id(match: Any) -> Any:
+def _bad_id() -> Any:
     """The answer carries an id of ours: the caller's could not be joined."""
     detail = f"The header {PREDICTION_ID} must be 1 to 128 letters, digits, dots, underscores, colons or hyphens."
-    refused = _direct(match, 400, detail)
+    refused = _direct(route_components_pb2.RouteMatch(prefix="/"), 400, detail)
     refused.response_headers_to_add.append(_header(PREDICTION_ID, MINTED, OVERWRITE))
     return refused
 
