@@ -79,11 +79,11 @@ class Reporter:
         self._post(metadata, kind="Warning", reason=error.reason, message=str(error), salt=generation, at=None)
 
     def reasserted(self, held: Body) -> None:
-        """Somebody else changed one of our children: counted, and who it was is said."""
-        self._reasserted(held["kind"])
+        """A child that is written again; where somebody else wrote to it too, it is counted, and who it was is said."""
         fields = held["metadata"].get("managedFields") or []
         others = sorted({item.get("manager", "") for item in fields} - {FIELD_MANAGER, "kube-controller-manager"})
         if others:
+            self._reasserted(held["kind"])
             name = f"{held['kind']} {held['metadata']['namespace']}/{held['metadata']['name']}"
             logger.warning("%s was changed by %s; set back", name, ", ".join(others))
 

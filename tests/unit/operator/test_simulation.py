@@ -527,6 +527,39 @@ def test_steps_edited_in_the_middle_go_on_at_the_first_that_changed() -> None:
     assert [weight for _, weight in world.weights] == [500, 2500, 5000, 1000, 2500, 5000, 10_000]
 
 
+CONFIGURED = SPEC | {"model": {"image": ONE, "config": {"envFrom": [{"configMap": "limits"}]}}}
+
+
+def config_map(world: Simulation, **data: str) -> None:
+    metadata = {"name": "limits", "namespace": NAMESPACE}
+    world.cluster.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+
+
+def test_a_config_map_is_copied_with_the_revision_and_an_edit_of_it_is_another_revision() -> None:
+    world = Simulation(MODELS)
+    config_map(world, MAX="1")
+    world.deploy(CONFIGURED)
+    world.run(lambda: world.phase is Phase.COMPLETED)
+    config_map(world, MAX="2")
+    world.run(lambda: world.phase is Phase.WATCHING)
+    copies = [body for body in world.cluster.find(kinds.CONFIG_MAP) if body["metadata"]["name"] != "limits"]
+    assert sorted(body["data"]["MAX"] for body in copies) == ["1", "2"]
+    assert all(body["immutable"] for body in copies)
+    names = {body["metadata"]["name"] for body in copies}
+    for deployment in world.cluster.find(kinds.DEPLOYMENT):
+        container = deployment["spec"]["template"]["spec"]["containers"][0]
+        assert container["envFrom"][0]["configMapRef"]["name"] in names
+
+
+def test_a_config_map_that_is_missing_is_named() -> None:
+    world = Simulation(MODELS)
+    world.deploy(CONFIGURED)
+    world.run(lambda: bool(world.status.conditions))
+    assert (
+        "spec.model.config.envFrom[0].configMap: there is no ConfigMap 'limits'" in condition(world, "Accepted").message
+    )
+
+
 def test_a_deleted_deployment_is_forgotten() -> None:
     world = deployed()
     world.cluster.take(kinds.MODEL_DEPLOYMENT, *KEY)

@@ -16,6 +16,9 @@ from switchyard_operator.domain.memory import Place
 from switchyard_operator.domain.steps import Course
 from switchyard_operator.domain.world import Judged
 
+MOST_GENERATIONS = 250
+"""The monitor answers for so many at a time; a rollout has a handful."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -35,7 +38,7 @@ def questions(
     if spot.index < 0:
         return ()
     record = memory.steps_done[-1] if memory.steps_done else None
-    over_all = tuple(memories.traffic(memory))
+    over_all = tuple(memories.traffic(memory))[-MOST_GENERATIONS:]
     first = memories.first_traffic_at(memory)
     asked = []
     for metric in spec.analysis.metrics:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from switchyard_contracts.judgement import Verdict
 from switchyard_contracts.model_deployment import HistoryEntry, Phase, Role, RolloutStatus
 from switchyard_contracts.model_route import ModelRouteSpec, RouteRole
-from switchyard_contracts.quantities import FULL, format_duration
+from switchyard_contracts.quantities import FULL, format_duration, format_percent
 
 from switchyard_operator.domain import analysis, lineage, memory, routes, rules
 from switchyard_operator.domain.analysis import Question
@@ -32,6 +32,8 @@ SOON = timedelta(milliseconds=300)
 """When something is expected from a gateway."""
 POLL = timedelta(seconds=2)
 """While evidence is awaited."""
+WATCH_POLL = timedelta(seconds=5)
+"""While late evidence is looked out for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -452,7 +454,9 @@ def _again(
     times = []
     if known.sync.state not in (SyncState.ACKNOWLEDGED, SyncState.UNKNOWN):
         times.append(SOON if known.sync.state is SyncState.WAITING else POLL)
-    if decision.phase not in memory.ENDED and decision.phase is not Phase.SUSPENDED:
+    if decision.phase is Phase.WATCHING:
+        times.append(WATCH_POLL)
+    elif decision.phase not in memory.ENDED and decision.phase is not Phase.SUSPENDED:
         times.append(POLL)
     if warm_until:
         times.append(max(SOON, warm_until - world.now))
@@ -568,9 +572,11 @@ def _remember(held: RolloutStatus, decision: Decision, world: World, known: Bear
         "step_index": max(0, known.spot.index + 1),
         "steps": known.course.final + 1,
         "weight_bp": weight,
+        "weight": format_percent(weight) if known.spot.in_route else "",
         "phase_since": world.now if moved else held.phase_since,
         "ended_at": (held.ended_at or world.now) if ended else None,
     }
     if world.judged and not ended:
-        changes["verdicts"] = analysis.shown(world.judged, now=world.now)
+        changes["verdicts"] = shown = analysis.shown(world.judged, now=world.now)
+        changes["verdict"] = analysis.summary(shown)
     return held.model_copy(update=changes)

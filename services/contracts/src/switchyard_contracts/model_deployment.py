@@ -419,6 +419,10 @@ class RolloutStatus(Status):
     steps: int = 0
     weight_bp: int = 0
     """As the ModelRoute says it; kept here only to be printed."""
+    weight: str = ""
+    """The same as people read it: `5%`."""
+    verdict: str = ""
+    """The worst of the verdicts of guards and decide metrics."""
     reason: str = ""
     message: Message = ""
     waiting_for: Message = ""
