@@ -36,9 +36,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Json, field_validator, model_validator
 from switchyard_contracts.events import TOPIC_EVENTS
-from switchyard_contracts.quantities import Duration, parse_duration
+from switchyard_contracts.quantities import Duration, format_duration, parse_duration
 
 from switchyard_gateway.shipper.redaction import Redaction
+
+SHORTEST_TIMEOUT = timedelta(seconds=2)
 
 
 class Settings(BaseModel):
@@ -81,6 +83,11 @@ class Settings(BaseModel):
             raise ValueError(
                 f"kafka_security is {self.kafka_security}; "
                 "set kafka_sasl_mechanism, kafka_username and kafka_password_file too"
+            )
+        if self.kafka_timeout < SHORTEST_TIMEOUT:
+            raise ValueError(
+                f"kafka_timeout is {format_duration(self.kafka_timeout)}; a broker needs at least "
+                f"{format_duration(SHORTEST_TIMEOUT)} to take a batch"
             )
         if self.segment_bytes > self.spool_max_bytes // 2:
             raise ValueError(
