@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from sqlalchemy import event as sql_event
 from switchyard_monitor.adapters.store import SqliteStore
 from switchyard_monitor.domain.buckets import bucket, low, width
+from switchyard_monitor.domain.identity import key
 from switchyard_monitor.domain.rules import UNIT, Rule
 from switchyard_monitor.domain.sums import add, decode, encode
 from switchyard_monitor.reader import Pace
 from switchyard_testkit.local_broker import LocalBroker
-from switchyard_testkit.monitor_world import NOON_US, SECOND, World, decision, deletion, inference, outcome
+from switchyard_testkit.monitor_world import MONITORING, NOON_US, SECOND, World, decision, deletion, inference, outcome
 from switchyard_testkit.recomputation import recompute
 
 IDS = ("a", "b", "c")
@@ -109,6 +110,60 @@ def test_a_plain_recomputation_from_the_topic_agrees(found: list[Delivery], seed
     random.Random(seed).shuffle(found)
     sums, _, _ = fold(found, batch=4)
     assert sums == recompute([(json.loads(value or b""), at) for value, at in found])
+
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([2**63, -(2**63) - 1, 10**30, 10**400, 1e308, -0.0, 5e-324])
+    | st.floats(allow_nan=True, allow_infinity=True)
+    | st.text()
+    | st.sampled_from(["\ud800", "\x00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "stable", "split"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@st.composite
+def mutants(draw: st.DrawFn) -> bytes:
+    """An event with one to three of its fields replaced by anything at all."""
+    made = draw(
+        st.sampled_from(
+            [
+                inference("a"),
+                outcome("a", 1.0),
+                decision("a", True),
+                deletion("a"),
+                inference("a", revision="r2", answeredBy="stable-1"),
+            ]
+        )
+    )
+    document = json.loads(made)
+    for _ in range(draw(st.integers(1, 3))):
+        inside = document if draw(st.integers(0, 4)) == 0 else document["data"]
+        if not isinstance(inside, dict):
+            break
+        name = draw(st.sampled_from([*sorted(inside), "row", "actor"]))
+        inside[name] = draw(anything)
+        document.setdefault("data", {})
+    return json.dumps(document).encode()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(mutants() | st.binary(max_size=40), max_size=12), st.booleans())
+def test_no_message_whatever_stops_the_reader(messages: list[bytes], classes: bool) -> None:
+    with TemporaryDirectory() as folder:
+        world = World(Path(folder), template(), pace=Pace(linger=0.0))
+        monitoring = {**MONITORING, "prediction": {"path": "$.delay", "task": "classification"}, "decision": {}}
+        world.teach(monitoring if classes else MONITORING)
+        for message in messages:
+            world.say(message, at=1)
+        world.say(inference("good", event_id="good"), at=2)
+        world.run()
+        assert sum(world.ledger().values()) - world.ledger().get("skewed", 0) == len(messages) + 1
+        assert world.store.entry(key("demo/flight-delay", "good"))[0] is not None
+        world.store.close()
 
 
 small = st.dictionaries(st.sampled_from("abcd"), st.integers(-(2**90), 2**90).filter(bool))

@@ -18,10 +18,12 @@ from switchyard_contracts.events import (
     Part,
     PredictionOnly,
 )
+from switchyard_contracts.quantities import FULL
 
 from switchyard_monitor.domain import identity
 from switchyard_monitor.errors import Unreadable
 
+MOST_GENERATIONS = 2**53
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -103,9 +105,18 @@ def read(record: Record) -> Fact | None:
     except RecursionError as error:
         raise Unreadable("the value is nested too deeply to be read") from error
     data = event.data
+    if isinstance(data, Inference | PredictionOnly):
+        _bounded("traffic", data.traffic, MOST_GENERATIONS)
+        _bounded("weightBp", data.weight_bp, FULL)
     at = data.started_at if isinstance(data, Inference) else data.at
     prefix = identity.prefix(event.subject, data.prediction_id)
     return Fact(record, event.subject, event.id, event.type, data, microseconds(at), prefix)
+
+
+def _bounded(name: str, value: int, most: int) -> None:
+    """These become numbers of the database, which end somewhere; JSON's do not."""
+    if not 0 <= value <= most:
+        raise Unreadable(f"data.{name}: {str(value)[:40]} must lie from 0 to {most}")
 
 
 def microseconds(at: datetime) -> int:
