@@ -15,6 +15,7 @@ from switchyard_gateway.control import door
 from switchyard_gateway.control.adapters import cluster, volume, xds
 from switchyard_gateway.control.adapters.envoy_admin import EnvoyAdmin
 from switchyard_gateway.control.controller import Controller, remember, remember_once
+from switchyard_gateway.control.domain.room import Limits, may_record
 from switchyard_gateway.control.errors import AdminError, SettingsError, SourceError
 from switchyard_gateway.control.metrics import Metrics
 from switchyard_gateway.control.settings import Settings
@@ -143,16 +144,17 @@ async def _keep_counting(controller: Controller, admin: EnvoyAdmin) -> None:
 
 async def _watch_volume(settings: Settings, admin: EnvoyAdmin, metrics: Metrics) -> None:
     """When the shipper is dead and the volume nearly full, stop recording; answers matter more than records of them."""
-    capturing = True
+    limits = Limits(settings.capture_off_at, settings.capture_on_at, settings.capture_off_below)
+    recording = True
     while True:
         try:
-            used = await asyncio.to_thread(volume.used, settings.spool)
-            metrics.volume_used.set(used)
-            wanted = used < (settings.capture_off_at if capturing else settings.capture_on_at)
-            if wanted != capturing:
+            room = await asyncio.to_thread(volume.room, settings.spool)
+            metrics.volume_used.set(room.used)
+            wanted = may_record(room, limits, recording=recording)
+            if wanted != recording:
                 await admin.capture(100 if wanted else 0)
-                log.warning("capture is %s: the volume is %.0f %% full", "on" if wanted else "off", used * 100)
-                capturing = wanted
+                log.warning("capture is %s: the volume is %.0f %% full", "on" if wanted else "off", room.used * 100)
+                recording = wanted
         except (OSError, AdminError) as wrong:
             log.warning("the volume cannot be looked after: %s", wrong)
         await asyncio.sleep(LOOK_AT_VOLUME_EVERY)

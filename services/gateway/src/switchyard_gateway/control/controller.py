@@ -10,7 +10,7 @@ from pathlib import Path
 from switchyard_gateway.control.adapters import volume
 from switchyard_gateway.control.domain.counters import Counters, HostCount, HostKey, Owner
 from switchyard_gateway.control.domain.delivery import Delivery, Kind, Send
-from switchyard_gateway.control.domain.fragment import Fragment
+from switchyard_gateway.control.domain.fragment import Fragment, Routing
 from switchyard_gateway.control.domain.ledger import Ledger, Standing, State, Target
 from switchyard_gateway.control.domain.translation import translate
 from switchyard_gateway.control.domain.world import DeploymentKey, RouteObject, Slice, World
@@ -185,9 +185,7 @@ class Controller:
                 self.targets.pop(key, None)
             else:
                 self.targets[key] = after
-            if (before and before.desired and before.desired.routing) != (
-                after and after.desired and after.desired.routing
-            ):
+            if self.ready and _routing(before) != _routing(after):  # before, it would be Envoy's start that is measured
                 self._changed_at.setdefault(key, now)
         if self.ledger.refused:
             self.ledger.prune(self._wanted_parts().__contains__)
@@ -220,6 +218,10 @@ class Controller:
             fragment for target in self.targets.values() for fragment in (target.desired, target.fallback) if fragment
         ]
         return {part for each in fragments for part in (each.routing, *each.clusters, *each.assignments)}
+
+
+def _routing(target: Target | None) -> Routing | None:
+    return target.desired.routing if target and target.desired else None
 
 
 async def remember(controller: Controller, path: Path, *, every: float) -> None:

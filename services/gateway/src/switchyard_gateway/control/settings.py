@@ -52,6 +52,8 @@ class Settings(BaseModel):
     capture_off_at: Annotated[float, Field(gt=0, le=1)] = 0.9
     """The share of the volume at which exchanges are no longer recorded."""
     capture_on_at: Annotated[float, Field(gt=0, le=1)] = 0.8
+    capture_off_below: Annotated[int, Field(ge=0)] = 2 * 1024**3
+    """Bytes: while more than this is left, exchanges are recorded however full the volume is."""
 
     @property
     def snapshot(self) -> Path:

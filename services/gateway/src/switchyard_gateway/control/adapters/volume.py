@@ -13,6 +13,7 @@ from switchyard_contracts.canonical import canonical
 from switchyard_contracts.model_route import ModelRouteSpec
 
 from switchyard_gateway.control.domain.fragment import Fragment
+from switchyard_gateway.control.domain.room import Room
 from switchyard_gateway.control.domain.world import Endpoint, RouteObject, ServiceKey
 from switchyard_gateway.control.errors import SnapshotError
 
@@ -72,7 +73,9 @@ def _remember(fragment: Fragment) -> dict[str, Any]:
     }
 
 
-def used(folder: Path) -> float:
-    """The share of the volume that is taken, from 0 to 1."""
+def room(folder: Path) -> Room:
+    """How full the volume is, as `df` counts: what is reserved for others is neither taken nor free."""
     state = os.statvfs(folder)
-    return 1 - state.f_bavail / state.f_blocks if state.f_blocks else 0.0
+    taken = state.f_blocks - state.f_bfree
+    used = taken / (taken + state.f_bavail) if taken + state.f_bavail else 0.0
+    return Room(used, state.f_bavail * state.f_frsize)
