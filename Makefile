@@ -17,6 +17,7 @@ PYTHON ?= python3
 STORY ?= main
 SHORT ?=
 PYTEST_ARGS ?=
+TOUCHED ?=
 UV_HASH := $(shell sha256sum locks/uv.txt 2>/dev/null | cut -c1-12)
 UV := $(SWITCHYARD_CACHE)/bin/uv-$(UV_HASH)/bin/uv
 BIN := .venv/bin
@@ -55,8 +56,8 @@ test: ## Set everything up, then pass the unit, contract and cluster tests
 	@$(BIN)/python -m switchyard_testkit.tally $(REPORTS)
 
 .PHONY: check
-check: venv venv-gateway lint types check-generated test-unit test-contract ## Everything quick: lint, types, generated files, unit and contract tests (CLUSTER_TESTS="path …" adds cluster tests)
-	@if [ -n "$(CLUSTER_TESTS)" ]; then $(MAKE) test-cluster CLUSTER_TESTS="$(CLUSTER_TESTS)"; fi
+check: venv venv-gateway lint types check-generated test-unit test-contract ## Everything quick: lint, types, generated files, unit and contract tests (TOUCHED="path …" adds cluster tests)
+	@if [ -n "$(TOUCHED)" ]; then $(MAKE) test-cluster CLUSTER_TESTS="$(TOUCHED)"; fi
 
 .PHONY: doctor
 doctor: ## Say what this machine has, what is missing, and what would be installed
@@ -109,7 +110,9 @@ images: venv venv-demo ## Build every image once, and push to the cluster's regi
 .PHONY: story
 story: venv venv-demo ## Tell the demo's story on the demo's cluster, which must be up with its images
 	@$(BIN)/python -m switchyard_testkit.install --slot demo
-	@$(DEMO_BIN)/python -m switchyard_demo_model.story --slot demo --story $(STORY) $(if $(SHORT),--short)
+	@mkdir -p build && code=0; \
+	  $(DEMO_BIN)/python -m switchyard_demo_model.story --slot demo --story $(STORY) $(if $(SHORT),--short) || code=$$?; \
+	  echo $$code > build/story-exit; exit $$code
 
 ##@ Checks
 .PHONY: lint

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 from kubernetes import client, config
+
 from switchyard_testkit.waiting import until
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}

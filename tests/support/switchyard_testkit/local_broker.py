@@ -60,7 +60,7 @@ class LocalBroker:
         self._answer()
         self._positions = dict(positions)
 
-    def poll(self, limit: int, timeout: float) -> dict[int, list[Record]]:  # noqa: ARG002 - nothing to wait for
+    def poll(self, limit: int, timeout: float) -> dict[int, list[Record]]:
         self._answer()
         batch: dict[int, list[Record]] = {}
         left = limit
