@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class Envoy:
     answers: int = 0
     served: int = 0
     reopened: int = 0
+    asked: int = 0
     in_memory: bytes = b""
 
     def start(self, boot: int) -> None:
@@ -78,6 +80,7 @@ class Envoy:
         self.write(b"")
 
     def read_counters(self) -> Counters:
+        self.asked += 1
         if not self.up:
             raise EnvoyUnavailable("nobody listens")
         return self.counters
@@ -182,6 +185,20 @@ def test_what_is_under_way_is_seen(house: House) -> None:
     house.envoy.answer(35, unflushed=5)
     account = house.run()
     assert (account.served, account.delivered, account.spooled, account.unaccounted) == (35, 0, 30, 5)
+
+
+def test_an_idle_shipper_looks_only_at_what_changes(house: House) -> None:
+    house.limits = dataclasses.replace(house.limits, poll_every=1)
+    house.killed()
+    house.envoy.answer(15)
+    house.run(10)
+    assert house.sent() == list(range(1, 16))
+    asked = house.envoy.asked
+    house.run(18)  # 0.9 s
+    assert house.envoy.asked - asked <= 2, "Envoy is asked once a second, and once for the account"
+    house.envoy.answer(1)
+    house.run(3)
+    assert house.sent() == list(range(1, 17)), "what is new is not left until the second is over"
 
 
 def test_refusals_are_counted_apart(house: House) -> None:

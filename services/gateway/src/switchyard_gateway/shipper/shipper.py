@@ -112,6 +112,8 @@ class Shipper:
         self._submitted = False
         self._not_before = 0.0
         self._reopen_wanted = bool(spool.segments(self._book.position)) and spool.active() is None
+        self._glance: tuple[int, ...] = ()
+        self._next_pass = 0.0
         self._polled_at = float("-inf")
         self._active_since: float | None = None
         self._counters = Counters()
@@ -121,6 +123,10 @@ class Shipper:
     def step(self) -> bool:
         """One pass; True when there may be more to do at once."""
         with self._lock:
+            glance = self._spool.glance()
+            if glance == self._glance and self._batch is None and self._clock() < self._next_pass:
+                return False
+            self._glance, self._next_pass = glance, self._clock() + self._limits.poll_every
             running = self._running()
             self._spool.adopt(self._book.position)
             self._keep_in_bounds()
@@ -128,6 +134,8 @@ class Shipper:
             self._poll(running)
             self._settle(running)
             self._write()
+            if moved:
+                self._glance = ()
             return moved
 
     def is_drained(self) -> bool:

@@ -84,6 +84,12 @@ class Spool:
         except FileNotFoundError:
             return None
 
+    def glance(self) -> tuple[int, ...]:
+        """Numbers that change when there is anything new; much cheaper than to look for it."""
+        folders = (self._active_folder.stat().st_mtime_ns, self._segments.stat().st_mtime_ns)
+        active = self.active()
+        return (*folders, active.st_ino, active.st_size) if active else folders
+
     def segments(self, position: Position) -> list[Segment]:
         """All files that are not done, oldest first, Envoy's own last."""
         found = [
