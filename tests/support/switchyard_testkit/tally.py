@@ -1,4 +1,4 @@
-"""How many tests ran, of each layer, from the JUnit reports. A skipped test is a failure: nothing is ever skipped here."""
+"""How many tests ran, of each layer, from the JUnit reports. A skipped test counts as failed."""
 
 from __future__ import annotations
 
