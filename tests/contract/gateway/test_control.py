@@ -302,6 +302,19 @@ def test_a_candidate_that_comes_back_gets_its_share_again(pod):
         )
 
 
+def test_stables_pods_that_are_too_slow_for_their_probe_still_answer(pod):
+    unready = {"ready": False, "serving": False, "terminating": False}
+    pod.split(5_000)
+    with traffic_to(pod, rate=50) as traffic:
+        for revision, each in (("delay-1", pod.models["one"]), ("delay-2", pod.models["two"])):
+            pod.api.put(SLICES, endpoint_slice("flights", revision, each.address, conditions=unready))
+        until(lambda: not pod_addresses(pod, "flights/delay-2/only"), "Envoy knows", seconds=5, every=0.02)
+        answered = len(traffic.tally.answers)
+        until(lambda: len(traffic.tally.answers) > answered + 10, "answers flow", seconds=10, every=0.02)
+    assert traffic.tally.failures == []
+    assert traffic.tally.answers[-1].revision == "delay-1"
+
+
 def test_the_counters_are_by_the_revision_that_answered(pod):
     pod.split(5_000)
     before = counters(pod)

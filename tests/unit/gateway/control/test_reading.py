@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from switchyard_gateway.control.adapters.cluster import read_route, read_slice
-from switchyard_gateway.control.domain.world import Endpoint
+from switchyard_gateway.control.domain.world import Endpoint, Fitness
 from switchyard_testkit.fake_api import endpoint_slice, model_route, route
 
 READY = {"ready": True, "serving": True, "terminating": False}
@@ -15,11 +15,11 @@ READY = {"ready": True, "serving": True, "terminating": False}
     [
         pytest.param(READY, [Endpoint("10.0.0.1", 3000)], id="ready"),
         pytest.param({}, [Endpoint("10.0.0.1", 3000)], id="no word means ready"),
-        pytest.param({**READY, "ready": False}, [], id="not ready"),
-        pytest.param({**READY, "serving": False}, [], id="not serving"),
+        pytest.param({**READY, "ready": False}, [Endpoint("10.0.0.1", 3000, Fitness.UNREADY)], id="not ready"),
+        pytest.param({**READY, "serving": False}, [Endpoint("10.0.0.1", 3000, Fitness.UNREADY)], id="not serving"),
         pytest.param(
             {"ready": False, "serving": True, "terminating": True},
-            [Endpoint("10.0.0.1", 3000, draining=True)],
+            [Endpoint("10.0.0.1", 3000, Fitness.DRAINING)],
             id="leaving but serving",
         ),
         pytest.param({"ready": False, "serving": False, "terminating": True}, [], id="leaving and no longer serving"),

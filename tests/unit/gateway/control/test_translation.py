@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole
 from switchyard_gateway.control.domain.fragment import Arm, Cluster, Member, Pin
 from switchyard_gateway.control.domain.translation import translate
-from switchyard_gateway.control.domain.world import Endpoint, RouteObject
+from switchyard_gateway.control.domain.world import Endpoint, Fitness, RouteObject
 from switchyard_gateway.control.errors import RouteRefusedError
 
 STABLE_POD = Endpoint("10.0.0.1", 3000)
@@ -99,21 +99,36 @@ def test_all_traffic_to_the_candidate_still_fails_over_to_stable():
 
 
 def test_draining_pods_leave_first():
-    pods = {**PODS, ("flights", "delay-2"): (CANDIDATE_POD, Endpoint("10.0.0.9", 3000, draining=True))}
+    pods = {**PODS, ("flights", "delay-2"): (CANDIDATE_POD, Endpoint("10.0.0.9", 3000, Fitness.DRAINING))}
     own, _ = members(translated(a_route(), pods), "flights/delay-2")
     assert [member.address for member in own] == ["10.0.0.2"]
 
 
 def test_a_candidate_with_only_draining_pods_is_left_to_stable():
-    pods = {**PODS, ("flights", "delay-2"): (Endpoint("10.0.0.9", 3000, draining=True),)}
+    pods = {**PODS, ("flights", "delay-2"): (Endpoint("10.0.0.9", 3000, Fitness.DRAINING),)}
     own, spare = members(translated(a_route(), pods), "flights/delay-2")
     assert (own, [member.revision for member in spare]) == ((), ["delay-1"])
 
 
 def test_stable_with_only_draining_pods_falls_back_on_them():
-    pods = {**PODS, ("flights", "delay-1"): (Endpoint("10.0.0.9", 3000, draining=True),)}
+    pods = {**PODS, ("flights", "delay-1"): (Endpoint("10.0.0.9", 3000, Fitness.DRAINING),)}
     own, _ = members(translated(a_route(), pods), "flights/delay-1/only")
     assert [member.address for member in own] == ["10.0.0.9"]
+
+
+def test_stable_with_only_unready_pods_falls_back_on_them_and_a_candidate_does_not():
+    tired = (Endpoint("10.0.0.9", 3000, Fitness.UNREADY),)
+    fragment = translated(a_route(), dict.fromkeys(PODS, tired))
+    assert [member.address for member in members(fragment, "flights/delay-1/only")[0]] == ["10.0.0.9"]
+    own, spare = members(fragment, "flights/delay-2")
+    assert (own, [member.revision for member in spare]) == ((), ["delay-1"])
+
+
+def test_an_unready_pod_gets_nothing_while_another_is_ready_or_draining():
+    tired, leaving = Endpoint("10.0.0.9", 3000, Fitness.UNREADY), Endpoint("10.0.0.8", 3000, Fitness.DRAINING)
+    for better in (STABLE_POD, leaving):
+        fragment = translated(a_route(), {**PODS, ("flights", "delay-1"): (better, tired)})
+        assert [member.address for member in members(fragment, "flights/delay-1/only")[0]] == [better.address]
 
 
 def test_the_address_is_a_path_and_a_host():

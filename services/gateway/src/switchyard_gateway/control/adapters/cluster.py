@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from switchyard_contracts.base import GROUP, LABEL_REVISION, VERSION
 from switchyard_contracts.model_route import ModelRouteSpec
 
-from switchyard_gateway.control.domain.world import Endpoint, RouteObject, Slice
+from switchyard_gateway.control.domain.world import Endpoint, Fitness, RouteObject, Slice
 from switchyard_gateway.control.errors import SourceError
 from switchyard_gateway.control.ports import Gone, Listing, Mark, Put
 
@@ -154,10 +154,10 @@ def read_slice(body: Mapping[str, Any]) -> Slice:
     """An EndpointSlice; addresses that Envoy could not call are left out."""
     metadata = body["metadata"]
     endpoints = [
-        Endpoint(address, port, draining=not ready)
+        Endpoint(address, port, fitness)
         for port in _ports(body.get("ports") or ())
         for each in body.get("endpoints") or ()
-        for ready in _usable(each.get("conditions") or {})
+        for fitness in _fitness(each.get("conditions") or {})
         for address in each.get("addresses") or ()
         if body.get("addressType") in ("IPv4", "IPv6") and _is_address(address)
     ]
@@ -175,12 +175,12 @@ def _ports(ports: Any) -> list[int]:
     return named or [port["port"] for port in ports if port.get("port") and len(ports) == 1]
 
 
-def _usable(conditions: Mapping[str, Any]) -> list[bool]:
-    """[True]: ready; [False]: leaving but still serving; []: not to be called. Absent conditions mean ready."""
+def _fitness(conditions: Mapping[str, Any]) -> list[Fitness]:
+    """What a pod is good for; nothing, if it is leaving and no longer serves. Absent conditions mean ready."""
     serving = conditions.get("serving") is not False
     if conditions.get("terminating"):
-        return [False] if serving else []
-    return [True] if serving and conditions.get("ready") is not False else []
+        return [Fitness.DRAINING] if serving else []
+    return [Fitness.READY if serving and conditions.get("ready") is not False else Fitness.UNREADY]
 
 
 def _is_address(text: str) -> bool:

@@ -14,7 +14,7 @@ from switchyard_contracts.model_route import ModelRouteSpec
 
 from switchyard_gateway.control.domain.fragment import Fragment
 from switchyard_gateway.control.domain.room import Room
-from switchyard_gateway.control.domain.world import Endpoint, RouteObject, ServiceKey
+from switchyard_gateway.control.domain.world import Endpoint, Fitness, RouteObject, ServiceKey
 from switchyard_gateway.control.errors import SnapshotError
 
 FORMAT = 1
@@ -53,7 +53,9 @@ def read(path: Path) -> Remembered | None:
             spec = ModelRouteSpec.model_validate(entry["spec"])
             routes.append(RouteObject(entry["namespace"], entry["name"], entry["generation"], spec))
             for service, found in entry["endpoints"].items():
-                endpoints[(entry["namespace"], service)] = tuple(Endpoint(*each) for each in found)
+                endpoints[(entry["namespace"], service)] = tuple(
+                    Endpoint(address, port, Fitness(fitness)) for address, port, fitness in found
+                )
     except (ValueError, KeyError, TypeError, ValidationError) as wrong:
         raise SnapshotError(f"{path}: cannot be read: {wrong}") from wrong
     return tuple(routes), endpoints
@@ -67,7 +69,7 @@ def _remember(fragment: Fragment) -> dict[str, Any]:
         "generation": fragment.source.generation,
         "spec": spec.to_json() if spec else {},
         "endpoints": {
-            service: [[each.address, each.port, each.draining] for each in found]
+            service: [[each.address, each.port, each.fitness.value] for each in found]
             for (_, service), found in fragment.endpoints
         },
     }

@@ -14,7 +14,7 @@ from switchyard_contracts.events import Assignment as Assigned
 from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole
 
 from switchyard_gateway.control.domain.fragment import Arm, Assignment, Cluster, Fragment, Member, Pin, Routing
-from switchyard_gateway.control.domain.world import Endpoint, RouteObject, ServiceKey
+from switchyard_gateway.control.domain.world import Endpoint, Fitness, RouteObject, ServiceKey
 from switchyard_gateway.control.errors import RouteRefusedError
 
 STAMPABLE = re.compile(r"[!-{}~]*")
@@ -115,11 +115,14 @@ def _assignments(route: RouteObject, spec: ModelRouteSpec, endpoints_of: Endpoin
 
 
 def _members(route: RouteObject, each: Route, endpoints_of: EndpointsOf) -> tuple[Member, ...]:
-    """The revision's addresses. A draining pod leaves first; only stable, with nobody behind it, falls back on it."""
+    """The revision's addresses. Pods that are not ready get nothing, as long as anybody else can answer.
+
+    Behind stable is nobody: rather than a sure 503 it gets its draining pods, and failing these the ones that are not
+    ready (on a starved node a pod that works may be too slow for its probe).
+    """
     known = endpoints_of((route.namespace, each.service))
-    settled = [endpoint for endpoint in known if not endpoint.draining]
-    if not settled and each.role is RouteRole.STABLE:
-        settled = [*known]
+    ranks = [*Fitness] if each.role is RouteRole.STABLE else [Fitness.READY]
+    settled = next((fit for rank in ranks if (fit := [one for one in known if one.fitness is rank])), [])
     return tuple(Member(endpoint.address, endpoint.port, each.revision, each.version) for endpoint in settled)
 
 

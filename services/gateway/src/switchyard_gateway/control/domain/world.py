@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from switchyard_contracts.model_route import ModelRouteSpec
 
@@ -23,14 +24,23 @@ ServiceKey = tuple[str, str]
 """(namespace, name) of a revision's Service."""
 
 
+class Fitness(IntEnum):
+    """How much a pod's word is worth; only `READY` ones are called while there are any."""
+
+    READY = 0
+    DRAINING = 1
+    """Terminating, yet still serving."""
+    UNREADY = 2
+    """Running, but its readiness is not confirmed: starting, or too busy to say so."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Endpoint:
     """One address that a pod answers on."""
 
     address: str
     port: int
-    draining: bool = False
-    """Terminating, yet still serving: the last resort of a stable revision that has nothing else."""
+    fitness: Fitness = Fitness.READY
 
 
 @dataclass(frozen=True, slots=True)
