@@ -239,6 +239,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--report", type=Path)
     arguments = parser.parse_args()
+    if arguments.rounds < 2:
+        parser.error(f"--rounds is {arguments.rounds}; the spread needs at least 2")
     cache = Cache.from_env(os.environ)
     plan = {toolchain.STAGE: toolchain.STAGE_ESTIMATE}
     progress = Progress("bench-gateway", plan=plan, durations=Durations(cache.root / "durations.json"), out=sys.stderr)
