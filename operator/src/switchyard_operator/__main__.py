@@ -26,16 +26,17 @@ from switchyard_operator.adapters.models import HttpModels
 from switchyard_operator.adapters.monitor import HttpMonitor
 from switchyard_operator.adapters.topics import TopicSettings
 from switchyard_operator.cache import Cache, Key
+from switchyard_operator.domain import kinds
 from switchyard_operator.domain.world import Body
 from switchyard_operator.errors import AlreadyThere, NotLeading, SwitchyardError, TryLater
 from switchyard_operator.fence import FencedCluster
-from switchyard_operator.handlers import Door
+from switchyard_operator.handlers import Door, Pulse
 from switchyard_operator.leader import RENEW_EVERY, Leadership
 from switchyard_operator.metrics import Metrics
 from switchyard_operator.ports import Cluster
 from switchyard_operator.reconciler import Reconciler
 from switchyard_operator.reporter import Reporter
-from switchyard_operator.resync import resync
+from switchyard_operator.resync import settle, survey, unheard
 from switchyard_operator.settings import Settings
 from switchyard_operator.workqueue import WorkQueue
 
@@ -43,8 +44,10 @@ logger = logging.getLogger("switchyard_operator")
 
 WATCH_SECONDS = 180
 """After which a watch begins anew, with a list."""
-DEAF_AFTER = 3.0 * WATCH_SECONDS
-"""Seconds without a word from any watch, though there are deployments, after which a restart is asked for."""
+HEARING = 10.0
+"""Seconds that a watch has to deliver what a listing has shown."""
+FIRST_RESYNC = 30.0
+"""The second listing comes soon, so that watches that never began are noticed soon."""
 STUCK_AFTER = 300.0
 BACKOFF = (1.0, 60.0)
 
@@ -84,6 +87,8 @@ class Crew:
     resync_every: float
     tell_existing: Callable[[set[str]], None]
     synced: bool = False
+    missed: str = ""
+    """What the watches did not deliver; wants a restart."""
     last_pass: float = 0.0
 
     def lead(self) -> None:
@@ -93,7 +98,7 @@ class Crew:
             leading = self.guard(self.leadership.tick) or False
             if leading and not led:
                 logger.info("leading")
-                self.guard(self.relist)
+                self.guard(self.enqueue_all)
             elif led and not leading:
                 logger.warning("no longer leading")
             led = leading
@@ -101,14 +106,34 @@ class Crew:
             self.stop.wait(RENEW_EVERY)
 
     def list_anew(self) -> None:
-        """The first listing before any pass, then the slow resync."""
+        """The first listing before any pass, one soon after, then the slow resync."""
+        times = 0
         while not self.stop.is_set():
             done = self.guard(self.relist)
-            self.stop.wait(self.resync_every if done else 2.0)
+            times += 1 if done else 0
+            self.stop.wait(2.0 if not done else FIRST_RESYNC if times == 1 else self.resync_every)
+
+    def wait_until(self, so: Callable[[], bool]) -> None:
+        """Until something is so, or the end."""
+        while not self.stop.is_set() and not so():
+            self.stop.wait(0.5)
+
+    def enqueue_all(self) -> bool:
+        """Look at every deployment once."""
+        for key in self.cache.deployments():
+            self.queue.add(key)
+        return True
 
     def relist(self) -> bool:
-        """Replace the cache, and queue every deployment."""
-        keys = resync(self.reading, self.cache)
+        """Replace the cache, and queue every deployment; once synced, notice whether the watches deliver."""
+        found = survey(self.reading, self.cache)
+        if self.synced and unheard(found, self.cache):
+            self.stop.wait(HEARING)
+            late = unheard(found, self.cache)
+            self.missed = ", ".join(late[:5])
+            if late:
+                logger.error("the watches did not deliver %s", self.missed)
+        keys = settle(found, self.cache)
         self.synced = True
         self.tell_existing({"/".join(key) for key in self.cache.deployments()})
         for key in keys:
@@ -194,7 +219,7 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         KafkaBus(settings.kafka_servers, topics=topics, dropped=metrics.dropped.inc) if settings.kafka_servers else None
     )
     cache, queue = Cache(), WorkQueue[Key](time.monotonic)
-    door = Door(cache=cache, queue=queue, monotonic=time.monotonic, heard_at=time.monotonic())
+    door = Door(cache=cache, queue=queue, monotonic=time.monotonic, pulse=Pulse(time.monotonic()))
     reconciler = Reconciler(
         cluster=fenced,
         cache=cache,
@@ -232,12 +257,12 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
 
     def refresh() -> None:
         metrics.waiting.set(len(queue))
-        metrics.heard.set(time.monotonic() - door.heard_at)
+        metrics.heard.set(time.monotonic() - door.pulse.at)
 
     def healthy() -> str:
-        deaf, stuck = time.monotonic() - door.heard_at, time.monotonic() - crew.last_pass
-        if deaf > DEAF_AFTER and cache.deployments():
-            return f"no watch event for {deaf:.0f} s"
+        stuck = time.monotonic() - crew.last_pass
+        if crew.missed:
+            return f"the watches did not deliver {crew.missed}"
         return f"no worker has moved for {stuck:.0f} s" if stuck > STUCK_AFTER else ""
 
     def ready() -> str:
@@ -256,6 +281,8 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
     for thread in threads:
         thread.start()
     try:
+        # Kopf looks once at which kinds there are, so it must not look before they are served.
+        await asyncio.to_thread(crew.wait_until, lambda: crew.synced and cluster.serves(kinds.MODEL_DEPLOYMENT))
         await watch(settings, door, identity=identity)
     finally:
         stop.set()

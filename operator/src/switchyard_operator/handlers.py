@@ -24,18 +24,24 @@ CHILDREN = (kinds.DEPLOYMENT, kinds.SERVICE, kinds.DISRUPTION_BUDGET, kinds.POD)
 
 
 @dataclass(slots=True)
+class Pulse:
+    """When a watch last said something; for the metric, since an idle cluster is silent too (see `resync`)."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Door:
-    """What the handlers need: where to store, what to queue, and the time of the last word from a watch."""
+    """What the handlers need. Kopf copies it for each object, so whatever changes stands behind a reference."""
 
     cache: Cache
     queue: WorkQueue[Key]
     monotonic: Callable[[], float]
-    heard_at: float = 0.0
-    """Watches begin anew every few minutes and list what there is, so even an idle cluster is heard from."""
+    pulse: Pulse
 
     def hear(self, kind: Kind, event: Body) -> None:
         """One event of one watch."""
-        self.heard_at = self.monotonic()
+        self.pulse.at = self.monotonic()
         body = {"apiVersion": kind.api_version, "kind": kind.kind, **event["object"]}
         key = self.cache.forget(body) if event.get("type") == "DELETED" else self.cache.put(body)
         if key:

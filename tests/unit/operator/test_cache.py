@@ -8,6 +8,9 @@ import pytest
 from switchyard_contracts.base import LABEL_DEPLOYMENT
 from switchyard_operator.cache import Cache
 from switchyard_operator.domain import kinds
+from switchyard_operator.resync import settle, survey, unheard
+from switchyard_testkit.fake_cluster import FakeCluster
+from switchyard_testkit.rollout_world import Clock
 
 
 def pod(name: str, version: int, *, uid: str = "one", owner: str = "delay") -> dict[str, Any]:
@@ -55,3 +58,22 @@ def test_a_command_belongs_to_the_deployment_it_names() -> None:
     metadata = {"name": "c", "namespace": "air", "uid": "1", "resourceVersion": "1"}
     body = {"kind": "ModelCommand", "metadata": metadata, "spec": {"deployment": "delay"}}
     assert Cache().put(body) == OWNER
+
+
+def test_what_a_listing_shows_and_no_watch_delivers_is_noticed() -> None:
+    clock = Clock()
+    cluster, cache = FakeCluster(clock), Cache()
+    cluster.put({"apiVersion": "v1", "kind": "Pod", **_pod("delay-x")})
+    found = survey(cluster, cache)
+    assert unheard(found, cache) == ["Pod air/delay-x"]
+    assert settle(found, cache) == [OWNER]
+    assert unheard(found, cache) == []
+    cluster.put({"apiVersion": "v1", "kind": "Pod", **_pod("delay-x"), "status": {"podIP": "10.0.0.1"}})
+    later = survey(cluster, cache)
+    assert unheard(later, cache) == ["Pod air/delay-x"]
+    cache.put(cluster.find(kinds.POD)[0])
+    assert unheard(later, cache) == []
+
+
+def _pod(name: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "air", "labels": {LABEL_DEPLOYMENT: "delay"}}}

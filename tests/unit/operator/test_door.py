@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import kopf
@@ -10,12 +11,12 @@ from switchyard_contracts.base import LABEL_DEPLOYMENT
 from switchyard_operator import handlers
 from switchyard_operator.cache import Cache
 from switchyard_operator.domain import kinds
-from switchyard_operator.handlers import Door
+from switchyard_operator.handlers import Door, Pulse
 from switchyard_operator.workqueue import WorkQueue
 
 
 def door() -> Door:
-    return Door(cache=Cache(), queue=WorkQueue(lambda: 0.0), monotonic=lambda: 42.0)
+    return Door(cache=Cache(), queue=WorkQueue(lambda: 0.0), monotonic=lambda: 42.0, pulse=Pulse(0.0))
 
 
 def event(kind: str | None, **labels: str) -> dict[str, Any]:
@@ -26,10 +27,10 @@ def event(kind: str | None, **labels: str) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", [None, "ADDED", "MODIFIED"])
 def test_a_child_is_stored_and_its_deployment_queued(kind: str | None) -> None:
     at = door()
-    at.hear(kinds.POD, event(kind, **{LABEL_DEPLOYMENT: "delay"}))
+    copy.copy(at).hear(kinds.POD, event(kind, **{LABEL_DEPLOYMENT: "delay"}))
     assert at.queue.get(0) == ("air", "delay")
     assert at.cache.get(kinds.POD, "air", "delay-x") is not None
-    assert at.heard_at == 42.0
+    assert at.pulse.at == 42.0
 
 
 def test_a_deletion_is_forgotten_and_its_deployment_queued() -> None:

@@ -79,6 +79,17 @@ class ApiCluster:
             if not more:
                 return found
 
+    def serves(self, kind: Kind) -> bool:
+        """Whether discovery knows the kind and its group; it lags behind a definition that was just made."""
+        group, _, _ = kind.api_version.partition("/")
+        try:
+            _, groups = self._call("GET", "/apis")
+            _, resources = self._call("GET", f"/apis/{kind.api_version}")
+        except TryLater:
+            return False
+        known = {item.get("name") for item in _document(groups).get("groups") or []}
+        return group in known and kind.plural in {item["name"] for item in _document(resources).get("resources") or []}
+
     def create(self, body: Body) -> Body:
         """Create; `AlreadyThere` when it exists."""
         kind, metadata = ALL[body["kind"]], body["metadata"]
