@@ -88,8 +88,8 @@ def test_a_better_model_is_promoted_by_outcomes(models: Models) -> None:
         )
         assert "quarter" in table
         status = models.serving("delay", "2.0.0", seconds=240)
-    decided = status["history"][0]["verdicts"] if status.get("history") else status["rollout"]["verdicts"]
-    outcome = next(v for v in decided if v["name"] == "outcome")
+    ended = [entry for entry in status["history"] if entry["version"] == "2.0.0"] or [status["rollout"]]
+    outcome = next(v for v in ended[0]["verdicts"] if v["name"] == "outcome")
     assert outcome["verdict"] == "Pass"
     assert outcome["samples"] >= 200
     assert outcome["value"] < outcome["against"]

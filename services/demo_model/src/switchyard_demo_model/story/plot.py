@@ -78,7 +78,7 @@ def deployment(
         "model": {"image": image, "version": chapter.version, "provenance": dict(provenance)},
         "serving": {
             "replicas": 1,
-            "resources": {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}},
+            "resources": {"requests": {"cpu": "300m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}},
             "paths": ["/predict"],
             "timeout": "10s",
             "readyWithin": "3m",

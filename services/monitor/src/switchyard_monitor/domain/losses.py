@@ -2,7 +2,8 @@
 
 The cap is only known when someone asks, so the capped loss is put together at that time. Σ|e|, Σe² and Σe⁴ are exact;
 what lies above the cap (about 1 %) is taken from buckets of |e|, each at most 1/32 of its value wide, as if it were the
-mean of the whole numbers of its bucket.
+mean of the whole numbers of its bucket. Where the cap cuts off more than it leaves, as with a model that answers
+nonsense, a difference of two large numbers would be mostly the buckets' error: there what is left is summed by buckets.
 """
 
 from __future__ import annotations
@@ -44,21 +45,32 @@ def capped(sums: Mapping[str, int], which: str, rule: Rule, *, cap: Cap, power: 
     unit = rule.unit
     limit = cap.value / unit
     first, second = ("a", "ee") if power == 1 else ("ee", "eeee")
-    loss, squares = float(sums.get(f"{which}.{first}", 0)), float(sums.get(f"{which}.{second}", 0))
     errors = histogram(sums, f"{which}.h", ERROR_PARTS)
+    over = sum(count for index, count in errors.counts.items() if low(index, ERROR_PARTS) > limit)
+    loss = _below(sums.get(f"{which}.{first}", 0), errors, limit=limit, power=power) + over * limit**power
+    squares = _below(sums.get(f"{which}.{second}", 0), errors, limit=limit, power=2 * power) + over * limit ** (
+        2 * power
+    )
+    return errors.n, loss * unit**power, squares * unit ** (2 * power)
+
+
+def _below(exact: int, errors: Histogram, *, limit: float, power: int) -> float:
+    """Σ|e|^power of those within the cap."""
+    kept = cut = 0.0
     for index, count in sorted(errors.counts.items()):
+        part = count * _moments(index)[power]
         if low(index, ERROR_PARTS) > limit:
-            one, two, four = _moments(index)
-            loss -= count * ((one if power == 1 else two) - limit**power)
-            squares -= count * ((two if power == 1 else four) - limit ** (2 * power))
-    return errors.n, max(0.0, loss) * unit**power, max(0.0, squares) * unit ** (2 * power)
+            cut += part
+        else:
+            kept += part
+    return max(0.0, exact - cut) if cut <= kept else kept
 
 
 @lru_cache(maxsize=4096)
-def _moments(index: int) -> tuple[float, float, float]:
-    """The means of x, x² and x⁴ over the whole numbers of a bucket."""
+def _moments(index: int) -> dict[int, float]:
+    """The means of x, x² and x⁴ over the whole numbers of a bucket, by power."""
     w = width(index, ERROR_PARTS)
     m = low(index, ERROR_PARTS) + (w - 1) / 2
     variance = (w * w - 1) / 12
     fourth = (w * w - 1) * (3 * w * w - 7) / 240
-    return m, m * m + variance, m**4 + 6 * m * m * variance + fourth
+    return {1: m, 2: m * m + variance, 4: m**4 + 6 * m * m * variance + fourth}
