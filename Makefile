@@ -74,7 +74,7 @@ venv: .venv/.synced ## Make the developer's environment from its lock
 	@$(MAKE) uv
 	@$(UV) venv -q --allow-existing --python $(PYTHON) .venv
 	@$(UV) pip sync -q --python $(BIN)/python --require-hashes locks/dev.txt
-	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(PARTS))
+	@$(UV) pip install -q --python $(BIN)/python --no-deps $(addprefix -e ,$(PARTS))
 	@touch $@
 
 .PHONY: venv-gateway
