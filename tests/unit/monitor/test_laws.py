@@ -262,8 +262,6 @@ def struck(folder: Path, statement: int, expected: tuple[Any, ...]) -> bool:
         if left == -1:
             raise PowerCut
 
-    with world.store._writer.connect() as connection:
-        connection.exec_driver_sql("PRAGMA synchronous=OFF")  # the process ends here, not the machine
     sql_event.listen(world.store._writer, "before_cursor_execute", cut)
     sql_event.listen(world.store._writer, "commit", cut)
     crashed = False

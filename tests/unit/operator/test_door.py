@@ -52,7 +52,11 @@ def test_nobodys_object_queues_nothing() -> None:
 def test_the_door_watches_and_needs_no_finalizer() -> None:
     registry = kopf.OperatorRegistry()
     handlers.register(registry)
-    watched = {handler.selector.plural for handler in registry._watching.get_all_handlers() if handler.selector}
+    watched = {
+        handler.selector.any_name or handler.selector.plural
+        for handler in registry._watching.get_all_handlers()
+        if handler.selector
+    }
     assert watched == {kind.plural for kind in (*handlers.OURS, *handlers.CHILDREN)}
     assert not list(registry._changing.get_all_handlers())
     assert not list(registry._spawning.get_all_handlers())
