@@ -203,9 +203,10 @@ def install(slot: str, *, extra: dict[str, Any] | None = None, seconds: float = 
     run("kubectl", "apply", "-f", "-", kubeconfig=kubeconfig, given=namespace)
     run("kubectl", "label", "--overwrite", "namespace", NAMESPACE, RESTRICTED, kubeconfig=kubeconfig)
     chart = str(ROOT / "charts" / "switchyard")
-    arguments = ("upgrade", "--install", RELEASE, chart, "--namespace", NAMESPACE, "--values", str(values))
-    # The contract tests may have put the CRDs there first; the chart takes them over.
-    arguments = (*arguments, "--take-ownership")
+    # The contract tests may have put the CRDs there first; with the last flag the chart takes them over.
+    arguments = [
+        "upgrade", "--install", RELEASE, chart, "--namespace", NAMESPACE, "--values", str(values), "--take-ownership",
+    ]  # fmt: skip
     run("helm", *arguments, kubeconfig=kubeconfig)
     wait_ready(kubeconfig, seconds)
     installation = Installation(
