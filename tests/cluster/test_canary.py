@@ -2,51 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from switchyard_testkit.canary import CANARY, FLIGHT, living, start
 from switchyard_testkit.install import run
 from switchyard_testkit.load import Traffic
 from switchyard_testkit.models import Models
-from switchyard_testkit.outcomes import Outcomes
 from switchyard_testkit.waiting import until
 
 pytestmark = pytest.mark.timeout(420)
-FLIGHT = {"flight": {"distance": 500}}
-TRUTH = 20.0
-CANARY: dict[str, Any] = {
-    "serving": {"paths": ["/predict"], "timeout": "10s", "port": 3000},
-    "strategy": {
-        "type": "Canary",
-        "canary": {
-            "steps": [
-                {"name": "quarter", "weight": 25, "hold": "5s"},
-                {"name": "half", "weight": 50, "hold": "5s"},
-            ]
-        },
-    },
-    "analysis": {
-        "block": "10s",
-        "metrics": [
-            {"name": "errors", "metric": "error_rate", "max": "1%", "role": "guard", "minSamples": 50},
-            {
-                "name": "outcome",
-                "metric": "outcome.rmse",
-                "maxIncrease": "5%",
-                "role": "decide",
-                "minSamples": 200,
-                "maxWait": "10m",
-            },
-        ],
-    },
-    "monitoring": {
-        "window": "2s",
-        "prediction": {"path": "$.delay", "task": "regression"},
-        "outcome": {"horizon": "1h", "judgedAfter": "4s", "minCoverage": "80%", "affectedBy": "nothing"},
-    },
-}
 GUARDED: dict[str, Any] = {
     **CANARY,
     "analysis": {"block": "10s", "metrics": CANARY["analysis"]["metrics"][:1]},
@@ -57,24 +22,8 @@ PATIENT: dict[str, Any] = {
 }
 
 
-@contextmanager
-def living(models: Models) -> Iterator[Traffic]:
-    """Traffic, and outcomes a second after each answer; at the end no request may have failed."""
-    traffic = Traffic(models.url("delay"), body=FLIGHT, rate=80, prefix=models.namespace)
-    outcomes = Outcomes(models.installation, models.subject("delay"), traffic, truth=TRUTH, delay=1, seed=17)
-    with traffic, outcomes:
-        yield traffic
-    assert traffic.tally.failures == []
-    assert outcomes.refusals == []
-
-
 def verdict(status: dict[str, Any], name: str) -> dict[str, Any]:
     return next((v for v in (status.get("rollout") or {}).get("verdicts", []) if v["name"] == name), {})
-
-
-def start(models: Models, *, spec: dict[str, Any], bias: float) -> None:
-    models.apply("delay", env={"VERSION": "1.0.0", "BIAS": bias}, spec=spec)
-    models.serving("delay", "1.0.0")
 
 
 def test_a_better_model_is_promoted_by_outcomes(models: Models) -> None:
