@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from switchyard_testkit.faults import container_status, kill_container, pod, scaled_away
+from switchyard_testkit.faults import container_status, kill_container, kill_part, pod, scaled_away
 from switchyard_testkit.install import NAMESPACE, Installation, run, unready
 from switchyard_testkit.load import Tally, Traffic
 from switchyard_testkit.models import Models
@@ -97,13 +97,32 @@ def test_kafka_down_for_a_minute_loses_nothing(model: Models) -> None:
     closes(model, running.tally)
 
 
-def test_a_killed_shipper_loses_nothing(model: Models) -> None:
+def test_a_killed_shipper_loses_nothing_and_fails_no_request(model: Models) -> None:
     with traffic(model) as running:
         for _ in range(3):
             wait_answered(running, 150)
-            kill_container(model.installation, GATEWAY, "shipper")
+            kill_part(model.installation, GATEWAY, "shipper")
         wait_answered(running, 150)
     assert running.tally.failures == []
+    closes(model, running.tally)
+
+
+def test_a_killed_control_fails_no_request(model: Models) -> None:
+    with traffic(model) as running:
+        for _ in range(3):
+            wait_answered(running, 150)
+            kill_part(model.installation, GATEWAY, "control")
+        wait_answered(running, 300)
+    assert running.tally.failures == []
+    closes(model, running.tally)
+
+
+def test_a_killed_shipper_container_loses_nothing(model: Models) -> None:
+    """With its keeper gone too, the kubelet counts the pod as unready for a moment: not each request finds a gateway."""
+    with traffic(model) as running:
+        wait_answered(running, 150)
+        kill_container(model.installation, GATEWAY, "shipper")
+        wait_answered(running, 150)
     closes(model, running.tally)
 
 

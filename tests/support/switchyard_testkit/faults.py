@@ -58,6 +58,36 @@ def kill_container(installation: Installation, name: str, container: str) -> Non
     until(restarted, f"{name}/{container} was killed and restarted", seconds=60)
 
 
+def kill_part(installation: Installation, name: str, container: str) -> None:
+    """kill -9 what a keeper keeps, and see that another process took its place within the same container."""
+    before = container_status(installation, name, container)
+    container_id = before["containerID"].rpartition("//")[2]
+    inside = set(processes(container_id))
+    victims = {each for each in inside if _parent(each) in inside}
+    if not victims:
+        raise RuntimeError(f"{name}/{container} has no kept process here: {sorted(inside)}")
+    for victim in victims:
+        os.kill(victim, signal.SIGKILL)
+
+    def replaced() -> bool:
+        now = set(processes(container_id))
+        return not now & victims and len(now) == len(inside)
+
+    until(replaced, f"{name}/{container} has another process", seconds=30)
+    after = container_status(installation, name, container)
+    if after["restartCount"] != before["restartCount"]:
+        raise RuntimeError(f"{name}/{container} was restarted as a whole: its keeper did not outlive the part")
+
+
+def _parent(process: int) -> int:
+    """Its parent's process id; 0 when it ended meanwhile."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    return int(text.rpartition(")")[2].split()[1])
+
+
 @contextmanager
 def scaled_away(installation: Installation, kind: str, name: str) -> Iterator[None]:
     """Scale a workload to nothing, see that its pods are gone, and bring it back at the end."""
