@@ -84,8 +84,8 @@ def test_two_hundred_changes_of_weight_fail_no_request(models: Models) -> None:
     green = models.serving("green", "2.0.0")["stable"]["revision"]
 
     def routes(weight: int) -> list[dict[str, Any]]:
-        of_blue = {"revision": blue, "version": "1.0.0", "role": "stable", "service": blue, "port": 3000}
-        of_green = {"revision": green, "version": "2.0.0", "role": "candidate", "service": green, "port": 3000}
+        of_blue = {"revision": "mix-blue", "version": "1.0.0", "role": "stable", "service": blue, "port": 3000}
+        of_green = {"revision": "mix-green", "version": "2.0.0", "role": "candidate", "service": green, "port": 3000}
         return [{**of_blue, "weightBp": 10_000 - weight}, {**of_green, "weightBp": weight}]
 
     rng = random.Random(17)
@@ -108,7 +108,7 @@ def test_two_hundred_changes_of_weight_fail_no_request(models: Models) -> None:
     tally = traffic.tally
     assert tally.failures == []
     assert acknowledged(models, "mix") >= first + 150, "the weights did not really move"
-    assert set(tally.by_revision()) == {blue, green}
+    assert set(tally.by_revision()) == {"mix-blue", "mix-green"}
 
 
 def test_twenty_switches_of_blue_and_green_fail_no_request(models: Models) -> None:
