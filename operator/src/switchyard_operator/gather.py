@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from switchyard_contracts.base import LABEL_REVISION, PROMOTED_AT, ROLLED_BACK_AT
+from switchyard_contracts.base import LABEL_REVISION, PROMOTED_AT, ROLLED_BACK_AT, ROUTED_AT
 from switchyard_contracts.model_command import ModelCommandSpec
 from switchyard_contracts.model_deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from switchyard_contracts.model_revision import ModelRevisionSpec, ModelRevisionStatus
@@ -43,6 +43,7 @@ def route(body: Body) -> SeenRoute:
         spec=ModelRouteSpec.model_validate(body["spec"]),
         generation=int(metadata["generation"]),
         resource_version=metadata["resourceVersion"],
+        written_at=_time((metadata.get("annotations") or {}).get(ROUTED_AT)),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT
+from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, ROUTED_AT
 from switchyard_contracts.canonical import digest
 from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.model_deployment import ModelDeploymentSpec
@@ -22,7 +22,7 @@ from switchyard_contracts.model_route import ModelRouteSpec
 
 from switchyard_operator import gather
 from switchyard_operator.cache import Cache, Key
-from switchyard_operator.domain import acceptance, analysis, commands, decision, kinds, status, workloads
+from switchyard_operator.domain import acceptance, analysis, commands, decision, kinds, lineage, status, workloads
 from switchyard_operator.domain.decision import Bearings, Plan
 from switchyard_operator.domain.difference import differs
 from switchyard_operator.domain.kinds import Kind
@@ -263,6 +263,7 @@ class Reconciler:
             "namespace": world.namespace,
             "labels": {LABEL_DEPLOYMENT: world.name, "app.kubernetes.io/managed-by": "switchyard"},
             "ownerReferences": workloads.owned_by("ModelDeployment", name=world.name, uid=world.uid),
+            "annotations": {ROUTED_AT: lineage.write_time(self._clock())},
         }
         body = {"apiVersion": API_VERSION, "kind": "ModelRoute", "metadata": metadata, "spec": spec.to_json()}
         if world.route:

@@ -96,6 +96,27 @@ def test_a_better_model_goes_through_every_step_and_is_promoted() -> None:
     assert {item.name: item.verdict for item in entry.verdicts} == {"errors": "Pass", "outcome": "Pass"}
 
 
+def test_a_step_begins_when_its_route_is_written_however_late_the_next_pass_comes() -> None:
+    world = deployed()
+    world.deploy(CANARY_SPEC, image=TWO)
+
+    def routed() -> bool:
+        world.kubelets()
+        world.one_pass()
+        return TWO in world.route
+
+    while not routed():
+        world.clock.now += timedelta(seconds=1)
+    written = world.clock()
+    world.clock.now += timedelta(seconds=7)
+    world.run(lambda: bool(world.status.rollout and world.status.rollout.steps_done))
+    assert world.status.rollout
+    step = world.status.rollout.steps_done[0]
+    assert step.started_at == written
+    assert step.synced_at
+    assert step.synced_at - written >= timedelta(seconds=7)
+
+
 def test_the_old_revision_is_kept_warm_for_as_long_as_asked_and_then_goes() -> None:
     world = promoted()
     world.run(lambda: world.replicas == {ONE: 1, TWO: 2})

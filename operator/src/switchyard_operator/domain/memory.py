@@ -119,7 +119,9 @@ def follow(
     records = _before(memory.steps_done, course, spot.index, now=now)
     want = course.steps[spot.index].weight if spot.index < course.final else FULL
     found = next((item for item in memory.steps_done if _matches(item, course, spot.index)), None)
-    record = found or StepRecord(name=course.name(spot.index), weight_bp=want, started_at=now)
+    # The route's own time: a crash, or a pass that comes late, must not make the switch look faster than it was.
+    entered = min(now, route.written_at or now)
+    record = found or StepRecord(name=course.name(spot.index), weight_bp=want, started_at=entered)
     if route.generation not in record.generations and spot.weight > 0:
         kept = [*record.generations, route.generation][-MOST_GENERATIONS:]
         record = record.model_copy(update={"generations": kept})

@@ -72,6 +72,8 @@ class SeenRoute:
     spec: ModelRouteSpec
     generation: int
     resource_version: str
+    written_at: datetime | None = None
+    """When the operator wrote this spec; None for a route that it did not write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

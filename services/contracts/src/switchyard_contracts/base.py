@@ -17,6 +17,7 @@ LABEL_REVISION = f"{GROUP}/revision"
 LABEL_ROLLOUT = f"{GROUP}/rollout"
 PROMOTED_AT = f"{GROUP}/promoted-at"
 ROLLED_BACK_AT = f"{GROUP}/rolled-back-at"
+ROUTED_AT = f"{GROUP}/routed-at"
 FIELD_MANAGER = "switchyard-operator"
 
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
