@@ -118,7 +118,7 @@ def test_a_killed_control_fails_no_request(model: Models) -> None:
 
 
 def test_a_killed_shipper_container_loses_nothing(model: Models) -> None:
-    """With its keeper gone too, the kubelet counts the pod as unready for a moment: not each request finds a gateway."""
+    """With its keeper gone too the pod counts as unready for a moment, so that not each request finds a gateway."""
     with traffic(model) as running:
         wait_answered(running, 150)
         kill_container(model.installation, GATEWAY, "shipper")
