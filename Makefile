@@ -106,6 +106,16 @@ cluster: ## Have a cluster: CLUSTER=current, kind where an engine runs, else a n
 images: venv venv-demo ## Build every image once, and push to the cluster's registry (SLOT=test|demo)
 	@$(DEMO_BIN)/python -m switchyard_demo_model.pipeline
 	@$(BIN)/python -m switchyard_testkit.images push --slot $(SLOT)
+	@mkdir -p build && $(BIN)/python -m switchyard_testkit.install --slot $(SLOT) --values > build/images-$(SLOT).yaml
+
+NAME ?= demo/flight-delay:1.0.0
+.PHONY: image
+image: ## Print by which name the slot's cluster pulls an image (NAME=demo/flight-delay:2.0.0)
+	@$(PYTHON) -m switchyard_testkit.images reference --slot $(SLOT) --only $(NAME)
+
+.PHONY: env
+env: ## Print the exports by which kubectl and helm reach the slot's cluster: eval "$$(make env SLOT=demo)"
+	@$(PYTHON) -m switchyard_testkit.cluster env --slot $(SLOT)
 
 .PHONY: story
 story: venv venv-demo ## Tell the demo's story on the demo's cluster, which must be up with its images

@@ -1,4 +1,4 @@
-"""`python -m switchyard_testkit.cluster up|down|status --slot demo|test|bench`: a cluster to work on.
+"""`python -m switchyard_testkit.cluster up|down|status|env --slot demo|test|bench`: a cluster to work on.
 
 CLUSTER chooses which: `current` takes the kube context you have, `kind` makes one with kind, `node` makes the single
 node from source. Unset, it is kind where a Docker engine answers and the node everywhere else. Whoever needs the
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -91,6 +92,18 @@ def status(slot_name: str, environ: Mapping[str, str]) -> str | None:
     return _node_of(cache, places).trouble() if described.kind == "node" else None
 
 
+def exports(slot_name: str, environ: Mapping[str, str]) -> str:
+    """Shell commands after which kubectl and helm work on the slot's cluster."""
+    cache = Cache.from_env(environ)
+    described = read(Places(cache.root, slot_named(slot_name)))
+    if described is None:
+        raise TestkitError(f"slot {slot_name} is not up; `make cluster SLOT={slot_name}` starts it.")
+    lines = [f"export KUBECONFIG={shlex.quote(described.kubeconfig)}"]
+    if described.kind == "node":
+        lines.append(f'export PATH={shlex.quote(str(toolchain.folder(cache)))}:"$PATH"')
+    return "\n".join(lines)
+
+
 def read(places: Places) -> Described | None:
     if not places.result.exists():
         return None
@@ -170,7 +183,7 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     parser = argparse.ArgumentParser(
         prog="switchyard_testkit.cluster", description="Make, look at or remove a cluster."
     )
-    parser.add_argument("action", choices=("up", "down", "status"))
+    parser.add_argument("action", choices=("up", "down", "status", "env"))
     parser.add_argument("--slot", choices=tuple(SLOT_NUMBERS), default="test")
     parser.add_argument("--all", action="store_true", help="every slot, whatever --slot says")
     chosen = parser.parse_args(arguments)
@@ -186,6 +199,8 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
             except TestkitError as error:  # the other slots shall go all the same
                 print(error, file=sys.stderr)
                 well = False
+        elif chosen.action == "env":
+            print(exports(slot, environ))
         else:
             trouble = status(slot, environ)
             print(f"slot {slot}: {'up' if trouble is None else trouble}")

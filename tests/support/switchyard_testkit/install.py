@@ -1,7 +1,8 @@
 """Switchyard installed by its own chart into a slot's cluster, as a platform team would, and where its parts then are.
 
 `python -m switchyard_testkit.install --slot S` installs or upgrades, waits until every part is ready, and writes
-`installation.json` beside the cluster's description: addresses and tokens, for the demo and for tests.
+`installation.json` beside the cluster's description: addresses and tokens, for the demo and for tests. With `--values`
+it installs nothing and prints the chart's values that name the slot's images, for a `helm install` by hand.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from switchyard_testkit.toolchain import tool_path
 
@@ -111,13 +114,19 @@ def chart_values(images: dict[str, str], held: dict[str, str], extra: dict[str, 
         },
         "kafka": {"embedded": {"enabled": True}},
     }
+    return merged(merged(values, image_values(images)), extra)
+
+
+def image_values(images: dict[str, str]) -> dict[str, Any]:
+    """The values that name the images, by digest."""
+    values: dict[str, Any] = {}
     for key, title in IMAGES.items():
         repository, _, digest = images[title].partition("@")
         place = values
         for part in key.split("."):
             place = place.setdefault(part, {})
         place.update(repository=repository, digest=digest)
-    return merged(values, extra)
+    return values
 
 
 def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -231,9 +240,14 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="switchyard_testkit.install", description=__doc__)
     parser.add_argument("--slot", required=True)
-    slot = parser.parse_args().slot
+    parser.add_argument("--values", action="store_true", help="only print the chart's values that name the images")
+    options = parser.parse_args()
     try:
-        install(slot)
+        if options.values:
+            images = json.loads((slot_folder(options.slot) / "images.json").read_text(encoding="utf-8"))
+            sys.stdout.write(yaml.safe_dump(image_values(images)))
+        else:
+            install(options.slot)
     except InstallError as error:
         print(f"install: {error}", file=sys.stderr)
         return 1

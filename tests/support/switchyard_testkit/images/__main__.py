@@ -1,4 +1,8 @@
-"""`python -m switchyard_testkit.images build | push --slot S [--only NAME …]`: images, and a cluster that has them."""
+"""`python -m switchyard_testkit.images build | push | reference`: images, and a cluster that has them.
+
+`build` fills the cache, `push --slot S` also the slot's registry; `reference --slot S --only NAME` says by which name
+the cluster pulls an image that was pushed.
+"""
 
 import argparse
 import os
@@ -18,6 +22,10 @@ def main(arguments: Sequence[str]) -> int:
     """Build, and with `push` send what the slot's registry lacks."""
     options = _parser().parse_args(arguments)
     try:
+        if options.verb == "reference":
+            for reference in Slot.of(Cache.from_env(os.environ), options.slot).references(options.only):
+                print(reference)
+            return 0
         require_root()
         require_overlay()
         ensure_packages(IMAGE_PACKAGES)
@@ -56,7 +64,11 @@ def _push(images: Sequence[Built], *, builder: Builder, slot: Slot, publisher: P
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="switchyard_testkit.images", description=__doc__)
-    parser.add_argument("verb", choices=("build", "push"), help="build into the cache; push also fills a registry")
+    parser.add_argument(
+        "verb",
+        choices=("build", "push", "reference"),
+        help="build into the cache; push also fills a registry; or look one up",
+    )
     parser.add_argument("--slot", default="test", help="whose registry: demo, test, … (default: test)")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only these images")
     return parser

@@ -72,6 +72,16 @@ class Slot:
         """The list that charts and tests read."""
         return self.folder / "images.json"
 
+    def references(self, titles: Sequence[str]) -> list[str]:
+        """By which names the cluster pulls these."""
+        held = json.loads(self.images.read_text()) if self.images.is_file() else {}
+        if unknown := [title for title in titles if title not in held]:
+            raise RegistryError(
+                f"slot {self.folder.name} has no image {', '.join(unknown)}; it has {', '.join(held) or 'none'}. "
+                f"`make images SLOT={self.folder.name}` fills it."
+            )
+        return [held[title] for title in titles]
+
     def write(self, references: Mapping[str, str]) -> None:
         """Add to the list; images that were not pushed now keep their lines."""
         held = json.loads(self.images.read_text()) if self.images.is_file() else {}

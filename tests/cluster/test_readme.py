@@ -1,0 +1,75 @@
+"""The README's commands, run as they stand there: install, deploy, call, send feedback, ask what became of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from switchyard_testkit.install import ROOT, Installation, install, run, service_address
+from switchyard_testkit.waiting import until
+
+pytestmark = pytest.mark.timeout(600)
+FENCED = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def script(slot: str) -> str:
+    """All commands from the installation on, in order, for this slot."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    guide = text[text.index("## Install on a cluster") :]
+    parts = []
+    for language, block in FENCED.findall(guide):
+        if language == "python":
+            parts.append(f"python3 - <<'PYTHON'\n{block}PYTHON\n")
+        else:
+            parts.append(re.sub(r"^\$ ", "", block, flags=re.MULTILINE))
+    assert len(parts) >= 6, "the README's guide has lost its commands"
+    return "\n".join(parts).replace("SLOT=demo", f"SLOT={slot}").replace("images-demo", f"images-{slot}")
+
+
+@pytest.fixture
+def after(installation: Installation) -> Iterator[Installation]:
+    """Leaves the cluster as the other tests want it: the guide sets its own tokens and deploys to `default`."""
+    yield installation
+    run("kubectl", "-n", "default", "delete", "mdep", "--all", "--wait", kubeconfig=installation.kubeconfig)
+    install(installation.slot)
+
+
+def test_the_guide_runs_as_written(after: Installation) -> None:
+    inside = {
+        **os.environ,
+        "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}",
+    }
+    ending = "\necho TOKEN=$TOKEN\n"
+    setting = "set -euxo pipefail\ntrap 'kill $(jobs -p) || true' EXIT\n"
+    done = subprocess.run(
+        ["bash", "-c", setting + script(after.slot) + ending],
+        cwd=ROOT,
+        env=inside,
+        capture_output=True,
+        text=True,
+        timeout=540,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "x-model-version: 1.0.0" in done.stdout
+    token = re.findall(r"^TOKEN=(\w+)$", done.stdout, re.MULTILINE)[-1]
+    joined = until(lambda: _joined(after, token), "decision and outcome are joined to the prediction", seconds=60)
+    assert "12.5" in json.dumps(joined)
+
+
+def _joined(installation: Installation, token: str) -> dict[str, Any]:
+    """What became of the prediction, once it has both labels; else nothing."""
+    feedback = service_address("switchyard-feedback", installation.kubeconfig)
+    answer = httpx.get(
+        f"{feedback}/v1/default/flight-delay/predictions/flight-1", headers={"authorization": f"Bearer {token}"}
+    )
+    answer.raise_for_status()
+    found: dict[str, Any] = answer.json()
+    text = json.dumps(found)
+    return found if "12.5" in text and "15" in text else {}
