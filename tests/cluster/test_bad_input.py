@@ -12,12 +12,15 @@ from switchyard_testkit.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
 FLIGHT = {"flight": {"distance": 500}}
+SOON = {"serving": {"paths": ["/predict"], "timeout": "10s", "port": 3000, "readyWithin": "45s"}}
 MISSING = "no-such-registry.example/no-such-model:1.0.0"
 
 BROKEN = [
     pytest.param({"model": {"image": MISSING}}, {}, ("ImagePull", "ErrImage"), id="an image that does not exist"),
     pytest.param({}, {"CRASH": 1}, ("CrashLoopBackOff", "exit"), id="an image that crashes"),
-    pytest.param({}, {"NEVER_READY": 1}, ("ready",), id="an image that never becomes ready"),
+    pytest.param(
+        {}, {"NEVER_READY": 1}, ("has not answered /readyz yet", "is not ready"), id="an image that never becomes ready"
+    ),
 ]
 
 
@@ -25,7 +28,7 @@ BROKEN = [
 def test_a_first_deployment_that_cannot_run_is_refused_with_the_pods_own_reason(
     models: Models, spec: dict[str, object], env: dict[str, object], words: tuple[str, ...]
 ) -> None:
-    models.apply("broken", env={"VERSION": "1.0.0", **env}, spec=spec)
+    models.apply("broken", env={"VERSION": "1.0.0", **env}, spec={**SOON, **spec})
     status = models.phase("broken", "Refused", seconds=150)
     assert any(word in status["rollout"]["message"] for word in words), status["rollout"]["message"]
     assert status["serving"] == "Unavailable"
@@ -39,7 +42,7 @@ def test_a_broken_candidate_is_taken_back_and_users_never_notice(
     models.apply("delay", env={"VERSION": "1.0.0"})
     models.serving("delay", "1.0.0")
     with Traffic(models.url("delay"), body=FLIGHT, rate=20, prefix=models.namespace) as traffic:
-        models.apply("delay", env={"VERSION": "2.0.0", **env}, spec=spec)
+        models.apply("delay", env={"VERSION": "2.0.0", **env}, spec={**SOON, **spec})
         status = models.phase("delay", "RolledBack", seconds=150)
     assert any(word in status["rollout"]["message"] for word in words), status["rollout"]["message"]
     assert status["stable"]["version"] == "1.0.0"

@@ -237,7 +237,8 @@ def provision(seen: Seen) -> Decision | None:
             Phase.PROVISIONING,
             "WaitingForPods",
             text,
-            waiting_for=f"{seen.wanted - seen.ready} more pods ready, for at most {format_duration(_whole(left))} more",
+            waiting_for=f"{_count(seen.wanted - seen.ready, 'more pod')} to become ready,"
+            f" for at most {format_duration(_whole(left))} more",
         )
     if seen.ready >= needed(seen.wanted, seen.step_weight):
         return None
@@ -417,6 +418,10 @@ def decide(seen: Seen) -> Decision:
         index=index,
         weight=step.weight,
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _whole(span: timedelta) -> timedelta:

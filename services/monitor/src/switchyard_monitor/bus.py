@@ -57,12 +57,14 @@ class KafkaBroker:
                 **reading,
                 allow_auto_create_topics=False,
                 max_poll_records=batch,
-                fetch_max_wait_ms=100,
+                # A fetch that returned with each single record would cost more than the record.
+                fetch_min_bytes=64 * 1024,
+                fetch_max_wait_ms=200,
                 max_partition_fetch_bytes=4 * 1024 * 1024,
                 metadata_max_age_ms=10_000,
             )
             self._teacher = KafkaConsumer(
-                **self._options, **reading, allow_auto_create_topics=False, fetch_max_wait_ms=50
+                **self._options, **reading, allow_auto_create_topics=False, fetch_max_wait_ms=500
             )
         self._producer: KafkaProducer | None = None
         self._learning: list[TopicPartition] = []
