@@ -21,6 +21,7 @@ from switchyard_contracts.model_deployment import (
     ServingState,
 )
 from switchyard_contracts.model_revision import ModelRevisionStatus, RevisionPhase
+from switchyard_contracts.quantities import format_percent
 
 from switchyard_operator.domain import analysis, memory
 from switchyard_operator.domain.decision import Plan
@@ -107,6 +108,7 @@ def revision_status(world: World, plan: Plan, revision: Revision) -> ModelRevisi
         "attempts": revision.attempt,
         "ready_replicas": pods.ready,
         "weight_bp": weight,
+        "weight": format_percent(weight) if revision.name in routed else "",
         "created_at": revision.status.created_at or revision.created_at,
         "promoted_at": revision.promoted_at,
         "rolled_back_at": revision.sent_home_at,

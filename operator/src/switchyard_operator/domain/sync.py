@@ -52,9 +52,9 @@ def compare(reports: Sequence[GatewayReport], *, generation: int, waiting_for: t
         words = "; ".join(f"{report.pod}: {report.rejected}" for report in refused)
         return Sync(SyncState.REJECTED, f"Envoy refuses generation {generation}: {words}")
     if not behind:
-        return Sync(SyncState.ACKNOWLEDGED, f"generation {generation} runs on {len(reports)} gateways")
+        return Sync(SyncState.ACKNOWLEDGED, f"generation {generation} runs on {_gateways(len(reports))}")
     words = "; ".join(f"{report.pod} ({_lag(report)})" for report in behind)
-    text = f"{len(reports) - len(behind)} of {len(reports)} gateways run generation {generation}; waiting for {words}"
+    text = f"{len(reports) - len(behind)} of {_gateways(len(reports))} run generation {generation}; waiting for {words}"
     return Sync(SyncState.SILENT if waiting_for > SILENT_AFTER else SyncState.WAITING, text)
 
 
@@ -62,3 +62,7 @@ def _lag(report: GatewayReport) -> str:
     if report.error:
         return report.error
     return "does not know the route" if report.generation is None else f"runs generation {report.generation}"
+
+
+def _gateways(count: int) -> str:
+    return "1 gateway" if count == 1 else f"{count} gateways"

@@ -108,7 +108,7 @@ KINDS: tuple[Kind, ...] = (
             ("Deployment", "string", ".spec.deployment", "The deployment it belongs to."),
             ("Version", "string", ".status.version", "The model's version."),
             ("Phase", "string", ".status.phase", "What it is to its deployment."),
-            ("Weight", "integer", ".status.weightBp", "Its share of the traffic, in basis points."),
+            ("Weight", "string", ".status.weight", "Its share of the traffic."),
             ("Ready", "integer", ".status.readyReplicas", "Pods that are ready."),
             ("Verdict", "string", ".status.verdict", "What the evidence says."),
             ("Reason", "string", ".status.reason", "Why it stands there."),

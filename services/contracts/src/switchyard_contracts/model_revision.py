@@ -79,6 +79,8 @@ class ModelRevisionStatus(Status):
     attempts: int = 0
     ready_replicas: int = 0
     weight_bp: int = 0
+    weight: str = ""
+    """The same for people, as in `20%`; empty when it is not in the route."""
     verdict: str = ""
     reason: str = ""
     message: Message = ""
