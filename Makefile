@@ -151,9 +151,7 @@ test-contract: venv venv-gateway ## Contract tests: fakes and real things behind
 	@$(BIN)/pytest tests/contract --ignore tests/contract/gateway --junitxml $(REPORTS)/contract.xml $(PYTEST_ARGS)
 	@$(GATEWAY_BIN)/pytest tests/contract/gateway --junitxml $(REPORTS)/contract-gateway.xml $(PYTEST_ARGS)
 
-# Files of tests/cluster that have passed on a real cluster; account, bad input, traffic and the node's own life cycle
-# (`make test-cluster CLUSTER_TESTS=tests/cluster`) join as each has been proven whole.
-CLUSTER_TESTS ?= tests/cluster/test_model.py tests/cluster/test_blue_green.py tests/cluster/test_canary.py
+CLUSTER_TESTS ?= tests/cluster
 .PHONY: test-cluster
 test-cluster: venv ## Cluster tests: a real cluster, a namespace per test
 	@mkdir -p $(REPORTS)

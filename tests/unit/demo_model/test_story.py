@@ -39,7 +39,7 @@ from switchyard_demo_model.story.figures import (
 )
 from switchyard_demo_model.story.narrator import Narrator
 from switchyard_demo_model.story.plot import Chapter, Ending, Story, chapters, deployment
-from switchyard_demo_model.story.teller import Teller, Telling, broken
+from switchyard_demo_model.story.teller import Teller, Telling, broken, refusal
 from switchyard_demo_model.world.schedule import Pace
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -457,6 +457,20 @@ def test_a_file_that_is_not_accepted_ends_the_story_with_the_operators_own_words
     assert len(false) == len(Script.read().expectations)
     assert "it was refused: spec.model.image: no" in said
     assert system.clock() < 10
+
+
+def test_a_revision_on_its_way_back_is_not_taken_for_a_file_that_was_refused() -> None:
+    leaving = Condition(
+        type="Accepted",
+        status="False",
+        reason="RolledBackRevision",
+        message="flight-delay-1 was taken back",
+        last_transition_time=NOON,
+    )
+    wrong = leaving.model_copy(update={"reason": "Invalid", "message": "spec.model.image: no"})
+    assert refusal(ModelDeploymentStatus(observed_generation=3, conditions=[leaving]), 3) == ""
+    assert refusal(ModelDeploymentStatus(observed_generation=3, conditions=[wrong]), 3) == "spec.model.image: no"
+    assert refusal(ModelDeploymentStatus(observed_generation=2, conditions=[wrong]), 3) == ""
 
 
 def test_a_broken_third_version_that_is_promoted_breaks_the_story() -> None:

@@ -189,7 +189,7 @@ def _accepted(plan: Plan) -> Said:
     target = plan.bearings.lineage.target
     if target.sent_home:
         text = f"{target.name} was taken back ({target.because}); it stays back until a retry command names it"
-        return Said("False", "RolledBackRevision", text)
+        return Said("False", conditions.TAKEN_BACK, text)
     return Said("True", "Valid", "")
 
 

@@ -29,6 +29,9 @@ READY = "Ready"
 RECONCILING = "Reconciling"
 STALLED = "Stalled"
 
+TAKEN_BACK = "RolledBackRevision"
+"""Why `Accepted` is False once the spec asks for a revision that was taken back."""
+
 
 class Condition(Status):
     """One thing that is true, false or not known, since when and why."""

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from switchyard_contracts import conditions
 from switchyard_contracts.model_deployment import ModelDeploymentStatus, Phase, RolloutStatus, StepRecord
 
 from switchyard_demo_model.product.ledger import Failure, Statistics
@@ -247,11 +248,15 @@ def ended(status: ModelDeploymentStatus, rollout: RolloutStatus) -> Ending | Non
 
 
 def refusal(status: ModelDeploymentStatus, generation: int) -> str:
-    """Why the operator will not have the file, in its own words; empty when it will."""
-    accepted = (condition for condition in status.conditions if condition.type == "Accepted")
-    return next(
-        (one.message for one in accepted if one.status == "False" and status.observed_generation >= generation), ""
-    )
+    """Why the operator will not have the file, in its own words; empty when it will.
+
+    A revision that is being taken back is no longer accepted either, from the moment of the decision until the last
+    gateway has followed; how that rollout ends is its phase's to say.
+    """
+    if status.observed_generation < generation:
+        return ""
+    accepted = (condition for condition in status.conditions if condition.type == conditions.ACCEPTED)
+    return next((one.message for one in accepted if one.status == "False" and one.reason != conditions.TAKEN_BACK), "")
 
 
 def synced(status: ModelDeploymentStatus) -> bool:
