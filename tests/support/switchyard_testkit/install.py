@@ -169,7 +169,7 @@ def stands(state: dict[str, Any]) -> str:
 
 def wait_ready(kubeconfig: str, seconds: float) -> None:
     """Wait until every part is ready, saying every few seconds what is waited for."""
-    began, told = time.monotonic(), ""
+    began, told, next_line = time.monotonic(), "", 0.0
     while missing := unready(kubeconfig):
         waited = time.monotonic() - began
         if waited > seconds:
@@ -179,8 +179,10 @@ def wait_ready(kubeconfig: str, seconds: float) -> None:
                 f"after {seconds:g} s these are not ready: {', '.join(missing)}\n{logs}\n"
                 f"the newest events:\n{chr(10).join(lines.splitlines()[-15:])}"
             )
-        now = ", ".join(missing)
-        if now != told:
+        # Pods say more than the workloads that wait for them, and their list changes with each container: every 5 s do.
+        now = ", ".join(item for item in missing if " of " not in item) or ", ".join(missing)
+        if now != told and waited >= next_line:
+            next_line = waited + 5
             print(f"install: {waited:3.0f} s, waiting for {now}", flush=True)
             told = now
         time.sleep(1)
