@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -45,7 +44,7 @@ def test_the_guide_runs_as_written(after: Installation) -> None:
         **os.environ,
         "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}",
     }
-    ending = "\necho TOKEN=$TOKEN\n"
+    ending = "\nprintf '\\nTOKEN=%s\\n' $TOKEN\n"
     setting = "set -euxo pipefail\ntrap 'kill $(jobs -p) || true' EXIT\n"
     done = subprocess.run(
         ["bash", "-c", setting + script(after.slot) + ending],
@@ -59,17 +58,18 @@ def test_the_guide_runs_as_written(after: Installation) -> None:
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "x-model-version: 1.0.0" in done.stdout
     token = re.findall(r"^TOKEN=(\w+)$", done.stdout, re.MULTILINE)[-1]
-    joined = until(lambda: _joined(after, token), "decision and outcome are joined to the prediction", seconds=60)
-    assert "12.5" in json.dumps(joined)
+    until(lambda: _known(after, "feedback", "/v1", token)["joined"], "all of it is joined", seconds=60)
+    whole = _known(after, "monitor", "/v1/deployments", token)
+    assert whole["outcome"]["value"] == 12.5
+    assert whole["decision"]["value"] == 0.0
 
 
-def _joined(installation: Installation, token: str) -> dict[str, Any]:
-    """What became of the prediction, once it has both labels; else nothing."""
-    feedback = service_address("switchyard-feedback", installation.kubeconfig)
+def _known(installation: Installation, part: str, root: str, token: str) -> dict[str, Any]:
+    """What a part says of the guide's prediction."""
+    address = service_address(f"switchyard-{part}", installation.kubeconfig)
     answer = httpx.get(
-        f"{feedback}/v1/default/flight-delay/predictions/flight-1", headers={"authorization": f"Bearer {token}"}
+        f"{address}{root}/default/flight-delay/predictions/flight-1", headers={"authorization": f"Bearer {token}"}
     )
     answer.raise_for_status()
     found: dict[str, Any] = answer.json()
-    text = json.dumps(found)
-    return found if "12.5" in text and "15" in text else {}
+    return found
