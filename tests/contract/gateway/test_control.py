@@ -27,6 +27,9 @@ PREDICT = "/flights/delay/predict"
 REFUSED_BY_ENVOY = "999999d"
 """A timeout that the resource's schema allows and Envoy does not: only Envoy itself can find this one."""
 
+OURS = {(ROUTES, "flights", "delay"), (SLICES, "flights", "delay-1-a"), (SLICES, "flights", "delay-2-a")}
+"""What `Pod.afresh` writes again; deleted first, Envoy would be without endpoints until it has heard of the new ones."""
+
 
 @dataclass
 class Pod:
@@ -66,7 +69,7 @@ class Pod:
             if not each.listening:
                 each.start()
             each.requests.clear()
-        for path, namespace, name in self.api.names() - {(ROUTES, "flights", "delay")}:
+        for path, namespace, name in self.api.names() - OURS:
             self.api.delete(path, namespace, name)
         self.pods("delay-1", self.models["one"])
         self.pods("delay-2", self.models["two"])
@@ -78,6 +81,15 @@ class Pod:
             self.envoy.start(now_ns=time.time_ns())
         self.generation = self.deploy(route("delay-1", 10_000), route("delay-2", 0, "candidate", version="2.0.0"))
         self.control.wait_for(KEY, self.generation, seconds=60)
+        # The door speaks of routes. Endpoints come on their own, and one that was put out comes back after a while.
+        one, two = self.models["one"].port, self.models["two"].port
+        wanted = {"delay-1/only": {one}, "delay-2": {one, two}, "delay-2/only": {two}}
+        until(
+            lambda: all(healthy_ports(self, f"flights/{name}") == ports for name, ports in wanted.items()),
+            "Envoy has every endpoint, and none is put out",
+            seconds=60,
+            every=0.02,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -470,15 +482,25 @@ def test_control_ends_at_once_when_it_is_asked_to_and_leaves_the_snapshot(pod):
     )
 
 
+def hosts(pod: Pod, cluster: str) -> list[dict[str, Any]]:
+    """What Envoy itself says of a cluster's endpoints."""
+    document = json.loads(pod.envoy.admin("GET", "/clusters?format=json"))
+    found = [each for each in document["cluster_statuses"] if each["name"] == cluster]
+    return [host for each in found for host in each.get("host_statuses", ())]
+
+
 def pod_addresses(pod: Pod, cluster: str) -> list[str]:
     """The endpoints that Envoy itself has for a cluster."""
-    document = json.loads(pod.envoy.admin("GET", "/clusters?format=json"))
-    return [
-        host["address"]["socket_address"]["address"]
-        for each in document["cluster_statuses"]
-        if each["name"] == cluster
-        for host in each.get("host_statuses", ())
-    ]
+    return [host["address"]["socket_address"]["address"] for host in hosts(pod, cluster)]
+
+
+def healthy_ports(pod: Pod, cluster: str) -> set[int]:
+    """The ports of those that it sends requests to."""
+    return {
+        host["address"]["socket_address"]["port_value"]
+        for host in hosts(pod, cluster)
+        if host["health_status"] == {"eds_health_status": "HEALTHY"}
+    }
 
 
 def counters(pod: Pod) -> dict[str, Counter[str]]:
