@@ -85,8 +85,8 @@ def test_a_bad_sample_is_refused_by_the_name_of_its_field(namespace: str, case: 
         assert words in refusal.value.body
 
 
-def test_a_route_whose_weights_do_not_add_up_is_refused(namespace: str) -> None:
-    route = {
+def model_route(stable: dict[str, Any], candidate: dict[str, Any]) -> dict[str, Any]:
+    return {
         "apiVersion": "switchyard.dev/v1alpha1",
         "kind": "ModelRoute",
         "metadata": {"name": "flight-delay"},
@@ -94,13 +94,38 @@ def test_a_route_whose_weights_do_not_add_up_is_refused(namespace: str) -> None:
             "paths": ["/predict"],
             "timeout": "10s",
             "routes": [
-                {"revision": "a", "role": "stable", "weightBp": 9000, "service": "a", "port": 3000},
-                {"revision": "b", "role": "candidate", "weightBp": 500, "service": "b", "port": 3000},
+                {"revision": "a", "role": "stable", "service": "a", "port": 3000, **stable},
+                {"revision": "b", "role": "candidate", "service": "b", "port": 3000, **candidate},
             ],
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("stable", "candidate", "says"),
+    [
+        pytest.param({"weightBp": 9000}, {"weightBp": 500}, "10000 basis points", id="weights that do not add up"),
+        pytest.param(
+            {"weightBp": 9000},
+            {"weightBp": 1000, "mirrorBp": 9001},
+            "not exceed stable's weightBp",
+            id="too large a mirror",
+        ),
+        pytest.param(
+            {"weightBp": 9000, "mirrorBp": 1},
+            {"weightBp": 1000},
+            "not mirrored to stable itself",
+            id="stable as a mirror",
+        ),
+    ],
+)
+def test_a_route_that_could_not_be_served_is_refused(
+    namespace: str, stable: dict[str, Any], candidate: dict[str, Any], says: str
+) -> None:
     with pytest.raises(ApiException) as refusal:
-        create(namespace, route)
-    assert "10000 basis points" in refusal.value.body
-    route["spec"]["routes"][1]["weightBp"] = 1000  # type: ignore[index]
-    assert create(namespace, route)["spec"]
+        create(namespace, model_route(stable, candidate))
+    assert says in refusal.value.body
+
+
+def test_a_route_may_mirror_all_of_stables_requests(namespace: str) -> None:
+    assert create(namespace, model_route({"weightBp": 9000}, {"weightBp": 1000, "mirrorBp": 9000}))["spec"]

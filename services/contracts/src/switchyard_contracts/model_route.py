@@ -32,6 +32,8 @@ class Route(Shape):
     role: RouteRole
     weight_bp: Annotated[int, Field(ge=0, le=FULL)]
     mirror_bp: Annotated[int, Field(ge=0, le=FULL)] = 0
+    """How much of the whole traffic is sent to this revision too, out of stable's share of it. Nobody is given these
+    answers; they are recorded under the same prediction id, with the role shadow."""
     service: ResourceName
     port: Annotated[int, Field(ge=1, le=65535)]
 
@@ -61,12 +63,26 @@ class ModelRouteSpec(Shape):
         stables = [route for route in self.routes if route.role is RouteRole.STABLE]
         if len(stables) != 1:
             raise ValueError(f"routes: exactly one must be stable, {len(stables)} are")
+        (stable,) = stables
+        if stable.mirror_bp:
+            raise ValueError("routes: stable's requests are not mirrored to stable itself; give it mirrorBp 0")
+        for route in self.mirrored:
+            if route.mirror_bp > stable.weight_bp:
+                raise ValueError(
+                    f"routes: mirrorBp of {route.revision} is {route.mirror_bp}; only stable's requests are mirrored, "
+                    f"so it must not exceed stable's weightBp, {stable.weight_bp}"
+                )
         return self
 
     @property
     def stable(self) -> Route:
         """The route of the stable revision."""
         return next(route for route in self.routes if route.role is RouteRole.STABLE)
+
+    @property
+    def mirrored(self) -> list[Route]:
+        """The routes of the revisions that stable's requests are mirrored to."""
+        return [route for route in self.routes if route.mirror_bp]
 
     @property
     def candidate(self) -> Route | None:
@@ -92,8 +108,13 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "fieldPath": ".split",
         },
         {
-            "rule": "self.routes.all(r, r.mirrorBp == 0)",
-            "message": "mirroring is not supported yet; mirrorBp must be 0",
+            "rule": "self.routes.all(r, r.role != 'stable' || r.mirrorBp == 0)",
+            "message": "stable's requests are not mirrored to stable itself; its mirrorBp must be 0",
+            "fieldPath": ".routes",
+        },
+        {
+            "rule": "self.routes.all(r, self.routes.all(s, s.role != 'stable' || r.mirrorBp <= s.weightBp))",
+            "message": "only stable's requests are mirrored; mirrorBp must not exceed stable's weightBp",
             "fieldPath": ".routes",
         },
     ],
