@@ -164,7 +164,7 @@ def bootstrap(settings: Settings, *, boot: str) -> JSON:
                     limit=settings.max_request_bytes,
                 ),
             ],
-            "clusters": [xds_cluster(settings), feedback_cluster(settings), mirror_cluster(settings)],
+            "clusters": [xds_cluster(settings), feedback_cluster(settings)],
         },
     }
 
@@ -180,14 +180,13 @@ def stats_kept() -> list[JSON]:
         "listener_manager.",
         "cluster_manager.",
         "cluster.feedback.",
-        "cluster.mirror.",
         "cluster.xds.",
         "server.",
         "overload.",
         "runtime.",
     ]
     per_revision = (
-        r"^cluster\..*\.(upstream_rq_(total|[2345]xx|timeout|rx_reset|tx_reset|retry|pending_overflow)"
+        r"^cluster\..*\.(upstream_rq_(total|[2345]xx|timeout|rx_reset|tx_reset|retry|(pending|active)_overflow)"
         r"|upstream_cx_(active|connect_fail)|membership_(healthy|total)|outlier_detection\.ejections_active"
         r"|update_(success|rejected))$"
     )
@@ -238,10 +237,24 @@ def product(settings: Settings, *, boot: str) -> JSON:
 
 
 def mirror(settings: Settings, *, boot: str) -> JSON:
-    """Where this Envoy sends its own mirrored requests, which keep the ids that the product's listener gave them."""
-    return connection_manager(settings, name="mirror", routes="switchyard-mirror", boot=boot) | {
-        "preserve_external_request_id": True,
+    """Where this Envoy sends its own mirrored requests, which keep the ids that the product's listener gave them.
+
+    Each brings its timeout along (control writes it), so that one route serves all and this listener itself gives up.
+    """
+    manager = connection_manager(settings, name="mirror", routes="switchyard-mirror", boot=boot)
+    timeout = {"key": "x-envoy-upstream-rq-timeout-ms", "value": "%REQ(X-SWITCHYARD-MIRROR-TIMEOUT-MS)%"}
+    set_timeout = {
+        "name": "envoy.filters.http.header_mutation",
+        "typed_config": any_of(
+            "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+            mutations={
+                "request_mutations": [
+                    {"append": {"header": timeout, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}},
+                ]
+            },
+        ),
     }
+    return manager | {"preserve_external_request_id": True, "http_filters": [set_timeout, *manager["http_filters"]]}
 
 
 def all_but(prefix: str, kept: str) -> str:
@@ -428,20 +441,6 @@ def feedback_cluster(settings: Settings) -> JSON:
             )
         },
         "load_assignment": assignment("feedback", address),
-    }
-
-
-def mirror_cluster(settings: Settings) -> JSON:
-    """This Envoy's own mirror listener. Its few places are what keeps a slow shadow from hurting anyone."""
-    breaker = {"max_requests": 32, "max_pending_requests": 32, "max_connections": 32}
-    return {
-        "name": "mirror",
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "circuit_breakers": {"thresholds": [{"priority": "DEFAULT", **breaker}]},
-        "load_assignment": assignment(
-            "mirror", {"socket_address": {"address": "127.0.0.1", "port_value": settings.mirror_port}}
-        ),
     }
 
 

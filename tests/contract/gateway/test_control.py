@@ -9,102 +9,25 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
-import httpx
 import pytest
 from switchyard_contracts.events import PREDICTION_ID_PATTERN
 from switchyard_testkit.cache import Cache
-from switchyard_testkit.control import ControlProcess, Model, model
+from switchyard_testkit.control import ControlProcess, model
 from switchyard_testkit.envoy import EnvoyProcess, binary
-from switchyard_testkit.fake_api import ROUTES, SLICES, FakeApi, endpoint_slice, fake_api, model_route, route
-from switchyard_testkit.load import Traffic
+from switchyard_testkit.fake_api import ROUTES, SLICES, endpoint_slice, fake_api, route
+from switchyard_testkit.gateway_pod import KEY, PREDICT, Pod, gateway_pod
 from switchyard_testkit.waiting import until
 
-KEY = "flights/delay"
-PREDICT = "/flights/delay/predict"
 REFUSED_BY_ENVOY = "999999d"
 """A timeout that the resource's schema allows and Envoy does not: only Envoy itself can find this one."""
-
-OURS = {(ROUTES, "flights", "delay"), (SLICES, "flights", "delay-1-a"), (SLICES, "flights", "delay-2-a")}
-"""What `Pod.afresh` writes again; deleted first, Envoy would be without endpoints until it has heard of the new ones."""
-
-
-@dataclass
-class Pod:
-    """A gateway pod of two containers, and the cluster it watches."""
-
-    api: FakeApi
-    control: ControlProcess
-    envoy: EnvoyProcess
-    models: dict[str, Model]
-    generation: int = 0
-
-    def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.envoy.url, trust_env=False, timeout=10)
-
-    def deploy(self, *routes: dict[str, Any], name: str = "delay", **spec: Any) -> int:
-        """Write a ModelRoute; its generation."""
-        written = self.api.put(ROUTES, model_route("flights", name, *routes, **spec))
-        return int(written["metadata"]["generation"])
-
-    def pods(self, revision: str, *models: Model) -> None:
-        """Say which pods are ready behind a revision."""
-        self.api.put(SLICES, endpoint_slice("flights", revision, *(each.address for each in models)))
-
-    def split(self, candidate_bp: int) -> int:
-        """Canary at this weight, acknowledged."""
-        generation = self.deploy(
-            route("delay-1", 10_000 - candidate_bp), route("delay-2", candidate_bp, "candidate", version="2.0.0")
-        )
-        self.control.wait_for(KEY, generation)
-        return generation
-
-    def afresh(self) -> None:
-        """As at the beginning: everything runs, 1.0.0 serves, 2.0.0 has a pod and no traffic, nobody else is there."""
-        self.api.break_with("")
-        for each in self.models.values():
-            each.status = 200
-            if not each.listening:
-                each.start()
-            each.requests.clear()
-        for path, namespace, name in self.api.names() - OURS:
-            self.api.delete(path, namespace, name)
-        self.pods("delay-1", self.models["one"])
-        self.pods("delay-2", self.models["two"])
-        if not self.api.listening:
-            self.api.start()
-        if not self.control.process:
-            self.control.start()
-        if not self.envoy.process:
-            self.envoy.start(now_ns=time.time_ns())
-        self.generation = self.deploy(route("delay-1", 10_000), route("delay-2", 0, "candidate", version="2.0.0"))
-        self.control.wait_for(KEY, self.generation, seconds=60)
-        # The door speaks of routes. Endpoints come on their own, and one that was put out comes back after a while.
-        one, two = self.models["one"].port, self.models["two"].port
-        wanted = {"delay-1/only": {one}, "delay-2": {one, two}, "delay-2/only": {two}}
-        until(
-            lambda: all(healthy_ports(self, f"flights/{name}") == ports for name, ports in wanted.items()),
-            "Envoy has every endpoint, and none is put out",
-            seconds=60,
-            every=0.02,
-        )
 
 
 @pytest.fixture(scope="module")
 def the_pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
     """One for all tests: whatever they do to it, it must come back by itself."""
-    folder = tmp_path_factory.mktemp("pod")
-    with fake_api() as api, model("one") as one, model("two") as two:
-        control = ControlProcess(folder, api.kubeconfig(folder), settings={"CONTROL_WATCH": "2s"})
-        envoy = EnvoyProcess(binary(Cache.from_env(os.environ)), folder)
-        try:
-            yield Pod(api, control, envoy, {"one": one, "two": two})
-        finally:
-            envoy.end(signal.SIGKILL)
-            if control.process:
-                control.end(signal.SIGKILL)
+    with gateway_pod(tmp_path_factory.mktemp("pod")) as pod:
+        yield pod
 
 
 @pytest.fixture
@@ -113,43 +36,30 @@ def pod(the_pod: Pod) -> Pod:
     return the_pod
 
 
-def traffic_to(pod: Pod, *, rate: float) -> Traffic:
-    return Traffic(f"{pod.envoy.url}{PREDICT}", body={"distance": 1}, rate=rate, prefix="request")
-
-
-def ask(pod: Pod, path: str = PREDICT, **headers: str) -> httpx.Response:
-    with pod.client() as client:
-        return client.post(
-            path,
-            json={"distance": 1},
-            headers={key.replace("_", "-"): value.encode() for key, value in headers.items()},
-        )
-
-
 def test_a_model_answers_under_its_path_with_its_name_and_a_minted_id(pod):
-    answer = ask(pod)
+    answer = pod.ask()
     assert (answer.status_code, answer.json()) == (200, {"model": "one", "path": "/predict", "delay": 1.5})
     assert (answer.headers["x-model-revision"], answer.headers["x-model-version"]) == ("delay-1", "1.0.0")
     assert re.fullmatch(r"[0-9]{13}-[0-9a-f-]{36}", answer.headers["x-prediction-id"])
 
 
 def test_a_model_answers_under_its_host_and_keeps_the_query(pod):
-    answer = ask(pod, "/predict?rows=2", host="delay.flights.models.test:8080")
+    answer = pod.ask("/predict?rows=2", host="delay.flights.models.test:8080")
     assert answer.json() == {"model": "one", "path": "/predict?rows=2", "delay": 1.5}
 
 
 def test_a_host_that_no_model_has_is_404_with_an_id(pod):
-    answer = ask(pod, "/predict", host="price.flights.models.test")
+    answer = pod.ask("/predict", host="price.flights.models.test")
     assert (answer.status_code, answer.json()["detail"]) == (404, "No model is deployed under this name.")
     assert re.fullmatch(PREDICTION_ID_PATTERN, answer.headers["x-prediction-id"])
 
 
 def test_a_bad_id_under_a_host_is_refused_too(pod):
-    assert ask(pod, "/predict", host="delay.flights.models.test", x_prediction_id="a b").status_code == 400
+    assert pod.ask("/predict", host="delay.flights.models.test", x_prediction_id="a b").status_code == 400
 
 
 def test_minted_ids_are_unique_and_in_order_of_time(pod):
-    ids = [ask(pod).headers["x-prediction-id"] for _ in range(20)]
+    ids = [pod.ask().headers["x-prediction-id"] for _ in range(20)]
     assert len({*ids}) == 20
     stamps = [int(each.split("-")[0]) for each in ids]
     assert stamps == sorted(stamps)
@@ -157,12 +67,12 @@ def test_minted_ids_are_unique_and_in_order_of_time(pod):
 
 @pytest.mark.parametrize("path", [PREDICT, "/flights/delay/unknown", "/nobody/here"])
 def test_the_callers_own_id_comes_back_whatever_the_answer(pod, path):
-    assert ask(pod, path, x_prediction_id="order:4711.a_b-c").headers["x-prediction-id"] == "order:4711.a_b-c"
+    assert pod.ask(path, x_prediction_id="order:4711.a_b-c").headers["x-prediction-id"] == "order:4711.a_b-c"
 
 
 @pytest.mark.parametrize("given", ["with space", "x" * 129, "a/b", "ünï", ""])
 def test_an_id_that_could_not_be_joined_is_refused_and_not_echoed(pod, given):
-    answer = ask(pod, x_prediction_id=given)
+    answer = pod.ask(x_prediction_id=given)
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
     assert "x-prediction-id" in answer.json()["detail"]
     assert re.fullmatch(PREDICTION_ID_PATTERN, answer.headers["x-prediction-id"])
@@ -188,14 +98,14 @@ def test_an_id_that_could_not_be_joined_is_refused_and_not_echoed(pod, given):
     ],
 )
 def test_what_is_not_served_is_404_in_json_with_an_id(pod, path, detail):
-    answer = ask(pod, path)
+    answer = pod.ask(path)
     assert (answer.status_code, answer.json()["detail"]) == (404, detail)
     assert answer.headers["content-type"] == "application/problem+json"
     assert re.fullmatch(PREDICTION_ID_PATTERN, answer.headers["x-prediction-id"])
 
 
 def test_a_revision_is_picked_by_header_and_stamped_as_a_preview(pod):
-    answer = ask(pod, x_switchyard_revision="delay-2")
+    answer = pod.ask(x_switchyard_revision="delay-2")
     assert (answer.json()["model"], answer.headers["x-model-version"]) == ("two", "2.0.0")
     headers = pod.models["two"].requests[-1]["headers"]
     assert headers["x-switchyard-stamp"] == f"flights/delay|delay-2|2.0.0|preview|{pod.generation}|0|pinned"
@@ -203,13 +113,12 @@ def test_a_revision_is_picked_by_header_and_stamped_as_a_preview(pod):
 
 
 def test_a_revision_that_is_not_in_the_traffic_is_404(pod):
-    answer = ask(pod, x_switchyard_revision="delay-9")
+    answer = pod.ask(x_switchyard_revision="delay-9")
     assert (answer.status_code, "it has delay-1, delay-2" in answer.json()["detail"]) == (404, True)
 
 
 def test_a_forged_stamp_is_overwritten_and_credentials_stay_behind(pod):
-    ask(
-        pod,
+    pod.ask(
         x_switchyard_stamp="flights/delay|delay-9|9|stable|1|1|split",
         authorization="Bearer secret",
         cookie="a=b",
@@ -242,7 +151,7 @@ def test_the_split_is_drawn_with_the_weights_it_says(pod):
 
 
 def test_two_hundred_changes_of_weight_under_load_lose_no_request(pod):
-    with traffic_to(pod, rate=150) as traffic:
+    with pod.traffic(rate=150) as traffic:
         latencies = []
         for number in range(200):
             begun = time.monotonic()
@@ -255,7 +164,7 @@ def test_two_hundred_changes_of_weight_under_load_lose_no_request(pod):
 
 
 def test_a_blue_green_switch_with_pods_that_come_and_go_loses_no_request(pod):
-    with model("three") as three, traffic_to(pod, rate=100) as traffic:
+    with model("three") as three, pod.traffic(rate=100) as traffic:
         for number in range(20):
             pod.pods("delay-2", three if number % 2 else pod.models["two"])
             generation = pod.deploy(
@@ -276,7 +185,7 @@ def test_a_candidate_without_pods_is_answered_by_stable_which_says_so(pod):
         until(
             lambda: client.post(PREDICT, json={}).headers["x-model-revision"] == "delay-1", "the pod is gone", seconds=5
         )
-        until(lambda: not pod_addresses(pod, "flights/delay-2/only"), "Envoy knows", seconds=5, every=0.02)
+        until(lambda: not pod.hosts("flights/delay-2/only"), "Envoy knows", seconds=5, every=0.02)
         answers = [client.post(PREDICT, json={}) for _ in range(60)]
     assert {(each.status_code, each.headers["x-model-revision"]) for each in answers} == {(200, "delay-1")}
     stamps = {each["headers"]["x-switchyard-stamp"].split("|")[1] for each in pod.models["one"].requests[-60:]}
@@ -293,7 +202,7 @@ def test_a_candidate_that_refuses_connections_is_answered_by_stable(pod):
 
 def test_a_preview_is_never_answered_by_another_revision(pod):
     pod.models["two"].stop()
-    answer = ask(pod, x_switchyard_revision="delay-2", x_prediction_id="mine")
+    answer = pod.ask(x_switchyard_revision="delay-2", x_prediction_id="mine")
     assert (answer.status_code, answer.headers["x-prediction-id"]) == (503, "mine")
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers.get("x-model-revision", "delay-2") == "delay-2"
@@ -317,10 +226,10 @@ def test_a_candidate_that_comes_back_gets_its_share_again(pod):
 def test_stables_pods_that_are_too_slow_for_their_probe_still_answer(pod):
     unready = {"ready": False, "serving": False, "terminating": False}
     pod.split(5_000)
-    with traffic_to(pod, rate=50) as traffic:
+    with pod.traffic(rate=50) as traffic:
         for revision, each in (("delay-1", pod.models["one"]), ("delay-2", pod.models["two"])):
             pod.api.put(SLICES, endpoint_slice("flights", revision, each.address, conditions=unready))
-        until(lambda: not pod_addresses(pod, "flights/delay-2/only"), "Envoy knows", seconds=5, every=0.02)
+        until(lambda: not pod.hosts("flights/delay-2/only"), "Envoy knows", seconds=5, every=0.02)
         answered = len(traffic.tally.answers)
         until(lambda: len(traffic.tally.answers) > answered + 10, "answers flow", seconds=10, every=0.02)
     assert traffic.tally.failures == []
@@ -343,7 +252,7 @@ def test_a_route_that_envoy_refuses_is_isolated_and_named_and_the_others_go_on(p
     pod.pods("price-1", pod.models["two"])
     pod.deploy(route("price-1", 10_000), name="price")
     pod.control.wait_for("flights/price", 1)
-    with traffic_to(pod, rate=100) as traffic:
+    with pod.traffic(rate=100) as traffic:
         bad = pod.deploy(route("delay-1", 10_000), timeout=REFUSED_BY_ENVOY)
         standing = pod.control.wait_for(KEY, bad - 1, state="Rejected")
         good = pod.deploy(route("price-1", 10_000), name="price", timeout="7s")
@@ -364,9 +273,9 @@ def test_one_bad_route_among_many_written_at_once_is_found(pod):
         if name != "m5":
             pod.control.wait_for(f"flights/{name}", 1)
     assert pod.control.wait_for("flights/m5", 0, state="Rejected")["message"]
-    assert ask(pod, "/flights/m11/predict").status_code == 200
-    assert ask(pod, "/flights/m5/predict").status_code == 404
-    assert ask(pod).status_code == 200
+    assert pod.ask("/flights/m11/predict").status_code == 200
+    assert pod.ask("/flights/m5/predict").status_code == 404
+    assert pod.ask().status_code == 200
 
 
 def test_a_deleted_route_is_404_and_the_others_stay(pod):
@@ -374,13 +283,13 @@ def test_a_deleted_route_is_404_and_the_others_stay(pod):
     pod.deploy(route("price-1", 10_000), name="price")
     pod.control.wait_for("flights/price", 1)
     pod.api.delete(ROUTES, "flights", "price")
-    until(lambda: ask(pod, "/flights/price/predict").status_code == 404, "it is gone", seconds=5)
-    assert ask(pod).status_code == 200
+    until(lambda: pod.ask("/flights/price/predict").status_code == 404, "it is gone", seconds=5)
+    assert pod.ask().status_code == 200
 
 
 def test_control_restarts_beside_a_running_envoy_without_a_failed_request(pod):
     pod.split(5_000)
-    with traffic_to(pod, rate=100) as traffic:
+    with pod.traffic(rate=100) as traffic:
         until(lambda: len(traffic.tally.answers) > 20, "traffic flows", seconds=5)
         pod.control.end(signal.SIGKILL)
         seen = len(traffic.tally.answers)
@@ -397,7 +306,7 @@ def test_envoy_restarts_and_is_given_the_same_again(pod):
     until(lambda: pod.control.ask("/readyz")[0] == 503, "control knows that Envoy is gone", seconds=5)
     pod.envoy.start(now_ns=time.time_ns())
     pod.control.wait_for(KEY, generation)
-    assert ask(pod).status_code == 200
+    assert pod.ask().status_code == 200
 
 
 def test_without_an_api_server_a_restarted_pod_serves_the_volumes_snapshot_marked_stale(pod):
@@ -415,7 +324,7 @@ def test_without_an_api_server_a_restarted_pod_serves_the_volumes_snapshot_marke
     pod.api.stop()
     pod.control.start()
     pod.envoy.start(now_ns=time.time_ns())
-    assert ask(pod).status_code == 200
+    assert pod.ask().status_code == 200
     assert pod.control.ask("/routes")[1]["stale"] is True
     assert "ModelRoutes" in pod.control.ask("/healthz")[1]["trouble"]
     pod.api.start()
@@ -446,7 +355,7 @@ def test_without_an_api_server_and_without_a_snapshot_envoy_is_not_answered(tmp_
 @pytest.mark.parametrize("fault", ["500", "429", "hang", "wiped"])
 def test_whatever_the_api_server_does_answers_flow_and_the_next_change_arrives(pod, fault):
     before = pod.split(2_000)
-    with traffic_to(pod, rate=50) as traffic:
+    with pod.traffic(rate=50) as traffic:
         pod.api.break_with(fault)
         if fault == "wiped":
             pod.api.forget_history()
@@ -467,7 +376,7 @@ def test_what_was_deleted_while_nobody_watched_is_gone_with_the_next_list(pod):
     pod.control.wait_for("flights/price", 1)
     pod.api.delete(ROUTES, "flights", "price", told=False)
     pod.api.forget_history()
-    until(lambda: ask(pod, "/flights/price/predict").status_code == 404, "it is gone", seconds=20)
+    until(lambda: pod.ask("/flights/price/predict").status_code == 404, "it is gone", seconds=20)
     pod.split(3_000)
 
 
@@ -480,27 +389,6 @@ def test_control_ends_at_once_when_it_is_asked_to_and_leaves_the_snapshot(pod):
         json.loads((pod.control.folder / "spool" / "snapshot.json").read_bytes())["routes"][0]["generation"]
         == generation
     )
-
-
-def hosts(pod: Pod, cluster: str) -> list[dict[str, Any]]:
-    """What Envoy itself says of a cluster's endpoints."""
-    document = json.loads(pod.envoy.admin("GET", "/clusters?format=json"))
-    found = [each for each in document["cluster_statuses"] if each["name"] == cluster]
-    return [host for each in found for host in each.get("host_statuses", ())]
-
-
-def pod_addresses(pod: Pod, cluster: str) -> list[str]:
-    """The endpoints that Envoy itself has for a cluster."""
-    return [host["address"]["socket_address"]["address"] for host in hosts(pod, cluster)]
-
-
-def healthy_ports(pod: Pod, cluster: str) -> set[int]:
-    """The ports of those that it sends requests to."""
-    return {
-        host["address"]["socket_address"]["port_value"]
-        for host in hosts(pod, cluster)
-        if host["health_status"] == {"eds_health_status": "HEALTHY"}
-    }
 
 
 def counters(pod: Pod) -> dict[str, Counter[str]]:

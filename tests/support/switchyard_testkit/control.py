@@ -118,6 +118,8 @@ class Model:
     host: str = "127.0.0.1"
     port: int = 0
     status: int = 200
+    silent: bool = False
+    """Take requests and never answer."""
     requests: list[JSON] = field(default_factory=list)
     _loop: asyncio.AbstractEventLoop | None = None
     _server: asyncio.Server | None = None
@@ -178,6 +180,8 @@ class Model:
                 headers = dict(line.lower().split(": ", 1) for line in lines if ": " in line)
                 await reader.readexactly(int(headers.get("content-length", "0")))
                 self.requests.append({"line": first, "headers": headers})
+                if self.silent:
+                    await asyncio.Event().wait()
                 body = json.dumps({"model": self.name, "path": first.split(" ")[1], "delay": 1.5}).encode()
                 writer.write(
                     f"HTTP/1.1 {self.status} OK\r\ncontent-type: application/json\r\n"

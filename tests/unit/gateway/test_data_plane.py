@@ -76,6 +76,25 @@ def test_nobody_but_the_pod_reaches_admin_and_mirror() -> None:
     assert (product["address"], mirror["address"]) == ("0.0.0.0", "127.0.0.1")
 
 
+def test_the_mirror_listener_keeps_ids_and_takes_the_timeout_that_a_request_brings() -> None:
+    content = bootstrap.bootstrap(bootstrap.Settings(), boot=BOOT)
+    product, mirror = (
+        each["filter_chains"][0]["filters"][0]["typed_config"] for each in named(content, "listeners")[0]
+    )
+    assert mirror["preserve_external_request_id"]
+    assert "preserve_external_request_id" not in product
+    assert [each["name"] for each in mirror["http_filters"][1:]] == [each["name"] for each in product["http_filters"]]
+    first = json.dumps(mirror["http_filters"][0])
+    assert "x-envoy-upstream-rq-timeout-ms" in first
+    assert "%REQ(X-SWITCHYARD-MIRROR-TIMEOUT-MS)%" in first
+
+
+@pytest.mark.parametrize("overflow", ["upstream_rq_pending_overflow", "upstream_rq_active_overflow"])
+def test_envoy_keeps_the_counters_of_what_could_not_be_mirrored(overflow: str) -> None:
+    patterns = [each["safe_regex"]["regex"] for each in bootstrap.stats_kept() if "safe_regex" in each]
+    assert any(re.match(pattern, f"cluster.flights/delay-2/mirror.{overflow}") for pattern in patterns)
+
+
 def test_the_first_routes_are_waited_for_without_limit() -> None:
     content = bootstrap.bootstrap(bootstrap.Settings(), boot=BOOT)
     assert named(content, "initial_fetch_timeout") == ["0s"] * 3

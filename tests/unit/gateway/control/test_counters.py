@@ -49,6 +49,25 @@ def test_an_address_that_another_revision_took_over_begins_anew():
     assert counters.totals == {("ns/a", "a-2"): Count(10, 0), ("ns/a", "a-3"): Count(12, 3)}
 
 
+def test_what_is_mirrored_is_no_request_of_its_own():
+    door = ("ns/a-2/mirror", "127.0.0.1", 8090)
+    owners = {**OWNERS, door: ("ns/a", "a-2")}
+    counters = Counters()
+    for mirrored, overflow in ((30, 0), (32, 68)):
+        counters.take(
+            [*shown(two=(mirrored, 1)), HostCount(door, Count(mirrored=mirrored, mirror_overflow=overflow))], owners
+        )
+    assert counters.totals == {("ns/a", "a-2"): Count(32, 1, mirrored=32, mirror_overflow=68)}
+
+
+def test_an_overflow_that_went_back_began_again_from_nought():
+    door = ("ns/a-2/mirror", "127.0.0.1", 8090)
+    counters = Counters()
+    for mirrored, overflow in ((32, 68), (32, 3)):
+        counters.take([HostCount(door, Count(mirrored=mirrored, mirror_overflow=overflow))], {door: ("ns/a", "a-2")})
+    assert counters.totals == {("ns/a", "a-2"): Count(mirrored=64, mirror_overflow=71)}
+
+
 def test_a_host_nobody_knows_is_not_counted():
     counters = Counters()
     counters.take(shown(one=(10, 0)), {})

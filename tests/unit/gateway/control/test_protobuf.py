@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import base_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.type.v3 import percent_pb2
 from switchyard_gateway.control.adapters import protobuf
 from switchyard_gateway.control.domain.delivery import MIRROR, PRODUCT, Kind, RouteTable, Send
-from switchyard_gateway.control.domain.fragment import Arm, Assignment, Cluster, Member, Pin, Routing
+from switchyard_gateway.control.domain.fragment import Arm, Assignment, Cluster, Member, Mirror, Pin, Routing
 
 
 def routing(name: str = "delay", **changes) -> Routing:
@@ -110,9 +112,54 @@ def test_an_empty_table_answers_everything_with_404():
     assert branches(host)["/"][0].direct_response.status == 404
 
 
-def test_the_mirrors_table_routes_nothing_yet():
-    (host,) = table(routing(), name=MIRROR).virtual_hosts
-    assert {route.direct_response.status for route in host.routes} == {404}
+MIRRORED = Mirror("flights/delay-2/mirror", "flights/delay-2/only", 9_500, "100% shadow's")
+
+
+def test_a_mirror_is_drawn_in_ten_thousandths_from_the_splits_number():
+    (policy,) = split(table(routing(mirrors=(MIRRORED,))).virtual_hosts[0]).route.request_mirror_policies
+    assert policy.cluster == "flights/delay-2/mirror"
+    share = policy.runtime_fraction
+    assert (share.default_value.numerator, share.runtime_key) == (9_500, "")
+    assert share.default_value.denominator == percent_pb2.FractionalPercent.TEN_THOUSAND
+    assert policy.disable_shadow_host_suffix_append
+
+
+def test_a_mirrored_request_says_itself_who_answers_it_and_until_when():
+    (policy,) = split(table(routing(mirrors=(MIRRORED,))).virtual_hosts[0]).route.request_mirror_policies
+    said = {each.append.header.key: each.append.header.value for each in policy.request_headers_mutations}
+    assert said == {
+        "x-switchyard-stamp": "100%% shadow's",
+        "x-switchyard-shadow": "true",
+        "x-switchyard-mirror-cluster": "flights/delay-2/only",
+        "x-switchyard-mirror-timeout-ms": "1500",
+        "x-envoy-upstream-rq-timeout-ms": "2500",
+    }
+    assert {each.append.append_action for each in policy.request_headers_mutations} == {
+        base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+    }
+
+
+def test_previews_are_not_mirrored():
+    for host in table(routing(mirrors=(MIRRORED,))).virtual_hosts:
+        mirrored = [route for route in routes_of(host) if route.route.request_mirror_policies]
+        assert [route.route.HasField("weighted_clusters") for route in mirrored] == [True]
+
+
+def test_the_mirrors_table_is_the_same_whoever_is_mirrored_asks_once_and_turns_others_away():
+    (host,) = table(name=MIRROR).virtual_hosts
+    assert table(routing(mirrors=(MIRRORED,)), name=MIRROR).virtual_hosts == [host]
+    mirrored, others = host.routes
+    assert mirrored.route.cluster_header == "x-switchyard-mirror-cluster"
+    assert [each.name for each in mirrored.match.headers] == ["x-switchyard-mirror-cluster"]
+    assert not mirrored.route.HasField("retry_policy")
+    assert not host.HasField("retry_policy")
+    assert others.direct_response.status == 404
+
+
+def test_places_bound_requests_and_never_connections():
+    read = cluster_pb2.Cluster.FromString(protobuf.cluster(Cluster("ns/a-1/mirror", failover=False, places=32)))
+    (limits,) = read.circuit_breakers.thresholds
+    assert (limits.max_requests.value, limits.max_connections.value) == (32, 1_000_000)
 
 
 def test_where_nothing_can_be_pinned_the_header_is_forbidden():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole
-from switchyard_gateway.control.domain.fragment import Arm, Cluster, Member, Pin
+from switchyard_gateway.control.domain.fragment import Arm, Cluster, Member, Mirror, Pin
 from switchyard_gateway.control.domain.translation import translate
 from switchyard_gateway.control.domain.world import Endpoint, Fitness, RouteObject
 from switchyard_gateway.control.errors import RouteRefusedError
@@ -191,6 +192,80 @@ def test_what_no_gateway_could_serve_is_refused_by_name(route, words):
     with pytest.raises(RouteRefusedError) as refused:
         translated(route)
     assert words in str(refused.value)
+
+
+def shadow(**changes) -> Route:
+    said = {"revision": "delay-3", "version": "3.0.0", "role": RouteRole.SHADOW, "weight_bp": 0, "service": "delay-3"}
+    return Route(**{**said, "port": 3000, **changes})
+
+
+def test_a_mirrored_candidate_is_asked_without_failover_and_stamped_as_a_shadow():
+    fragment = translated(a_route(stable(), candidate(mirror_bp=9_500)), mirror_port=8090)
+    (mirror,) = fragment.routing.mirrors
+    assert mirror == Mirror(
+        door="flights/delay-2/mirror",
+        cluster="flights/delay-2/only",
+        share=9_500,
+        stamp="flights/delay|delay-2|2.0.0|shadow|7|9500|split",
+    )
+    assert {mirror.door, mirror.cluster} <= fragment.routing.clusters
+    assert Cluster("flights/delay-2/mirror", failover=False, places=32) in fragment.clusters
+    assert members(fragment, "flights/delay-2/mirror") == ((Member("127.0.0.1", 8090, "delay-2", "2.0.0"),), ())
+
+
+def test_mirrors_are_reached_where_nothing_can_be_pinned_too():
+    fragment = translated(a_route(stable(), candidate(mirror_bp=1)), preview=False)
+    assert "flights/delay-2/only" in fragment.routing.clusters
+
+
+def test_each_mirrored_revision_has_a_door_of_its_own():
+    fragment = translated(a_route(stable(), candidate(mirror_bp=500), shadow(mirror_bp=9_500)))
+    assert [(each.door, each.share) for each in fragment.routing.mirrors] == [
+        ("flights/delay-2/mirror", 500),
+        ("flights/delay-3/mirror", 9_500),
+    ]
+
+
+def test_without_a_mirror_there_is_nothing_of_it():
+    fragment = translated(a_route())
+    assert fragment.routing.mirrors == ()
+    assert all("mirror" not in each.name and not each.places for each in fragment.clusters)
+    assert {each.cluster for each in fragment.assignments} == {each.name for each in fragment.clusters}
+
+
+def test_another_share_changes_routes_and_nothing_else():
+    before = translated(a_route(stable(), candidate(mirror_bp=500)))
+    after = translated(a_route(stable(), candidate(mirror_bp=9_500), generation=8))
+    assert before.routing != after.routing
+    assert (before.clusters, before.assignments) == (after.clusters, after.assignments)
+
+
+def arm_and_mirrors(routing, drawn: int) -> tuple[str, list[str]]:
+    """What Envoy does with a request for which it drew this number: the first range that it falls into answers."""
+    end = 0
+    for arm in routing.arms:
+        end += arm.weight
+        if drawn < end:
+            return arm.cluster, [mirror.cluster for mirror in routing.mirrors if drawn < mirror.share]
+    raise AssertionError(f"{drawn} falls into no arm of {routing.arms}")
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), weight=st.integers(0, 10_000))
+def test_only_stables_requests_are_mirrored_whatever_the_weights(data, weight):
+    shares = data.draw(st.tuples(*[st.integers(0, 10_000 - weight)] * 2))
+    routes = [
+        stable(weight_bp=10_000 - weight),
+        candidate(weight_bp=weight, mirror_bp=shares[0]),
+        shadow(mirror_bp=shares[1]),
+    ]
+    routing = translated(a_route(*data.draw(st.permutations(routes)))).routing
+    sent: Counter[str] = Counter()
+    for drawn in range(10_000):
+        arm, mirrors = arm_and_mirrors(routing, drawn)
+        assert arm == "flights/delay-1/only" or not mirrors
+        sent.update(mirrors)
+    assert (sent["flights/delay-2/only"], sent["flights/delay-3/only"]) == shares
 
 
 @given(weight=st.integers(0, 10_000), first=st.booleans())

@@ -72,7 +72,23 @@ def test_a_whole_exchange() -> None:
 
 def test_a_mirrored_exchange_has_an_event_id_of_its_own() -> None:
     envelope = decode(event(line(listener="mirror")).value)
-    assert envelope.id == "0f3868ba-6c88-46b4-a9d9-89c335ae45c1:mirror"
+    assert envelope.id == "0f3868ba-6c88-46b4-a9d9-89c335ae45c1:mirror:flight-abc"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        pytest.param({"listener": "mirror"}, True, id="the gateway waited for a mirrored answer in vain"),
+        pytest.param({"listener": "product"}, False, id="a product went away"),
+        pytest.param(
+            {"listener": "mirror", "body": {}, "request_chunks": {"1": "{"}},
+            False,
+            id="a product went away while it sent",
+        ),
+    ],
+)
+def test_a_mirrored_request_without_an_answer_is_the_revisions_error(changes: dict[str, Any], error: bool) -> None:
+    assert inference(line(**{"status": 0, "flags": "DC", **changes})).error is error
 
 
 def test_the_revision_that_answered_may_be_another() -> None:

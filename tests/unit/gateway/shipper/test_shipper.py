@@ -434,10 +434,31 @@ def test_the_account_closes_whatever_happens(
 
 def test_the_book_adds_up() -> None:
     tally = Tally(delivered=2, refused={"404": 1}, dropped={"unparsable": 1}, lines={"1": 4}, answered={"1": 3})
-    book = Book().observe("1", exchanges=9, recorded=7).add(tally, Position(3, 5))
+    book = Book().observe("1", exchanges=9, recorded=7, overflow={}).add(tally, Position(3, 5))
     assert book.boots["1"] == Boot(exchanges=9, recorded=7, lines=4, answered=3)
     assert book.boots["1"].lost(answers=10) == 5
-    account = close(book, node="x", running="1", spooled={"1": 3}, capture_errors=0, mirror_overflow=0)
+    account = close(book, node="x", running="1", spooled={"1": 3}, capture_errors=0)
     assert (account.served, account.delivered, account.spooled) == (8, 2, 3)
     assert account.dropped == {"unparsable": 1, "capture_off": 2}
     assert account.unaccounted == 0
+
+
+def test_what_could_not_be_mirrored_is_summed_over_clusters_that_come_and_go_and_over_starts() -> None:
+    book = Book()
+    for boot, said in [
+        ("1", {"a": 5}),
+        ("1", {"a": 7, "b": 2}),
+        ("1", {"b": 2}),  # a's cluster was removed
+        ("1", {"a": 1, "b": 2}),  # and came again
+        ("2", {"b": 4}),  # another Envoy
+    ]:
+        book = book.observe(boot, exchanges=0, recorded=0, overflow=said)
+    assert book.mirror_overflow == 5 + 2 + 2 + 1 + 4
+
+
+def test_an_overflow_outlives_the_shipper(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.envoy.counters = Counters(mirror_overflow={"cluster.ns/a-2/mirror.upstream_rq_active_overflow": 3})
+    assert house.shipper.account().mirror_overflow == 3
+    house.killed()
+    assert house.shipper.account().mirror_overflow == 3

@@ -15,6 +15,7 @@ BOOK = Book(
     delivered=7,
     refused={"404": 2},
     dropped={"spool_full": 3},
+    mirror_overflow=4,
     boots={"0000000000000000001": Boot(exchanges=14, recorded=14, lines=12, answered=12)},
 )
 
@@ -33,7 +34,6 @@ class Told:
             running="0000000000000000001",
             spooled={"0000000000000000001": 2},
             capture_errors=1,
-            mirror_overflow=0,
         )
 
     def spool_bytes(self) -> int:
@@ -59,7 +59,7 @@ def test_the_account_is_told_in_full() -> None:
         "refused": {"404": 2},
         "bodiesRemoved": 0,
         "captureErrors": 1,
-        "mirrorOverflow": 0,
+        "mirrorOverflow": 4,
         "settledBoots": 0,
         "boots": [{"boot": "0000000000000000001", "running": True, "exchanges": 14, "lines": 12, "spooled": 2}],
     }

@@ -37,6 +37,7 @@ async def run(settings: Settings) -> None:
         preview=settings.preview,
         linger=settings.linger.total_seconds(),
         metrics=metrics,
+        mirror_port=settings.mirror_port,
         ring=lambda: bell[0].ring() if bell else None,
         clock=time.monotonic,
     )

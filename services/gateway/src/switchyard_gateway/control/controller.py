@@ -12,7 +12,7 @@ from switchyard_gateway.control.domain.counters import Counters, HostCount, Host
 from switchyard_gateway.control.domain.delivery import Delivery, Kind, Send
 from switchyard_gateway.control.domain.fragment import Fragment, Routing
 from switchyard_gateway.control.domain.ledger import Ledger, Standing, State, Target
-from switchyard_gateway.control.domain.translation import translate
+from switchyard_gateway.control.domain.translation import MIRROR_PORT, translate
 from switchyard_gateway.control.domain.world import DeploymentKey, RouteObject, Slice, World
 from switchyard_gateway.control.errors import RouteRefusedError, SnapshotError
 from switchyard_gateway.control.metrics import Metrics
@@ -31,12 +31,14 @@ class Controller:
         preview: bool,
         linger: float,
         metrics: Metrics,
+        mirror_port: int = MIRROR_PORT,
         ring: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self._domain = domain
         self._preview = preview
         self._linger = linger
+        self._mirror_port = mirror_port
         self._metrics = metrics
         self._ring = ring
         self._clock = clock
@@ -211,7 +213,13 @@ class Controller:
         return Target(desired, fallback, route.generation, problem)
 
     def _translate(self, route: RouteObject) -> Fragment:
-        return translate(route, self.world.endpoints, domain=self._domain, preview=self._preview)
+        return translate(
+            route,
+            self.world.endpoints,
+            domain=self._domain,
+            preview=self._preview,
+            mirror_port=self._mirror_port,
+        )
 
     def _wanted_parts(self) -> set[object]:
         fragments = [

@@ -22,6 +22,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from switchyard_contracts.quantities import Duration, parse_duration
 
+from switchyard_gateway.control.domain.translation import MIRROR_PORT
 from switchyard_gateway.control.errors import SettingsError
 
 PREFIX = "CONTROL_"
@@ -38,6 +39,8 @@ class Settings(BaseModel):
     preview: bool = True
     address: str = "0.0.0.0"
     port: Annotated[int, Field(ge=0, le=65535)] = 8081
+    mirror_port: Annotated[int, Field(ge=1, le=65535)] = MIRROR_PORT
+    """Envoy's mirror listener on loopback: ENVOY_MIRROR_PORT of the container beside."""
     xds_socket: Path = Path("/run/switchyard/xds.sock")
     admin_socket: Path = Path("/run/switchyard/admin.sock")
     spool: Path = Path("/var/spool/switchyard")

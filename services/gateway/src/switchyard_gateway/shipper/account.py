@@ -34,6 +34,8 @@ class Boot:
     lines: int = 0
     answered: int = 0
     """Lines with an answer; a client may go away before there is one."""
+    overflow: Mapping[str, int] = field(default_factory=dict)
+    """What could not be mirrored, as Envoy's counters last said."""
 
     @property
     def not_recorded(self) -> int:
@@ -73,6 +75,7 @@ class Book:
     """Those that are not settled."""
     settled_boots: int = 0
     settled_exchanges: int = 0
+    mirror_overflow: int = 0
 
     def add(self, tally: Tally, position: Position) -> Book:
         """These lines are done, and everything up to this position with them."""
@@ -93,10 +96,12 @@ class Book:
             boots=boots,
         )
 
-    def observe(self, name: str, *, exchanges: int, recorded: int) -> Book:
+    def observe(self, name: str, *, exchanges: int, recorded: int, overflow: Mapping[str, int]) -> Book:
         """Envoy's own counters of this boot."""
-        boot = replace(self.boots.get(name, Boot()), exchanges=exchanges, recorded=recorded)
-        return replace(self, boots={**self.boots, name: boot})
+        old = self.boots.get(name, Boot())
+        boot = replace(old, exchanges=exchanges, recorded=recorded, overflow=dict(overflow))
+        more = sum(added(overflow[cluster], since=old.overflow.get(cluster, 0)) for cluster in overflow)
+        return replace(self, boots={**self.boots, name: boot}, mirror_overflow=self.mirror_overflow + more)
 
     def settle(self, name: str, *, answers: int) -> Book:
         """This boot is over and its last line is done: what it still owes is lost."""
@@ -143,14 +148,13 @@ class Account(BaseModel):
     capture_errors: int
     """Errors in Envoy's capture script since its last start; the requests passed."""
     mirror_overflow: int
-    """Requests that were not mirrored since Envoy's last start, because the shadow was too slow."""
+    """Requests that were not mirrored since the volume was made, because too many were under way to the revision. No
+    exchange came of them, so they are no part of `served`."""
     settled_boots: int
     boots: list[BootAccount]
 
 
-def close(
-    book: Book, *, node: str, running: str | None, spooled: Mapping[str, int], capture_errors: int, mirror_overflow: int
-) -> Account:
+def close(book: Book, *, node: str, running: str | None, spooled: Mapping[str, int], capture_errors: int) -> Account:
     """The account at this moment."""
     dropped = dict(book.dropped)
     exchanges = book.settled_exchanges
@@ -174,7 +178,7 @@ def close(
         refused=dict(book.refused),
         bodies_removed=book.bodies_removed,
         capture_errors=capture_errors,
-        mirror_overflow=mirror_overflow,
+        mirror_overflow=book.mirror_overflow,
         settled_boots=book.settled_boots,
         boots=[
             BootAccount(
@@ -187,6 +191,11 @@ def close(
             for name in sorted({*book.boots, *spooled})
         ],
     )
+
+
+def added(now: int, *, since: int) -> int:
+    """What a counter has moved by; one that went back began again from nought."""
+    return now - since if now >= since else now
 
 
 def summed(held: Mapping[str, int], new: Mapping[str, int]) -> dict[str, int]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -14,8 +15,12 @@ from switchyard_gateway.shipper.errors import EnvoyUnavailable
 EXCHANGES = "switchyard.exchanges"
 RECORDED = "switchyard.recorded"
 LUA_ERRORS = ("http.product.lua.errors", "http.mirror.lua.errors")
-MIRROR_OVERFLOW = "cluster.mirror.upstream_rq_pending_overflow"
-WANTED = r"^(switchyard\.|http\.(product|mirror)\.lua\.errors|cluster\.mirror\.upstream_rq_pending_overflow)"
+MIRROR_OVERFLOW = ("/mirror.upstream_rq_active_overflow", "/mirror.upstream_rq_pending_overflow")
+"""How the counters end that tell, for each mirrored revision's cluster, what could not be mirrored to it."""
+WANTED = (
+    r"^(switchyard\.|http\.(product|mirror)\.lua\.errors"
+    r"|cluster\..*/mirror\.upstream_rq_(active|pending)_overflow$)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,8 @@ class Counters:
     exchanges: int = 0
     recorded: int = 0
     capture_errors: int = 0
-    mirror_overflow: int = 0
+    mirror_overflow: Mapping[str, int] = field(default_factory=dict)
+    """By counter; a cluster that is removed takes its counters along."""
 
 
 class EnvoyAdmin:
@@ -42,14 +48,14 @@ class EnvoyAdmin:
         """Its counters now."""
         said: dict[str, int] = {}
         for line in self._ask("GET", "/stats", filter=WANTED).splitlines():
-            name, _, value = line.partition(": ")
+            name, _, value = line.rpartition(": ")
             if value.isdigit():
                 said[name] = int(value)
         return Counters(
             exchanges=said.get(EXCHANGES, 0),
             recorded=said.get(RECORDED, 0),
             capture_errors=sum(said.get(name, 0) for name in LUA_ERRORS),
-            mirror_overflow=said.get(MIRROR_OVERFLOW, 0),
+            mirror_overflow={name: count for name, count in said.items() if name.endswith(MIRROR_OVERFLOW)},
         )
 
     def close(self) -> None:

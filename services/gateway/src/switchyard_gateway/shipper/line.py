@@ -136,6 +136,7 @@ class Reader:
     def _encode(self, fields: Mapping[str, Any], stamp: Stamp, *, flags: str, request: Body, response: Body) -> bytes:
         started = EPOCH + timedelta(microseconds=int(fields["start"]))
         status = int(fields.get("status", 0))
+        mirrored = fields.get("listener") == MIRROR
         data = Inference(
             prediction_id=fields["prediction"],
             revision=stamp.revision,
@@ -147,15 +148,15 @@ class Reader:
             assignment=stamp.assignment,
             status=status,
             flags=flags,
-            error=is_error(status, flags),
+            error=is_error(status, flags) or (mirrored and is_unanswered(flags, request)),
             latency_us=fields.get("upstream_us"),
             started_at=started,
             pod=fields.get("host", ""),
             request=request,
             response=response,
         )
-        # A mirrored request keeps the ids of the one it was made from, so its own event's id says what it is.
-        event_id = f"{fields['id']}:{MIRROR}" if fields.get("listener") == MIRROR else fields["id"]
+        # A mirrored request keeps the ids of the one it was made from, so its event's id says for whom it was made.
+        event_id = f"{fields['id']}:{MIRROR}:{stamp.revision}" if mirrored else fields["id"]
         return encode(
             event(
                 EventType.INFERENCE,
@@ -174,6 +175,14 @@ def is_error(status: int, flags: str) -> bool:
     if said & OUR_REFUSAL:
         return False
     return status >= 500 or bool(said & FAILED)
+
+
+def is_unanswered(flags: str, request: Body) -> bool:
+    """The one who waits for a mirrored answer is this gateway, and it goes away only when the time is up.
+
+    Unless the request itself broke off, because the product's client went away while it sent.
+    """
+    return "DC" in flags.split(",") and request.complete
 
 
 def bodies(fields: Mapping[str, Any], *, cut_short: bool) -> tuple[Body, Body]:

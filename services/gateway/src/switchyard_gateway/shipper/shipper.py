@@ -155,7 +155,6 @@ class Shipper:
                 running=running,
                 spooled=self._spool.count(self._book.position),
                 capture_errors=self._counters.capture_errors,
-                mirror_overflow=self._counters.mirror_overflow,
             )
 
     def spool_bytes(self) -> int:
@@ -296,8 +295,14 @@ class Shipper:
             return  # another Envoy started meanwhile, and nobody knows which of them answered
         self._counters = counters
         known = self._book.boots.get(running)
-        if known is None or (known.exchanges, known.recorded) != (counters.exchanges, counters.recorded):
-            self._book = self._book.observe(running, exchanges=counters.exchanges, recorded=counters.recorded)
+        said = (counters.exchanges, counters.recorded, counters.mirror_overflow)
+        if known is None or (known.exchanges, known.recorded, known.overflow) != said:
+            self._book = self._book.observe(
+                running,
+                exchanges=counters.exchanges,
+                recorded=counters.recorded,
+                overflow=counters.mirror_overflow,
+            )
 
     def _settle(self, running: str | None) -> None:
         over = [name for name in {*self._boots.names(), *self._book.boots} if running is None or name < running]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from switchyard_gateway.control.domain.counters import Count, HostCount
+from switchyard_gateway.control.domain.counters import Count, HostCount, HostKey
+from switchyard_gateway.control.domain.fragment import MIRROR_DOOR
 from switchyard_gateway.control.errors import AdminError
 
+JSON = Mapping[str, Any]
+
 CAPTURE = "switchyard.capture"
+OVERFLOWS = rf"^cluster\..*{MIRROR_DOOR}\.upstream_rq_(pending|active)_overflow$"
 
 
 class EnvoyAdmin:
@@ -28,36 +34,63 @@ class EnvoyAdmin:
 
     async def hosts(self) -> list[HostCount]:
         """What every host of a revision's cluster has been asked, and how it ended."""
-        document = await self._ask("GET", "/clusters?format=json")
+        clusters = await self._clusters()
+        overflows = _by_cluster(await self._ask("GET", "/stats", filter=OVERFLOWS))
         return [
-            _count(cluster["name"], host)
-            for cluster in document.get("cluster_statuses", ())
-            if cluster.get("added_via_api")
-            for host in cluster.get("host_statuses", ())
+            _mirrored(name, host, overflows.get(name, 0)) if name.endswith(MIRROR_DOOR) else _count(name, host)
+            for name, hosts in clusters
+            for host in hosts
         ]
 
     async def capture(self, percent: int) -> None:
         """Record this share of the exchanges: 100 as usual, 0 when the volume is full."""
-        await self._ask("POST", f"/runtime_modify?{CAPTURE}={percent}")
+        await self._ask("POST", "/runtime_modify", **{CAPTURE: str(percent)})
 
-    async def _ask(self, method: str, path: str) -> Any:
+    async def _clusters(self) -> list[tuple[str, list[JSON]]]:
+        text = await self._ask("GET", "/clusters", format="json")
         try:
-            answer = await self._client.request(method, path)
-            answer.raise_for_status()
-            return answer.json() if path.startswith("/clusters") else None
-        except (httpx.HTTPError, ValueError) as wrong:
+            found = json.loads(text).get("cluster_statuses", ())
+            return [(each["name"], each.get("host_statuses", [])) for each in found if each.get("added_via_api")]
+        except (ValueError, KeyError, AttributeError) as wrong:
+            raise AdminError(f"/clusters: {type(wrong).__name__}: {wrong}") from wrong
+
+    async def _ask(self, method: str, path: str, **query: str) -> str:
+        try:
+            answer = await self._client.request(method, path, params=query)
+            return answer.raise_for_status().text
+        except httpx.HTTPError as wrong:
             raise AdminError(f"{path}: {type(wrong).__name__}: {wrong}") from wrong
 
 
-def _count(cluster: str, host: Mapping[str, Any]) -> HostCount:
-    address = host["address"]["socket_address"]
-    stats = {each["name"]: int(each.get("value", 0)) for each in host.get("stats", ())}
-    return HostCount(
-        key=(cluster, address["address"], int(address["port_value"])),
-        count=Count(
-            requests=stats.get("rq_total", 0),
-            errors=stats.get("rq_error", 0),
-            timeouts=stats.get("rq_timeout", 0),
-            connect_failures=stats.get("cx_connect_fail", 0),
-        ),
+def _count(cluster: str, host: JSON) -> HostCount:
+    stats = _stats(host)
+    count = Count(
+        requests=stats.get("rq_total", 0),
+        errors=stats.get("rq_error", 0),
+        timeouts=stats.get("rq_timeout", 0),
+        connect_failures=stats.get("cx_connect_fail", 0),
     )
+    return HostCount(_key(cluster, host), count)
+
+
+def _mirrored(door: str, host: JSON, overflow: int) -> HostCount:
+    """What went through a mirror's door. What came of it is counted at the host that answered, as every request is."""
+    return HostCount(_key(door, host), Count(mirrored=_stats(host).get("rq_total", 0), mirror_overflow=overflow))
+
+
+def _key(cluster: str, host: JSON) -> HostKey:
+    address = host["address"]["socket_address"]
+    return (cluster, address["address"], int(address["port_value"]))
+
+
+def _stats(host: JSON) -> dict[str, int]:
+    return {each["name"]: int(each.get("value", 0)) for each in host.get("stats", ())}
+
+
+def _by_cluster(text: str) -> dict[str, int]:
+    """Lines such as `cluster.ns/a-2/mirror.upstream_rq_active_overflow: 7`, summed by the cluster's name."""
+    found: Counter[str] = Counter()
+    for line in text.splitlines():
+        name, _, value = line.rpartition(": ")
+        found[name.removeprefix("cluster.").rpartition(".")[0]] += int(value) if value.isdigit() else 0
+    return found

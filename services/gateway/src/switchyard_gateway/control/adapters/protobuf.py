@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
+from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
 from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, protocol_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
@@ -21,6 +22,7 @@ from envoy.extensions.retry.priority.previous_priorities.v3 import previous_prio
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from envoy.type.matcher.v3 import http_inputs_pb2, string_pb2
+from envoy.type.v3 import percent_pb2
 from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
 from switchyard_contracts.events import PREDICTION_ID_PATTERN
 from xds.core.v3 import extension_pb2
@@ -29,7 +31,7 @@ from xds.type.matcher.v3 import regex_pb2 as xds_regex_pb2
 from xds.type.matcher.v3 import string_pb2 as xds_string_pb2
 
 from switchyard_gateway.control.domain.delivery import MIRROR, Kind, Resource, RouteTable, Send
-from switchyard_gateway.control.domain.fragment import Assignment, Cluster, Member, Routing
+from switchyard_gateway.control.domain.fragment import Assignment, Cluster, Member, Mirror, Routing
 
 TYPE_URLS: Mapping[Kind, str] = {
     Kind.CLUSTERS: "type.googleapis.com/envoy.config.cluster.v3.Cluster",
@@ -41,6 +43,13 @@ KINDS: Mapping[str, Kind] = {url: kind for kind, url in TYPE_URLS.items()}
 PREDICTION_ID = "x-prediction-id"
 REVISION = "x-switchyard-revision"
 STAMP = "x-switchyard-stamp"
+SHADOW = "x-switchyard-shadow"
+"""`true` on every mirrored request and on no other: by it a model knows that nobody waits for the answer."""
+MIRROR_CLUSTER = "x-switchyard-mirror-cluster"
+"""Who answers a mirrored request; the mirror listener's only route obeys it."""
+MIRROR_TIMEOUT = "x-switchyard-mirror-timeout-ms"
+"""How long it may take there; the bootstrap makes it the mirror listener's own timeout."""
+REQUEST_TIMEOUT = "x-envoy-upstream-rq-timeout-ms"
 MINTED = "%START_TIME(%s%3f)%-%REQ(X-REQUEST-ID)%"
 """Ids in order of time, from what Envoy already knows of the request."""
 ANSWERED_BY = "%UPSTREAM_METADATA(switchyard:revision)%"
@@ -57,6 +66,13 @@ CONNECT_TIMEOUT = 1.0
 IDLE_TIMEOUT = 3.0
 """Shorter than the 5 s after which a model's server closes an idle connection: it never closes one we just took up."""
 RETRIES = 3
+DOORS_IDLE_TIMEOUT = 60.0
+"""Shorter than the mirror listener's, so that it never closes a connection that we just took up."""
+MIRROR_GRACE_MS = 1_000
+"""How much longer than its timeout a mirrored request is waited for: the mirror listener is the one that gives up, and
+writes down that the revision did not answer."""
+MIRROR_TIMEOUT_BY_DEFAULT = 15.0
+"""Of a mirrored request that brings none, which none of ours is."""
 DETAIL_LIMIT = 1_000
 
 OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
@@ -90,15 +106,21 @@ def _resource(kind: Kind, resource: Resource) -> discovery_pb2.Resource:
 
 @lru_cache(maxsize=16_384)
 def cluster(wanted: Cluster) -> bytes:
-    """A revision's cluster: its endpoints come by EDS, and dead ones are left out at once."""
+    """A revision's cluster: its endpoints come by EDS, and dead ones are left out at once.
+
+    Where places are bounded, requests are, and connections are not: a request that found no connection would wait for
+    one, unseen, until it is given up. So each is on its way at once, or turned away and counted.
+    """
+    places = wanted.places or NEVER_FULL
     limits = {
         "max_connections": wrappers_pb2.UInt32Value(value=NEVER_FULL),
-        "max_pending_requests": wrappers_pb2.UInt32Value(value=NEVER_FULL),
-        "max_requests": wrappers_pb2.UInt32Value(value=NEVER_FULL),
+        "max_pending_requests": wrappers_pb2.UInt32Value(value=places),
+        "max_requests": wrappers_pb2.UInt32Value(value=places),
         "max_retries": wrappers_pb2.UInt32Value(value=NEVER_FULL),
     }
+    idle_timeout = DOORS_IDLE_TIMEOUT if wanted.places else IDLE_TIMEOUT
     protocol = http_protocol_options_pb2.HttpProtocolOptions(
-        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(idle_timeout=_duration(IDLE_TIMEOUT)),
+        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(idle_timeout=_duration(idle_timeout)),
         explicit_http_config=http_protocol_options_pb2.HttpProtocolOptions.ExplicitHttpConfig(
             http_protocol_options=protocol_pb2.Http1ProtocolOptions()
         ),
@@ -123,7 +145,7 @@ def cluster(wanted: Cluster) -> bytes:
             circuit_breakers=circuit_breaker_pb2.CircuitBreakers(
                 thresholds=[circuit_breaker_pb2.CircuitBreakers.Thresholds(**limits)]
             ),
-            outlier_detection=_outliers(wanted),
+            outlier_detection=None if wanted.places else _outliers(wanted),
             typed_extension_protocol_options={
                 "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": _any(protocol),
             },
@@ -196,10 +218,7 @@ def route_table(table: RouteTable) -> bytes:
     entries one by one; so a thousand kept branches make a table without being encoded again.)
     """
     if table.name == MIRROR:
-        nothing = route_components_pb2.VirtualHost(
-            name=MIRROR, domains=["*"], routes=_not_found("Nothing is mirrored.")
-        )
-        return _bytes(route_pb2.RouteConfiguration(name=table.name, virtual_hosts=[nothing]))
+        return _mirror_table()
     by_path = [_shared_branches(), *(_path_branch(each) for each in table.routings)]
     hosts = [_tree("by-path", "*", ":path", by_path)]
     for domain in sorted({_domain(each) for each in table.routings if each.host}):
@@ -219,6 +238,29 @@ def route_table(table: RouteTable) -> bytes:
     )
     number = _number(route_pb2.RouteConfiguration, "virtual_hosts")
     return _bytes(head) + b"".join(_field(number, each) for each in hosts)
+
+
+def _mirror_table() -> bytes:
+    """The mirror listener's: one route for all deployments, which never changes, so none can be refused or late.
+
+    A mirrored request says itself who answers it, for how long it is waited for, and what it is stamped with. It was
+    routed before: its path is rewritten, its id is there, credentials are gone. It is asked once, of one host.
+    """
+    mirrored = route_components_pb2.Route(
+        match=route_components_pb2.RouteMatch(
+            prefix="/", headers=[route_components_pb2.HeaderMatcher(name=MIRROR_CLUSTER, present_match=True)]
+        ),
+        route=route_components_pb2.RouteAction(
+            cluster_header=MIRROR_CLUSTER,
+            timeout=_duration(MIRROR_TIMEOUT_BY_DEFAULT),
+            # No other clock: a request that is given up for being idle would not be a timeout of the revision.
+            idle_timeout=_duration(0),
+        ),
+        request_headers_to_remove=[MIRROR_CLUSTER, MIRROR_TIMEOUT],
+    )
+    routes = [mirrored, *_not_found("Only requests that this gateway mirrors are answered here.")]
+    host = route_components_pb2.VirtualHost(name=MIRROR, domains=["*"], routes=routes)
+    return _bytes(route_pb2.RouteConfiguration(name=MIRROR, virtual_hosts=[host]))
 
 
 def _tree(name: str, domain: str, header: str, branches: Iterable[bytes]) -> bytes:
@@ -353,10 +395,35 @@ def _model_routes(routing: Routing, prefix: str) -> list[Any]:
             ]
         )
         match = route_components_pb2.RouteMatch(path=prefix + path)
-        action = route_components_pb2.RouteAction(weighted_clusters=split, **_how(routing, path, prefix))
+        mirrors = [_mirror(each, timeout_ms=routing.timeout_ms) for each in routing.mirrors]
+        action = route_components_pb2.RouteAction(
+            weighted_clusters=split, request_mirror_policies=mirrors, **_how(routing, path, prefix)
+        )
         routes.append(_proxied(match, action))
     elsewhere = f"{routing.deployment} does not serve this path; it serves {', '.join(routing.paths)}."
     return [*routes, *_not_found(elsewhere)]
+
+
+def _mirror(wanted: Mirror, *, timeout_ms: int) -> Any:
+    """The copy that is sent to our own mirror listener. The number it is drawn by is the split's, of ten thousand."""
+    share = percent_pb2.FractionalPercent(
+        numerator=wanted.share, denominator=percent_pb2.FractionalPercent.TEN_THOUSAND
+    )
+    headers = {
+        STAMP: _literal(wanted.stamp),
+        SHADOW: "true",
+        MIRROR_CLUSTER: _literal(wanted.cluster),
+        MIRROR_TIMEOUT: str(timeout_ms),
+        REQUEST_TIMEOUT: str(timeout_ms + MIRROR_GRACE_MS),
+    }
+    return route_components_pb2.RouteAction.RequestMirrorPolicy(
+        cluster=wanted.door,
+        runtime_fraction=base_pb2.RuntimeFractionalPercent(default_value=share),
+        disable_shadow_host_suffix_append=True,
+        request_headers_mutations=[
+            mutation_rules_pb2.HeaderMutation(append=_header(key, value, OVERWRITE)) for key, value in headers.items()
+        ],
+    )
 
 
 def _how(routing: Routing, path: str, prefix: str) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """How many requests each revision answered, and how many of them badly, from Envoy's counters per host.
 
 A host's counters vanish with the host, and start again with Envoy; totals here only grow. They are grouped by the
-revision that answered: a cluster's own counters would blend the failover's into the candidate's.
+revision that answered: a cluster's own counters would blend the failover's into the candidate's. A mirrored request is
+one of its revision's requests, and an unanswered one an error of it; beside that, it is counted where it is sent off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 from switchyard_gateway.control.domain.world import DeploymentKey
 
@@ -27,26 +28,20 @@ class Count:
     timeouts: int = 0
     connect_failures: int = 0
     """Attempts that found nobody; such a request went on elsewhere where it could."""
+    mirrored: int = 0
+    """Requests that were sent to it as a mirror."""
+    mirror_overflow: int = 0
+    """Requests that should have been, but too many were under way to it: pairs that will never be."""
 
     def since(self, old: Count) -> Count:
         """What was added; a counter that went back started again from nought."""
-        if self.requests < old.requests or self.errors < old.errors or self.connect_failures < old.connect_failures:
+        if any(now < then for now, then in zip(astuple(self), astuple(old), strict=True)):
             return self
-        return Count(
-            self.requests - old.requests,
-            self.errors - old.errors,
-            self.timeouts - old.timeouts,
-            self.connect_failures - old.connect_failures,
-        )
+        return Count(*(now - then for now, then in zip(astuple(self), astuple(old), strict=True)))
 
     def plus(self, other: Count) -> Count:
         """The sum."""
-        return Count(
-            self.requests + other.requests,
-            self.errors + other.errors,
-            self.timeouts + other.timeouts,
-            self.connect_failures + other.connect_failures,
-        )
+        return Count(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,19 @@ from dataclasses import dataclass, field
 
 from switchyard_gateway.control.domain.world import DeploymentKey, Endpoint, RouteObject, ServiceKey
 
+MIRROR_DOOR = "/mirror"
+"""How the name of a cluster ends that leads to this Envoy's mirror listener."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One of a revision's two clusters. Nothing in it ever changes, so no connection is lost to an update."""
+    """One of a revision's clusters. Nothing in it ever changes, so no connection is lost to an update."""
 
     name: str
     failover: bool
     """Whether its endpoints hold stable's as a second priority."""
+    places: int = 0
+    """How many requests may be under way to it at once, before more are turned away; 0: there is no such bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,19 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True)
+class Mirror:
+    """A revision that a share of stable's requests is sent to as well; its answers are recorded and thrown away."""
+
+    door: str
+    """The cluster that leads back to this Envoy's mirror listener, and bounds how many are under way."""
+    cluster: str
+    """Who answers there."""
+    share: int
+    """Basis points of the whole traffic; the first so many of stable's."""
+    stamp: str
+
+
+@dataclass(frozen=True, slots=True)
 class Routing:
     """How requests for one deployment find a revision."""
 
@@ -72,11 +90,13 @@ class Routing:
     timeout_ms: int
     arms: tuple[Arm, ...]
     pins: tuple[Pin, ...]
+    mirrors: tuple[Mirror, ...] = ()
 
     @property
     def clusters(self) -> frozenset[str]:
         """The names of the clusters that requests may be sent to."""
-        return frozenset([*(arm.cluster for arm in self.arms), *(pin.cluster for pin in self.pins)])
+        asked = [*(arm.cluster for arm in self.arms), *(pin.cluster for pin in self.pins)]
+        return frozenset([*asked, *(name for each in self.mirrors for name in (each.door, each.cluster))])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,14 @@
 """From a ModelRoute and the endpoints behind it to a fragment of Envoy's configuration: one pure function.
 
 Two clusters per revision: `<namespace>/<revision>` fails over to stable's endpoints and takes the candidate's weighted
-traffic; `<namespace>/<revision>/only` never does, and takes what must not be answered by another: previews, and stable
-itself (which has nobody to fail over to).
+traffic; `<namespace>/<revision>/only` never does, and takes what must not be answered by another: previews, mirrored
+requests, and stable itself (which has nobody to fail over to).
+
+Envoy draws one number for each request, from 0 to 9,999, and both the split and the sample of every mirror go by it:
+an arm is a range of these numbers, a sample is the first so many of them. So stable comes first, a mirror's share never
+exceeds stable's weight, and only stable's requests are mirrored. Of two mirrored revisions the smaller sample lies
+within the larger: both meet the same X. How many are under way is bounded for each by itself, by the places of a third
+cluster, `<namespace>/<revision>/mirror`, which leads back to this Envoy: one that hangs costs no other its pairs.
 """
 
 from __future__ import annotations
@@ -13,17 +19,40 @@ from collections.abc import Callable
 from switchyard_contracts.events import Assignment as Assigned
 from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole
 
-from switchyard_gateway.control.domain.fragment import Arm, Assignment, Cluster, Fragment, Member, Pin, Routing
+from switchyard_gateway.control.domain.fragment import (
+    MIRROR_DOOR,
+    Arm,
+    Assignment,
+    Cluster,
+    Fragment,
+    Member,
+    Mirror,
+    Pin,
+    Routing,
+)
 from switchyard_gateway.control.domain.world import Endpoint, Fitness, RouteObject, ServiceKey
 from switchyard_gateway.control.errors import RouteRefusedError
 
 STAMPABLE = re.compile(r"[!-{}~]*")
 """What may stand between the bars of a stamp: printable ASCII without spaces and without the bar itself."""
 
+MIRROR_PORT = 8090
+"""Where the bootstrap's mirror listener is, by default."""
+LOOPBACK = "127.0.0.1"
+PLACES = 32
+"""How many mirrored requests of a revision may be under way; one that is too slow loses pairs, and no more."""
+
 EndpointsOf = Callable[[ServiceKey], tuple[Endpoint, ...]]
 
 
-def translate(route: RouteObject, endpoints_of: EndpointsOf, *, domain: str, preview: bool = True) -> Fragment:
+def translate(
+    route: RouteObject,
+    endpoints_of: EndpointsOf,
+    *,
+    domain: str,
+    preview: bool = True,
+    mirror_port: int = MIRROR_PORT,
+) -> Fragment:
     """The fragment for one ModelRoute; raises `RouteRefusedError` with a sentence when no gateway could serve it."""
     spec = _checked(route)
     clusters = tuple(
@@ -34,10 +63,11 @@ def translate(route: RouteObject, endpoints_of: EndpointsOf, *, domain: str, pre
             Cluster(_only(route, each), failover=False),
         )
     )
+    doors = tuple(Cluster(_door(route, each), failover=False, places=PLACES) for each in spec.mirrored)
     return Fragment(
         routing=_routing(route, spec, domain=domain, preview=preview),
-        clusters=clusters,
-        assignments=tuple(_assignments(route, spec, endpoints_of)),
+        clusters=(*clusters, *doors),
+        assignments=(*_assignments(route, spec, endpoints_of), *_own_door(route, spec, mirror_port)),
         source=route,
         endpoints=tuple((service, endpoints_of(service)) for service in sorted(set(route.services))),
     )
@@ -100,6 +130,15 @@ def _routing(route: RouteObject, spec: ModelRouteSpec, *, domain: str, preview: 
         timeout_ms=round(spec.timeout.total_seconds() * 1000),
         arms=arms,
         pins=pins,
+        mirrors=tuple(
+            Mirror(
+                door=_door(route, each),
+                cluster=_only(route, each),
+                share=each.mirror_bp,
+                stamp=_stamp(route, each, RouteRole.SHADOW, each.mirror_bp, Assigned.SPLIT),
+            )
+            for each in spec.mirrored
+        ),
     )
 
 
@@ -112,6 +151,14 @@ def _assignments(route: RouteObject, spec: ModelRouteSpec, endpoints_of: Endpoin
         made.append(Assignment(_failover(route, each), route.key, own, spare))
         made.append(Assignment(_only(route, each), route.key, own))
     return made
+
+
+def _own_door(route: RouteObject, spec: ModelRouteSpec, port: int) -> list[Assignment]:
+    """This Envoy's mirror listener, in the name of the revision that the requests are for."""
+    return [
+        Assignment(_door(route, each), route.key, (Member(LOOPBACK, port, each.revision, each.version),))
+        for each in spec.mirrored
+    ]
 
 
 def _members(route: RouteObject, each: Route, endpoints_of: EndpointsOf) -> tuple[Member, ...]:
@@ -137,3 +184,7 @@ def _failover(route: RouteObject, each: Route) -> str:
 
 def _only(route: RouteObject, each: Route) -> str:
     return f"{route.namespace}/{each.revision}/only"
+
+
+def _door(route: RouteObject, each: Route) -> str:
+    return f"{route.namespace}/{each.revision}{MIRROR_DOOR}"
