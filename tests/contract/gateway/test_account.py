@@ -21,6 +21,8 @@ import pytest
 from switchyard_contracts.events import CloudEvent, Inference, decode
 from switchyard_testkit.cache import Cache
 from switchyard_testkit.envoy import EnvoyProcess, StaticRoutes, binary, model_cluster, running, stamped_route
+from switchyard_testkit.fake_api import route
+from switchyard_testkit.gateway_pod import KEY, PREDICT, gateway_pod
 from switchyard_testkit.kafka import Broker, broker
 from switchyard_testkit.shipper import ShipperProcess
 from switchyard_testkit.upstream import Upstream, upstream
@@ -28,6 +30,7 @@ from switchyard_testkit.waiting import until
 
 STAMP = "shop/flight|flight-abc|1.0.0|stable|3|10000|split"
 CACHE = Cache.from_env(os.environ)
+ROLES = ("stable", "shadow")
 
 
 @dataclass
@@ -156,6 +159,37 @@ def test_what_was_served_is_in_the_topic(line: Line) -> None:
     assert account["captureErrors"] == 0
     payloads = [event.payload() for event in line.records()]
     assert all(isinstance(payload, Inference) and payload.response.value == {"delay": 3.5} for payload in payloads)
+
+
+def test_the_account_closes_over_both_listeners(kafka: Broker, tmp_path: Path) -> None:
+    kafka.create("mirrored")
+    shipper = ShipperProcess(tmp_path, kafka.servers, "mirrored")
+    try:
+        with gateway_pod(tmp_path) as pod, pod.client() as client:
+            pod.afresh()
+            shipper.start()
+            mirrored = route("delay-2", 0, "candidate", version="2.0.0", mirror=10_000)
+            pod.control.wait_for(KEY, pod.deploy(route("delay-1", 10_000), mirrored, timeout="2s"))
+            for _ in range(100):
+                assert client.post(PREDICT, json={}).status_code == 200
+            until(lambda: shipper.account()["served"] == 200, "each is mirrored", seconds=20)
+            pod.models["two"].silent = True
+            for _ in range(60):
+                assert client.post(PREDICT, json={}).status_code == 200
+            until(lambda: shipper.account()["served"] == 200 + 60 + 32, "the 32 are given up", seconds=20)
+            account = shipper.settled()
+    finally:
+        shipper.end(signal.SIGKILL)
+    assert (account["delivered"], account["dropped"], account["mirrorOverflow"]) == (292, {}, 60 - 32)
+    events = [decode(record.value) for record in kafka.read("mirrored")]
+    assert len({event.id for event in events}) == 292
+    assert Counter((event.data["role"], event.data["status"]) for event in events) == {
+        ("stable", 200): 160,
+        ("shadow", 200): 100,
+        ("shadow", 504): 32,
+    }
+    ids = {role: {event.data["predictionId"] for event in events if event.data["role"] == role} for role in ROLES}
+    assert ids["shadow"] < ids["stable"]
 
 
 def test_kafka_away_and_back(line: Line) -> None:

@@ -19,12 +19,19 @@ from switchyard_testkit.fake_envoy import FakeEnvoy
 LINGER = 60.0
 
 
-def fragment(name: str, *revisions: int, generation: int = 1, pod: str = "10.0.0.1", paths: tuple[str, ...] = ("/p",)):
-    """A deployment whose traffic is split evenly over its revisions."""
+def fragment(
+    name: str,
+    *revisions: int,
+    generation: int = 1,
+    pod: str = "10.0.0.1",
+    paths: tuple[str, ...] = ("/p",),
+    mirror: int = 0,
+):
+    """A deployment whose traffic is split evenly over its revisions; others than stable are mirrored if it is said."""
     share = 10_000 // len(revisions)
     weights = [10_000 - share * (len(revisions) - 1), *[share] * (len(revisions) - 1)]
     routes = [
-        route(f"{name}-{number}", weight, "stable" if index == 0 else "candidate")
+        route(f"{name}-{number}", weight, "candidate", mirror=mirror) if index else route(f"{name}-{number}", weight)
         for index, (number, weight) in enumerate(zip(revisions, weights, strict=True))
     ]
     spec = ModelRouteSpec.model_validate(model_route("ns", name, *routes, paths=[*paths])["spec"])
@@ -115,6 +122,20 @@ def test_a_new_weight_costs_one_message():
     before = len(gateway.envoy.heard)
     gateway.settle(fragment("a", 1, 2, generation=2))
     assert kinds(gateway.envoy)[before:] == [Kind.ROUTES]
+
+
+def test_a_mirror_begins_once_its_door_stands_and_the_door_goes_a_while_after_it():
+    gateway = Gateway()
+    gateway.settle(fragment("a", 1, 2))
+    before = len(gateway.envoy.heard)
+    gateway.settle(fragment("a", 1, 2, generation=2, mirror=5_000))
+    assert kinds(gateway.envoy)[before:] == [Kind.CLUSTERS, Kind.ENDPOINTS, Kind.ROUTES]
+    gateway.settle(fragment("a", 1, 2, generation=3))
+    assert "ns/a-2/mirror" in gateway.envoy.clusters
+    gateway.envoy.now = LINGER
+    gateway.envoy.talk()
+    assert gateway.envoy.clusters.keys() == {"ns/a-1", "ns/a-1/only", "ns/a-2", "ns/a-2/only"}
+    assert gateway.envoy.lost == []
 
 
 def test_a_new_pod_costs_one_message():
@@ -313,6 +334,7 @@ moves = st.lists(
         st.sampled_from("abcd"),
         st.sampled_from([(1,), (2,), (1, 2), (2, 1), (2, 3), (3,), ()]),
         st.sampled_from(["10.0.0.1", "10.0.0.2"]),
+        st.sampled_from([0, 100]),
         st.sampled_from(["talk", "step", "wait", "reconnect", "restart"]),
     ),
     max_size=25,
@@ -325,10 +347,10 @@ def test_whatever_happens_no_request_is_lost_and_all_but_the_refused_settle(sequ
     gateway = Gateway(refusing(*offenders))
     generations = dict.fromkeys("abcd", 0)
     gateway.want()
-    for name, revisions, pod, then in sequence:
+    for name, revisions, pod, mirror, then in sequence:
         generations[name] += 1
         if revisions:
-            gateway.want(fragment(name, *revisions, generation=generations[name], pod=pod))
+            gateway.want(fragment(name, *revisions, generation=generations[name], pod=pod, mirror=mirror))
         else:
             gateway.want(gone=(f"ns/{name}",))
         if then == "talk":
