@@ -169,7 +169,7 @@ def test_the_account_closes_over_both_listeners(kafka: Broker, tmp_path: Path) -
             pod.afresh()
             shipper.start()
             mirrored = route("delay-2", 0, "candidate", version="2.0.0", mirror=10_000)
-            pod.control.wait_for(KEY, pod.deploy(route("delay-1", 10_000), mirrored, timeout="2s"))
+            pod.control.wait_for(KEY, pod.deploy(route("delay-1", 10_000), mirrored, timeout="5s"))
             for _ in range(100):
                 assert client.post(PREDICT, json={}).status_code == 200
             until(lambda: shipper.account()["served"] == 200, "each is mirrored", seconds=20)

@@ -180,6 +180,27 @@ def test_the_model_gets_the_same_request_and_a_mark_that_nobody_waits_for_its_an
     assert not {"authorization", "cookie"} & second["headers"].keys()
 
 
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [
+        pytest.param("GET", None, id="without a body"),
+        pytest.param("POST", [b'{"distance"', b": 1}"], id="in chunks"),
+        pytest.param("POST", [b'{"x": "' + b"y" * 100_000, b"y" * 100_000 + b'"}'], id="in chunks and over the cap"),
+        pytest.param("POST", b'{"x": "' + b"y" * 200_000 + b'"}', id="over the cap"),
+    ],
+)
+def test_however_a_request_is_sent_its_mirror_is_the_same(pod, record, method, body):
+    mirrored(pod)
+    connection = http.client.HTTPConnection("127.0.0.1", pod.envoy.port, timeout=9)
+    connection.request(method, PREDICT, body, JSON_TYPE, encode_chunked=True)
+    assert connection.getresponse().status == 200
+    connection.close()
+    (stable,), (shadow,) = record.wait_for(1, "stable"), record.wait_for(1, "shadow")
+    assert (shadow.status, shadow.revision, shadow.prediction_id) == (200, "delay-2", stable.prediction_id)
+    assert shadow.request == stable.request
+    assert pod.models["two"].requests[-1]["headers"]["x-switchyard-shadow"] == "true"
+
+
 def ours(request: dict[str, Any]) -> set[str]:
     return {name for name in request["headers"] if name.startswith("x-switchyard-")}
 
@@ -220,13 +241,13 @@ def test_a_preview_is_not_mirrored(pod, record):
 
 def test_a_mirror_that_hangs_changes_no_answer_and_what_finds_no_place_is_counted(pod, record):
     begun, before = counted(pod), overflow(pod)
-    mirrored(pod, timeout="2s")
+    mirrored(pod, timeout="5s")
     pod.models["two"].silent = True
     started = time.monotonic()
     answers = ask_many(pod, 100)
     took = time.monotonic() - started
     assert {(each.status_code, each.json()["model"]) for each in answers} == {(200, "one")}
-    assert took < 2, "a hundred answers came before the first mirrored request was given up"
+    assert took < 5, "a hundred answers came before the first mirrored request was given up"
     assert counted(pod) == (begun[0] + PLACES, begun[1] + 100 - PLACES)
     assert overflow(pod) - before == 100 - PLACES
     shadows = record.wait_for(PLACES, "shadow")
@@ -240,7 +261,7 @@ def test_a_mirror_that_hangs_changes_no_answer_and_what_finds_no_place_is_counte
 def test_a_mirror_that_hangs_takes_no_place_of_another(pod, record):
     with model("three") as three:
         pod.pods("delay-3", three)
-        mirrored(pod, route("delay-3", 0, "shadow", mirror=10_000), timeout="2s")
+        mirrored(pod, route("delay-3", 0, "shadow", mirror=10_000))
         pod.models["two"].silent = True
         ask_many(pod, 100)
         until(lambda: len(three.requests) >= 100, "all are mirrored to the other", seconds=10, every=0.02)
@@ -306,18 +327,22 @@ def test_a_product_that_goes_away_takes_no_mirrored_answer_along(pod, record):
 
 
 def test_mirrors_that_come_and_go_under_load_lose_no_request_and_no_pair(pod, record):
+    with_mirror = set()
     with pod.traffic(rate=100) as traffic:
         for number in range(30):
-            mirrored(pod, candidate=100 * number, mirror=(10_000 - 100 * number) * (number % 2))
+            share = (10_000 - 100 * number) * (number % 2)
+            generation = mirrored(pod, candidate=100 * number, mirror=share)
+            with_mirror |= {generation} if share else set()
             seen = len(traffic.tally.answers)
             until(lambda seen=seen: len(traffic.tally.answers) > seen + 3, "traffic goes on", seconds=5, every=0.01)
     assert traffic.tally.failures == []
-    until(lambda: under_way(pod) == 0, "the last mirrored answers came", seconds=5, every=0.02)
-    record.wait_for(len(traffic.tally.answers), "stable", "candidate")
-    shadows = record.of("shadow")
+    split = record.wait_for(len(traffic.tally.answers), "stable", "candidate")
+    pairs = {
+        (each.prediction_id, each.traffic) for each in split if each.role == "stable" and each.traffic in with_mirror
+    }
+    shadows = record.wait_for(len(pairs), "shadow")
+    assert {(each.prediction_id, each.traffic) for each in shadows} == pairs
     assert {(each.status, each.error) for each in shadows} == {(200, False)}
-    stable = {(each.prediction_id, each.traffic) for each in record.of("stable")}
-    assert {(each.prediction_id, each.traffic) for each in shadows} < stable
     assert not [line for line in record.lines if isinstance(line, Refusal)]
 
 

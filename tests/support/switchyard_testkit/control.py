@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from switchyard_testkit.envoy import free_port
+from switchyard_testkit.upstream import read_body
 from switchyard_testkit.waiting import until
 
 JSON = dict[str, Any]
@@ -178,7 +179,7 @@ class Model:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 first, *lines = head.decode().split("\r\n")
                 headers = dict(line.lower().split(": ", 1) for line in lines if ": " in line)
-                await reader.readexactly(int(headers.get("content-length", "0")))
+                await read_body(reader, headers)
                 self.requests.append({"line": first, "headers": headers})
                 if self.silent:
                     await asyncio.Event().wait()

@@ -91,6 +91,8 @@ class Pod:
         """As at the beginning: everything runs, 1.0.0 serves, 2.0.0 has a pod and no traffic, nobody else is there."""
         self.api.break_with("")
         for each in self.models.values():
+            if each.silent:
+                each.stop()  # and cut those who still wait
             each.status, each.silent = 200, False
             if not each.listening:
                 each.start()

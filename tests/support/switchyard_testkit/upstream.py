@@ -46,7 +46,7 @@ class Upstream:
         path = head[0].split(" ")[1]
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
         self.seen.append({":path": path, **headers})
-        body = await _body(reader, headers)
+        body = await read_body(reader, headers)
         kind, _, number = path.removeprefix("/").partition("/")
         match kind:
             case "echo":
@@ -89,7 +89,8 @@ class Upstream:
         return True
 
 
-async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
+async def read_body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
+    """A request's body, with its length said before or in chunks."""
     if length := headers.get("content-length"):
         return await reader.readexactly(int(length))
     body = b""
