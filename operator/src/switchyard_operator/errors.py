@@ -7,14 +7,6 @@ class SwitchyardError(Exception):
     """The base; its message is a sentence for people."""
 
 
-class SpecRejected(SwitchyardError):
-    """The user must change the resource; retrying cannot help. Becomes Accepted=False."""
-
-    def __init__(self, message: str, *, reason: str = "Invalid") -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
 class TryLater(SwitchyardError):
     """The world is not ready; the same call may succeed after `delay` seconds."""
 

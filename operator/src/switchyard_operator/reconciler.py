@@ -13,6 +13,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from switchyard_contracts import acceptance
+from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, ROUTED_AT
 from switchyard_contracts.canonical import digest
 from switchyard_contracts.evidence import Evidence
@@ -22,13 +24,13 @@ from switchyard_contracts.model_route import ModelRouteSpec
 
 from switchyard_operator import gather
 from switchyard_operator.cache import Cache, Key
-from switchyard_operator.domain import acceptance, analysis, commands, decision, kinds, lineage, status, workloads
+from switchyard_operator.domain import analysis, commands, decision, kinds, lineage, status, workloads
 from switchyard_operator.domain.decision import Bearings, Plan
 from switchyard_operator.domain.difference import differs
 from switchyard_operator.domain.kinds import Kind
 from switchyard_operator.domain.lineage import Mark
 from switchyard_operator.domain.world import Body, Revision, Smoke, World
-from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, SpecRejected, TryLater
+from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, TryLater
 from switchyard_operator.ports import Cluster, Gateways, Models, Monitor
 from switchyard_operator.reporter import Reporter
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.base import FIELD_MANAGER
 from switchyard_contracts.canonical import digest
 from switchyard_contracts.model_deployment import Phase
@@ -18,7 +19,6 @@ from switchyard_operator.domain.decision import Plan
 from switchyard_operator.domain.lineage import write_time
 from switchyard_operator.domain.rules import Move
 from switchyard_operator.domain.world import Body, Command, World
-from switchyard_operator.errors import SpecRejected
 from switchyard_operator.ports import Bus
 
 logger = logging.getLogger(__name__)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from switchyard_operator.domain import acceptance, pods
+from switchyard_contracts import acceptance
+from switchyard_contracts.acceptance import SpecRejected
+from switchyard_operator.domain import pods
 from switchyard_operator.domain.difference import differs
 from switchyard_operator.domain.workloads import MADE_AS, grace, keep_pods
-from switchyard_operator.errors import SpecRejected
 from switchyard_operator.settings import Settings
 
 IMAGE = {"image": "models/delay:1"}

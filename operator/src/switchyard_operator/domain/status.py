@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from switchyard_contracts import conditions
+from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.conditions import Condition, ConditionStatus
 from switchyard_contracts.judgement import Verdict
 from switchyard_contracts.model_deployment import (
@@ -27,7 +28,6 @@ from switchyard_operator.domain import analysis, memory
 from switchyard_operator.domain.decision import Plan
 from switchyard_operator.domain.sync import Sync, SyncState
 from switchyard_operator.domain.world import Judged, Revision, World
-from switchyard_operator.errors import SpecRejected
 
 HISTORY = 10
 

@@ -1,0 +1,123 @@
+"""Whether a spec can be honoured. What cannot is refused with the field's path and the remedy, never passed over.
+
+The operator asks here before it acts, and `lint` before anything is sent, so both say the same in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from switchyard_contracts.base import NAME_PATTERN
+from switchyard_contracts.model_deployment import (
+    IMAGE_PATTERN,
+    METRIC_PATTERN,
+    SEMANTIC_VERSION,
+    ModelDeploymentSpec,
+    OnSpecChange,
+    Role,
+    StrategyType,
+)
+
+
+class SpecRejected(ValueError):
+    """The user must change the resource; retrying cannot help. Becomes Accepted=False."""
+
+    def __init__(self, message: str, *, reason: str = "Invalid", sentences: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.sentences = tuple(sentences) or (message,)
+        """One for each fault, `<path>: <what is wrong and what helps>`."""
+
+
+def read(raw: Any) -> ModelDeploymentSpec:
+    """The spec, or `SpecRejected` in the words of the field."""
+    try:
+        spec = ModelDeploymentSpec.model_validate(raw or {})
+    except ValidationError as error:
+        found = sentences(error)
+        raise SpecRejected("; ".join(found), sentences=found) from error
+    _refuse_what_is_to_come(spec)
+    return spec
+
+
+def sentences(error: ValidationError) -> tuple[str, ...]:
+    """What pydantic found, each fault in the words of its field."""
+    return tuple(_sentence(fault) for fault in error.errors(include_url=False))
+
+
+REMEDIES = {
+    SEMANTIC_VERSION: "a semantic version; write three numbers, such as 1.3.0",
+    IMAGE_PATTERN: "an image; write a repository with a tag or a digest, such as registry.example/name:1.3.0",
+    METRIC_PATTERN: (
+        "a known metric; use error_rate, latency_p50, _p90, _p95 or _p99, outcome.rmse, .mse, .mae, .bias, .accuracy"
+        " or .coverage, or decision.agreement"
+    ),
+    NAME_PATTERN: "a name; use lower-case letters, digits and '-', and begin with a letter",
+}
+"""What helps where a text does not have the form that its field asks for."""
+
+
+def _sentence(fault: Any) -> str:
+    path = "spec"
+    for part in fault["loc"]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return f"{path}: {_what_helps(fault)}"
+
+
+def _what_helps(fault: Any) -> str:
+    value, context = fault.get("input"), fault.get("ctx") or {}
+    match fault["type"]:
+        case "extra_forbidden":
+            return "there is no such field; check its spelling or remove it"
+        case "missing":
+            return "this field is required"
+        case "string_pattern_mismatch":
+            form = REMEDIES.get(context["pattern"], f"of the form {context['pattern']}")
+            return f"{value!r} is not {form}"
+        case "enum" | "literal_error":
+            return f"{value!r} is not known; write {context['expected']}"
+        case "greater_than_equal":
+            return f"{value!r} is too small; write at least {context['ge']}"
+        case "less_than_equal":
+            return f"{value!r} is too large; write at most {context['le']}"
+        case "value_error":
+            return str(fault["msg"]).removeprefix("Value error, ")
+    shown = f"{value!r}: " if isinstance(value, str | int | float | None) else ""
+    return f"{shown}{fault['msg']}"
+
+
+def _refuse_what_is_to_come(spec: ModelDeploymentSpec) -> None:
+    not_yet = "NotSupportedYet"
+    strategy = spec.strategy
+    if strategy.type not in (StrategyType.BLUE_GREEN, StrategyType.CANARY):
+        raise SpecRejected(
+            f"spec.strategy.type: {strategy.type.value} is not supported yet; use BlueGreen or Canary", reason=not_yet
+        )
+    if (strategy.type is StrategyType.CANARY) != (strategy.canary is not None):
+        raise SpecRejected("spec.strategy.canary: must be set when type is Canary, and only then")
+    if strategy.blue_green and strategy.type is not StrategyType.BLUE_GREEN:
+        raise SpecRejected("spec.strategy.blueGreen: may be set only when type is BlueGreen")
+    for index, step in enumerate(strategy.canary.steps if strategy.canary else []):
+        if step.mirror is not None:
+            path = f"spec.strategy.canary.steps[{index}].mirror"
+            raise SpecRejected(f"{path}: mirroring is not supported yet; remove it", reason=not_yet)
+    if spec.on_spec_change is not OnSpecChange.REPLACE:
+        text = f"spec.onSpecChange: {spec.on_spec_change.value} is not supported yet; use Replace"
+        raise SpecRejected(text, reason=not_yet)
+    if strategy.type is StrategyType.BLUE_GREEN:
+        for index, metric in enumerate(spec.analysis.metrics):
+            if metric.role is Role.DECIDE:
+                raise SpecRejected(
+                    f"spec.analysis.metrics[{index}].role: BlueGreen has no split traffic by which {metric.name!r}"
+                    " could be decided before the switch; use Canary, or role: observe",
+                    reason=not_yet,
+                )
+    if strategy.canary:
+        names = [step.name for step in strategy.canary.steps]
+        for index, name in enumerate(names):
+            if name in names[:index] or name == "full":
+                path = f"spec.strategy.canary.steps[{index}].name"
+                raise SpecRejected(f"{path}: {name!r} is taken; step names must differ, and 'full' is the last step's")
