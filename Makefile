@@ -23,7 +23,7 @@ UV := $(SWITCHYARD_CACHE)/bin/uv-$(UV_HASH)/bin/uv
 BIN := .venv/bin
 GATEWAY_BIN := .venv-gateway/bin
 DEMO_BIN := .venv-demo/bin
-PARTS := services/contracts operator services/feedback services/monitor
+PARTS := services/contracts operator services/feedback services/monitor services/cli
 STAGE := tests/support/stage.sh
 REPORTS := $(CURDIR)/build/reports
 
@@ -133,7 +133,7 @@ lint: venv ## ruff, import contracts, and helm lint where helm is built
 
 .PHONY: types
 types: venv venv-gateway venv-demo ## mypy --strict, each part in its own environment
-	@$(BIN)/mypy services/contracts/src operator/src services/feedback/src services/monitor/src tests/support
+	@$(BIN)/mypy services/contracts/src operator/src services/feedback/src services/monitor/src services/cli/src tests/support
 	@$(GATEWAY_BIN)/mypy services/gateway/src
 	@$(DEMO_BIN)/mypy services/demo_model/src
 

@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line: write, check, plan, watch and steer ModelDeployments. It knows the contracts and the API server."""

@@ -1,0 +1,60 @@
+"""Composes: terminal, clock and cluster for the verbs. The one place that turns an error into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from switchyard_cli.app import app
+from switchyard_cli.cluster import connect
+from switchyard_cli.desk import Desk, console
+from switchyard_cli.errors import CliError
+from switchyard_cli.exits import Ended, Exit
+from switchyard_cli.ports import RealTime
+
+DEBUG = "SWITCHYARD_DEBUG"
+USAGE = 2
+"""What the option parser ends with; as an exit code of ours it would say `rolled back`."""
+
+
+def main() -> int:
+    """The console scripts' door."""
+    desk = Desk(
+        connect=connect,
+        time=RealTime(),
+        out=console(sys.stdout),
+        err=console(sys.stderr),
+        stdin=sys.stdin,
+        bentos=Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml"),
+    )
+    return run(sys.argv[1:], desk, prog=_prog(sys.argv[0]), environ=os.environ)
+
+
+def run(args: Sequence[str], desk: Desk, *, prog: str = "switchyard", environ: Mapping[str, str]) -> int:
+    """Do what the words say; the exit code."""
+    try:
+        app(list(args), prog_name=prog, obj=desk)
+    except Ended as end:
+        return int(end.code)
+    except CliError as error:
+        desk.warn(f"error: {error}")
+        return int(error.code)
+    except SystemExit as end:
+        return int(Exit.FAILED) if end.code == USAGE else int(end.code or 0)
+    except Exception as error:
+        if environ.get(DEBUG):
+            raise
+        what = " ".join(str(error).split())
+        desk.warn(f"error: a fault of this command line, {type(error).__name__}: {what}; {DEBUG}=1 shows where")
+        return int(Exit.FAILED)
+    return int(Exit.DONE)
+
+
+def _prog(called: str) -> str:
+    return Path(called).name.replace("kubectl-", "kubectl ", 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,309 @@
+"""The verbs: options in, one call each, printed out. Nothing is decided here."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.live import Live
+from switchyard_contracts.model_command import Verb
+from switchyard_contracts.model_deployment import ModelDeploymentSpec
+from switchyard_contracts.quantities import parse_duration
+
+from switchyard_cli import bento, documents, follow, linting, orders, outcome, planning, store
+from switchyard_cli.desk import Desk
+from switchyard_cli.errors import Unfit, Unreadable
+from switchyard_cli.exits import Ended, Exit
+from switchyard_cli.facts import Deployment
+from switchyard_cli.orders import Wish
+from switchyard_cli.ports import Cluster
+from switchyard_cli.views import board, prospect, reasons
+
+app = typer.Typer(
+    name="switchyard",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Write, check, plan, watch and steer ModelDeployments.",
+    epilog=(
+        "Exit codes: 0 done, 1 it could not be done, 2 rolled back or refused, 3 paused, 4 timed out."
+        " As `kubectl switchyard` where kubectl-switchyard is on the PATH."
+    ),
+)
+
+Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Default: the context's own.")]
+Context = Annotated[
+    str | None, typer.Option("--context", help="A context of the kubeconfig; default: the current one.")
+]
+Kubeconfig = Annotated[str | None, typer.Option("--kubeconfig", help="Default: $KUBECONFIG, else ~/.kube/config.")]
+Name = Annotated[str, typer.Argument(help="A ModelDeployment; may be left out where only one comes into question.")]
+Files = Annotated[list[str], typer.Argument(help="YAML files, folders, or - for standard input.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it stands in the command and in the rollout.")]
+Rollout = Annotated[str, typer.Option("--rollout", help="Only if this is the rollout under way.")]
+Patience = Annotated[str, typer.Option("--timeout", help="How long to wait, such as 90s, 10m or 24h.")]
+
+
+@app.command()
+def init(
+    ctx: typer.Context,
+    from_bento: Annotated[
+        str, typer.Option("--from-bento", help="A Bento's folder, its tag in BentoML's store, or an image.")
+    ],
+    image: Annotated[str, typer.Option("--image", help="The image as it was pushed, where the Bento is not one.")] = "",
+    name: Annotated[str, typer.Option("--name", help="Default: the Bento's, as Kubernetes takes it.")] = "",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: standard output.")] = None,
+) -> None:
+    """Write a first ModelDeployment from a Bento."""
+    desk: Desk = ctx.obj
+    text, notes = bento.first_file(store.find(from_bento, home=desk.bentos), name=name, image=image)
+    for finding in linting.lint(documents.parse(text, file="the new file")):
+        raise Unfit(f"{finding.path}: {finding.sentence}; name it by --name")
+    if output is None:
+        desk.say(text.rstrip("\n"))
+    else:
+        _write(output, text)
+        desk.warn(f"{output} is written; next: `kubectl switchyard plan {output}`")
+    for note in notes:
+        desk.warn(f"note: {note}")
+
+
+@app.command()
+def lint(ctx: typer.Context, files: Files) -> None:
+    """Check files without a cluster.
+
+    Each fault with its line, field, value and remedy; exit code 1 if there is one.
+    """
+    desk: Desk = ctx.obj
+    found = documents.read(files, stdin=desk.stdin)
+    ours = [document for document in found if linting.ours(document)]
+    findings = linting.lint(found)
+    for finding in findings:
+        desk.say(str(finding))
+    if findings:
+        raise Ended(Exit.FAILED)
+    if not ours:
+        raise Unfit(f"no resource of ours among {len(found)} documents; name the file of a ModelDeployment")
+    many = "1 resource is" if len(ours) == 1 else f"{len(ours)} resources are"
+    desk.say(f"{many} as they should be" if len(ours) > 1 else f"{many} as it should be")
+
+
+@app.command()
+def plan(
+    ctx: typer.Context,
+    files: Files,
+    rate: Annotated[float | None, typer.Option("--rate", min=0.001, help="Requests a second, for estimates.")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Say what files would do to the cluster.
+
+    Which revision, which steps, and what each waits for. Nothing is written.
+    """
+    desk: Desk = ctx.obj
+    found = documents.read(files, stdin=desk.stdin)
+    findings = linting.lint(found)
+    for finding in findings:
+        desk.say(str(finding))
+    if findings:
+        raise Ended(Exit.FAILED)
+    chosen = [document for document in found if document.kind == "ModelDeployment"]
+    if not chosen:
+        raise Unfit("there is no ModelDeployment in these files; plan is about nothing else")
+    refused = False
+    for document in chosen:
+        place = planning.namespace_of(document, asked=namespace)
+        cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=place)
+        planned, notes = planning.plan(document, cluster, now=desk.time.now())
+        desk.show(prospect.show(planned, ModelDeploymentSpec.model_validate(document.body["spec"]), rate=rate))
+        for note in notes:
+            desk.warn(f"note: {note}")
+        refused = refused or planned.refused
+    if refused:
+        raise Ended(Exit.FAILED)
+
+
+@app.command()
+def get(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="A ModelDeployment; default: all, in a table.")] = "",
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay, and show what changes, until Ctrl-C.")] = False,
+    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Of every namespace.")] = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show who serves, and where each rollout stands."""
+    desk: Desk = ctx.obj
+    if name and everywhere:
+        raise Unfit("a name and --all-namespaces exclude each other; use -n")
+    cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
+    first = [orders.pick(name, cluster)] if name else follow.reader(cluster, "", everywhere=everywhere)()
+    if not watch:
+        desk.show(_board(first, desk, name=name, everywhere=everywhere))
+        return
+    try:
+        _watch(desk, cluster, name=name, everywhere=everywhere)
+    except KeyboardInterrupt:
+        return
+
+
+@app.command()
+def status(
+    ctx: typer.Context,
+    name: Name = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the rollout is decided.")] = False,
+    watched: Annotated[bool, typer.Option("--watched", help="Wait for the end of the watch after it too.")] = False,
+    timeout: Patience = "10m",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Say how a rollout stands, or wait for its end.
+
+    Exit codes: 0 promoted, 2 rolled back or refused, 3 paused, 4 not decided (in time), 1 it could not be asked.
+    """
+    desk: Desk = ctx.obj
+    patience = _duration(timeout)
+    cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
+    seen = orders.pick(name, cluster)
+    if wait:
+        found = follow.until_decided(cluster, seen.name, desk.time, patience=patience, watched=watched, tell=desk.warn)
+    else:
+        found = outcome.of(seen, watched=watched)
+    desk.say(found.sentence)
+    if found.code is not Exit.DONE:
+        raise Ended(found.code or Exit.TIMED_OUT)
+
+
+@app.command()
+def why(
+    ctx: typer.Context,
+    name: Name = "",
+    past: Annotated[int, typer.Option("--past", min=0, help="How many earlier rollouts to explain.")] = 3,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Explain the last decisions, with the numbers they rest on."""
+    desk: Desk = ctx.obj
+    cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
+    desk.show(reasons.explain(orders.pick(name, cluster), now=desk.time.now(), past=past))
+
+
+@app.command()
+def promote(
+    ctx: typer.Context,
+    name: Name = "",
+    step: Annotated[str, typer.Option("--step", help="Default: the step it is at.")] = "",
+    full: Annotated[bool, typer.Option("--full", help="Let every step pass; readiness is still waited for.")] = False,
+    rollout: Rollout = "",
+    reason: Reason = "",
+    timeout: Patience = "30s",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Let the present step pass.
+
+    Neither its time nor its evidence is waited for any more; readiness is.
+    """
+    desk: Desk = ctx.obj
+    cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
+    wish = Wish(verb=Verb.PROMOTE, rollout=rollout, step=step, full=full, reason=reason)
+    _order(desk, cluster, name, wish, patience=timeout)
+
+
+@app.command()
+def abort(
+    ctx: typer.Context,
+    name: Name = "",
+    rollout: Rollout = "",
+    reason: Reason = "",
+    timeout: Patience = "30s",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Take the candidate back, at once.
+
+    All of the traffic goes to stable; the candidate stays back until a retry.
+    """
+    desk: Desk = ctx.obj
+    cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
+    _order(desk, cluster, name, Wish(verb=Verb.ABORT, rollout=rollout, reason=reason), patience=timeout)
+
+
+@app.command()
+def retry(
+    ctx: typer.Context,
+    name: Name = "",
+    revision: Annotated[str, typer.Option("--revision", help="Default: the one that was taken back last.")] = "",
+    rollout: Rollout = "",
+    reason: Reason = "",
+    timeout: Patience = "30s",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Let what was taken back try again."""
+    desk: Desk = ctx.obj
+    cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
+    wish = Wish(verb=Verb.RETRY, rollout=rollout, revision=revision, reason=reason)
+    _order(desk, cluster, name, wish, patience=timeout)
+
+
+def _order(desk: Desk, cluster: Cluster, name: str, wish: Wish, *, patience: str) -> None:
+    seconds = _duration(patience).total_seconds()
+    seen = orders.pick(name, cluster)
+    spec = orders.compose(wish, seen, requested_by=cluster.whoami())
+    answer = orders.give(spec, cluster, desk.time, patience=seconds)
+    desk.say(f"{seen.name}: {answer.result} ({answer.reason}): {answer.message}")
+    if answer.result != "Accepted":
+        raise Ended(Exit.FAILED)
+
+
+def _watch(desk: Desk, cluster: Cluster, *, name: str, everywhere: bool) -> None:
+    """A live view in a terminal; into a pipe, each state once."""
+    read = follow.reader(cluster, name, everywhere=everywhere)
+    seen: list[Deployment] = []
+    if not desk.out.is_terminal:
+        for look in follow.looks(read, desk.time):
+            if isinstance(look, str):
+                desk.warn(look)
+            elif look != seen:
+                seen = look
+                desk.show(_board(look, desk, name=name, everywhere=everywhere))
+        return
+    with Live(console=desk.out, auto_refresh=False, vertical_overflow="visible") as live:
+        for look in follow.looks(read, desk.time):
+            note = look if isinstance(look, str) else ""
+            seen = seen if isinstance(look, str) else look
+            live.update(_board(seen, desk, name=name, everywhere=everywhere, note=note), refresh=True)
+
+
+def _board(found: list[Deployment], desk: Desk, *, name: str, everywhere: bool, note: str = "") -> RenderableType:
+    now = desk.time.now()
+    shown = board.tree(found[0], now=now) if name and found else board.table(found, now=now, everywhere=everywhere)
+    return board.noted(shown, note)
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise Unfit(f"--timeout: {error}") from error
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise Unfit(f"{path} is there already; choose another by --output, or remove it") from error
+    except OSError as error:
+        raise Unreadable(f"{path}: {error.strerror}") from error

@@ -1,0 +1,200 @@
+"""The steps that a rollout would take, and what each waits for: requests, outcomes, time, a person.
+
+The operator walks these steps; a test holds this list to the operator's own, for every strategy it knows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from switchyard_contracts.judgement import count, number
+from switchyard_contracts.model_deployment import (
+    Analysis,
+    BlueGreen,
+    Metric,
+    ModelDeploymentSpec,
+    Role,
+    StrategyType,
+)
+from switchyard_contracts.quantities import FULL, format_duration
+from switchyard_contracts.unpaired import FIRST_LOOK
+from switchyard_contracts.verdicts import budget
+
+FINAL = "full"
+PREVIEW = "preview"
+
+
+class Way(StrEnum):
+    """How much a revision would have to prove."""
+
+    FIRST = "first"
+    WARM = "warm"
+    SAME_MODEL = "same-model"
+    NEW = "new"
+
+
+WORDS = {
+    Way.FIRST: "the first revision: ready pods and a smoke request, then all of the traffic",
+    Way.WARM: "it served before and its pods are still warm: full scale, a smoke request, one switch",
+    Way.SAME_MODEL: "the model that serves now in other pods: ready, a smoke request, one switch",
+    Way.NEW: "a new model: the whole strategy",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one metric asks of a step before the next may come."""
+
+    metric: Metric
+    samples: int
+    """Of the candidate's."""
+
+    @property
+    def outcomes(self) -> bool:
+        """Whether it counts judged outcomes, not requests."""
+        return self.metric.role is Role.DECIDE
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One step as it would be walked."""
+
+    name: str
+    weight: int
+    """Basis points."""
+    hold: timedelta = timedelta(0)
+    by_hand: bool = False
+    mirror: int | None = None
+    needs: tuple[Need, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The whole way: the steps before all of the traffic, then that."""
+
+    way: Way
+    steps: tuple[Planned, ...]
+    known: bool = True
+    """False for a strategy that a newer release brought: its steps are the operator's to say."""
+
+    @property
+    def final(self) -> Planned:
+        """All of the traffic."""
+        return Planned(FINAL, FULL)
+
+
+def plot(spec: ModelDeploymentSpec, way: Way) -> Course:
+    """The steps of a strategy for a revision that has this much to prove."""
+    if way is not Way.NEW:
+        return Course(way, ())
+    match spec.strategy.type:
+        case StrategyType.CANARY if spec.strategy.canary:
+            bare = [
+                Planned(
+                    step.name,
+                    step.weight.value,
+                    step.hold,
+                    mirror=step.mirror.value if step.mirror is not None else None,
+                )
+                for step in spec.strategy.canary.steps
+                if step.weight.value < FULL
+            ]
+        case StrategyType.BLUE_GREEN:
+            chosen = spec.strategy.blue_green or BlueGreen()
+            bare = [Planned(PREVIEW, 0, chosen.hold, by_hand=not chosen.auto_promote)]
+        case _:
+            return Course(way, (), known=False)
+    last = len(bare) - 1
+    return Course(way, tuple(_with_needs(spec.analysis, step, last=index == last) for index, step in enumerate(bare)))
+
+
+def _with_needs(analysis: Analysis, step: Planned, *, last: bool) -> Planned:
+    """Guards speak where there is traffic; outcomes decide before all of it."""
+    guards = [Need(m, m.min_samples) for m in analysis.metrics if m.role is Role.GUARD and step.weight]
+    decide = [Need(m, max(m.min_samples, FIRST_LOOK)) for m in analysis.metrics if m.role is Role.DECIDE and last]
+    return Planned(step.name, step.weight, step.hold, step.by_hand, step.mirror, (*guards, *decide))
+
+
+def sentence(step: Planned, need: Need) -> str:
+    """What a metric waits for in a step, in numbers: `errors: 200 of its requests, about 4,000 in all at 5 %`."""
+    if need.outcomes:
+        return (
+            f"{need.metric.name} ({need.metric.metric}): proof by at least {count(need.samples)} judged outcomes of its"
+            f" predictions and {FIRST_LOOK} of stable's, over all steps"
+        )
+    whole = math.ceil(need.samples * FULL / step.weight)
+    return (
+        f"{need.metric.name} ({need.metric.metric}): {count(need.samples)} of its requests, about {count(whole)} in all"
+    )
+
+
+def stakes(spec: ModelDeploymentSpec, course: Course, *, attempt: int) -> str:
+    """How sure a guard must be to take it back, from the risk that the spec allows."""
+    if not any(metric.role is Role.GUARD for metric in spec.analysis.metrics):
+        return ""
+    spend = budget(spec.analysis, steps=len(course.steps) + 1, attempt=attempt)
+    return f"a guard takes it back when the evidence against it is {number(1 / spend.alpha_guard)} to 1"
+
+
+def earliest(steps: Sequence[Planned], *, rate: float, judged_after: timedelta) -> timedelta | None:
+    """The least time to all of the traffic at so many requests a second; None where a person has to speak.
+
+    Every outcome is taken to arrive, and every verdict to come with its least number of samples: it cannot be sooner.
+    """
+    if rate <= 0:
+        raise ValueError(f"rate {rate} must be more than 0 requests a second")
+    if any(step.by_hand for step in steps):
+        return None
+    passed = 0.0
+    judged: list[tuple[float, float]] = []  # when a number of predictions was reached: (seconds, how many by then)
+    mine = 0.0
+    for step in steps:
+        own = rate * step.weight / FULL
+        least = step.hold.total_seconds()
+        for need in step.needs:
+            if not need.outcomes:
+                least = max(least, need.samples / own)
+            elif own:
+                reached = _reached(judged, need.samples)
+                if reached is None:
+                    reached = passed + (need.samples - mine) / own
+                stable = FIRST_LOOK / (rate * (1 - step.weight / FULL))
+                least = max(least, max(reached, stable) + judged_after.total_seconds() - passed)
+        mine += least * own
+        passed += least
+        judged.append((passed, mine))
+    return timedelta(seconds=passed)
+
+
+def _reached(judged: Sequence[tuple[float, float]], wanted: int) -> float | None:
+    """When so many predictions had been made, if they were: between two ends of steps they come evenly."""
+    before = (0.0, 0.0)
+    for end in judged:
+        if end[1] >= wanted:
+            share = (wanted - before[1]) / (end[1] - before[1]) if end[1] > before[1] else 1.0
+            return before[0] + share * (end[0] - before[0])
+        before = end
+    return None
+
+
+def watched(spec: ModelDeploymentSpec) -> timedelta:
+    """How long a promoted revision is watched."""
+    if spec.rollback.watch is not None:
+        return spec.rollback.watch
+    if spec.monitoring and spec.monitoring.outcome:
+        return spec.monitoring.outcome.horizon
+    return spec.rollback.warm.for_
+
+
+def aftermath(spec: ModelDeploymentSpec) -> str:
+    """What happens after all of the traffic is its own."""
+    warm = spec.rollback.warm
+    back = "taken back by itself" if spec.rollback.automatic else "only shown (rollback.automatic is false)"
+    return (
+        f"watched for {format_duration(watched(spec))}, what fails then is {back}; the old revision keeps"
+        f" {min(warm.replicas, spec.serving.replicas)} warm for {format_duration(warm.for_)}"
+    )

@@ -1,0 +1,101 @@
+"""`plan`: what would happen, step by step, with what each step waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+from rich.tree import Tree
+from switchyard_contracts.model_deployment import ModelDeploymentSpec
+from switchyard_contracts.quantities import format_duration, format_percent
+
+from switchyard_cli.course import Planned, aftermath, earliest, sentence, stakes
+from switchyard_cli.forecast import Change, Forecast
+from switchyard_cli.views import words
+from switchyard_cli.views.words import BAD, BUSY, DIM, GOOD
+
+MOST_CHANGES = 20
+
+
+def show(planned: Forecast, spec: ModelDeploymentSpec, *, rate: float | None) -> RenderableType:
+    """One deployment's plan."""
+    style = BAD if planned.refused else GOOD if planned.course else DIM
+    version = f" {planned.version}" if planned.version else ""
+    root = Tree(Text.assemble((f"{planned.name}{version}", "bold"), ": ", (planned.sentence, style)), guide_style=DIM)
+    if planned.changes:
+        _changes(root, planned.changes)
+    if planned.course and not planned.refused:
+        _course(root, planned, spec, rate=rate)
+    for note in planned.notes:
+        root.add(Text(f"note: {note}", style=BUSY))
+    return Group(root)
+
+
+def _changes(root: Tree, found: Sequence[Change]) -> None:
+    for title, chosen in (
+        ("changes that make the revision", [item for item in found if item.makes_pods]),
+        ("changes that apply in place", [item for item in found if not item.makes_pods]),
+    ):
+        if chosen:
+            branch = root.add(title)
+            for item in chosen[:MOST_CHANGES]:
+                branch.add(Text(f"spec.{item.path}: {_value(item.old)} → {_value(item.new)}"))
+            if len(chosen) > MOST_CHANGES:
+                branch.add(f"and {len(chosen) - MOST_CHANGES} more")
+
+
+def _value(value: object) -> str:
+    text = "(none)" if value is None else str(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _course(root: Tree, planned: Forecast, spec: ModelDeploymentSpec, *, rate: float | None) -> None:
+    course = planned.course
+    if course is None:
+        return
+    if not course.known:
+        root.add(
+            Text(f"the strategy {spec.strategy.type.value} is newer than this command line: its steps are not known")
+        )
+        return
+    pods = "1 pod" if spec.serving.replicas == 1 else f"{spec.serving.replicas} pods"
+    root.add(f"{pods} of its own, ready within {format_duration(spec.serving.ready_within)}, and a smoke request")
+    for index, step in enumerate(course.steps):
+        branch = root.add(_step(step, done=index < planned.done))
+        if index >= planned.done:
+            for need in step.needs:
+                branch.add(Text(sentence(step, need)))
+            if step.by_hand:
+                branch.add(Text(f"a person's word: `kubectl switchyard promote {planned.name}`"))
+    root.add(_step(course.final, done=False))
+    if course.steps and (said := stakes(spec, course, attempt=planned.attempt)):
+        root.add(said)
+    root.add(aftermath(spec))
+    if rate is not None:
+        root.add(_estimate(course.steps[planned.done :], spec, rate=rate))
+
+
+def _step(step: Planned, *, done: bool) -> Text:
+    text = Text.assemble(
+        ("✓ " if done else "○ ", GOOD if done else DIM), f"{step.name:<12}", (format_percent(step.weight))
+    )
+    if step.mirror:
+        text.append(f", {format_percent(step.mirror)} mirrored")
+    if step.hold:
+        text.append(f", held for {format_duration(step.hold)}")
+    if step.weight == 0 and not step.mirror:
+        text.append(", reachable by the header x-switchyard-revision")
+    return text
+
+
+def _estimate(steps: Sequence[Planned], spec: ModelDeploymentSpec, *, rate: float) -> str:
+    outcome = spec.monitoring.outcome if spec.monitoring else None
+    least = earliest(steps, rate=rate, judged_after=outcome.judged_after if outcome else timedelta(0))
+    if least is None:
+        return f"at {rate:g} requests a second: a person decides when"
+    return (
+        f"at {rate:g} requests a second: {words.span(least)} from ready pods to all of the traffic at the earliest"
+        " (a close call takes longer)"
+    )

@@ -1,0 +1,140 @@
+"""`why`: what was decided, and the numbers it rests on, in the order in which a person asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+from switchyard_contracts.conditions import READY, RECONCILING
+from switchyard_contracts.judgement import count, number
+from switchyard_contracts.model_deployment import HistoryEntry, MetricVerdict, Role, RolloutStatus
+from switchyard_contracts.verdicts import budget
+
+from switchyard_cli.facts import Deployment
+from switchyard_cli.views import words
+from switchyard_cli.views.words import BAD, BUSY, DIM
+
+
+def explain(item: Deployment, *, now: datetime, past: int) -> RenderableType:
+    """The present, the verdicts, what stands in the way, the past."""
+    parts: list[RenderableType] = [Text(serves(item))]
+    rollout = item.rollout
+    if rollout:
+        parts += [Text(), *_rollout(item, rollout, now=now)]
+    hindrances = list(_hindrances(item))
+    if hindrances:
+        parts += [Text(), Text("What stands in the way", style="bold"), *map(_indent, hindrances)]
+    ended = [entry for entry in reversed(item.status.history) if not rollout or entry.id != rollout.id][:past]
+    if ended:
+        parts += [Text(), Text("Before", style="bold")]
+        for entry in ended:
+            parts += [_indent(part) for part in _entry(entry, now=now)]
+    return Group(*parts)
+
+
+def serves(item: Deployment) -> str:
+    """Who answers whom, in one sentence."""
+    status, rollout = item.status, item.rollout
+    if status.stable is None:
+        return f"{item.name}: nothing serves yet."
+    stable = f"{status.stable.version or '?'} ({status.stable.revision})"
+    asked = status.desired_version
+    if status.candidate and rollout and rollout.weight_bp:
+        text = f"{stable} is stable; {status.candidate.version or status.candidate.revision} has {rollout.weight}"
+    else:
+        text = f"{stable} answers everything"
+    if asked and asked != status.stable.version and not status.candidate:
+        text += f", although the spec asks for {asked}"
+    return f"{item.name} is {status.serving.value}: {text}."
+
+
+def _rollout(item: Deployment, rollout: RolloutStatus, *, now: datetime) -> Iterator[RenderableType]:
+    head = Text.assemble(("Rollout ", "bold"), (rollout.id, "bold"), " is ", words.phase(rollout.phase))
+    if rollout.step:
+        head.append(f" at step {rollout.step} ({rollout.step_index} of {rollout.steps}, {rollout.weight})")
+    if rollout.phase_since:
+        head.append(f", since {words.clock(rollout.phase_since)} ({words.ago(rollout.phase_since, now=now)})")
+    yield head
+    if rollout.message:
+        yield _indent(Text(f"{rollout.reason}: {rollout.message}"))
+    if rollout.waiting_for and rollout.waiting_for != rollout.message:
+        yield _indent(Text.assemble(("It waits for: ", "bold"), rollout.waiting_for))
+    if rollout.paused:
+        yield _indent(Text(rollout.paused, style="magenta"))
+    if rollout.granted:
+        steps = "every step" if "*" in rollout.granted else f"step {', '.join(rollout.granted)}"
+        yield _indent(Text(f"{steps} passes by a person's promote"))
+    if rollout.verdicts:
+        yield Text()
+        yield Text("Verdicts", style="bold")
+    for verdict in rollout.verdicts:
+        yield from (_indent(part) for part in _verdict(verdict, limit=_limit(item, rollout, verdict), now=now))
+
+
+def _verdict(item: MetricVerdict, *, limit: str = "", now: datetime) -> Iterator[RenderableType]:
+    head = Text.assemble((item.name, "bold"), f" ({item.role.value} on {item.metric}): ", words.says(item))
+    head.append(f", {item.reason}")
+    if item.at:
+        head.append(f", {words.ago(item.at, now=now)}", style=DIM)
+    yield head
+    if item.message:
+        yield _indent(Text(item.message))
+    if facts := numbers(item):
+        yield _indent(Text(f"{facts}{f'; {limit}' if limit else ''}", style=DIM))
+
+
+def numbers(item: MetricVerdict) -> str:
+    """The figures of a verdict, each with its name."""
+    found = [f"samples {count(item.samples)}"] if item.samples else []
+    if item.needed:
+        found.append(f"needed {count(item.needed)} more")
+    if item.value is not None:
+        found.append(f"value {number(item.value)}")
+    if item.against is not None:
+        found.append(f"against {number(item.against)}")
+    if item.bound is not None:
+        found.append(f"{'e-value' if item.role is Role.GUARD else 'bound'} {number(item.bound)}")
+    return ", ".join(found)
+
+
+def _limit(item: Deployment, rollout: RolloutStatus, verdict: MetricVerdict) -> str:
+    """By how much it would be taken back: an e-value of a guard, a bound on the other side of 0 of an outcome."""
+    if verdict.bound is None or item.spec is None or rollout.steps < 1:
+        return ""
+    if verdict.role is Role.DECIDE:
+        return "Pass needs the upper bound below 0, Fail the lower bound above it"
+    spend = budget(item.spec.analysis, steps=rollout.steps, attempt=max(1, rollout.attempt))
+    return f"taken back at an e-value of {number(1 / spend.alpha_guard)}"
+
+
+def _hindrances(item: Deployment) -> Iterator[Text]:
+    if not item.noticed:
+        yield Text("the operator has not taken note of the newest spec yet; is it running?", style=BUSY)
+    said = {item.rollout.message} if item.rollout else set()
+    for condition in item.status.conditions:
+        if condition.type in (READY, RECONCILING) or condition.status == "True" or not condition.message:
+            continue
+        if condition.message not in said:
+            style = BAD if condition.status == "False" else BUSY
+            yield Text.assemble((f"{condition.type} {condition.reason}: ", style), condition.message)
+            said.add(condition.message)
+
+
+def _entry(entry: HistoryEntry, *, now: datetime) -> Sequence[RenderableType]:
+    took = ""
+    if entry.started_at and entry.ended_at:
+        took = f" after {words.span(entry.ended_at - entry.started_at)}"
+    head = Text.assemble(f"{entry.version or '?'} ({entry.id}) ", words.phase(entry.outcome))
+    head.append(f"{took}, {words.clock(entry.ended_at)} ({words.ago(entry.ended_at, now=now)})")
+    parts: list[RenderableType] = [head, _indent(Text(f"{entry.reason}: {entry.message}"))]
+    for verdict in entry.verdicts:
+        line = Text.assemble(f"{verdict.name} ", words.says(verdict), f" {numbers(verdict)}")
+        parts.append(_indent(line))
+    return parts
+
+
+def _indent(part: RenderableType) -> RenderableType:
+    return Padding(part, (0, 0, 0, 2))
