@@ -110,6 +110,13 @@ class Said:
         return " ".join(self.out.split())
 
 
+class Terminal(io.StringIO):
+    """What a person looks at, as far as a program can tell."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @dataclass
 class Shell:
     """Somebody at a terminal of the airport."""
@@ -119,13 +126,14 @@ class Shell:
     stdin: str = ""
     width: int = 160
     no_cluster: str = ""
+    terminal: bool = False
 
     def __post_init__(self) -> None:
         self.cluster = SimulatedCluster(self.world)
         self.time = SimulatedTime(self.world)
 
     def __call__(self, *args: str) -> Said:
-        out, err = io.StringIO(), io.StringIO()
+        out, err = Terminal() if self.terminal else io.StringIO(), io.StringIO()
         desk = Desk(
             connect=self._connect,
             time=self.time,

@@ -117,6 +117,23 @@ class TestGet:
         assert said.code == 0
         assert "does not answer" in said.err
 
+    def test_watch_in_a_terminal_counts_a_hold_down_each_second(self) -> None:
+        shell = rolling("five")
+        shell.terminal = True
+
+        def away_then_interrupt(pause: int) -> None:
+            if pause == 3:
+                shell.cluster.faults.append(Unreachable("the API server does not answer"))
+            if pause == 6:
+                raise KeyboardInterrupt
+
+        shell.time.before_pause = away_then_interrupt
+        said = shell("get", "delay", "-w")
+        assert said.code == 0
+        shown = [second for second in range(31) if f"{second}s more of step five" in said.out]
+        assert len(shown) >= 5
+        assert "the API server does not answer" in said.out, "the last view stays, with the reason below it"
+
     def test_an_unknown_name_lists_the_known(self) -> None:
         said = airport()("get", "dealy")
         assert said.code == 1

@@ -21,6 +21,7 @@ from switchyard_cli.facts import Deployment
 from switchyard_cli.orders import Wish
 from switchyard_cli.ports import Cluster
 from switchyard_cli.views import board, prospect, reasons
+from switchyard_cli.waiting import waits
 
 app = typer.Typer(
     name="switchyard",
@@ -174,7 +175,7 @@ def status(
     if wait:
         found = follow.until_decided(cluster, seen.name, desk.time, patience=patience, watched=watched, tell=desk.warn)
     else:
-        found = outcome.of(seen, watched=watched)
+        found = outcome.of(seen, watched=watched, waits=waits(seen, now=desk.time.now()))
     desk.say(found.sentence)
     if found.code is not Exit.DONE:
         raise Ended(found.code or Exit.TIMED_OUT)
@@ -288,7 +289,9 @@ def _watch(desk: Desk, cluster: Cluster, *, name: str, everywhere: bool) -> None
 
 def _board(found: list[Deployment], desk: Desk, *, name: str, everywhere: bool, note: str = "") -> RenderableType:
     now = desk.time.now()
-    shown = board.tree(found[0], now=now) if name and found else board.table(found, now=now, everywhere=everywhere)
+    if name and found:
+        return board.noted(board.tree(found[0], now=now), note)
+    shown = board.table(found, now=now, width=desk.out.width, everywhere=everywhere)
     return board.noted(shown, note)
 
 

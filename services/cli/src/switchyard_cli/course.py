@@ -196,5 +196,10 @@ def aftermath(spec: ModelDeploymentSpec) -> str:
     back = "taken back by itself" if spec.rollback.automatic else "only shown (rollback.automatic is false)"
     return (
         f"watched for {format_duration(watched(spec))}, what fails then is {back}; the old revision keeps"
-        f" {min(warm.replicas, spec.serving.replicas)} warm for {format_duration(warm.for_)}"
+        f" {pods(min(warm.replicas, spec.serving.replicas))} warm for {format_duration(warm.for_)}"
     )
+
+
+def pods(number_of: int) -> str:
+    """`1 pod`, `2 pods`."""
+    return "1 pod" if number_of == 1 else f"{number_of} pods"

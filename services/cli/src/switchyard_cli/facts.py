@@ -19,6 +19,8 @@ from switchyard_cli.ports import Body
 
 OVER = frozenset({Phase.COMPLETED, Phase.ROLLED_BACK, Phase.REFUSED, Phase.SUPERSEDED})
 """Phases that a rollout does not leave."""
+BACK = frozenset({Phase.ROLLED_BACK, Phase.REFUSED, Phase.ROLLING_BACK})
+"""Phases of a rollout that was taken back, or is on its way back."""
 
 
 @dataclass(frozen=True, slots=True)

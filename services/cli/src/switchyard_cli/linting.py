@@ -90,7 +90,7 @@ def _envelope(document: Document) -> list[str]:
         why = "is written by the operator, not by people; remove it" if by_operator else f"is not known; write {known}"
         found.append(f"kind: {document.kind!r} {why}")
     found.extend(f"{key}: there is no such field; check its spelling or remove it" for key in body if key not in TOP)
-    if "spec" not in body and document.kind in WRITTEN_BY_PEOPLE:
+    if body.get("spec") is None and document.kind in WRITTEN_BY_PEOPLE:
         found.append("spec: this field is required")
     return found + _metadata(body.get("metadata"), document.kind)
 

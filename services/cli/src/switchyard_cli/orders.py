@@ -11,15 +11,14 @@ from typing import Any
 
 from switchyard_contracts.base import API_VERSION
 from switchyard_contracts.model_command import ModelCommandSpec, ModelCommandStatus, Verb
-from switchyard_contracts.model_deployment import Phase, RolloutStatus
+from switchyard_contracts.model_deployment import RolloutStatus
 
 from switchyard_cli.errors import NotAnswered, NotFound, Unfit
-from switchyard_cli.facts import Deployment, deployment
+from switchyard_cli.facts import BACK, Deployment, deployment
 from switchyard_cli.ports import Body, Cluster, Time
 
 POLL = 0.5
 """Seconds between two looks at a command's result."""
-BACK = frozenset({Phase.ROLLED_BACK, Phase.REFUSED, Phase.ROLLING_BACK})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,12 @@ class Outcome:
     sentence: str
 
 
-def of(seen: Deployment, *, began: str = "", watched: bool = False) -> Outcome:
-    """How it stands. `began` is the rollout that was waited for first; `watched` asks for the end of its watch too."""
+def of(seen: Deployment, *, began: str = "", watched: bool = False, waits: str = "") -> Outcome:
+    """How it stands.
+
+    `began` is the rollout that was waited for first; `watched` asks for the end of its watch too; `waits` says what is
+    waited for at this moment, where the status says it of an earlier one.
+    """
     rollout = seen.rollout
     if not seen.noticed or rollout is None:
         refused = _refused(seen)
@@ -40,7 +44,9 @@ def of(seen: Deployment, *, began: str = "", watched: bool = False) -> Outcome:
         return Outcome(Exit.DONE, f"{version} is promoted ({rollout.id}, {rollout.phase.value})")
     if rollout.phase in WAITS_FOR_A_PERSON:
         return Outcome(Exit.PAUSED, f"{version} is {rollout.phase.value} at {_where(rollout)}: {_waits(rollout)}")
-    return Outcome(None, f"{version} is {rollout.phase.value} at {_where(rollout)}; it waits for {_waits(rollout)}")
+    return Outcome(
+        None, f"{version} is {rollout.phase.value} at {_where(rollout)}; it waits for {waits or _waits(rollout)}"
+    )
 
 
 def _refused(seen: Deployment) -> Outcome | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,39 +13,66 @@ from switchyard_contracts.conditions import READY
 from switchyard_contracts.model_deployment import RolloutStatus, StepRecord
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
 
-from switchyard_cli.course import FINAL, Course, Planned, Way, plot
-from switchyard_cli.facts import Deployment
+from switchyard_cli.course import FINAL, Planned
+from switchyard_cli.facts import BACK, Deployment
+from switchyard_cli.spans import span
 from switchyard_cli.views import words
 from switchyard_cli.views.words import BAD, BUSY, DIM, GOOD
+from switchyard_cli.waiting import course_of, waits
+
+GAP = 2
+LEAST_WAIT = 24
+"""Narrower than this, a sentence of what is waited for is no reading."""
+LESSER = ("AGE", "SERVING")
+"""What a narrow terminal shows last; a name leads to it."""
 
 
-def table(found: Sequence[Deployment], *, now: datetime, everywhere: bool = False) -> RenderableType:
-    """One line for each."""
+def table(found: Sequence[Deployment], *, now: datetime, width: int, everywhere: bool = False) -> RenderableType:
+    """One line for each; in a narrow terminal what is waited for has a line of its own, and lesser columns go."""
     if not found:
         return Text("no ModelDeployments found")
-    columns = ["NAME", "SERVING", "VERSION", "DESIRED", "PHASE", "STEP", "WEIGHT", "VERDICT", "WAITS FOR", "AGE"]
+    items = sorted(found, key=lambda one: (one.namespace, one.name))
+    rows = [_row(item, now=now, everywhere=everywhere) for item in items]
+    waiting = [waits(item, now=now) for item in items]
+    columns = list(rows[0])
+    natural = {column: max(len(column), *(row[column].cell_len for row in rows)) for column in columns}
+
+    def needed() -> int:
+        return sum(natural[column] + GAP for column in columns)
+
+    beside = needed() + min(LEAST_WAIT, max(map(len, waiting))) <= width
+    for column in LESSER:
+        if not beside and needed() > width + GAP:
+            columns.remove(column)
     made = Table(box=None, pad_edge=False, header_style="bold")
-    if everywhere:
-        made.add_column("NAMESPACE", no_wrap=True)
     for column in columns:
-        made.add_column(column, no_wrap=column != "WAITS FOR", overflow="fold")
-    for item in sorted(found, key=lambda one: (one.namespace, one.name)):
-        rollout, status = item.rollout, item.status
-        row: list[str | Text] = [item.namespace] if everywhere else []
-        row += [
-            item.name,
-            Text(status.serving.value, style=words.SERVING.get(status.serving.value, "")),
-            status.stable.version or status.stable.revision if status.stable else "–",
-            status.desired_version or "–",
-            words.phase(rollout.phase) if rollout else "–",
-            _position(rollout) if rollout else "–",
-            rollout.weight or "–" if rollout else "–",
-            words.verdict(rollout.verdict if rollout else ""),
-            _waits(item, now=now) or "–",
-            words.span(now - item.created_at) if item.created_at else "–",
-        ]
-        made.add_row(*row)
-    return made
+        made.add_column(column, no_wrap=True, min_width=natural[column])
+    if beside:
+        made.add_column("WAITS FOR", overflow="fold")
+    for row, wait in zip(rows, waiting, strict=True):
+        made.add_row(*(row[column] for column in columns), *([wait or "–"] if beside else []))
+    if beside:
+        return made
+    below = [
+        Text(f"{item.name} waits for {wait}", style=DIM) for item, wait in zip(items, waiting, strict=True) if wait
+    ]
+    return Group(made, *below)
+
+
+def _row(item: Deployment, *, now: datetime, everywhere: bool) -> dict[str, Text]:
+    rollout, status = item.rollout, item.status
+    found = {"NAMESPACE": Text(item.namespace)} if everywhere else {}
+    return found | {
+        "NAME": Text(item.name),
+        "SERVING": Text(status.serving.value, style=words.SERVING.get(status.serving.value, "")),
+        "VERSION": Text(status.stable.version or status.stable.revision if status.stable else "–"),
+        "DESIRED": Text(status.desired_version or "–"),
+        "PHASE": words.phase(rollout.phase) if rollout else Text("–"),
+        "STEP": Text(_position(rollout) if rollout else "–"),
+        "WEIGHT": Text(rollout.weight or "–" if rollout else "–"),
+        "VERDICT": words.verdict(rollout.verdict if rollout else ""),
+        "AGE": Text(span(now - item.created_at) if item.created_at else "–"),
+    }
 
 
 def tree(item: Deployment, *, now: datetime) -> RenderableType:
@@ -56,19 +83,22 @@ def tree(item: Deployment, *, now: datetime) -> RenderableType:
     if rollout:
         head = Text.assemble("rollout ", (rollout.id, "bold"), "  ", words.phase(rollout.phase))
         if rollout.phase_since:
-            head.append(f"  for {words.span(now - rollout.phase_since)}", style=DIM)
+            head.append(f"  for {span(now - rollout.phase_since)}", style=DIM)
         branch = root.add(head)
         for line in steps(item, rollout, now=now):
             branch.add(line)
         for metric in rollout.verdicts:
             line = Text.assemble(f"{metric.name} ", words.says(metric), f"  {metric.message}")
             branch.add(line)
-        if waits := _waits(item, now=now):
-            branch.add(Text.assemble(("waits for ", "bold"), waits))
+        if wait := waits(item, now=now):
+            branch.add(Text.assemble(("waits for ", "bold"), wait))
         elif rollout.message:
             branch.add(Text.assemble((f"{rollout.reason} ", "bold"), rollout.message))
+    said = rollout.message if rollout else ""
     for condition in item.status.conditions:
-        if condition.status != "True" and condition.type != READY and condition.message:
+        if condition.status == "True" or condition.type == READY or not condition.message:
+            continue
+        if condition.message not in said:
             style = BAD if condition.status == "False" else BUSY
             root.add(Text.assemble((f"{condition.type} {condition.reason} ", style), condition.message))
     if not item.noticed:
@@ -102,7 +132,7 @@ def _serving(root: Tree, item: Deployment) -> None:
 
 def steps(item: Deployment, rollout: RolloutStatus, *, now: datetime) -> list[Text]:
     """The steps that were entered, and those to come."""
-    course = _course(item, rollout)
+    course = course_of(item, rollout)
     records = {record.name: record for record in rollout.steps_done}
     planned = [*course.steps, course.final] if course else []
     shown = [*planned] + [
@@ -114,15 +144,18 @@ def steps(item: Deployment, rollout: RolloutStatus, *, now: datetime) -> list[Te
 
 
 def _step(step: Planned, record: StepRecord | None, rollout: RolloutStatus, *, now: datetime) -> Text:
-    here = rollout.step == step.name and record is not None and record.ended_at is None
-    mark, style = (("●", BUSY) if here else ("✓", GOOD)) if record else ("○", DIM)
+    here = record is not None and record.ended_at is None
+    back = here and rollout.phase in BACK
+    mark, style = ("✗", BAD) if back else ("●", BUSY) if here else ("✓", GOOD) if record else ("○", DIM)
     text = Text.assemble((f"{mark} ", style), f"{step.name:<12}{format_percent(step.weight):>7}")
     if step.mirror:
         text.append(f"  mirrored {format_percent(step.mirror)}")
-    if here and record:
+    if back:
+        text.append("  taken back here", style=BAD)
+    elif here and record:
         text.append(f"  {_held(step, record, now=now)}")
     elif record and record.ended_at:
-        took = words.span(record.ended_at - record.started_at) if record.started_at else ""
+        took = span(record.ended_at - record.started_at) if record.started_at else ""
         text.append(f"  {record.reason or 'Passed'}{f' after {took}' if took else ''}", style=DIM)
     elif step.hold:
         text.append(f"  held for {format_duration(step.hold)}", style=DIM)
@@ -133,28 +166,8 @@ def _held(step: Planned, record: StepRecord, *, now: datetime) -> str:
     if record.synced_at is None:
         return "waits for the gateways"
     if not step.hold:
-        return f"for {words.span(now - record.synced_at)}"
-    return f"held {words.span(min(step.hold, now - record.synced_at))} of {words.span(step.hold)}"
-
-
-def _waits(item: Deployment, *, now: datetime) -> str:
-    """What it waits for; a hold is counted down here, since the status says it only now and then."""
-    rollout = item.rollout
-    if rollout is None or rollout.reason != "Holding":
-        return rollout.waiting_for if rollout else ""
-    course, records = _course(item, rollout), rollout.steps_done
-    step = next((one for one in course.steps if one.name == rollout.step), None) if course else None
-    since = records[-1].synced_at if records else None
-    if step is None or since is None:
-        return rollout.waiting_for
-    left = max(timedelta(0), step.hold - (now - since))
-    return f"{words.span(left)} more of step {step.name}"
-
-
-def _course(item: Deployment, rollout: RolloutStatus) -> Course | None:
-    if item.spec is None:
-        return None
-    return plot(item.spec, Way(rollout.way) if rollout.way in list(Way) else Way.NEW)
+        return f"for {span(now - record.synced_at)}"
+    return f"held {span(min(step.hold, now - record.synced_at))} of {span(step.hold)}"
 
 
 def _position(rollout: RolloutStatus) -> str:

@@ -11,9 +11,9 @@ from rich.tree import Tree
 from switchyard_contracts.model_deployment import ModelDeploymentSpec
 from switchyard_contracts.quantities import format_duration, format_percent
 
-from switchyard_cli.course import Planned, aftermath, earliest, sentence, stakes
+from switchyard_cli.course import Planned, aftermath, earliest, pods, sentence, stakes
 from switchyard_cli.forecast import Change, Forecast
-from switchyard_cli.views import words
+from switchyard_cli.spans import span
 from switchyard_cli.views.words import BAD, BUSY, DIM, GOOD
 
 MOST_CHANGES = 20
@@ -60,8 +60,8 @@ def _course(root: Tree, planned: Forecast, spec: ModelDeploymentSpec, *, rate: f
             Text(f"the strategy {spec.strategy.type.value} is newer than this command line: its steps are not known")
         )
         return
-    pods = "1 pod" if spec.serving.replicas == 1 else f"{spec.serving.replicas} pods"
-    root.add(f"{pods} of its own, ready within {format_duration(spec.serving.ready_within)}, and a smoke request")
+    patience = format_duration(spec.serving.ready_within)
+    root.add(f"{pods(spec.serving.replicas)} of its own, ready within {patience}, and a smoke request")
     for index, step in enumerate(course.steps):
         branch = root.add(_step(step, done=index < planned.done))
         if index >= planned.done:
@@ -96,6 +96,6 @@ def _estimate(steps: Sequence[Planned], spec: ModelDeploymentSpec, *, rate: floa
     if least is None:
         return f"at {rate:g} requests a second: a person decides when"
     return (
-        f"at {rate:g} requests a second: {words.span(least)} from ready pods to all of the traffic at the earliest"
+        f"at {rate:g} requests a second: {span(least)} from ready pods to all of the traffic at the earliest"
         " (a close call takes longer)"
     )

@@ -14,8 +14,10 @@ from switchyard_contracts.model_deployment import HistoryEntry, MetricVerdict, R
 from switchyard_contracts.verdicts import budget
 
 from switchyard_cli.facts import Deployment
+from switchyard_cli.spans import span
 from switchyard_cli.views import words
 from switchyard_cli.views.words import BAD, BUSY, DIM
+from switchyard_cli.waiting import waits
 
 
 def explain(item: Deployment, *, now: datetime, past: int) -> RenderableType:
@@ -60,8 +62,9 @@ def _rollout(item: Deployment, rollout: RolloutStatus, *, now: datetime) -> Iter
     yield head
     if rollout.message:
         yield _indent(Text(f"{rollout.reason}: {rollout.message}"))
-    if rollout.waiting_for and rollout.waiting_for != rollout.message:
-        yield _indent(Text.assemble(("It waits for: ", "bold"), rollout.waiting_for))
+    wait = waits(item, now=now)
+    if wait and wait != rollout.message:
+        yield _indent(Text.assemble(("It waits for: ", "bold"), wait))
     if rollout.paused:
         yield _indent(Text(rollout.paused, style="magenta"))
     if rollout.granted:
@@ -126,7 +129,7 @@ def _hindrances(item: Deployment) -> Iterator[Text]:
 def _entry(entry: HistoryEntry, *, now: datetime) -> Sequence[RenderableType]:
     took = ""
     if entry.started_at and entry.ended_at:
-        took = f" after {words.span(entry.ended_at - entry.started_at)}"
+        took = f" after {span(entry.ended_at - entry.started_at)}"
     head = Text.assemble(f"{entry.version or '?'} ({entry.id}) ", words.phase(entry.outcome))
     head.append(f"{took}, {words.clock(entry.ended_at)} ({words.ago(entry.ended_at, now=now)})")
     parts: list[RenderableType] = [head, _indent(Text(f"{entry.reason}: {entry.message}"))]
@@ -137,4 +140,4 @@ def _entry(entry: HistoryEntry, *, now: datetime) -> Sequence[RenderableType]:
 
 
 def _indent(part: RenderableType) -> RenderableType:
-    return Padding(part, (0, 0, 0, 2))
+    return Padding.indent(part, 2)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from rich.text import Text
 from switchyard_contracts.model_deployment import MetricVerdict, Phase, Role
+
+from switchyard_cli.spans import span
 
 GOOD, BAD, BUSY, DIM, PLAIN = "green", "red", "yellow", "bright_black", ""
 
@@ -35,16 +37,6 @@ def verdict(value: str) -> Text:
 def says(item: MetricVerdict) -> Text:
     """A metric's verdict; one that is only observed has none."""
     return Text("observed", style=DIM) if item.role is Role.OBSERVE else verdict(item.verdict)
-
-
-def span(value: timedelta) -> str:
-    """`48s`, `2m10s`, `3h5m`, `4d2h`: two units at most, as people glance at it."""
-    seconds = max(0, round(value.total_seconds()))
-    for size, unit, smaller, name in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s")):
-        if seconds >= size:
-            rest = seconds % size // smaller
-            return f"{seconds // size}{unit}{f'{rest}{name}' if rest else ''}"
-    return f"{seconds}s"
 
 
 def ago(moment: datetime | None, *, now: datetime) -> str:

@@ -1,0 +1,197 @@
+"""The steps that `plan` and `get` show are the operator's own, and the estimates keep their laws."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from switchyard_cli import course as mine
+from switchyard_cli.facts import Revision, stable_of
+from switchyard_cli.forecast import changes, choose
+from switchyard_contracts import acceptance
+from switchyard_contracts.model_deployment import ModelDeploymentSpec, Role
+from switchyard_contracts.model_revision import ModelRevisionSpec, ModelRevisionStatus, PodShape
+from switchyard_operator.domain import lineage, steps
+from switchyard_operator.domain.world import Revision as OperatorsRevision
+from switchyard_testkit.rollout_world import ANALYSIS, CANARY_SPEC, MONITORING, NOON, SPEC
+
+SECONDS = st.integers(0, 600)
+
+
+@st.composite
+def canaries(draw: st.DrawFn) -> ModelDeploymentSpec:
+    weights = sorted(draw(st.sets(st.integers(1, 100), min_size=1, max_size=6)))
+    listed = [{"name": f"s{weight}", "weight": weight, "hold": f"{draw(SECONDS)}s"} for weight in weights]
+    return acceptance.read(
+        SPEC
+        | {
+            "strategy": {"type": "Canary", "canary": {"steps": listed}},
+            "analysis": ANALYSIS,
+            "monitoring": MONITORING,
+            "rollback": {"warm": {"for": f"{draw(SECONDS)}s"}},
+        }
+    )
+
+
+@st.composite
+def blue_greens(draw: st.DrawFn) -> ModelDeploymentSpec:
+    block = {"autoPromote": draw(st.booleans()), "hold": f"{draw(SECONDS)}s"}
+    strategy = draw(st.sampled_from([{}, {"type": "BlueGreen"}, {"type": "BlueGreen", "blueGreen": block}]))
+    return acceptance.read(SPEC | {"strategy": strategy, "rollback": {"warm": {"for": f"{draw(SECONDS)}s"}}})
+
+
+SPECS = canaries() | blue_greens()
+
+
+@given(SPECS, st.sampled_from(list(mine.Way)))
+def test_the_steps_are_the_operators(spec: ModelDeploymentSpec, way: mine.Way) -> None:
+    theirs = steps.course(spec, steps.Way(way))
+    ours = mine.plot(spec, way)
+    assert ours.known
+    assert [(s.name, s.weight, s.hold, s.by_hand) for s in ours.steps] == [
+        (s.name, s.weight, s.hold, s.by_hand) for s in theirs.steps
+    ]
+    assert mine.FINAL == steps.FINAL
+    assert mine.watched(spec) == steps.watch(spec)
+
+
+def body(name: str, model: str) -> ModelRevisionSpec:
+    return ModelRevisionSpec(deployment="delay", model_hash=model * 10, pod_hash="0" * 10, pod=PodShape(image="a"))
+
+
+MOMENTS = st.none() | st.integers(0, 900).map(lambda ago: NOON - timedelta(seconds=ago))
+
+
+@given(
+    SPECS,
+    st.lists(st.tuples(MOMENTS, MOMENTS, st.sampled_from("ab")), min_size=1, max_size=4),
+)
+def test_the_way_and_the_stable_revision_are_the_operators(
+    spec: ModelDeploymentSpec, marks: list[tuple[datetime | None, datetime | None, str]]
+) -> None:
+    theirs, ours = {}, []
+    for index, (promoted, home, model) in enumerate(marks):
+        name = f"delay-{index}"
+        ours.append(Revision(name, body(name, model), ModelRevisionStatus(), promoted, home))
+        theirs[name] = OperatorsRevision(
+            name=name,
+            uid=name,
+            created_at=NOON,
+            resource_version="1",
+            spec=body(name, model),
+            status=ModelRevisionStatus(),
+            promoted_at=promoted,
+            sent_home_at=home,
+        )
+    line = lineage.trace(theirs, "delay-0")
+    target, stable = ours[0], stable_of(ours)
+    assert (stable.name if stable else None) == (line.stable.name if line.stable else None)
+    assert target.sent_home == line.target.sent_home
+    if line.settled:
+        return
+    way = choose(spec, held=target, stable=stable, model_hash=target.spec.model_hash, now=NOON)
+    assert way.value == steps.way(spec, line, now=NOON).value
+
+
+def test_a_strategy_of_a_newer_release_is_said_not_guessed() -> None:
+    spec = ModelDeploymentSpec.model_validate(SPEC | {"strategy": {"type": "Bandit"}})
+    assert not mine.plot(spec, mine.Way.NEW).known
+
+
+def test_guards_speak_where_there_is_traffic_and_outcomes_before_all_of_it() -> None:
+    plotted = mine.plot(acceptance.read(CANARY_SPEC), mine.Way.NEW)
+    assert [[need.metric.name for need in step.needs] for step in plotted.steps] == [
+        ["errors"],
+        ["errors"],
+        ["errors", "outcome"],
+    ]
+
+
+def course(*listed: dict[str, Any], min_samples: int = 200) -> tuple[mine.Planned, ...]:
+    analysis = {
+        "metrics": [
+            {"name": "errors", "metric": "error_rate", "max": "1%", "role": "guard", "minSamples": 100},
+            {**ANALYSIS["metrics"][1], "minSamples": min_samples},
+        ]
+    }
+    spec = CANARY_SPEC | {"strategy": {"type": "Canary", "canary": {"steps": list(listed)}}, "analysis": analysis}
+    return mine.plot(acceptance.read(spec), mine.Way.NEW).steps
+
+
+@pytest.mark.parametrize(
+    ("steps_", "samples", "seconds"),
+    [
+        # 100 of 10 a second is 10 s; 200 judged need 20 s of predictions and 10 s until they are judged.
+        pytest.param([{"name": "a", "weight": 10, "hold": "1s"}], 200, 30, id="outcomes decide"),
+        pytest.param([{"name": "a", "weight": 10, "hold": "5m"}], 200, 300, id="the hold is longer than all"),
+        # 10 s at 10 a second is 100; the other 100 take 2 s at 50 a second, and 10 s until they are judged.
+        pytest.param(
+            [{"name": "a", "weight": 10, "hold": "1s"}, {"name": "b", "weight": 50, "hold": "1s"}],
+            200,
+            22,
+            id="predictions of earlier steps count",
+        ),
+        # 300 s at 10 a second made 200 long ago: only the second step's own hold is left.
+        pytest.param(
+            [{"name": "a", "weight": 10, "hold": "5m"}, {"name": "b", "weight": 50, "hold": "7s"}],
+            200,
+            307,
+            id="enough was judged before the last step",
+        ),
+        # 99 %: 200 of stable's take 200 s at 1 a second, and 10 s.
+        pytest.param([{"name": "a", "weight": 99, "hold": "1s"}], 200, 210, id="stable has its share to show too"),
+    ],
+)
+def test_the_earliest_end_at_100_a_second(steps_: list[dict[str, Any]], samples: int, seconds: float) -> None:
+    planned = course(*steps_, min_samples=samples)
+    least = mine.earliest(planned, rate=100, judged_after=timedelta(seconds=10))
+    assert least
+    assert least.total_seconds() == pytest.approx(seconds)
+
+
+@given(canaries(), st.floats(0.1, 1000), st.floats(1, 50))
+def test_more_traffic_never_takes_longer_and_no_traffic_shortens_a_hold(
+    spec: ModelDeploymentSpec, rate: float, times: float
+) -> None:
+    planned = mine.plot(spec, mine.Way.NEW).steps
+    slow = mine.earliest(planned, rate=rate, judged_after=timedelta(seconds=10))
+    fast = mine.earliest(planned, rate=rate * times, judged_after=timedelta(seconds=10))
+    assert slow is not None
+    assert fast is not None
+    assert fast <= slow + timedelta(milliseconds=1)
+    assert fast >= sum((step.hold for step in planned), timedelta(0))
+
+
+def test_nobody_knows_when_a_person_will_speak() -> None:
+    planned = (mine.Planned("preview", 0, by_hand=True),)
+    assert mine.earliest(planned, rate=1, judged_after=timedelta(0)) is None
+
+
+def test_a_rate_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="rate 0"):
+        mine.earliest((), rate=0, judged_after=timedelta(0))
+
+
+@given(SPECS)
+def test_a_spec_does_not_differ_from_itself(spec: ModelDeploymentSpec) -> None:
+    assert list(changes(spec, spec)) == []
+
+
+@given(SPECS, SPECS)
+def test_a_change_and_its_way_back_name_the_same_fields(one: ModelDeploymentSpec, two: ModelDeploymentSpec) -> None:
+    there = [(item.path, item.old, item.new) for item in changes(one, two)]
+    back = [(item.path, item.new, item.old) for item in changes(two, one)]
+    assert there == back
+    assert bool(there) == (one != two)
+
+
+def test_stakes_follow_the_attempt() -> None:
+    spec = acceptance.read(CANARY_SPEC)
+    plotted = mine.plot(spec, mine.Way.NEW)
+    assert "200 to 1" in mine.stakes(spec, plotted, attempt=1)
+    assert "400 to 1" in mine.stakes(spec, plotted, attempt=2)
+    assert Role.GUARD in {metric.role for metric in spec.analysis.metrics}
+    assert mine.stakes(acceptance.read(SPEC), plotted, attempt=1) == ""
