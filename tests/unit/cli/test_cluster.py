@@ -62,7 +62,7 @@ def serving() -> Iterator[Server]:
         def do_POST(self) -> None:
             self.answer()
 
-        def do_PUT(self) -> None:
+        def do_PATCH(self) -> None:
             self.answer()
 
         def log_message(self, format: str, *args: Any) -> None:
@@ -168,10 +168,12 @@ def test_a_dry_run_of_a_new_object_creates_nothing(server: Server, cluster: ApiC
 
 def test_a_dry_run_over_what_is_there_replaces_its_spec_only(server: Server, cluster: ApiCluster) -> None:
     live = document({"model": {"image": "old"}}, resourceVersion="7")
-    server.say("PUT", f"{ROOT}/modeldeployments/delay", 422, status(422, "spec.model: only on Tuesdays", name="delay"))
+    server.say(
+        "PATCH", f"{ROOT}/modeldeployments/delay", 422, status(422, "spec.model: only on Tuesdays", name="delay")
+    )
     assert "only on Tuesdays" in cluster.rehearse(document(SPEC), live=live)
     method, path, sent = server.asked[-1]
-    assert (method, sent) == ("PUT", {**live, "spec": SPEC})
+    assert (method, sent) == ("PATCH", [{"op": "replace", "path": "/spec", "value": SPEC}])
     assert "dryRun=All" in path
 
 

@@ -25,6 +25,7 @@ TIMEOUT = (3.0, 10.0)
 """Seconds to connect and to wait for an answer."""
 DEPLOYMENTS, REVISIONS, ROUTES, COMMANDS = "modeldeployments", "modelrevisions", "modelroutes", "modelcommands"
 Answer = TypeVar("Answer")
+JSON_PATCH = "application/json-patch+json"
 POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -112,9 +113,10 @@ class ApiCluster:
                 return self._objects.create_namespaced_custom_object(
                     GROUP, VERSION, self.namespace, DEPLOYMENTS, dict(body), **common
                 )
-            whole = {**live, "spec": body.get("spec")}
-            return self._objects.replace_namespaced_custom_object(
-                GROUP, VERSION, self.namespace, DEPLOYMENTS, name, whole, **common
+            # A patch, since a replacement rests on a resourceVersion that the operator's next status makes old.
+            patch = [{"op": "replace", "path": "/spec", "value": body.get("spec")}]
+            return self._objects.patch_namespaced_custom_object(
+                GROUP, VERSION, self.namespace, DEPLOYMENTS, name, patch, _content_type=JSON_PATCH, **common
             )
 
         try:
