@@ -97,6 +97,16 @@ venv-demo: .venv-demo/.synced ## Make the demo's environment (BentoML, scikit-le
 uv: ## Make the installer that the locks are written for, in the cache
 	@test -x $(UV) || { $(PYTHON) -m venv $(dir $(UV)).. && $(dir $(UV))pip install -q --require-hashes -r locks/uv.txt; }
 
+PREFIX ?= $(HOME)/.local
+CLI_HOME = $(PREFIX)/lib/switchyard-cli
+.PHONY: cli
+cli: uv ## Install the command line, kubectl-switchyard and switchyard, into PREFIX/bin (PREFIX=~/.local)
+	@$(UV) venv -q --allow-existing --python $(PYTHON) $(CLI_HOME)
+	@$(UV) pip sync -q --python $(CLI_HOME)/bin/python --require-hashes locks/cli.txt
+	@$(UV) pip install -q --python $(CLI_HOME)/bin/python --no-deps services/contracts services/cli
+	@mkdir -p $(PREFIX)/bin && ln -sf $(CLI_HOME)/bin/kubectl-switchyard $(CLI_HOME)/bin/switchyard $(PREFIX)/bin/
+	@echo "$(PREFIX)/bin/switchyard is installed; as \`kubectl switchyard\` where $(PREFIX)/bin is on the PATH"
+
 SLOT ?= test
 .PHONY: cluster
 cluster: ## Have a cluster: CLUSTER=current, kind where an engine runs, else a node from source (SLOT=test|demo)

@@ -70,6 +70,7 @@ class SimulatedCluster:
         return self.world.cluster.put(body)
 
     def command(self, name: str) -> Body | None:
+        self._fail()
         return self.world.cluster.read(kinds.MODEL_COMMAND, self.namespace, name)
 
     def _fail(self) -> None:

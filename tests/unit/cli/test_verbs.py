@@ -326,6 +326,18 @@ class TestOrders:
         assert said.code == 4
         assert "delay-abort-1 is written, but the operator has not answered within 5 s" in said.err
 
+    def test_an_api_server_that_goes_away_after_the_command_is_waited_for(self) -> None:
+        shell = rolling("five")
+
+        def whoami() -> str:
+            shell.cluster.faults.extend([Unreachable("no answer")] * 3)
+            return "ada"
+
+        shell.cluster.whoami = whoami  # type: ignore[method-assign]
+        said = shell("abort", "delay")
+        assert said.code == 0
+        assert len(shell.cluster.given) == 1, "given once, asked after again and again"
+
     def test_a_command_that_is_deleted_before_its_answer_is_named(self) -> None:
         shell = rolling("five")
         shell.world.one_pass = lambda: False  # type: ignore[method-assign]
@@ -432,6 +444,14 @@ class TestPlan:
         assert f"{rollout(shell)} goes on" in said.flat
         assert "✓ five" in said.flat
         assert "○ quarter" in said.flat
+
+    def test_a_spec_that_was_not_accepted_is_not_said_to_be_the_same(self, tmp_path: Path) -> None:
+        shell = airport()
+        shell.world.deploy({**CANARY_SPEC, "onSpecChange": "Queue"})
+        said = shell("plan", self.file(tmp_path, CANARY_SPEC))
+        assert said.code == 0
+        assert "no rollout: delay-" in said.flat
+        assert "what would change of it is not listed" in said.flat
 
     def test_the_first_deployment_takes_no_steps(self, tmp_path: Path) -> None:
         said = Shell(Simulation(MODELS))("plan", self.file(tmp_path, CANARY_SPEC))

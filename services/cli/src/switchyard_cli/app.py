@@ -10,7 +10,6 @@ import typer
 from rich.console import RenderableType
 from rich.live import Live
 from switchyard_contracts.model_command import Verb
-from switchyard_contracts.model_deployment import ModelDeploymentSpec
 from switchyard_contracts.quantities import parse_duration
 
 from switchyard_cli import bento, documents, follow, linting, orders, outcome, planning, store
@@ -119,11 +118,11 @@ def plan(
     for document in chosen:
         place = planning.namespace_of(document, asked=namespace)
         cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=place)
-        planned, notes = planning.plan(document, cluster, now=desk.time.now())
-        desk.show(prospect.show(planned, ModelDeploymentSpec.model_validate(document.body["spec"]), rate=rate))
-        for note in notes:
-            desk.warn(f"note: {note}")
-        refused = refused or planned.refused
+        found_out = planning.plan(document, cluster, now=desk.time.now())
+        desk.show(prospect.show(found_out.forecast, found_out.spec, rate=rate))
+        if found_out.unchecked:
+            desk.warn(f"note: the API server has not checked it: {found_out.unchecked}")
+        refused = refused or found_out.forecast.refused
     if refused:
         raise Ended(Exit.FAILED)
 

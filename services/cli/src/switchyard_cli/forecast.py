@@ -65,8 +65,6 @@ class Forecast:
     sentence: str
     """The whole in one line."""
     refused: bool = False
-    new: bool = False
-    """Whether a new revision arises."""
     course: Course | None = None
     """The steps of the rollout that would begin or go on."""
     attempt: int = 1
@@ -89,9 +87,8 @@ def forecast(name: str, spec: ModelDeploymentSpec, situation: Situation) -> Fore
         revision=target,
         version=spec.model.version or (held.version if held else ""),
         sentence="",
-        new=held is None,
         changes=tuple(changes(situation.live.spec if situation.live else None, spec)),
-        notes=tuple(_notes(spec)),
+        notes=(*_unreadable(situation.live), *_notes(spec)),
     )
     if situation.objection:
         return replace(bare, sentence=f"the API server would refuse it: {situation.objection}", refused=True)
@@ -118,6 +115,8 @@ def _roll(spec: ModelDeploymentSpec, situation: Situation, *, bare: Forecast, mo
             text = f"{other.id} is cancelled: {target} is stable, and gets all of the traffic back at once"
         elif bare.changes:
             text = f"no rollout: {target} serves already, the changes apply in place"
+        elif situation.live is None or situation.live.spec is None:
+            text = f"no rollout: {target} serves already"
         else:
             text = f"nothing: {target} serves already, and nothing else differs"
         return replace(bare, sentence=text)
@@ -176,6 +175,11 @@ def _done(course: Course, records: Sequence[Any]) -> int:
             break
         done += 1
     return done
+
+
+def _unreadable(live: Deployment | None) -> Iterator[str]:
+    if live and live.spec is None:
+        yield "the spec that is there is not accepted, or of a newer release: what would change of it is not listed"
 
 
 def _notes(spec: ModelDeploymentSpec) -> Iterator[str]:

@@ -13,7 +13,7 @@ from switchyard_contracts.base import API_VERSION
 from switchyard_contracts.model_command import ModelCommandSpec, ModelCommandStatus, Verb
 from switchyard_contracts.model_deployment import RolloutStatus
 
-from switchyard_cli.errors import NotAnswered, NotFound, Unfit
+from switchyard_cli.errors import NotAnswered, NotFound, Unfit, Unreachable
 from switchyard_cli.facts import BACK, Deployment, deployment
 from switchyard_cli.ports import Body, Cluster, Time
 
@@ -116,10 +116,7 @@ def give(spec: ModelCommandSpec, cluster: Cluster, time: Time, *, patience: floa
     name = made["metadata"]["name"]
     until = time.now().timestamp() + patience
     while True:
-        found = cluster.command(name)
-        if found is None:
-            raise NotFound(f"the command {name} was deleted before it was answered; look by `status {spec.deployment}`")
-        status = ModelCommandStatus.model_validate(found.get("status") or {})
+        status = _answer(name, spec, cluster)
         if status.result:
             return status
         if time.now().timestamp() >= until:
@@ -129,3 +126,14 @@ def give(spec: ModelCommandSpec, cluster: Cluster, time: Time, *, patience: floa
                 " takes it back"
             )
         time.pause(POLL)
+
+
+def _answer(name: str, spec: ModelCommandSpec, cluster: Cluster) -> ModelCommandStatus:
+    """What the operator has said so far; an API server that is away has said nothing."""
+    try:
+        found = cluster.command(name)
+    except Unreachable:
+        return ModelCommandStatus()
+    if found is None:
+        raise NotFound(f"the command {name} was deleted before it was answered; look by `status {spec.deployment}`")
+    return ModelCommandStatus.model_validate(found.get("status") or {})

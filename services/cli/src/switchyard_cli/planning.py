@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from switchyard_contracts import acceptance
+from switchyard_contracts.model_deployment import ModelDeploymentSpec
 
 from switchyard_cli import facts
 from switchyard_cli.documents import Document
@@ -23,16 +25,25 @@ def namespace_of(document: Document, *, asked: str | None) -> str | None:
     return own or asked
 
 
-def plan(document: Document, cluster: Cluster, *, now: datetime) -> tuple[Forecast, list[str]]:
-    """What the document would do, and what could not be checked."""
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """A document's forecast, with the spec it was made for."""
+
+    forecast: Forecast
+    spec: ModelDeploymentSpec
+    unchecked: str = ""
+    """Why the API server has not checked it."""
+
+
+def plan(document: Document, cluster: Cluster, *, now: datetime) -> Prospect:
+    """What the document would do."""
     spec = acceptance.read(document.body["spec"])
     live = cluster.deployment(document.name)
-    notes = []
+    objection = unchecked = ""
     try:
         objection = cluster.rehearse(document.body, live=live)
     except Forbidden as error:
-        objection = ""
-        notes.append(f"the API server has not checked it: {error}")
+        unchecked = str(error)
     sources = spec.model.config.env_from if spec.model.config else []
     situation = Situation(
         now=now,
@@ -41,4 +52,4 @@ def plan(document: Document, cluster: Cluster, *, now: datetime) -> tuple[Foreca
         config={source.config_map: cluster.config_map(source.config_map) for source in sources if source.config_map},
         objection=objection,
     )
-    return forecast(document.name, spec, situation), notes
+    return Prospect(forecast(document.name, spec, situation), spec, unchecked)
