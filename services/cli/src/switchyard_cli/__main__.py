@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from switchyard_cli.app import app
-from switchyard_cli.cluster import connect
 from switchyard_cli.desk import Desk, console
 from switchyard_cli.errors import CliError
 from switchyard_cli.exits import Ended, Exit
-from switchyard_cli.ports import RealTime
+from switchyard_cli.ports import Cluster, RealTime
 
 DEBUG = "SWITCHYARD_DEBUG"
 USAGE = 2
@@ -22,7 +21,7 @@ USAGE = 2
 def main() -> int:
     """The console scripts' door."""
     desk = Desk(
-        connect=connect,
+        connect=_connect,
         time=RealTime(),
         out=console(sys.stdout),
         err=console(sys.stderr),
@@ -50,6 +49,13 @@ def run(args: Sequence[str], desk: Desk, *, prog: str = "switchyard", environ: M
         desk.warn(f"error: a fault of this command line, {type(error).__name__}: {what}; {DEBUG}=1 shows where")
         return int(Exit.FAILED)
     return int(Exit.DONE)
+
+
+def _connect(*, kubeconfig: str | None, context: str | None, namespace: str | None) -> Cluster:
+    """Kubernetes' client takes half of the start-up, and `lint` and `init` need none of it: imported when it is."""
+    from switchyard_cli.cluster import connect
+
+    return connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
 
 
 def _prog(called: str) -> str:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import RenderableType
-from rich.live import Live
 from switchyard_contracts.model_command import Verb
 from switchyard_contracts.quantities import parse_duration
 
-from switchyard_cli import bento, documents, follow, linting, orders, outcome, planning, store
+from switchyard_cli import bento, documents, follow, linting, orders, outcome, planning, store, watching
 from switchyard_cli.desk import Desk
 from switchyard_cli.errors import Unfit, Unreadable
 from switchyard_cli.exits import Ended, Exit
-from switchyard_cli.facts import Deployment
 from switchyard_cli.orders import Wish
 from switchyard_cli.ports import Cluster
-from switchyard_cli.views import board, prospect, reasons
+from switchyard_cli.views import prospect, reasons
 from switchyard_cli.waiting import waits
 
 app = typer.Typer(
@@ -144,12 +142,10 @@ def get(
     cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
     first = [orders.pick(name, cluster)] if name else follow.reader(cluster, "", everywhere=everywhere)()
     if not watch:
-        desk.show(_board(first, desk, name=name, everywhere=everywhere))
+        desk.show(watching.view(first, desk, name=name, everywhere=everywhere))
         return
-    try:
-        _watch(desk, cluster, name=name, everywhere=everywhere)
-    except KeyboardInterrupt:
-        return
+    with suppress(KeyboardInterrupt):
+        watching.watch(desk, cluster, name=name, everywhere=everywhere)
 
 
 @app.command()
@@ -265,33 +261,6 @@ def _order(desk: Desk, cluster: Cluster, name: str, wish: Wish, *, patience: str
     desk.say(f"{seen.name}: {answer.result} ({answer.reason}): {answer.message}")
     if answer.result != "Accepted":
         raise Ended(Exit.FAILED)
-
-
-def _watch(desk: Desk, cluster: Cluster, *, name: str, everywhere: bool) -> None:
-    """A live view in a terminal; into a pipe, each state once."""
-    read = follow.reader(cluster, name, everywhere=everywhere)
-    seen: list[Deployment] = []
-    if not desk.out.is_terminal:
-        for look in follow.looks(read, desk.time):
-            if isinstance(look, str):
-                desk.warn(look)
-            elif look != seen:
-                seen = look
-                desk.show(_board(look, desk, name=name, everywhere=everywhere))
-        return
-    with Live(console=desk.out, auto_refresh=False, vertical_overflow="visible") as live:
-        for look in follow.looks(read, desk.time):
-            note = look if isinstance(look, str) else ""
-            seen = seen if isinstance(look, str) else look
-            live.update(_board(seen, desk, name=name, everywhere=everywhere, note=note), refresh=True)
-
-
-def _board(found: list[Deployment], desk: Desk, *, name: str, everywhere: bool, note: str = "") -> RenderableType:
-    now = desk.time.now()
-    if name and found:
-        return board.noted(board.tree(found[0], now=now), note)
-    shown = board.table(found, now=now, width=desk.out.width, everywhere=everywhere)
-    return board.noted(shown, note)
 
 
 def _duration(text: str) -> timedelta:

@@ -14,6 +14,7 @@ from switchyard_contracts.base import NAME_PATTERN
 from switchyard_contracts.model_deployment import (
     IMAGE_PATTERN,
     METRIC_PATTERN,
+    PATH_PATTERN,
     SEMANTIC_VERSION,
     ModelDeploymentSpec,
     OnSpecChange,
@@ -51,6 +52,7 @@ def sentences(error: ValidationError) -> tuple[str, ...]:
 REMEDIES = {
     SEMANTIC_VERSION: "a semantic version; write three numbers, such as 1.3.0",
     IMAGE_PATTERN: "an image; write a repository with a tag or a digest, such as registry.example/name:1.3.0",
+    PATH_PATTERN: "a path that the gateway may open; begin with '/' and a letter or digit, such as /predict",
     METRIC_PATTERN: (
         "a known metric; use error_rate, latency_p50, _p90, _p95 or _p99, outcome.rmse, .mse, .mae, .bias, .accuracy"
         " or .coverage, or decision.agreement"

@@ -17,6 +17,7 @@ from switchyard_contracts.conditions import Condition
 from switchyard_contracts.quantities import BasisPoints, Duration, Threshold, parse_duration
 
 SEMANTIC_VERSION = r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}(-[0-9A-Za-z.-]{1,40})?(\+[0-9A-Za-z.-]{1,40})?$"
+PATH_PATTERN = r"^/[A-Za-z0-9_][A-Za-z0-9_./-]*$"
 IMAGE_PATTERN = r"^[a-z0-9][a-zA-Z0-9._:/-]{0,255}(@sha256:[a-f0-9]{64})?$"
 
 Image = Annotated[str, StringConstraints(pattern=IMAGE_PATTERN, max_length=512)]
@@ -97,7 +98,7 @@ class Warmup(Shape):
     body: Annotated[str, StringConstraints(max_length=8192)]
 
 
-ServingPath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9_][A-Za-z0-9_./-]*$", max_length=256)]
+ServingPath = Annotated[str, StringConstraints(pattern=PATH_PATTERN, max_length=256)]
 
 
 class Serving(Shape):
