@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 from switchyard_cli.app import app
@@ -20,6 +21,9 @@ USAGE = 2
 
 def main() -> int:
     """The console scripts' door."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a sign gets a question mark, not a fault
     desk = Desk(
         connect=_connect,
         time=RealTime(),
