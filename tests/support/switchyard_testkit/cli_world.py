@@ -48,9 +48,6 @@ class SimulatedCluster:
         found = self.world.cluster.find(kinds.MODEL_REVISION, namespace=self.namespace)
         return [body for body in found if body["spec"]["deployment"] == name]
 
-    def route(self, name: str) -> Body | None:
-        return self.world.cluster.read(kinds.MODEL_ROUTE, self.namespace, name)
-
     def config_map(self, name: str) -> Mapping[str, str] | None:
         found = self.world.cluster.read(kinds.CONFIG_MAP, self.namespace, name)
         return dict(found["data"]) if found else None

@@ -23,7 +23,7 @@ from switchyard_cli.ports import Body
 
 TIMEOUT = (3.0, 10.0)
 """Seconds to connect and to wait for an answer."""
-DEPLOYMENTS, REVISIONS, ROUTES, COMMANDS = "modeldeployments", "modelrevisions", "modelroutes", "modelcommands"
+DEPLOYMENTS, REVISIONS, COMMANDS = "modeldeployments", "modelrevisions", "modelcommands"
 Answer = TypeVar("Answer")
 JSON_PATCH = "application/json-patch+json"
 POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -86,9 +86,6 @@ class ApiCluster:
 
     def revisions(self, name: str) -> list[Body]:
         return self._list(REVISIONS, labels=f"{LABEL_DEPLOYMENT}={name}")
-
-    def route(self, name: str) -> Body | None:
-        return self._read(ROUTES, name)
 
     def command(self, name: str) -> Body | None:
         return self._read(COMMANDS, name)

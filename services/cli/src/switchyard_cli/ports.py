@@ -27,9 +27,6 @@ class Cluster(Protocol):
     def revisions(self, name: str) -> list[Body]:
         """The ModelRevisions of a deployment."""
 
-    def route(self, name: str) -> Body | None:
-        """The ModelRoute, or None."""
-
     def config_map(self, name: str) -> Mapping[str, str] | None:
         """A ConfigMap's data, or None."""
 

@@ -9,7 +9,7 @@ from switchyard_contracts.model_deployment import MetricVerdict, Phase, Role
 
 from switchyard_cli.spans import span
 
-GOOD, BAD, BUSY, DIM, PLAIN = "green", "red", "yellow", "bright_black", ""
+GOOD, BAD, BUSY, DIM = "green", "red", "yellow", "bright_black"
 
 PHASES = {
     Phase.COMPLETED: GOOD,
