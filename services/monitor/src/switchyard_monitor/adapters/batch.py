@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, case, delete, select, update
 
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.book import BookCache, SqlBook
+from switchyard_monitor.adapters.summed import ARMS, chunks, execute_many, select_in
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.entries import Entry, Pred, Version
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.join import Changes
 from switchyard_monitor.domain.rules import Rule, Value
-from switchyard_monitor.domain.sums import Sums, add, decode, encode
+from switchyard_monitor.domain.sums import add, decode, encode
 from switchyard_monitor.errors import Deposed
 from switchyard_monitor.ports import Lease, Work
-
-T = TypeVar("T")
-
-CHUNK = 500
-_HOLES = ",".join("?" * CHUNK)
 
 
 class SqlBatch:
@@ -114,7 +109,7 @@ class SqlBatch:
     def write(self, lease: Lease, work: Work) -> None:
         """Rows, sums, outbox, offset."""
         self._rows(work.changes)
-        self._cells(lease.partition, work.changes)
+        ARMS.write(self._connection, lease.partition, work.changes.cells)
         self._ledgers(lease.partition, work.changes)
         self._hold(lease.partition, work)
         if work.letters:
@@ -164,43 +159,6 @@ class SqlBatch:
         )
         self._many("INSERT INTO exchange (k, event) VALUES (?,?)", sorted(changes.exchanges))
         self._many("INSERT INTO input (k, event, x) VALUES (?,?,?)", sorted(changes.inputs))
-
-    def _cells(self, partition: int, changes: Changes) -> None:
-        touched: dict[int, list[int]] = {}
-        for (arm, start_us), sums in changes.cells.items():
-            if any(sums.values()):
-                touched.setdefault(arm, []).append(start_us)
-        rows: list[tuple[str, int, int, int]] = []
-        for arm, starts in touched.items():
-            before: dict[int, str] = dict(
-                self._in(
-                    f"SELECT start_us, sums FROM cell WHERE arm = {arm} AND partition = {partition} AND start_us IN",
-                    sorted(starts),
-                )
-            )
-            for start_us in starts:
-                total = add(decode(before.get(start_us, "{}")), changes.cells[arm, start_us])
-                rows.append((encode(total), arm, start_us, partition))
-        self._many(
-            "INSERT INTO cell (sums, arm, start_us, partition) VALUES (?,?,?,?)"
-            " ON CONFLICT (arm, start_us, partition) DO UPDATE SET sums = excluded.sums",
-            rows,
-        )
-        self._totals(partition, changes)
-
-    def _totals(self, partition: int, changes: Changes) -> None:
-        """An arm's windows added up, so that nobody reads a year of them to say how many requests there were."""
-        parts: dict[int, Sums] = {}
-        for (arm, _), sums in changes.cells.items():
-            add(parts.setdefault(arm, {}), sums)
-        before: dict[int, str] = dict(
-            self._in(f"SELECT arm, sums FROM total WHERE partition = {partition} AND arm IN", sorted(parts))
-        )
-        self._many(
-            "INSERT INTO total (sums, arm, partition) VALUES (?,?,?)"
-            " ON CONFLICT (arm, partition) DO UPDATE SET sums = excluded.sums",
-            [(encode(add(decode(before.get(arm, "{}")), sums)), arm, partition) for arm, sums in parts.items()],
-        )
 
     def _ledgers(self, partition: int, changes: Changes) -> None:
         if changes.ledger:
@@ -256,21 +214,10 @@ class SqlBatch:
         return self._connection.exec_driver_sql(sql).first() is not None
 
     def _in(self, sql: str, values: Sequence[Any]) -> Iterator[Any]:
-        """Run `… IN (500 holes)` as often as needed; the last is filled up with repeats, so that one plan serves."""
-        for chunk in chunks(values):
-            filled = tuple(chunk) + (chunk[-1],) * (CHUNK - len(chunk))
-            yield from self._connection.exec_driver_sql(f"{sql} ({_HOLES})", filled)
+        return select_in(self._connection, sql, values)
 
     def _many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        if rows:
-            self._connection.exec_driver_sql(sql, list(rows))
-
-
-def chunks(values: Sequence[T]) -> Iterator[list[T]]:
-    """Pieces of 500."""
-    iterator = iter(values)
-    while piece := list(islice(iterator, CHUNK)):
-        yield piece
+        execute_many(self._connection, sql, rows)
 
 
 def write_headers(headers: Iterable[tuple[str, bytes]]) -> str:

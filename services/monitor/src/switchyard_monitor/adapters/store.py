@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, update
@@ -19,8 +17,9 @@ from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.batch import SqlBatch, read_headers
 from switchyard_monitor.adapters.book import BookCache, SqlBook
 from switchyard_monitor.adapters.engine import guarded, migrate, open_engine
+from switchyard_monitor.adapters.summed import ARMS
 from switchyard_monitor.domain.entries import Arm, Cell, Entry
-from switchyard_monitor.domain.sums import Sums, add, decode, merged
+from switchyard_monitor.domain.sums import Sums, add, decode
 from switchyard_monitor.ports import Lease, Ledger, Letter, Position
 
 
@@ -167,37 +166,21 @@ class SqliteStore:
 
     def cells(self, arms: Iterable[int], *, limit: int | None = None) -> list[Cell]:
         """The cells of these arms, oldest first; with a limit, at most so many rows, the earlier arms' latest first."""
-        found: dict[tuple[int, int], list[Mapping[str, int]]] = {}
-        cell = tables.cell
-        left = limit
         with self._look() as connection:
             book = SqlBook(connection, self._read)
-            for number in arms:
-                query = select(cell.c.start_us, cell.c.sums).where(cell.c.arm == number)
-                if left is not None:
-                    query = query.order_by(cell.c.start_us.desc()).limit(left)
-                rows = connection.execute(query).all()
-                for start_us, text in rows:
-                    found.setdefault((start_us, number), []).append(_decoded(text))
-                if left is not None and (left := left - len(rows)) <= 0:
-                    break
             return [
-                Cell(book.arm(number), book.rule(book.arm(number).rule), start_us, merged(parts))
-                for (start_us, number), parts in sorted(found.items(), key=lambda item: item[0])
+                Cell(book.arm(number), book.rule(book.arm(number).rule), start_us, sums)
+                for start_us, number, sums in ARMS.read(connection, arms, limit=limit)
             ]
 
     def totals(self, arms: Iterable[int]) -> list[Cell]:
         """Each arm's windows added up, as one cell that starts at 0."""
-        total = tables.total
-        found: list[Cell] = []
         with self._look() as connection:
             book = SqlBook(connection, self._read)
-            for number in arms:
-                texts = connection.execute(select(total.c.sums).where(total.c.arm == number)).scalars()
-                sums = merged(map(decode, texts))
-                if sums:
-                    found.append(Cell(book.arm(number), book.rule(book.arm(number).rule), 0, sums))
-        return found
+            return [
+                Cell(book.arm(number), book.rule(book.arm(number).rule), 0, sums)
+                for number, sums in ARMS.read_totals(connection, arms)
+            ]
 
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""
@@ -243,12 +226,6 @@ class SqliteStore:
     def _look(self) -> Iterator[Connection]:
         with guarded(), self._reader.begin() as connection:
             yield connection
-
-
-@lru_cache(maxsize=20_000)
-def _decoded(text: str) -> Mapping[str, int]:
-    """Sums that nobody changes: most windows are asked for again and again while a rollout runs."""
-    return MappingProxyType(decode(text))
 
 
 def _is(lease: Lease) -> ColumnElement[bool]:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from switchyard_monitor.domain.buckets import ERROR_PARTS, TIME_PARTS, bucket
-from switchyard_monitor.domain.rules import CLIP, Rule, Value
-from switchyard_monitor.domain.sums import Sums
+from switchyard_monitor.domain.buckets import TIME_PARTS, bucket
+from switchyard_monitor.domain.judging import AGE, NOW, comparable, judge
+from switchyard_monitor.domain.rules import Rule, Value
+from switchyard_monitor.domain.sums import Sums, bump
 
 OUTCOME, DECISION = "outcome", "decision"
 
@@ -108,11 +109,6 @@ class Book(Protocol):
         """The rule of a number."""
 
 
-def bump(sums: Sums, name: str, by: int = 1) -> None:
-    """Count in a cell."""
-    sums[name] = sums.get(name, 0) + by
-
-
 def cell_of(cells: Cells, arm: int, window: int) -> Sums:
     """A cell, made when it is first needed."""
     cell = cells.get((arm, window))
@@ -128,7 +124,7 @@ def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int) 
         bump(labels, "in", sign * len(versions))
         bump(labels, "joined" if entry.preds else "orphan", sign * len(versions))
     outcomes = [version for version in versions if version.kind == OUTCOME]
-    decision = _latest([version for version in versions if version.kind == DECISION])
+    decision = latest([version for version in versions if version.kind == DECISION])
     for pred in entry.preds:
         rule = book.rule(book.arm(pred.arm).rule)
         cell = cell_of(cells, pred.arm, rule.window(pred.at_us))
@@ -138,10 +134,9 @@ def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int) 
         if outcomes:
             first = min([version.broker_us for version in outcomes])
             bump(cell, f"delay:{bucket(max(0, first - pred.at_us) // 1000, TIME_PARTS)}", sign)
-            _judge(cell, _NOW, rule, pred.value, _latest(outcomes), sign)
-            in_time = pred.at_us + rule.judged_after_us
-            _judge(cell, _AGE, rule, pred.value, _latest([v for v in outcomes if v.broker_us <= in_time]), sign)
-        if decision is not None and _comparable(pred.value, decision.value):
+            judge(cell, NOW, rule, pred.value, value_of(outcomes), sign)
+            judge(cell, AGE, rule, pred.value, value_of(in_time(outcomes, pred, rule)), sign)
+        if decision is not None and comparable(pred.value, decision.value):
             followed = rule.agrees(pred.value, decision.value)
             for suffix in ("", f":{decision.actor}"):
                 bump(cell, f"dec.n{suffix}", sign)
@@ -149,56 +144,20 @@ def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int) 
                     bump(cell, f"dec.agree{suffix}", sign)
 
 
-class _Names(NamedTuple):
-    """The names under which judged predictions are kept."""
-
-    n: str
-    right: str
-    e: str
-    ee: str
-    eeee: str
-    a: str
-    clipped: str
-    h: str
-
-    @classmethod
-    def of(cls, which: str) -> _Names:
-        return cls(*(f"{which}.{name}" for name in cls._fields))
-
-
-_NOW, _AGE = _Names.of("now"), _Names.of("age")
-
-
-def _latest(versions: Sequence[Version]) -> Version | None:
+def latest(versions: Sequence[Version]) -> Version | None:
+    """The version that holds."""
     if len(versions) <= 1:
         return versions[0] if versions else None
     return max(versions, key=lambda version: version.rank)
 
 
-def _comparable(said: Value, decided: Value) -> bool:
-    return isinstance(said, str) == isinstance(decided, str)
+def value_of(versions: Sequence[Version]) -> Value | None:
+    """What the version that holds says."""
+    held = latest(versions)
+    return None if held is None else held.value
 
 
-def _judge(cell: Sums, names: _Names, rule: Rule, said: Value, label: Version | None, sign: int) -> None:
-    if label is None:
-        return
-    happened = label.value
-    get = cell.get
-    if isinstance(said, float) and isinstance(happened, float):
-        error = rule.error(said, happened)
-        size = abs(error)
-        if size > CLIP:
-            bump(cell, names.clipped, sign)
-            error, size = (CLIP, CLIP) if error > 0 else (-CLIP, CLIP)
-        square = size * size
-        name = f"{names.h}:{bucket(size, ERROR_PARTS)}"
-        cell[names.n] = get(names.n, 0) + sign
-        cell[names.e] = get(names.e, 0) + sign * error
-        cell[names.ee] = get(names.ee, 0) + sign * square
-        cell[names.eeee] = get(names.eeee, 0) + sign * square * square
-        cell[names.a] = get(names.a, 0) + sign * size
-        cell[name] = get(name, 0) + sign
-    elif isinstance(said, str) and isinstance(happened, str):
-        bump(cell, names.n, sign)
-        if said == happened:
-            bump(cell, names.right, sign)
+def in_time(versions: Sequence[Version], pred: Pred, rule: Rule) -> list[Version]:
+    """Those that had come when the prediction reached age L."""
+    until = pred.at_us + rule.judged_after_us
+    return [version for version in versions if version.broker_us <= until]

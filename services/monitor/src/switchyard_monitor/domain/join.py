@@ -23,13 +23,12 @@ from switchyard_monitor.domain.entries import (
     Entry,
     Pred,
     Version,
-    bump,
     cell_of,
     contribute,
 )
 from switchyard_monitor.domain.facts import Fact, Record
 from switchyard_monitor.domain.rules import MAX_AGE_US, Rule, follow, steps
-from switchyard_monitor.domain.sums import Sums
+from switchyard_monitor.domain.sums import Sums, bump
 
 SKEW_US = 5 * 60_000_000
 """An event further ahead of the broker than this has a wrong clock; it gets the broker's time."""

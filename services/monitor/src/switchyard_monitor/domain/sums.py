@@ -30,6 +30,11 @@ def add(total: Sums, part: Mapping[str, int], sign: int = 1) -> Sums:
     return total
 
 
+def bump(sums: Sums, name: str, by: int = 1) -> None:
+    """Count in a cell that is being folded."""
+    sums[name] = sums.get(name, 0) + by
+
+
 def merged(parts: Iterable[Mapping[str, int]]) -> Sums:
     """All parts together."""
     total: Sums = {}

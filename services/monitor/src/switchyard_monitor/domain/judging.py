@@ -1,0 +1,65 @@
+"""Judging: a Y beside the X′ that came of it, as whole numbers that add up."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from switchyard_monitor.domain.buckets import ERROR_PARTS, bucket
+from switchyard_monitor.domain.rules import CLIP, Rule, Value
+from switchyard_monitor.domain.sums import Sums, bump
+
+
+class Names(NamedTuple):
+    """The names under which judged predictions are kept."""
+
+    n: str
+    right: str
+    e: str
+    ee: str
+    eeee: str
+    a: str
+    clipped: str
+    h: str
+
+    @classmethod
+    def of(cls, which: str) -> Names:
+        """Those that start with `<which>.`."""
+        return cls(*(f"{which}.{name}" for name in cls._fields))
+
+
+NOW, AGE = Names.of("now"), Names.of("age")
+"""By the latest label, and once at age L."""
+
+
+def judge(cell: Sums, names: Names, rule: Rule, said: Value, happened: Value | None, sign: int) -> None:
+    """Add what one judged prediction stands for, or take it out (−1); nothing happened yet where that is None."""
+    get = cell.get
+    if isinstance(said, float) and isinstance(happened, float):
+        error = rule.error(said, happened)
+        size = abs(error)
+        if size > CLIP:
+            bump(cell, names.clipped, sign)
+            error = clipped(error)
+            size = CLIP
+        square = size * size
+        name = f"{names.h}:{bucket(size, ERROR_PARTS)}"
+        cell[names.n] = get(names.n, 0) + sign
+        cell[names.e] = get(names.e, 0) + sign * error
+        cell[names.ee] = get(names.ee, 0) + sign * square
+        cell[names.eeee] = get(names.eeee, 0) + sign * square * square
+        cell[names.a] = get(names.a, 0) + sign * size
+        cell[name] = get(name, 0) + sign
+    elif isinstance(said, str) and isinstance(happened, str):
+        bump(cell, names.n, sign)
+        if said == happened:
+            bump(cell, names.right, sign)
+
+
+def clipped(error: int) -> int:
+    """An error as it is kept."""
+    return max(-CLIP, min(CLIP, error))
+
+
+def comparable(one: Value, other: Value) -> bool:
+    """Whether two values are of a kind."""
+    return isinstance(one, str) == isinstance(other, str)
