@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from switchyard_contracts.comparison import bounds
+from switchyard_contracts.comparison import standing
 from switchyard_contracts.evalues import Shared, log_exceeds, log_worse
 from switchyard_contracts.evidence import ArmSums, WindowSums
 from switchyard_contracts.model_deployment import Analysis
@@ -59,7 +59,7 @@ def first_word(rows: list[Row], *, samples: int = 1_000) -> str:
     for score in looks(rows, kappa=KAPPA):
         if score.looked:
             planned = planned or planned_variance(score, samples=samples)
-            lower, upper = bounds(score, planned=planned, budget=BUDGET)
+            lower, upper = standing(score, planned=planned).bounds(BUDGET)
             if upper < 0:
                 return "Pass"
             if lower > 0:

@@ -10,15 +10,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from switchyard_contracts import boundary
 from switchyard_contracts.evidence import ArmSums, Evidence, WindowSums
 from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, number, percent
 from switchyard_contracts.model_deployment import Metric
+from switchyard_contracts.standing import Case, Standing
 from switchyard_contracts.unpaired import FIRST_LOOK, Losses, Row, Score, looks, planned_variance
 
 NOTHING_JUDGED = "no outcome of the candidate has been judged under a split yet"
-MOST_SAMPLES = 1e12
-"""An estimate beyond this is no estimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,92 +74,41 @@ def compare(metric: Metric, evidence: Evidence, *, windows: Sequence[WindowSums]
     for score in looks(rows, kappa=kappa):
         if first is None and score.looked:
             first = score
-
-    def judged(
-        verdict: Verdict, reason: str, message: str, *, needed: int | None = 0, bound: float | None = None
-    ) -> Judgement:
-        return Judgement(
-            verdict,
-            reason,
-            message,
-            samples=score.candidate,
-            needed=needed,
-            value=value,
-            against=against,
-            bound=bound,
-        )
-
+    case = Case(
+        says=(
+            f"{comparison.label} {_or_unknown(value)} against {_or_unknown(against)} over {count(score.candidate)}"
+            f" judged of the candidate and {count(score.stable)} of stable"
+        ),
+        allowed=f"{'+' if field == 'maxIncrease' else '−'}{percent(threshold.value)}",
+        first_look=f"the first look comes at {FIRST_LOOK} of each",
+        min_samples=metric.min_samples,
+        missing=_missing(score, metric.min_samples),
+        samples=score.candidate,
+        value=value,
+        against=against,
+    )
     if not score.candidate:
-        return judged(
+        return case.found(
             Verdict.NO_DATA,
             "NothingJudged",
             evidence.method if not windows and evidence.method else NOTHING_JUDGED,
             needed=max(metric.min_samples, FIRST_LOOK),
         )
-    says = (
-        f"{comparison.label} {_or_unknown(value)} against {_or_unknown(against)} over {count(score.candidate)} judged"
-        f" of the candidate and {count(score.stable)} of stable"
-    )
     if first is None:
-        return judged(
-            Verdict.INCONCLUSIVE,
-            "TooFewSamples",
-            f"{says}; the first look comes at {FIRST_LOOK} of each",
-            needed=_missing(score, metric.min_samples),
-        )
+        return case.judge(None, budget=budget)
     planned = planned_variance(first, samples=max(metric.min_samples, FIRST_LOOK))
-    if planned <= 0.0:  # no scale to measure by
-        return judged(
-            Verdict.INCONCLUSIVE, "NoVariation", f"{says}; all losses are alike, so there is no scale", needed=None
-        )
-    allowed = f"{'+' if field == 'maxIncrease' else '−'}{percent(threshold.value)}"
-    lower, upper = bounds(score, planned=planned, budget=budget)
-    missing = _missing(score, metric.min_samples)
-    if lower > 0.0:
-        return judged(
-            Verdict.FAIL,
-            "WorseThanAllowed",
-            f"{says}; the bound {number(lower)} lies above 0, so it is worse than {allowed} allows",
-            bound=lower,
-        )
-    if upper < 0.0 and missing <= 0:
-        return judged(
-            Verdict.PASS,
-            "WithinMargin",
-            f"{says}; the bound {number(upper)} lies below 0, so it is better than {allowed} allows",
-            bound=upper,
-        )
-    if missing > 0:
-        return judged(
-            Verdict.INCONCLUSIVE,
-            "TooFewSamples",
-            f"{says}; {count(metric.min_samples)} are needed",
-            needed=missing,
-            bound=upper,
-        )
-    if score.total < 0.0:
-        needed = _until(score, planned=planned, alpha=budget.alpha_promote)
-    else:
-        needed = _until(score, planned=planned, alpha=budget.alpha_rollback)
-    return judged(
-        Verdict.INCONCLUSIVE,
-        "NotYetCertain",
-        f"{says}; the bounds {number(lower)} and {number(upper)} have 0 between them: neither within"
-        f" {allowed} nor beyond",
-        needed=needed,
-        bound=upper,
-    )
+    return case.judge(standing(score, planned=planned), budget=budget)
 
 
-def bounds(score: Score, *, planned: float, budget: Budget) -> tuple[float, float]:
-    """The bounds of (candidate's mean loss − κ · stable's): the lower decides Fail, the upper Pass."""
-    down = boundary.width(
-        score.variance, r=boundary.tuning(planned, alpha=budget.alpha_rollback), alpha=budget.alpha_rollback
+def standing(score: Score, *, planned: float) -> Standing:
+    """Where the score stands; V* was fixed at the first look."""
+    return Standing(
+        total=score.total,
+        variance=score.variance,
+        weight=score.weight,
+        samples=score.candidate,
+        planned=planned,
     )
-    up = boundary.width(
-        score.variance, r=boundary.tuning(planned, alpha=budget.alpha_promote), alpha=budget.alpha_promote
-    )
-    return (score.total - down) / score.weight, (score.total + up) / score.weight
 
 
 def _missing(score: Score, min_samples: int) -> int:
@@ -170,24 +117,6 @@ def _missing(score: Score, min_samples: int) -> int:
     short = FIRST_LOOK - score.stable
     other = math.ceil(short * score.candidate / score.stable) if short > 0 and score.stable else 0
     return max(own, other)
-
-
-def _until(score: Score, *, planned: float, alpha: float) -> int | None:
-    """How many more of the candidate's samples until S leaves the boundary, if S and V go on growing as they did."""
-    r = boundary.tuning(planned, alpha=alpha)
-
-    def certain(times: float) -> bool:
-        return abs(score.total) * times > boundary.width(score.variance * times, r=r, alpha=alpha)
-
-    low, high = 1.0, 2.0
-    while not certain(high):
-        low, high = high, high * 2.0
-        if score.candidate * high > MOST_SAMPLES:
-            return None
-    while (high - low) * score.candidate > 1.0:
-        middle = (low + high) / 2.0
-        low, high = (low, middle) if certain(middle) else (middle, high)
-    return max(1, math.ceil((high - 1.0) * score.candidate))
 
 
 def _value(
