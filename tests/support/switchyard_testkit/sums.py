@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, WindowSums
+from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, PairBlock, Paired, WindowSums
 from switchyard_contracts.model_deployment import Metric
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -56,6 +56,29 @@ def evidence(*windows: WindowSums, **changes: Any) -> Evidence:
         "threshold": 0.25,
     }
     return Evidence(**(facts | changes))
+
+
+def block(
+    index: int = 0, *, candidate: Iterable[float] = (), stable: Iterable[float] = (), traffic: int = 3
+) -> PairBlock:
+    """The pairs of the block that starts `index` days after noon, by their losses."""
+    arms = arm(losses=candidate), arm(losses=stable)
+    return PairBlock(
+        start=NOON + timedelta(days=index), traffic=traffic, pairs=arms[0].n, candidate=arms[0], stable=arms[1]
+    )
+
+
+def pairs(*blocks: PairBlock, **changes: Any) -> Paired:
+    """Pairs of which none is missing and all are judged."""
+    seen = sum(one.pairs for one in blocks)
+    facts: dict[str, Any] = {
+        "block_seconds": 86_400.0,
+        "blocks": list(blocks),
+        "seen": seen,
+        "judged": seen,
+        "expected": float(seen),
+    }
+    return Paired(**(facts | changes))
 
 
 def metric(**changes: Any) -> Metric:

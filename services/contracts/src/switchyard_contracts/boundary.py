@@ -20,3 +20,16 @@ def width(variance: float, *, r: float, alpha: float) -> float:
     """u(V), half the width of what chance may do."""
     total = variance + r
     return math.sqrt(2.0 * total * math.log(1.0 + math.sqrt(total / r) / (2.0 * alpha)))
+
+
+def few(width: float, *, variance: float, units: float) -> float:
+    """The boundary when V is a guess from a few units (blocks): as unlikely under Student's t as under the normal.
+
+    With seven blocks and α = 0.3 % the boundary as it stands is crossed by chance three times as often as it says.
+    Wallace's approximation, turned round; with six degrees of freedom it is 3 % too wide, with more it is closer.
+    """
+    degrees = units - 1.0
+    if variance <= 0.0 or degrees <= 0.0:
+        return math.inf
+    z = width / math.sqrt(variance) * (8.0 * degrees + 3.0) / (8.0 * degrees + 1.0)
+    return math.sqrt(variance * degrees * math.expm1(min(z * z / degrees, 700.0)))

@@ -7,16 +7,18 @@ above it, each by a boundary that holds at every look. Promotion also waits for 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from switchyard_contracts.evidence import ArmSums, Evidence, WindowSums
-from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, number, percent
+from switchyard_contracts import paired
+from switchyard_contracts.evidence import ArmSums, Evidence, Paired, WindowSums
+from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, number, percent, span
 from switchyard_contracts.model_deployment import Metric
 from switchyard_contracts.standing import Case, Standing
 from switchyard_contracts.unpaired import FIRST_LOOK, Losses, Row, Score, looks, planned_variance
 
 NOTHING_JUDGED = "no outcome of the candidate has been judged under a split yet"
+NO_PAIRS = "no block of mirrored requests is complete and judged yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,8 @@ def compare(metric: Metric, evidence: Evidence, *, windows: Sequence[WindowSums]
         for window in windows
         if 0.0 < window.probability < 1.0
     ]
-    value = _value(evidence.value, rows, comparison, lambda row: row.candidate)
-    against = _value(evidence.against_value, rows, comparison, lambda row: row.stable)
+    value = _given_or(evidence.value, [row.candidate for row in rows], comparison)
+    against = _given_or(evidence.against_value, [row.stable for row in rows], comparison)
     first: Score | None = None
     score = Score()
     for score in looks(rows, kappa=kappa):
@@ -100,6 +102,48 @@ def compare(metric: Metric, evidence: Evidence, *, windows: Sequence[WindowSums]
     return case.judge(standing(score, planned=planned), budget=budget)
 
 
+def compare_pairs(metric: Metric, pairs: Paired, *, traffic: Collection[int], budget: Budget) -> Judgement:
+    """Judge one decide metric by the paired boundary."""
+    comparison = COMPARISONS[metric.metric]
+    field, threshold = metric.limit
+    blocks = [
+        paired.Block(block.start, candidate=comparison.losses(block.candidate), stable=comparison.losses(block.stable))
+        for block in pairs.blocks
+        if block.traffic in traffic
+    ]
+    first: paired.Score | None = None
+    score = paired.Score()
+    for score in paired.looks(blocks, kappa=comparison.kappa(threshold.value)):
+        if first is None and score.looked:
+            first = score
+    value = _given_or(pairs.value, [block.candidate for block in blocks], comparison)
+    against = _given_or(pairs.against_value, [block.stable for block in blocks], comparison)
+    wanted = max(metric.min_samples, FIRST_LOOK)
+    blocks_missing = max(0, paired.FIRST_BLOCKS - score.blocks)
+    case = Case(
+        says=(
+            f"{comparison.label} {_or_unknown(value)} against {_or_unknown(against)} over {count(score.pairs)} judged"
+            f" pairs in {score.blocks} blocks of {span(pairs.block_seconds)}"
+        ),
+        allowed=f"{'+' if field == 'maxIncrease' else '−'}{percent(threshold.value)}",
+        first_look=f"the first look comes at {FIRST_LOOK} pairs in {paired.FIRST_BLOCKS} blocks",
+        min_samples=metric.min_samples,
+        missing=max(
+            wanted - score.pairs, math.ceil(blocks_missing * score.pairs / score.blocks) if score.blocks else 0
+        ),
+        samples=score.pairs,
+        value=value,
+        against=against,
+        paired=True,
+    )
+    if not score.pairs:
+        return case.found(Verdict.NO_DATA, "NothingJudged", NO_PAIRS, needed=wanted)
+    if first is None:
+        return case.judge(None, budget=budget)
+    planned = paired.planned_variance(first, samples=wanted)
+    return case.judge(paired.standing(score, planned=planned), budget=budget)
+
+
 def standing(score: Score, *, planned: float) -> Standing:
     """Where the score stands; V* was fixed at the first look."""
     return Standing(
@@ -119,14 +163,13 @@ def _missing(score: Score, min_samples: int) -> int:
     return max(own, other)
 
 
-def _value(
-    given: float | None, rows: Sequence[Row], comparison: Comparison, arm: Callable[[Row], Losses]
-) -> float | None:
+def _given_or(given: float | None, arms: Iterable[Losses], comparison: Comparison) -> float | None:
     """The value as the monitor gives it, uncapped; else from the sums."""
     if given is not None:
         return given
-    n = sum(arm(row).n for row in rows)
-    return comparison.shown(sum(arm(row).total for row in rows) / n) if n else None
+    held = list(arms)
+    n = sum(arm.n for arm in held)
+    return comparison.shown(sum(arm.total for arm in held) / n) if n else None
 
 
 def _or_unknown(value: float | None) -> str:

@@ -8,6 +8,7 @@ different generations are never pooled.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from switchyard_contracts.base import Timestamp
@@ -50,6 +51,67 @@ class Coverage(Part):
         return self.judged / self.predictions if self.predictions else 0.0
 
 
+class PairBlock(Part):
+    """The judged pairs of one block of time, in one ModelRoute generation of stable's."""
+
+    start: Timestamp
+    traffic: int
+    pairs: int = 0
+    """Requests that both revisions answered, judged or not."""
+    candidate: ArmSums = ArmSums()
+    stable: ArmSums = ArmSums()
+    """The same predictions in both: capped losses, or wrong answers, of those with a label at age L."""
+    difference: float = 0.0
+    """Σd, d = the candidate's loss − stable's on the same id, uncapped."""
+    difference_squares: float = 0.0
+    """Σd²; by single pairs, so it says nothing of how days differ."""
+
+
+class Paired(Part):
+    """Requests of stable that were mirrored to the candidate, so that both answered the same X."""
+
+    block_seconds: float
+    """What varies together: the units of the paired boundary."""
+    blocks: list[PairBlock] = []
+    """In order of time; complete ones only, old enough to be judged."""
+    seen: int = 0
+    """Pairs in those blocks."""
+    judged: int = 0
+    """Pairs that have a label at age L."""
+    expected: float = 0.0
+    """Stable's predictions in those blocks that the mirror should have covered."""
+    spread: float = 0.0
+    """The variance of `expected`: 0 where everything of stable's is mirrored, not where a sample is."""
+    unanswered: int = 0
+    """Mirrored requests that came to the revision and got no answer that could be used."""
+    pending: int = 0
+    """Pairs of blocks that are not complete yet, or too young."""
+    value: float | None = None
+    """The candidate's value over the judged pairs, in the metric's own unit, uncapped; `againstValue` is stable's."""
+    against_value: float | None = None
+    difference: float | None = None
+    """The mean of d, uncapped, with an interval from the blocks' sums."""
+    lower: float | None = None
+    upper: float | None = None
+    rate_per_second: float | None = None
+    """How fast judged pairs arrive at present."""
+
+    @property
+    def missing(self) -> float:
+        """Pairs that should be there and are not, beyond what the drawing of a sample explains."""
+        return max(0.0, self.expected - self.seen - 3.0 * math.sqrt(self.spread))
+
+    @property
+    def coverage(self) -> float:
+        """The share of the expected pairs that are there, from 0 to 1; 0 when none are expected."""
+        return 1.0 - self.missing / self.expected if self.expected else 0.0
+
+    @property
+    def overflow(self) -> float:
+        """The share of the expected pairs that never reached the mirrored revision, as far as anyone saw."""
+        return max(0.0, self.missing - self.unanswered) / self.expected if self.expected else 0.0
+
+
 class Evidence(Part):
     """What the monitor knows for one metric of one candidate against one stable revision."""
 
@@ -84,3 +146,5 @@ class Evidence(Part):
     method: str = ""
     rate_per_second: float | None = None
     """How fast judged samples of the candidate arrive at present, for estimates of the time left."""
+    paired: Paired | None = None
+    """Pairs, where stable's requests are mirrored to the candidate and the metric can be compared on them."""

@@ -44,6 +44,8 @@ class Judgement:
     """What it was held against: stable's value, or the limit."""
     bound: float | None = None
     """Decide: the anytime bound. Guard: the e-value."""
+    paired: bool = False
+    """Decide: whether it rests on pairs; `samples` and `needed` then count pairs."""
 
 
 @dataclass(frozen=True, slots=True)

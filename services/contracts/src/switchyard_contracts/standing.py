@@ -30,10 +30,14 @@ class Standing:
     """The candidate's samples, or pairs."""
     planned: float
     """V*, fixed at the first look."""
+    units: int | None = None
+    """How many units V was taken from, where they are few."""
 
     def width(self, alpha: float, *, times: float = 1.0) -> float:
-        """u(V), were V as many times as large."""
-        return boundary.width(self.variance * times, r=boundary.tuning(self.planned, alpha=alpha), alpha=alpha)
+        """u(V), were there as many times as much of everything."""
+        variance = self.variance * times
+        width = boundary.width(variance, r=boundary.tuning(self.planned, alpha=alpha), alpha=alpha)
+        return width if self.units is None else boundary.few(width, variance=variance, units=self.units * times)
 
     def bounds(self, budget: Budget) -> tuple[float, float]:
         """The bounds of (candidate's mean loss − κ · stable's): the lower decides Fail, the upper Pass."""
@@ -75,6 +79,7 @@ class Case:
     samples: int
     value: float | None
     against: float | None
+    paired: bool = False
 
     def judge(self, standing: Standing | None, *, budget: Budget) -> Judgement:
         """The verdict; no standing before the first look."""
@@ -135,4 +140,5 @@ class Case:
             value=self.value,
             against=self.against,
             bound=bound,
+            paired=self.paired,
         )

@@ -6,18 +6,22 @@ the one that was tested. They are pure: the same sums give the same verdict.
 In order, first objection wins: windows of generations that were not asked for are passed over; counts that do not fit
 the stamped probabilities are an `Error`; for outcomes, too little or uneven coverage is `NoData`; then comes the
 metric's own rule in `guards` or `comparison`. A metric that is only observed is never judged.
+
+A decide metric rests on pairs where stable's requests are mirrored, and else on the split. Which of the two is chosen
+by how many pairs are there, never by what they say.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
-from switchyard_contracts import coverage, sample_ratio
-from switchyard_contracts.comparison import compare
+from switchyard_contracts import coverage, paired, sample_ratio
+from switchyard_contracts.comparison import compare, compare_pairs
 from switchyard_contracts.evalues import Shared
-from switchyard_contracts.evidence import Evidence, WindowSums
+from switchyard_contracts.evidence import Coverage, Evidence, Paired, WindowSums
 from switchyard_contracts.guards import against_limit, against_stable
 from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, factor, number, percent, span
 from switchyard_contracts.model_deployment import Analysis, Metric, Role
@@ -55,19 +59,7 @@ def judge(metric: Metric, evidence: Evidence, *, budget: Budget, min_coverage: f
     if mismatch >= math.log(sample_ratio.ALARM):
         return _off(windows, mismatch)
     if metric.role is Role.DECIDE:
-        objection = coverage.objection(
-            candidate=evidence.candidate_coverage, stable=evidence.stable_coverage, least=min_coverage
-        )
-        if objection:
-            return Judgement(
-                Verdict.NO_DATA,
-                *objection,
-                samples=evidence.candidate_coverage.judged,
-                needed=max(metric.min_samples, FIRST_LOOK) if objection[0] == coverage.NOTHING_MATURE else None,
-                value=evidence.value,
-                against=evidence.against_value,
-            )
-        return compare(metric, evidence, windows=windows, budget=budget)
+        return _decided(metric, evidence, windows=windows, budget=budget, min_coverage=min_coverage)
     field, threshold = metric.limit
     if metric.metric in QUANTILES:
         if evidence.threshold is None and windows:
@@ -85,21 +77,83 @@ def judge(metric: Metric, evidence: Evidence, *, budget: Budget, min_coverage: f
     return against_stable(metric, windows, margin=1.0 + threshold.value, budget=budget)
 
 
+def _decided(
+    metric: Metric, evidence: Evidence, *, windows: Sequence[WindowSums], budget: Budget, min_coverage: float
+) -> Judgement:
+    """By pairs where enough of them are there, else by the split."""
+    pairs = evidence.paired
+    if pairs is None or not (pairs.expected or pairs.seen):
+        return _by_split(metric, evidence, windows=windows, budget=budget, min_coverage=min_coverage)
+    if objection := paired.overflowed(pairs):
+        return _undecided(pairs, objection)
+    if objection := paired.incomplete(pairs):
+        if not evidence.candidate_coverage.predictions:
+            return _undecided(pairs, objection)
+        found = _by_split(metric, evidence, windows=windows, budget=budget, min_coverage=min_coverage)
+        return replace(found, message=f"{found.message}; by the split, as {objection[1]}")
+    judged = Coverage(predictions=pairs.seen, judged=pairs.judged)
+    if pairs.seen and judged.share < min_coverage:
+        return Judgement(
+            Verdict.NO_DATA,
+            "LowCoverage",
+            f"only {percent(judged.share)} of {count(pairs.seen)} pairs have an outcome at the age when they are"
+            f" judged; at least {percent(min_coverage)} must (monitoring.outcome.minCoverage)",
+            samples=pairs.judged,
+            value=pairs.value,
+            against=pairs.against_value,
+            paired=True,
+        )
+    return compare_pairs(metric, pairs, traffic=evidence.traffic, budget=budget)
+
+
+def _by_split(
+    metric: Metric, evidence: Evidence, *, windows: Sequence[WindowSums], budget: Budget, min_coverage: float
+) -> Judgement:
+    objection = coverage.objection(
+        candidate=evidence.candidate_coverage, stable=evidence.stable_coverage, least=min_coverage
+    )
+    if objection:
+        return Judgement(
+            Verdict.NO_DATA,
+            *objection,
+            samples=evidence.candidate_coverage.judged,
+            needed=max(metric.min_samples, FIRST_LOOK) if objection[0] == coverage.NOTHING_MATURE else None,
+            value=evidence.value,
+            against=evidence.against_value,
+        )
+    return compare(metric, evidence, windows=windows, budget=budget)
+
+
+def _undecided(pairs: Paired, objection: tuple[str, str]) -> Judgement:
+    return Judgement(
+        Verdict.INCONCLUSIVE,
+        *objection,
+        samples=pairs.judged,
+        needed=None,
+        value=pairs.value,
+        against=pairs.against_value,
+        paired=True,
+    )
+
+
 def waiting_for(judgement: Judgement, evidence: Evidence) -> str:
     """What a judgement waits for, in numbers: `137 more outcomes needed, about 5 h at this rate`."""
     if judgement.needed is None:
         return judgement.message
     if judgement.needed <= 0:
         return ""
+    rate = evidence.rate_per_second
     thing = "outcome" if evidence.metric.startswith("outcome.") else "request"
+    if judgement.paired and evidence.paired is not None:
+        thing, rate = "judged pair", evidence.paired.rate_per_second
     many = "" if judgement.needed == 1 else "s"
     least = "at least " if judgement.reason in ("NotYetCertain", "LeansAgainst") else ""
     text = f"{least}{count(judgement.needed)} more {thing}{many} needed"
-    if evidence.rate_per_second is None:
+    if rate is None:
         return text
-    if evidence.rate_per_second <= 0.0:
+    if rate <= 0.0:
         return f"{text}, none are coming in"
-    return f"{text}, about {span(judgement.needed / evidence.rate_per_second)} at this rate"
+    return f"{text}, about {span(judgement.needed / rate)} at this rate"
 
 
 def counts_of(windows: Sequence[WindowSums]) -> list[Shared]:
