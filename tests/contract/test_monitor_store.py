@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from switchyard_monitor.adapters.engine import MIGRATIONS
 from switchyard_monitor.adapters.store import SqliteStore
 from switchyard_monitor.adapters.tables import metadata
-from switchyard_monitor.domain.entries import OUTCOME, Arm, Pred, Version
+from switchyard_monitor.domain.entries import OUTCOME, Arm, Pair, Pred, Version
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.join import Changes
 from switchyard_monitor.domain.rules import Rule
@@ -121,7 +124,10 @@ def test_members_are_seen_until_they_leave_or_fall_silent(store: Store) -> None:
 def test_what_is_written_is_read_back_whole(opened: Open, store: Store) -> None:
     number = arm(store)
     changes = Changes(
-        preds=[(KEY, Pred(number, 7, -(2**63), 2**63 - 1, 1.5)), (b"\1" * 16, Pred(number, 8, 1, None, "late"))],
+        preds=[
+            (KEY, Pred(number, 7, -(2**63), 2**63 - 1, 1.5, 86_400_000_000)),
+            (b"\1" * 16, Pred(number, 8, 1, None, "late")),
+        ],
         versions=[(KEY, Version(OUTCOME, "e1", 2, 3, 4, -0.1, "human"))],
         exchanges=[(KEY, 9)],
         inputs=[(KEY, 10, 11)],
@@ -150,6 +156,31 @@ def test_what_is_written_is_read_back_whole(opened: Open, store: Store) -> None:
     assert again.cells([number])[0].rule == RULE
 
 
+def test_sums_of_pairs_are_written_read_back_and_added_up(opened: Open, store: Store) -> None:
+    with store.begin() as batch:
+        rule = batch.rule_id(RULE)
+        first = batch.book.pair_id(Pair(rule, "a", "b", 3))
+        other = batch.book.pair_id(Pair(rule, "a", "b", 4))
+        assert batch.book.pair_id(Pair(rule, "a", "b", 3)) == first != other
+    lease = claimed(store)
+    write(store, lease, Changes(pairs={(first, 0): {"n": 2, "x": 2**100}, (first, 300): {"n": 1}}), at=5)
+    write(store, lease, Changes(pairs={(first, 0): {"n": -1, "x": -(2**100)}, (other, 0): {"n": 7}}), at=6)
+    again = opened()
+    assert again.pairs("demo/m") == {first: Pair(rule, "a", "b", 3), other: Pair(rule, "a", "b", 4)}
+    assert again.pairs("demo/other") == {}
+    assert [(cell.pair.traffic, cell.start_us, cell.sums) for cell in again.pair_cells([first, other])] == [
+        (3, 0, {"n": 1}),
+        (4, 0, {"n": 7}),
+        (3, 300, {"n": 1}),
+    ]
+    assert [(cell.pair.traffic, cell.sums) for cell in again.pair_totals([first, other])] == [
+        (3, {"n": 2}),
+        (4, {"n": 7}),
+    ]
+    assert again.pair_cells([first])[0].rule == RULE
+    assert again.cells([first, other]) == []
+
+
 def test_sums_of_several_commits_add_up_and_what_cancels_is_gone(store: Store) -> None:
     number, lease = arm(store), claimed(store)
     write(store, lease, Changes(cells={(number, 0): {"a": 2, "b": 1}}), at=5)
@@ -164,6 +195,7 @@ def test_an_undone_transaction_leaves_nothing_not_even_numbers(store: Store) -> 
     def fail(batch: Batch) -> None:
         batch.lock(lease, 5)
         batch.book.id_of(Arm(batch.rule_id(RULE), "undone", "stable", 1, 10_000, "split"))
+        batch.book.pair_id(Pair(batch.rule_id(RULE), "undone", "next", 1))
         batch.write(lease, Work(changes=Changes(ledger={"stored": 1}), next_offset=6, watermark_us=1))
         raise ZeroDivisionError
 
@@ -172,6 +204,10 @@ def test_an_undone_transaction_leaves_nothing_not_even_numbers(store: Store) -> 
     assert store.deployments() == []
     assert store.positions()[0].next_offset == 5
     number = arm(store, "kept")
+    assert store.pairs("demo/m") == {}
+    with store.begin() as batch:
+        kept = batch.book.pair_id(Pair(batch.rule_id(RULE), "kept", "next", 1))
+        assert batch.book.pair_id(Pair(batch.rule_id(RULE), "undone", "next", 1)) != kept
     assert store.arms("demo/m") == {number: Arm(undone.rule, "kept", "stable", 1, 10_000, "split")}
     assert arm(store, "undone") != number
 
@@ -220,6 +256,21 @@ def test_the_migrations_make_the_tables_that_the_code_means(opened: Open) -> Non
     assert isinstance(store, SqliteStore)
     with store._writer.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(tmp_path: Path) -> None:
+    store = SqliteStore(f"sqlite:///{tmp_path / 'monitor.db'}")
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with store._writer.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql("INSERT INTO prediction VALUES (?,?,?,?,?,?,?)", (KEY, 1, 7, 8, 9, 1.5, None))
+    store.migrate()
+    entry, _ = store.entry(KEY)
+    assert entry is not None
+    assert entry.preds == [Pred(1, 7, 8, 9, 1.5, None)]
+    store.close()
 
 
 def test_a_file_that_cannot_be_opened_is_said(tmp_path: Path) -> None:

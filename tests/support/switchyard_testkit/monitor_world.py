@@ -78,6 +78,12 @@ def inference(
     return _event(EventType.INFERENCE, event_id or f"x-{prediction_id}", data, subject=subject)
 
 
+def mirrored(prediction_id: str, *, event_id: str | None = None, revision: str = "next-2", **changes: Any) -> bytes:
+    """The answer of a mirrored revision to stable's request, under the same prediction id."""
+    facts: dict[str, Any] = {"role": "shadow"} | changes
+    return inference(prediction_id, event_id=event_id or f"x-{prediction_id}:mirror", revision=revision, **facts)
+
+
 def outcome(
     prediction_id: str,
     value: Any,
@@ -199,6 +205,14 @@ class World:
         return {
             (cell.arm.revision, cell.arm.role, cell.arm.traffic, (cell.start_us - NOON_US) // SECOND): cell.sums
             for cell in self.store.cells(self.store.arms(subject))
+            if cell.sums
+        }
+
+    def pair_sums(self, subject: str = SUBJECT) -> dict[tuple[str, str, int, int], dict[str, int]]:
+        """The sums of pairs, by (stable, mirrored, traffic, start of the window in seconds after NOON)."""
+        return {
+            (cell.pair.stable, cell.pair.mirrored, cell.pair.traffic, (cell.start_us - NOON_US) // SECOND): cell.sums
+            for cell in self.store.pair_cells(self.store.pairs(subject))
             if cell.sums
         }
 

@@ -72,6 +72,70 @@ def recompute(events: Sequence[tuple[dict[str, Any], float]]) -> dict[tuple[str,
     return {key: {name: value for name, value in sums.items() if value} for key, sums in total.items()}
 
 
+def recompute_pairs(
+    events: Sequence[tuple[dict[str, Any], float]],
+) -> dict[tuple[str, str, int, int], dict[str, int]]:
+    """Sums of pairs by (stable, mirrored, traffic, start of the window after NOON): each id that both answered."""
+    once = {event["id"]: (event, broker) for event, broker in reversed(events)}
+    answers: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    outcomes: dict[str, list[tuple[tuple[int, int, str], float, int]]] = {}
+    for name, (event, broker) in once.items():
+        data, kind = event["data"], event["type"].split(".")[2]
+        if kind == "inference" and not data["error"]:
+            answers.setdefault((data["predictionId"], data["role"]), []).append(data)
+        if kind == "outcome":
+            rank = data["revision"], _microseconds(data["at"]), name
+            held = outcomes.setdefault(data["predictionId"], [])
+            held.append((rank, data["value"]["delay"], round(broker * SECOND)))
+    total: dict[tuple[str, str, int, int], Counter[str]] = {}
+    for (prediction_id, role), served in answers.items():
+        if role != "stable":
+            continue
+        (stable,) = served
+        for shadow in answers.get((prediction_id, "shadow"), []):
+            at = _microseconds(stable["startedAt"])
+            key = stable["revision"], shadow["revision"], stable["traffic"], at // (WINDOW * SECOND) * WINDOW
+            sums = total.setdefault(key, Counter())
+            ys, yc = stable["response"]["value"]["delay"], shadow["response"]["value"]["delay"]
+            slower = shadow["latencyUs"] - stable["latencyUs"]
+            sums["n"] += 1
+            sums["lat.n"] += 1
+            sums["lat.d"] += slower
+            sums["lat.dd"] += slower**2
+            sums[f"{'slower' if slower >= 0 else 'faster'}:{_bucket(abs(slower), 16)}"] += 1
+            sums["compared"] += 1
+            sums["agree"] += (ys >= THRESHOLD) == (yc >= THRESHOLD)
+            apart, was_clipped = _clipped(yc, ys)
+            sums["y.clipped"] += was_clipped
+            sums["y"] += apart
+            sums["yy"] += apart**2
+            sums["ya"] += abs(apart)
+            known = outcomes.get(prediction_id, [])
+            for which, usable in (("now", known), ("age", [one for one in known if one[2] <= at + AGE * SECOND])):
+                if not usable:
+                    continue
+                happened = max(usable)[1]
+                errors = {"c": _clipped(yc, happened), "s": _clipped(ys, happened)}
+                for arm, (error, was_clipped) in errors.items():
+                    sums[f"{which}.{arm}.n"] += 1
+                    sums[f"{which}.{arm}.e"] += error
+                    sums[f"{which}.{arm}.a"] += abs(error)
+                    sums[f"{which}.{arm}.ee"] += error**2
+                    sums[f"{which}.{arm}.eeee"] += error**4
+                    sums[f"{which}.{arm}.clipped"] += was_clipped
+                    sums[f"{which}.{arm}.h:{_bucket(abs(error), 32)}"] += 1
+                both = abs(errors["c"][0] * errors["s"][0])
+                sums[f"{which}.x.a"] += both
+                sums[f"{which}.x.ee"] += both**2
+    return {key: {name: value for name, value in sums.items() if value} for key, sums in total.items()}
+
+
+def _clipped(said: float, other: float) -> tuple[int, bool]:
+    whole = round(Fraction((said - other) * UNIT))
+    kept = max(-(2**31), min(2**31, whole))
+    return kept, kept != whole
+
+
 def _microseconds(written: str) -> int:
     return (datetime.fromisoformat(written) - NOON) // timedelta(microseconds=1)
 

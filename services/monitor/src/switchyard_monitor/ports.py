@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry
+from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.join import Changes
 from switchyard_monitor.domain.rules import Rule
@@ -201,6 +201,15 @@ class Store(Protocol):
 
     def totals(self, arms: Iterable[int]) -> list[Cell]:
         """Each arm's windows added up, as one cell that starts at 0."""
+
+    def pairs(self, subject: str) -> dict[int, Pair]:
+        """A deployment's pairs of revisions, by number."""
+
+    def pair_cells(self, pairs: Iterable[int]) -> list[PairCell]:
+        """The cells of these pairs, oldest first."""
+
+    def pair_totals(self, pairs: Iterable[int]) -> list[PairCell]:
+        """Each pair's windows added up, as one cell that starts at 0."""
 
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""

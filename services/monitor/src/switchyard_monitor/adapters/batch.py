@@ -14,7 +14,7 @@ from sqlalchemy import Connection, case, delete, select, update
 
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.book import BookCache, SqlBook
-from switchyard_monitor.adapters.summed import ARMS, chunks, execute_many, select_in
+from switchyard_monitor.adapters.summed import ARMS, PAIRS, chunks, execute_many, select_in
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.entries import Entry, Pred, Version
 from switchyard_monitor.domain.facts import Record
@@ -69,10 +69,10 @@ class SqlBatch:
         for prefix in prefixes:
             wanted |= self._keys_under(prefix)
         ordered = sorted(wanted)
-        for k, arm, at_us, event, x, number, name in self._in(
-            "SELECT k, arm, at_us, event, x, number, name FROM prediction WHERE k IN", ordered
+        for k, arm, at_us, event, x, number, name, latency_us in self._in(
+            "SELECT k, arm, at_us, event, x, number, name, latency_us FROM prediction WHERE k IN", ordered
         ):
-            pred = Pred(arm, at_us, event, x, number if name is None else name)
+            pred = Pred(arm, at_us, event, x, number if name is None else name, latency_us)
             _entry(found, k).preds.append(pred)
         for k, kind, event_id, revision, at_us, broker_us, number, name, actor in self._in(
             "SELECT k, kind, event_id, revision, at_us, broker_us, number, name, actor FROM label WHERE k IN", ordered
@@ -110,6 +110,7 @@ class SqlBatch:
         """Rows, sums, outbox, offset."""
         self._rows(work.changes)
         ARMS.write(self._connection, lease.partition, work.changes.cells)
+        PAIRS.write(self._connection, lease.partition, work.changes.pairs)
         self._ledgers(lease.partition, work.changes)
         self._hold(lease.partition, work)
         if work.letters:
@@ -140,9 +141,12 @@ class SqlBatch:
                 self._connection.exec_driver_sql(f"DELETE FROM {table} WHERE k = ?", (k,))
         self._many("INSERT INTO erased (prefix) VALUES (?)", sorted((prefix,) for prefix in changes.erased))
         self._many(
-            "INSERT INTO prediction (k, arm, at_us, event, x, number, name) VALUES (?,?,?,?,?,?,?)",
+            "INSERT INTO prediction (k, arm, at_us, event, x, number, name, latency_us) VALUES (?,?,?,?,?,?,?,?)",
             sorted(
-                ((k, pred.arm, pred.at_us, pred.event, pred.x, *_columns(pred.value)) for k, pred in changes.preds),
+                (
+                    (k, pred.arm, pred.at_us, pred.event, pred.x, *_columns(pred.value), pred.latency_us)
+                    for k, pred in changes.preds
+                ),
                 key=_first_two,
             ),
         )

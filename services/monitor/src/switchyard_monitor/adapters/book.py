@@ -1,17 +1,17 @@
-"""The book of arms and rules: rows carry a number, the book says what it stands for.
+"""The book of arms, pairs and rules: rows carry a number, the book says what it stands for.
 
-Both are only ever added, so a cache never goes stale; but what a transaction wrote down is forgotten when it is undone.
+They are only ever added, so a cache never goes stale; but what a transaction wrote down is forgotten when it is undone.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 
 from sqlalchemy import Connection, select
 
 from switchyard_monitor.adapters import tables
-from switchyard_monitor.domain.entries import Arm
+from switchyard_monitor.domain.entries import Arm, Pair
 from switchyard_monitor.domain.rules import Rule
 
 
@@ -21,6 +21,8 @@ class BookCache:
     def __init__(self) -> None:
         self.arms: dict[int, Arm] = {}
         self.arm_ids: dict[Arm, int] = {}
+        self.pairs: dict[int, Pair] = {}
+        self.pair_ids: dict[Pair, int] = {}
         self.rules: dict[int, Rule] = {}
         self.rule_ids: dict[Rule, int] = {}
 
@@ -32,6 +34,7 @@ class SqlBook:
         self._connection = connection
         self._cache = cache
         self._new_arms: list[int] = []
+        self._new_pairs: list[int] = []
         self._new_rules: list[int] = []
 
     def id_of(self, arm: Arm) -> int:
@@ -60,6 +63,31 @@ class SqlBook:
             self._cache.arms[arm_id] = arm
             self._cache.arm_ids[arm] = arm_id
         return arm
+
+    def pair_id(self, pair: Pair) -> int:
+        """The number of a pair; a new one is written down."""
+        known = self._cache.pair_ids.get(pair)
+        if known is not None:
+            return known
+        values = asdict(pair)
+        number = self._connection.execute(select(tables.pair.c.id).filter_by(**values)).scalar()
+        if number is None:
+            result = self._connection.execute(tables.pair.insert().values(**values))
+            number = int(result.inserted_primary_key[0])  # type: ignore[index]
+            self._new_pairs.append(number)
+        self._cache.pairs[number] = pair
+        self._cache.pair_ids[pair] = number
+        return number
+
+    def pair(self, number: int) -> Pair:
+        """The pair of a number."""
+        pair = self._cache.pairs.get(number)
+        if pair is None:
+            row = self._connection.execute(select(tables.pair).where(tables.pair.c.id == number)).one()
+            pair = Pair(row.rule, row.stable, row.mirrored, row.traffic)
+            self._cache.pairs[number] = pair
+            self._cache.pair_ids[pair] = number
+        return pair
 
     def rule_id(self, rule: Rule) -> int:
         """The number of a rule; a new one is written down."""
@@ -91,5 +119,7 @@ class SqlBook:
         """The transaction was undone: what it wrote down never was."""
         for number in self._new_arms:
             self._cache.arm_ids.pop(self._cache.arms.pop(number), None)
+        for number in self._new_pairs:
+            self._cache.pair_ids.pop(self._cache.pairs.pop(number), None)
         for number in self._new_rules:
             self._cache.rule_ids.pop(self._cache.rules.pop(number), None)

@@ -17,8 +17,8 @@ from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.batch import SqlBatch, read_headers
 from switchyard_monitor.adapters.book import BookCache, SqlBook
 from switchyard_monitor.adapters.engine import guarded, migrate, open_engine
-from switchyard_monitor.adapters.summed import ARMS
-from switchyard_monitor.domain.entries import Arm, Cell, Entry
+from switchyard_monitor.adapters.summed import ARMS, PAIRS
+from switchyard_monitor.domain.entries import Arm, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.sums import Sums, add, decode
 from switchyard_monitor.ports import Lease, Ledger, Letter, Position
 
@@ -180,6 +180,31 @@ class SqliteStore:
             return [
                 Cell(book.arm(number), book.rule(book.arm(number).rule), 0, sums)
                 for number, sums in ARMS.read_totals(connection, arms)
+            ]
+
+    def pairs(self, subject: str) -> dict[int, Pair]:
+        """A deployment's pairs of revisions, by number."""
+        pair, rule = tables.pair, tables.rule
+        query = select(pair).join(rule, pair.c.rule == rule.c.id).where(rule.c.subject == subject)
+        with self._look() as connection:
+            return {row.id: Pair(row.rule, row.stable, row.mirrored, row.traffic) for row in connection.execute(query)}
+
+    def pair_cells(self, pairs: Iterable[int]) -> list[PairCell]:
+        """The cells of these pairs, oldest first."""
+        with self._look() as connection:
+            book = SqlBook(connection, self._read)
+            return [
+                PairCell(book.pair(number), book.rule(book.pair(number).rule), start_us, sums)
+                for start_us, number, sums in PAIRS.read(connection, pairs)
+            ]
+
+    def pair_totals(self, pairs: Iterable[int]) -> list[PairCell]:
+        """Each pair's windows added up, as one cell that starts at 0."""
+        with self._look() as connection:
+            book = SqlBook(connection, self._read)
+            return [
+                PairCell(book.pair(number), book.rule(book.pair(number).rule), 0, sums)
+                for number, sums in PAIRS.read_totals(connection, pairs)
             ]
 
     def ledgers(self) -> list[Ledger]:

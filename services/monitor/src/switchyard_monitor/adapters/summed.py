@@ -106,6 +106,7 @@ class Summed:
 
 
 ARMS = Summed(owner="arm", windows="cell", totals="total")
+PAIRS = Summed(owner="pair", windows="pair_cell", totals="pair_total")
 
 
 def select_in(connection: Connection, sql: str, values: Sequence[Any]) -> Iterator[Any]:

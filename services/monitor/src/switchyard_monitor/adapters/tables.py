@@ -75,6 +75,7 @@ prediction = Table(
     Column("x", BigInteger),
     Column("number", Float),
     Column("name", Text),
+    Column("latency_us", BigInteger),
     sqlite_with_rowid=False,
 )
 
@@ -126,6 +127,36 @@ total = Table(
     "total",
     metadata,
     Column("arm", Integer, primary_key=True, autoincrement=False),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("sums", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+pair = Table(
+    "pair",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("rule", Integer, ForeignKey("rule.id"), nullable=False),
+    Column("stable", Text, nullable=False),
+    Column("mirrored", Text, nullable=False),
+    Column("traffic", BigInteger, nullable=False),
+    UniqueConstraint("rule", "stable", "mirrored", "traffic", name="pair_once"),
+)
+
+pair_cell = Table(
+    "pair_cell",
+    metadata,
+    Column("pair", Integer, primary_key=True, autoincrement=False),
+    Column("start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("sums", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+pair_total = Table(
+    "pair_total",
+    metadata,
+    Column("pair", Integer, primary_key=True, autoincrement=False),
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("sums", Text, nullable=False),
     sqlite_with_rowid=False,

@@ -18,7 +18,7 @@ from switchyard_monitor.domain.sums import Sums, bump
 OUTCOME, DECISION = "outcome", "decision"
 
 Cells = dict[tuple[int, int], Sums]
-"""Sums by (arm, start of the window in microseconds)."""
+"""Sums by (arm or pair, start of the window in microseconds)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,16 @@ class Arm:
     assignment: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two revisions that answer the same requests: stable's are mirrored to the other, in one generation."""
+
+    rule: int
+    stable: str
+    mirrored: str
+    traffic: int
+
+
 class Pred(NamedTuple):
     """One Y. A tuple, like `Version`: tens of thousands are made a second."""
 
@@ -41,6 +51,7 @@ class Pred(NamedTuple):
     event: int
     x: int | None
     value: Value | None
+    latency_us: int | None = None
 
 
 class Version(NamedTuple):
@@ -96,8 +107,18 @@ class Cell:
     sums: Sums
 
 
+@dataclass(frozen=True, slots=True)
+class PairCell:
+    """One pair of revisions in one window, all partitions together."""
+
+    pair: Pair
+    rule: Rule
+    start_us: int
+    sums: Sums
+
+
 class Book(Protocol):
-    """The arms and rules that rows refer to by number."""
+    """The arms, pairs and rules that rows refer to by number."""
 
     def id_of(self, arm: Arm) -> int:
         """The number of an arm; a new one is written down."""
@@ -105,15 +126,18 @@ class Book(Protocol):
     def arm(self, arm_id: int) -> Arm:
         """The arm of a number."""
 
+    def pair_id(self, pair: Pair) -> int:
+        """The number of a pair; a new one is written down."""
+
     def rule(self, rule_id: int) -> Rule:
         """The rule of a number."""
 
 
-def cell_of(cells: Cells, arm: int, window: int) -> Sums:
+def cell_of(cells: Cells, owner: int, window: int) -> Sums:
     """A cell, made when it is first needed."""
-    cell = cells.get((arm, window))
+    cell = cells.get((owner, window))
     if cell is None:
-        cell = cells[arm, window] = {}
+        cell = cells[owner, window] = {}
     return cell
 
 

@@ -27,9 +27,12 @@ from switchyard_monitor.domain.entries import (
     contribute,
 )
 from switchyard_monitor.domain.facts import Fact, Record
+from switchyard_monitor.domain.pairs import contribute_pairs
 from switchyard_monitor.domain.rules import MAX_AGE_US, Rule, follow, steps
 from switchyard_monitor.domain.sums import Sums, bump
 
+MOST_LATENCY_US = 86_400_000_000
+"""A longer one is kept as a day; no timeout is as long."""
 SKEW_US = 5 * 60_000_000
 """An event further ahead of the broker than this has a wrong clock; it gets the broker's time."""
 
@@ -54,6 +57,7 @@ class Changes:
     erased: set[bytes] = field(default_factory=set)
     removed: set[bytes] = field(default_factory=set)
     cells: Cells = field(default_factory=dict)
+    pairs: Cells = field(default_factory=dict)
     labels: dict[str, Sums] = field(default_factory=dict)
     """The ledger of labels, per deployment."""
     ledger: Sums = field(default_factory=dict)
@@ -185,12 +189,16 @@ class Fold:
             return "stored"
         if data.answered_by and data.answered_by != data.revision:
             bump(cell, "failover")
+            if data.role is RouteRole.SHADOW:
+                # Nobody stands in for a mirrored revision: a Y of stable's would be filed as a second one.
+                self._seen(key, entry, event)
+                return "stored"
             # Stable stood in for it. The Y is stable's, but not by the lot, so it is never compared.
             revision, role, assignment = data.answered_by, RouteRole.STABLE, Assignment.RETRY
             arm = self._arm((known.id, revision, role, data.traffic, data.weight_bp, assignment))
         else:
-            revision = data.revision
-        if entry.preds and any(self._revision(pred) == revision for pred in entry.preds):
+            revision, role = data.revision, data.role
+        if entry.preds and self._answered(entry, revision, role):
             self._seen(key, entry, event)
             return "repeat"
         if not data.response.complete:
@@ -204,14 +212,15 @@ class Fold:
                 self._seen(key, entry, event)
                 bump(cell, "unreadable")
                 return "stored"
-        self._add(key, entry, fact.subject, Pred(arm, at_us, event, x, value))
+        latency_us = None if data.latency_us is None else max(0, min(MOST_LATENCY_US, data.latency_us))
+        self._add(key, entry, fact.subject, Pred(arm, at_us, event, x, value, latency_us))
         return "stored"
 
     def _prediction(self, fact: Fact, data: PredictionOnly, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
         event = identity.short(fact.event_id)
         if entry.saw(event):
             return "duplicate"
-        if any(self._revision(pred) == data.revision for pred in entry.preds):
+        if self._answered(entry, data.revision, data.role):
             self._seen(key, entry, event)
             return "repeat"
         value = known.rule.value(follow(known.paths[0], data.value))
@@ -299,8 +308,12 @@ class Fold:
             number = self._arms[key] = self._book.id_of(arm)
         return number
 
-    def _revision(self, pred: Pred) -> str:
-        return self._book.arm(pred.arm).revision
+    def _answered(self, entry: Entry, revision: str, role: RouteRole) -> bool:
+        """Whether there is a Y of the revision. What it said to a mirrored request never stands for what it served."""
+        mirrored = role is RouteRole.SHADOW
+        arms = [self._book.arm(pred.arm) for pred in entry.preds]
+        return any(arm.revision == revision and (arm.role == RouteRole.SHADOW) == mirrored for arm in arms)
 
     def _contribute(self, entry: Entry, subject: str, sign: int) -> None:
         contribute(entry, self._book, self.changes.cells, self.changes.labels.setdefault(subject, {}), sign)
+        contribute_pairs(entry, self._book, self.changes.pairs, sign)

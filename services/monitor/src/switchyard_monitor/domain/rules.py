@@ -152,6 +152,14 @@ class Rule:
             return (said >= self.threshold) == bool(decided)
         return abs(said - decided) <= self.tolerance * (abs(said) if self.relative else 1.0)
 
+    def alike(self, said: Value, stable: Value) -> bool:
+        """Whether two Ys are the same answer: by the measure by which a decision follows a prediction."""
+        if isinstance(said, str) or isinstance(stable, str):
+            return said == stable
+        if self.threshold is not None:
+            return (said >= self.threshold) == (stable >= self.threshold)
+        return abs(said - stable) <= self.tolerance * (abs(stable) if self.relative else 1.0)
+
     def error(self, said: float, happened: float) -> int:
         """Y − X′ in whole parts of the scale, not yet clipped; one too large to be a number is as large as can be."""
         parts = (said - happened) / self.scale * UNIT
