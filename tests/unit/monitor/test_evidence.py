@@ -15,8 +15,9 @@ from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.model_deployment import Metric
 from switchyard_contracts.verdicts import Budget, Verdict, judge
 from switchyard_monitor.domain.buckets import TIME_PARTS, Histogram, bucket
-from switchyard_monitor.domain.evidence import Question, answer
+from switchyard_monitor.domain.evidence import answer
 from switchyard_monitor.domain.quality import quantile_interval
+from switchyard_monitor.domain.rows import Question
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_testkit.monitor_world import NOON_US, SECOND, SUBJECT, World, inference, outcome
 

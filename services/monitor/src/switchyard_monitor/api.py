@@ -18,7 +18,8 @@ from switchyard_monitor import answers
 from switchyard_monitor.auth import Finder, Token
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.entries import Cell
-from switchyard_monitor.domain.evidence import METRICS, Question, answer
+from switchyard_monitor.domain.evidence import METRICS, answer
+from switchyard_monitor.domain.rows import Question
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.health import Health

@@ -1,71 +1,27 @@
-"""Evidence: sums of mature windows, put together so that `switchyard_contracts.verdicts` can judge them.
-
-Only exchanges that the lot assigned (`split`, `sticky`) are compared, only in the roles stable and candidate, and each
-ModelRoute generation stays a row of its own. A window is mature when everything up to its end has been read on every
-partition; for outcomes, up to its end and the age L at which predictions are judged.
-"""
+"""Evidence: sums of mature windows, put together so that `switchyard_contracts.verdicts` can judge them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, WindowSums
 from switchyard_contracts.intervals import wilson
-from switchyard_contracts.quantities import FULL
 
-from switchyard_monitor.domain.buckets import ERROR_PARTS, TIME_PARTS, Histogram, bucket, low, width
+from switchyard_monitor.domain.buckets import TIME_PARTS, bucket, low, width
 from switchyard_monitor.domain.entries import Cell
-from switchyard_monitor.domain.losses import Cap, cap_of, capped
+from switchyard_monitor.domain.losses import capped
 from switchyard_monitor.domain.quality import Quality, latency, quantile_interval
+from switchyard_monitor.domain.rows import FIRST_ERRORS, Question, Row, loss_cap, mature, moment, of_lot, rows_of
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums, histogram, merged
 
-COMPARED_ASSIGNMENTS = frozenset({"split", "sticky"})
-COMPARED_ROLES = frozenset({"stable", "candidate"})
 LATENCIES = {"latency_p50": 0.5, "latency_p90": 0.9, "latency_p95": 0.95, "latency_p99": 0.99}
 LOSSES = frozenset({"outcome.rmse", "outcome.mse", "outcome.mae"})
 METRICS = frozenset(
     {"error_rate", "outcome.bias", "outcome.accuracy", "outcome.coverage", "decision.agreement", *LATENCIES, *LOSSES}
 )
-REFERENCE_ERRORS = 200
-"""Judged errors of stable before the rollout from which a cap may be taken."""
-FIRST_ERRORS = 1000
-"""Without those, the cap comes from so many first ones of the stable arm."""
 RECENT_WINDOWS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked: one metric of one revision against another, in some generations."""
-
-    subject: str
-    metric: str
-    revision: str
-    against: str
-    traffic: tuple[int, ...]
-    margin: float = 0.0
-    limit: float | None = None
-    """An absolute limit in seconds, for latency."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """Both arms of one window of one generation."""
-
-    start_us: int
-    traffic: int
-    probability: float
-    rule: Rule
-    candidate: Sums
-    stable: Sums
-
-
-def of_lot(cell: Cell) -> bool:
-    """Whether a cell may be compared at all."""
-    return cell.arm.assignment in COMPARED_ASSIGNMENTS and cell.arm.role in COMPARED_ROLES
 
 
 def answer(question: Question, *, cells: Sequence[Cell], watermark_us: int | None) -> Evidence:
@@ -75,64 +31,30 @@ def answer(question: Question, *, cells: Sequence[Cell], watermark_us: int | Non
     first = min(question.traffic, default=0)
     before = [cell for cell in lot if cell.arm.revision == question.against and cell.arm.traffic < first]
     waits_for_labels = question.metric.startswith(("outcome.", "decision."))
-    rows = _rows(question, asked)
-    mature = [row for row in rows if _mature(row, watermark_us, waits_for_labels)]
-    young = [row for row in rows if not _mature(row, watermark_us, waits_for_labels)]
+    rows = rows_of(question, asked)
+    ripe = [row for row in rows if mature(row, watermark_us, waits_for_labels)]
+    young = [row for row in rows if not mature(row, watermark_us, waits_for_labels)]
     evidence = Evidence(
         deployment=question.subject,
         metric=question.metric,
         revision=question.revision,
         against=question.against,
         traffic=list(question.traffic),
-        watermark=None if watermark_us is None else _time(watermark_us),
+        watermark=None if watermark_us is None else moment(watermark_us),
         pending=sum(row.candidate.get("predictions", 0) for row in young),
     )
     if question.metric in LATENCIES:
-        return _latency(question, evidence, mature, before)
+        return _latency(question, evidence, ripe, before)
     if question.metric in LOSSES:
-        return _losses(question, evidence, mature, before)
-    return _shares(question, evidence, mature)
+        return _losses(question, evidence, ripe, before)
+    return _shares(question, evidence, ripe)
 
 
-def _rows(question: Question, cells: Iterable[Cell]) -> list[_Row]:
-    found: dict[tuple[int, int, Rule], tuple[list[Cell], list[Cell]]] = {}
-    for cell in cells:
-        arms = found.setdefault((cell.start_us, cell.arm.traffic, cell.rule), ([], []))
-        if cell.arm.revision == question.revision:
-            arms[0].append(cell)
-        elif cell.arm.revision == question.against:
-            arms[1].append(cell)
-    rows = []
-    for (start_us, traffic, rule), (candidate, stable) in found.items():
-        if candidate:
-            probability = candidate[0].arm.weight_bp / FULL
-        elif stable:
-            probability = 1.0 - stable[0].arm.weight_bp / FULL
-        else:
-            continue
-        rows.append(
-            _Row(
-                start_us,
-                traffic,
-                probability,
-                rule,
-                merged(cell.sums for cell in candidate),
-                merged(cell.sums for cell in stable),
-            )
-        )
-    return sorted(rows, key=lambda row: (row.start_us, row.traffic))
-
-
-def _mature(row: _Row, watermark_us: int | None, waits_for_labels: bool) -> bool:
-    end_us = row.start_us + row.rule.window_us + (row.rule.judged_after_us if waits_for_labels else 0)
-    return watermark_us is not None and watermark_us >= end_us
-
-
-def _put(evidence: Evidence, rows: Sequence[_Row], arm: Callable[[_Row, Sums], ArmSums]) -> Evidence:
+def _put(evidence: Evidence, rows: Sequence[Row], arm: Callable[[Row, Sums], ArmSums]) -> Evidence:
     """Fill in the windows, their totals, the coverage and the rate."""
     windows = [
         WindowSums(
-            start=_time(row.start_us),
+            start=moment(row.start_us),
             traffic=row.traffic,
             probability=row.probability,
             candidate=arm(row, row.candidate),
@@ -152,7 +74,7 @@ def _put(evidence: Evidence, rows: Sequence[_Row], arm: Callable[[_Row, Sums], A
     )
 
 
-def _shares(question: Question, evidence: Evidence, rows: Sequence[_Row]) -> Evidence:
+def _shares(question: Question, evidence: Evidence, rows: Sequence[Row]) -> Evidence:
     """Metrics that are a share, and the bias."""
     mine = Quality.of(((row.rule, row.candidate) for row in rows), "age")
     other = Quality.of(((row.rule, row.stable) for row in rows), "age")
@@ -168,7 +90,7 @@ def _shares(question: Question, evidence: Evidence, rows: Sequence[_Row]) -> Evi
     }
     of, counted, is_success = names[question.metric]
 
-    def arm(_: _Row, sums: Sums) -> ArmSums:
+    def arm(_: Row, sums: Sums) -> ArmSums:
         n, hits = sums.get(of, 0), sums.get(counted, 0)
         failures = n - hits if is_success else hits
         return ArmSums(n=n, failures=failures, loss=float(failures), loss_squares=float(failures))
@@ -185,10 +107,10 @@ def _shares(question: Question, evidence: Evidence, rows: Sequence[_Row]) -> Evi
     return _shown(evidence, value, share(evidence.stable), interval, "Wilson")
 
 
-def _losses(question: Question, evidence: Evidence, rows: Sequence[_Row], before: Sequence[Cell]) -> Evidence:
+def _losses(question: Question, evidence: Evidence, rows: Sequence[Row], before: Sequence[Cell]) -> Evidence:
     """RMSE, MSE and MAE: capped to be judged, uncapped to be shown."""
     power = 1 if question.metric == "outcome.mae" else 2
-    cap = _cap(rows, before)
+    cap = loss_cap(rows, before)
     if cap is None:
         judged = sum(row.stable.get("age.n", 0) for row in rows)
         # Without a cap nothing may be judged yet, so no window is handed out.
@@ -200,7 +122,7 @@ def _losses(question: Question, evidence: Evidence, rows: Sequence[_Row], before
             }
         )
 
-    def arm(row: _Row, sums: Sums) -> ArmSums:
+    def arm(row: Row, sums: Sums) -> ArmSums:
         n, loss, squares = capped(sums, "age", row.rule, cap=cap, power=power)
         return ArmSums(n=n, loss=loss, loss_squares=squares)
 
@@ -211,28 +133,13 @@ def _losses(question: Question, evidence: Evidence, rows: Sequence[_Row], before
     return _shown(evidence, getattr(mine, name), getattr(other, name), mine.interval(name), "normal")
 
 
-def _cap(rows: Sequence[_Row], before: Sequence[Cell]) -> Cap | None:
-    earlier = [(cell.rule, histogram(cell.sums, "age.h", ERROR_PARTS)) for cell in before]
-    if sum(errors.n for _, errors in earlier) >= REFERENCE_ERRORS:
-        return cap_of(earlier)
-    seen = 0
-    first: list[tuple[Rule, Histogram]] = []
-    for row in rows:
-        errors = histogram(row.stable, "age.h", ERROR_PARTS)
-        first.append((row.rule, errors))
-        seen += errors.n
-        if seen >= FIRST_ERRORS:
-            return cap_of(first)
-    return None
-
-
-def _latency(question: Question, evidence: Evidence, rows: Sequence[_Row], before: Sequence[Cell]) -> Evidence:
+def _latency(question: Question, evidence: Evidence, rows: Sequence[Row], before: Sequence[Cell]) -> Evidence:
     """The share slower than a threshold: (1 + margin) of stable's quantile in earlier windows, or an absolute limit."""
     share = LATENCIES[question.metric]
     enough = math.ceil(10 / (1 - share))
     earlier = histogram(merged(cell.sums for cell in before), "latency", TIME_PARTS)
     slow: dict[int, int] = {}
-    pending: list[_Row] = []
+    pending: list[Row] = []
     threshold: int | None = None
     for row in rows:
         if pending and pending[0].start_us < row.start_us:
@@ -248,7 +155,7 @@ def _latency(question: Question, evidence: Evidence, rows: Sequence[_Row], befor
             )
         threshold = slow.get(row.start_us, threshold)
 
-    def arm(row: _Row, sums: Sums) -> ArmSums:
+    def arm(row: Row, sums: Sums) -> ArmSums:
         times = histogram(sums, "latency", TIME_PARTS)
         failures = times.above(slow[row.start_us]) if row.start_us in slow else 0
         return ArmSums(n=times.n, failures=failures, loss=float(failures), loss_squares=float(failures))
@@ -303,7 +210,7 @@ def _coverage(arms: Iterable[Sums]) -> Coverage:
     return Coverage(predictions=total.get("predictions", 0), judged=total.get("age.n", 0))
 
 
-def _rate(rows: Sequence[_Row], windows: Sequence[WindowSums]) -> float | None:
+def _rate(rows: Sequence[Row], windows: Sequence[WindowSums]) -> float | None:
     """The candidate's samples a second over the last dozen windows."""
     if not rows:
         return None
@@ -315,8 +222,3 @@ def _rate(rows: Sequence[_Row], windows: Sequence[WindowSums]) -> float | None:
 
 def _seconds(microseconds: float | None) -> float | None:
     return None if microseconds is None else microseconds / 1_000_000
-
-
-def _time(at_us: int) -> datetime:
-    seconds, rest = divmod(at_us, 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
