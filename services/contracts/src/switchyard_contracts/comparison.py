@@ -7,7 +7,7 @@ above it, each by a boundary that holds at every look. Promotion also waits for 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from switchyard_contracts import paired
@@ -102,14 +102,14 @@ def compare(metric: Metric, evidence: Evidence, *, windows: Sequence[WindowSums]
     return case.judge(standing(score, planned=planned), budget=budget)
 
 
-def compare_pairs(metric: Metric, pairs: Paired, *, traffic: Collection[int], budget: Budget) -> Judgement:
+def compare_pairs(metric: Metric, evidence: Evidence, *, pairs: Paired, budget: Budget) -> Judgement:
     """Judge one decide metric by the paired boundary."""
     comparison = COMPARISONS[metric.metric]
     field, threshold = metric.limit
     blocks = [
         paired.Block(block.start, candidate=comparison.losses(block.candidate), stable=comparison.losses(block.stable))
         for block in pairs.blocks
-        if block.traffic in traffic
+        if block.traffic in evidence.traffic
     ]
     first: paired.Score | None = None
     score = paired.Score()
@@ -137,7 +137,8 @@ def compare_pairs(metric: Metric, pairs: Paired, *, traffic: Collection[int], bu
         paired=True,
     )
     if not score.pairs:
-        return case.found(Verdict.NO_DATA, "NothingJudged", NO_PAIRS, needed=wanted)
+        message = evidence.method if evidence.cap is None and evidence.method else NO_PAIRS
+        return case.found(Verdict.NO_DATA, "NothingJudged", message, needed=wanted)
     if first is None:
         return case.judge(None, budget=budget)
     planned = paired.planned_variance(first, samples=wanted)

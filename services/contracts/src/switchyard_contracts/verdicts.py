@@ -103,7 +103,7 @@ def _decided(
             against=pairs.against_value,
             paired=True,
         )
-    return compare_pairs(metric, pairs, traffic=evidence.traffic, budget=budget)
+    return compare_pairs(metric, evidence, pairs=pairs, budget=budget)
 
 
 def _by_split(

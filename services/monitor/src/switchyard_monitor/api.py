@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
@@ -13,17 +14,22 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import CollectorRegistry
 from starlette.exceptions import HTTPException as AnyHttpError
 from switchyard_contracts.evidence import Evidence
+from switchyard_contracts.model_deployment import Affected
+from switchyard_contracts.quantities import Duration
+from switchyard_contracts.topics import ModelRecord
 
 from switchyard_monitor import answers
 from switchyard_monitor.auth import Finder, Token
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.entries import Cell
 from switchyard_monitor.domain.evidence import METRICS, answer
+from switchyard_monitor.domain.paired import PAIRED
 from switchyard_monitor.domain.rows import Question
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.health import Health
 from switchyard_monitor.models import Models
+from switchyard_monitor.pair_answers import PairCount, pair_counts
 from switchyard_monitor.ports import Store
 
 PROBLEM = "application/problem+json"
@@ -133,12 +139,29 @@ def evidence(
     traffic: Generations,
     margin: Annotated[float, Query(ge=0, le=100, allow_inf_nan=False)] = 0.0,
     limit: Annotated[float | None, Query(alias="max", gt=0, le=86400, allow_inf_nan=False)] = None,
+    block: Annotated[Duration | None, Query(description="of pairs, such as 1d; default: the spec's")] = None,
+    mirrored: Annotated[Generations | None, Query(description="in which stable's requests were to be mirrored")] = None,
 ) -> Evidence:
-    """Sums of mature windows for one metric of one revision against another, in some ModelRoute generations."""
+    """Sums of mature windows for one metric of one revision against another, in some ModelRoute generations.
+
+    Where stable's requests were mirrored to the revision, `paired` holds the sums of pairs, in complete blocks of time.
+    """
     if metric not in METRICS:
         raise HTTPException(422, f"metric: {metric!r} is not known; use one of {', '.join(sorted(METRICS))}")
-    generations = tuple(sorted({int(number) for number in traffic.split(",")}))
-    question = Question(subject, metric, revision, against, generations, margin, limit)
+    generations = _numbers(traffic)
+    record = desk.models.record(subject)
+    spec_block = record.analysis.block if record else None
+    question = Question(
+        subject,
+        metric,
+        revision,
+        against,
+        generations,
+        margin,
+        limit,
+        block_us=round((block or spec_block or timedelta(days=1)).total_seconds() * 1_000_000),
+        mirrored=_numbers(mirrored) if mirrored else (),
+    )
     # The watermark first: what is committed while we look can then only be newer than it says.
     mark = watermark(desk.store.positions())
     arms = desk.store.arms(subject)
@@ -146,7 +169,33 @@ def evidence(
     earlier = [(arm.traffic, n) for n, arm in arms.items() if arm.traffic < generations[0] and arm.revision == against]
     before = [n for _, n in sorted(earlier, reverse=True)]
     cells = desk.store.cells(asked) + desk.store.cells(before, limit=EARLIER_ROWS)
-    return answer(question, cells=cells, watermark_us=mark)
+    comparable = metric in PAIRED and not _depends_on_decisions(record)
+    numbers = [
+        n
+        for n, pair in desk.store.pairs(subject).items()
+        if comparable and (pair.stable, pair.mirrored) == (against, revision) and pair.traffic in generations
+    ]
+    found = answer(question, cells=cells, watermark_us=mark, pair_cells=desk.store.pair_cells(numbers))
+    return found if comparable else found.model_copy(update={"paired": None})
+
+
+@deployment.get("/pairs")
+def pairs(
+    desk: AtDesk,
+    subject: Subject,
+    revision: Revision | None = None,
+    against: Revision | None = None,
+    traffic: Generations | None = None,
+) -> list[PairCount]:
+    """What mirrored revisions said beside stable, by revision and generation; immature windows too."""
+    generations = set(_numbers(traffic)) if traffic else None
+    pair_totals = desk.store.pair_totals(
+        number
+        for number, pair in desk.store.pairs(subject).items()
+        if generations is None or pair.traffic in generations
+    )
+    lines = pair_counts(pair_totals, desk.cells(subject, None, traffic))
+    return [line for line in lines if revision in (None, line.revision) and against in (None, line.against)]
 
 
 @deployment.get("/counts")
@@ -181,6 +230,16 @@ def prediction(
     """Whether a prediction arrived and was joined, with its values."""
     entry, erased = desk.store.entry(identity.key(subject, prediction_id, row))
     return answers.prediction(prediction_id, row, entry, erased=erased, arms=desk.store.arms(subject))
+
+
+def _numbers(generations: str) -> tuple[int, ...]:
+    return tuple(sorted({int(number) for number in generations.split(",")}))
+
+
+def _depends_on_decisions(record: ModelRecord | None) -> bool:
+    """Where what people decided changes the outcome, nobody knows what a mirrored answer would have led to."""
+    outcome = record.monitoring.outcome if record and record.monitoring else None
+    return outcome is not None and outcome.affected_by is Affected.DECISION
 
 
 def _add_probes(app: FastAPI, *, store: Store, health: Health, registry: CollectorRegistry) -> None:

@@ -7,7 +7,8 @@ and partitions, all of them few.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -16,11 +17,13 @@ from switchyard_monitor.answers import Count, RevisionQuality, counts, quality
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.health import Health
+from switchyard_monitor.pair_answers import PairCount, pair_counts
 from switchyard_monitor.ports import Store
 
 log = logging.getLogger(__name__)
 
 ARM = ("deployment", "revision", "role")
+PAIR = ("deployment", "revision", "against")
 
 
 class MonitorCollector(Collector):
@@ -98,6 +101,13 @@ class MonitorCollector(Collector):
                 for name, help_text, value in _counted(count[1]):
                     metric = by_name.setdefault(name, CounterMetricFamily(name, help_text, labels=ARM))
                     metric.add_metric((subject, *count[0]), value)  # type: ignore[attr-defined]
+            pairs = pair_counts(self._store.pair_totals(self._store.pairs(subject)), cells)
+            for pair, lines in _by_pair(pairs).items():
+                for name, help_text, amount in _paired(lines):
+                    if amount is not None:
+                        kind = CounterMetricFamily if isinstance(amount, int) else GaugeMetricFamily
+                        metric = by_name.setdefault(name, kind(name, help_text, labels=PAIR))
+                        metric.add_metric((subject, *pair), amount)  # type: ignore[attr-defined]
             for line in quality(cells):
                 for name, help_text, share in _judged(line):
                     if share is not None:
@@ -111,6 +121,51 @@ def _by_revision(lines: list[Count]) -> Mapping[tuple[str, str], list[Count]]:
     for line in lines:
         found.setdefault((line.revision, line.role), []).append(line)
     return found
+
+
+def _by_pair(lines: list[PairCount]) -> Mapping[tuple[str, str], list[PairCount]]:
+    found: dict[tuple[str, str], list[PairCount]] = {}
+    for line in lines:
+        found.setdefault((line.revision, line.against), []).append(line)
+    return found
+
+
+def _paired(lines: list[PairCount]) -> list[tuple[str, str, int | float | None]]:
+    pairs, expected = sum(line.pairs for line in lines), math.fsum(line.expected for line in lines)
+    return [
+        ("switchyard_pairs", "Requests of stable that the mirrored revision answered too.", pairs),
+        (
+            "switchyard_pair_coverage_ratio",
+            "Share of stable's predictions that should be paired and are.",
+            min(1.0, pairs / expected) if expected else None,
+        ),
+        (
+            "switchyard_pair_agreement_ratio",
+            "Share of pairs that give the same answer.",
+            _mean((line.agreement, line.compared) for line in lines),
+        ),
+        (
+            "switchyard_pair_judged",
+            "Pairs with an outcome at age L.",
+            float(sum(line.at_age.n for line in lines)),
+        ),
+        (
+            "switchyard_pair_loss_difference",
+            "Mean squared error (or share of wrong classes) of the mirrored revision less stable's, on the same"
+            " predictions.",
+            _mean((line.at_age.loss_difference, line.at_age.n) for line in lines),
+        ),
+        (
+            "switchyard_pair_latency_difference_seconds",
+            "Mean latency of the mirrored revision less stable's, on the same requests.",
+            _mean((line.latency_difference, line.latency_pairs) for line in lines),
+        ),
+    ]
+
+
+def _mean(parts: Iterable[tuple[float | None, int]]) -> float | None:
+    known = [(value, n) for value, n in parts if value is not None and n]
+    return math.fsum(value * n for value, n in known) / sum(n for _, n in known) if known else None
 
 
 def _counted(lines: list[Count]) -> list[tuple[str, str, int]]:

@@ -9,23 +9,34 @@ from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, WindowSum
 from switchyard_contracts.intervals import wilson
 
 from switchyard_monitor.domain.buckets import TIME_PARTS, bucket, low, width
-from switchyard_monitor.domain.entries import Cell
-from switchyard_monitor.domain.losses import capped
+from switchyard_monitor.domain.entries import Cell, PairCell
+from switchyard_monitor.domain.losses import Cap, capped
+from switchyard_monitor.domain.paired import LOSSES, PAIRED, paired
 from switchyard_monitor.domain.quality import Quality, latency, quantile_interval
 from switchyard_monitor.domain.rows import FIRST_ERRORS, Question, Row, loss_cap, mature, moment, of_lot, rows_of
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums, histogram, merged
 
 LATENCIES = {"latency_p50": 0.5, "latency_p90": 0.9, "latency_p95": 0.95, "latency_p99": 0.99}
-LOSSES = frozenset({"outcome.rmse", "outcome.mse", "outcome.mae"})
 METRICS = frozenset(
     {"error_rate", "outcome.bias", "outcome.accuracy", "outcome.coverage", "decision.agreement", *LATENCIES, *LOSSES}
 )
 RECENT_WINDOWS = 12
 
 
-def answer(question: Question, *, cells: Sequence[Cell], watermark_us: int | None) -> Evidence:
-    """The evidence from the cells of both revisions, those of earlier generations included."""
+def answer(
+    question: Question, *, cells: Sequence[Cell], watermark_us: int | None, pair_cells: Sequence[PairCell] = ()
+) -> Evidence:
+    """The evidence from the cells of both revisions, those of earlier generations included, and from their pairs."""
+    evidence = _split(question, cells=cells, watermark_us=watermark_us)
+    if question.metric not in PAIRED:
+        return evidence
+    cap = None if evidence.cap is None else Cap(evidence.cap)
+    pairs = paired(question, pair_cells=pair_cells, cells=cells, cap=cap, watermark_us=watermark_us)
+    return evidence.model_copy(update={"paired": pairs})
+
+
+def _split(question: Question, *, cells: Sequence[Cell], watermark_us: int | None) -> Evidence:
     lot = [cell for cell in cells if of_lot(cell)]
     asked = [cell for cell in lot if cell.arm.traffic in question.traffic]
     first = min(question.traffic, default=0)

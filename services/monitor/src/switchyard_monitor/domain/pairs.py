@@ -42,7 +42,7 @@ def contribute_pairs(entry: Entry, book: Book, cells: Cells, sign: int) -> None:
     if len(entry.preds) < 2:
         return
     known = [(pred, book.arm(pred.arm)) for pred in entry.preds]
-    primary = [held for held in known if held[1].role == RouteRole.STABLE and held[1].assignment in OF_LOT]
+    primary = [held for held in known if is_primary(held[1])]
     if not primary:
         return
     outcomes = [version for version in entry.versions if version.kind == OUTCOME]
@@ -62,6 +62,11 @@ def contribute_pairs(entry: Entry, book: Book, cells: Cells, sign: int) -> None:
             _judge_both(cell, "now", rule, mirrored.value, stable.value, value_of(outcomes), sign)
             known_then = value_of(in_time(outcomes, stable, rule))
             _judge_both(cell, "age", rule, mirrored.value, stable.value, known_then, sign)
+
+
+def is_primary(arm: Arm) -> bool:
+    """Whether an answer is one of stable's that may be mirrored: the lot drew it."""
+    return arm.role == RouteRole.STABLE and arm.assignment in OF_LOT
 
 
 def _partner(mirrored: Pred, primary: Sequence[tuple[Pred, Arm]]) -> tuple[Pred, Arm]:

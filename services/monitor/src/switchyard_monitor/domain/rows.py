@@ -19,6 +19,7 @@ from switchyard_monitor.domain.losses import Cap, cap_of
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums, histogram, merged
 
+DAY_US = 86_400_000_000
 COMPARED_ASSIGNMENTS = frozenset({"split", "sticky"})
 COMPARED_ROLES = frozenset({"stable", "candidate"})
 REFERENCE_ERRORS = 200
@@ -39,6 +40,10 @@ class Question:
     margin: float = 0.0
     limit: float | None = None
     """An absolute limit in seconds, for latency."""
+    block_us: int = DAY_US
+    """What varies together; the units in which pairs are compared."""
+    mirrored: tuple[int, ...] = ()
+    """Generations in which stable's requests were to be mirrored, also where no mirrored exchange was seen."""
 
 
 @dataclass(frozen=True, slots=True)
