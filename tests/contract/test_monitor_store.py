@@ -13,9 +13,9 @@ from alembic.migration import MigrationContext
 from switchyard_monitor.adapters.engine import MIGRATIONS
 from switchyard_monitor.adapters.store import SqliteStore
 from switchyard_monitor.adapters.tables import metadata
+from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import OUTCOME, Arm, Pair, Pred, Version
 from switchyard_monitor.domain.facts import Record
-from switchyard_monitor.domain.join import Changes
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.errors import Deposed, StoreUnavailable
 from switchyard_monitor.ports import Batch, HeldRecord, Lease, Letter, Store, Work

@@ -290,8 +290,11 @@ def test_pairs_decide_where_they_are_whatever_the_split_says():
 def test_without_pairs_the_split_decides():
     found = judge(RMSE, evidence(*BETTER_BY_SPLIT), budget=BUDGET, min_coverage=0.8)
     assert (found.verdict, found.paired) == (Verdict.PASS, False)
-    none = judged(split=BETTER_BY_SPLIT)
-    assert (none.verdict, none.paired) == (Verdict.PASS, False)
+
+
+def test_while_the_first_block_is_not_complete_pairs_are_waited_for():
+    found = judged(split=BETTER_BY_SPLIT, changes={"pending": 40})
+    assert (found.verdict, found.reason, found.paired) == (Verdict.NO_DATA, "NothingJudged", True)
 
 
 def test_when_the_revision_leaves_mirrored_requests_unanswered_the_split_decides_and_says_why():

@@ -222,6 +222,48 @@ def test_a_mirror_that_is_wholly_dead_is_missed_where_it_was_to_be_on(world: Wor
     assert ask(client, mirrored="7").paired is None
 
 
+def test_a_mirror_that_has_just_begun_is_waited_for(world: World, client: TestClient) -> None:
+    world.run()
+    assert ask(client).paired is None
+    found = ask(client, mirrored="3").paired
+    assert found is not None
+    assert (found.expected, found.seen, found.pending, found.blocks) == (0.0, 0, 0, [])
+    world.say(mirrored("a", status=500, error=True), at=1)
+    world.run()
+    assert ask(client).paired is not None
+
+
+def test_classes_are_compared_by_wrong_answers(world: World, client: TestClient) -> None:
+    world.teach(
+        {**MONITORING, "prediction": {"path": "$.delay", "task": "classification"}, "decision": {"path": "$.buffer"}}
+    )
+    chance = np.random.default_rng(4)
+    wrong = chance.random((2, 80)) < np.array([[0.1], [0.5]])
+    for i in range(80):
+        said = ["early" if hit else "late" for hit in wrong[:, i]]
+        world.say(mirrored(f"p{i}", y=said[0], at=i), at=i)
+        world.say(inference(f"p{i}", y=said[1], at=i), at=i)
+        world.say(outcome(f"p{i}", "late", at=i), at=i)
+    world.now_us = NOON_US + 200 * SECOND
+    world.run()
+    world.pass_time(2)
+    world.run()
+    pairs = ask(client, "outcome.accuracy").paired
+    assert pairs is not None
+    by_block = wrong.reshape(2, 8, 10)
+    assert [block.candidate.failures for block in pairs.blocks] == by_block[0].sum(1).tolist()
+    assert [block.stable.failures for block in pairs.blocks] == by_block[1].sum(1).tolist()
+    d = by_block[0].astype(int) - by_block[1].astype(int)
+    assert [block.difference for block in pairs.blocks] == d.sum(1).tolist()
+    assert [block.difference_squares for block in pairs.blocks] == (d**2).sum(1).tolist()
+    assert (pairs.value, pairs.against_value) == (1 - wrong[0].mean(), 1 - wrong[1].mean())
+    (line,) = client.get(f"{BASE}/pairs").json()
+    assert line["agreement"] == (wrong[0] == wrong[1]).mean()
+    assert line["atAge"]["onlyMirroredRight"] == (~wrong[0] & wrong[1]).sum()
+    assert line["atAge"]["onlyStableRight"] == (wrong[0] & ~wrong[1]).sum()
+    assert line["atAge"]["lossDifference"] == pytest.approx(d.mean())
+
+
 def test_pairs_of_other_generations_and_revisions_are_left_out(world: World, client: TestClient) -> None:
     play(world, noise=0.5, blocks=2)
     assert ask(client, traffic="4").paired is None

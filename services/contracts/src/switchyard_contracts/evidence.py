@@ -147,4 +147,7 @@ class Evidence(Part):
     rate_per_second: float | None = None
     """How fast judged samples of the candidate arrive at present, for estimates of the time left."""
     paired: Paired | None = None
-    """Pairs, where stable's requests are mirrored to the candidate and the metric can be compared on them."""
+    """Pairs, where stable's requests are mirrored to the candidate and the metric can be compared on them; else null.
+
+    Where it is not null, pairs decide, also while there are none yet.
+    """

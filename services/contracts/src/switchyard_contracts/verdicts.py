@@ -7,8 +7,8 @@ In order, first objection wins: windows of generations that were not asked for a
 the stamped probabilities are an `Error`; for outcomes, too little or uneven coverage is `NoData`; then comes the
 metric's own rule in `guards` or `comparison`. A metric that is only observed is never judged.
 
-A decide metric rests on pairs where stable's requests are mirrored, and else on the split. Which of the two is chosen
-by how many pairs are there, never by what they say.
+A decide metric rests on pairs where stable's requests are mirrored, from the first one on, and else on the split. Which
+of the two is chosen by how many pairs are there, never by what they say.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _decided(
 ) -> Judgement:
     """By pairs where enough of them are there, else by the split."""
     pairs = evidence.paired
-    if pairs is None or not (pairs.expected or pairs.seen):
+    if pairs is None:
         return _by_split(metric, evidence, windows=windows, budget=budget, min_coverage=min_coverage)
     if objection := paired.overflowed(pairs):
         return _undecided(pairs, objection)

@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.facts import Record
-from switchyard_monitor.domain.join import Changes
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from switchyard_contracts.events import TOPIC_DEADLETTER, Deletion, Inference
 
 from switchyard_monitor.domain import identity
+from switchyard_monitor.domain.changes import Changes, Dead
 from switchyard_monitor.domain.facts import Fact, Record, read
-from switchyard_monitor.domain.join import Changes, Dead, Fold, Known
+from switchyard_monitor.domain.join import Fold, Known
 from switchyard_monitor.domain.leases import owner
 from switchyard_monitor.errors import BrokerUnavailable, Deposed, OffsetLost, Unreadable
 from switchyard_monitor.models import Models

@@ -16,9 +16,9 @@ from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.book import BookCache, SqlBook
 from switchyard_monitor.adapters.summed import ARMS, PAIRS, chunks, execute_many, select_in
 from switchyard_monitor.domain import identity
+from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Entry, Pred, Version
 from switchyard_monitor.domain.facts import Record
-from switchyard_monitor.domain.join import Changes
 from switchyard_monitor.domain.rules import Rule, Value
 from switchyard_monitor.domain.sums import add, decode, encode
 from switchyard_monitor.errors import Deposed

@@ -7,19 +7,19 @@ stored, repeated, superseded, stale, duplicate, in conflict, invalid, truncated,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from switchyard_contracts.events import Assignment, Deletion, EventType, Inference, InputOnly, Label, PredictionOnly
 from switchyard_contracts.model_route import RouteRole
 
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.buckets import TIME_PARTS, bucket
+from switchyard_monitor.domain.changes import Changes, Dead
 from switchyard_monitor.domain.entries import (
     DECISION,
     OUTCOME,
     Arm,
     Book,
-    Cells,
     Entry,
     Pred,
     Version,
@@ -29,39 +29,12 @@ from switchyard_monitor.domain.entries import (
 from switchyard_monitor.domain.facts import Fact, Record
 from switchyard_monitor.domain.pairs import contribute_pairs
 from switchyard_monitor.domain.rules import MAX_AGE_US, Rule, follow, steps
-from switchyard_monitor.domain.sums import Sums, bump
+from switchyard_monitor.domain.sums import bump
 
 MOST_LATENCY_US = 86_400_000_000
 """A longer one is kept as a day; no timeout is as long."""
 SKEW_US = 5 * 60_000_000
 """An event further ahead of the broker than this has a wrong clock; it gets the broker's time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dead:
-    """A record that can never work, and why."""
-
-    record: Record
-    reason: str
-    message: str
-
-
-@dataclass(slots=True)
-class Changes:
-    """What a batch of one partition changes."""
-
-    preds: list[tuple[bytes, Pred]] = field(default_factory=list)
-    versions: list[tuple[bytes, Version]] = field(default_factory=list)
-    exchanges: list[tuple[bytes, int]] = field(default_factory=list)
-    inputs: list[tuple[bytes, int, int]] = field(default_factory=list)
-    erased: set[bytes] = field(default_factory=set)
-    removed: set[bytes] = field(default_factory=set)
-    cells: Cells = field(default_factory=dict)
-    pairs: Cells = field(default_factory=dict)
-    labels: dict[str, Sums] = field(default_factory=dict)
-    """The ledger of labels, per deployment."""
-    ledger: Sums = field(default_factory=dict)
-    dead: list[Dead] = field(default_factory=list)
 
 
 _ArmKey = tuple[int, str, RouteRole, int, int, Assignment]

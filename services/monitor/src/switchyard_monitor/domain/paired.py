@@ -63,8 +63,8 @@ class Timing:
 def expected(cells: Iterable[Cell], *, stable: str, mirrored: str, generations: Iterable[int] = ()) -> Expected:
     """What should be paired in these cells: in generations with a mirrored exchange, and in those that are named."""
     held = list(cells)
-    shadows = [cell for cell in held if cell.arm.role == RouteRole.SHADOW and cell.arm.revision == mirrored]
-    weights: dict[int, int] = dict.fromkeys(generations, 0)
+    shadows = [cell for cell in held if _is_shadow(cell, mirrored)]
+    weights = dict.fromkeys(generations, 0)
     for cell in shadows:
         weights[cell.arm.traffic] = max(weights.get(cell.arm.traffic, 0), cell.arm.weight_bp)
     pairs = spread = 0.0
@@ -83,6 +83,10 @@ def expected(cells: Iterable[Cell], *, stable: str, mirrored: str, generations: 
     return Expected(pairs, spread, max(0, unanswered))
 
 
+def _is_shadow(cell: Cell, revision: str) -> bool:
+    return cell.arm.role == RouteRole.SHADOW and cell.arm.revision == revision
+
+
 def paired(
     question: Question,
     *,
@@ -99,17 +103,19 @@ def paired(
         and cell.pair.traffic in question.traffic
     ]
     asked = [cell for cell in cells if cell.arm.traffic in question.traffic]
+    generations = set(question.mirrored) & set(question.traffic)
+    on = any(_is_shadow(cell, question.revision) for cell in asked)
+    if not (mine or on or generations):
+        return None
     longest = max((cell.rule.window_us for cell in asked), default=0)
     timing = Timing(max(1, question.block_us, longest), watermark_us)
     should = expected(
         [cell for cell in asked if timing.complete(cell.rule, cell.start_us)],
         stable=question.against,
         mirrored=question.revision,
-        generations=set(question.mirrored) & set(question.traffic),
+        generations=generations,
     )
     ripe = [cell for cell in mine if timing.complete(cell.rule, cell.start_us)]
-    if not mine and not should.pairs:
-        return None
     evidence = Paired(
         block_seconds=timing.block_us / 1_000_000,
         seen=_sum(ripe, "n"),

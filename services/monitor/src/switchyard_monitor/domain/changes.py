@@ -1,0 +1,36 @@
+"""Changes: what a batch of one partition leaves behind, all of which is written in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from switchyard_monitor.domain.entries import Cells, Pred, Version
+from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.sums import Sums
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A record that can never work, and why."""
+
+    record: Record
+    reason: str
+    message: str
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a batch of one partition changes."""
+
+    preds: list[tuple[bytes, Pred]] = field(default_factory=list)
+    versions: list[tuple[bytes, Version]] = field(default_factory=list)
+    exchanges: list[tuple[bytes, int]] = field(default_factory=list)
+    inputs: list[tuple[bytes, int, int]] = field(default_factory=list)
+    erased: set[bytes] = field(default_factory=set)
+    removed: set[bytes] = field(default_factory=set)
+    cells: Cells = field(default_factory=dict)
+    pairs: Cells = field(default_factory=dict)
+    labels: dict[str, Sums] = field(default_factory=dict)
+    """The ledger of labels, per deployment."""
+    ledger: Sums = field(default_factory=dict)
+    dead: list[Dead] = field(default_factory=list)
