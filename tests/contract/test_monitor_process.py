@@ -22,8 +22,18 @@ from switchyard_monitor.adapters.store import SqliteStore
 from switchyard_testkit.cache import Cache
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.kafka import Broker, broker
-from switchyard_testkit.monitor_world import NOON, NOON_US, SECOND, SUBJECT, decision, inference, model_record, outcome
-from switchyard_testkit.recomputation import recompute
+from switchyard_testkit.monitor_world import (
+    NOON,
+    NOON_US,
+    SECOND,
+    SUBJECT,
+    decision,
+    inference,
+    mirrored,
+    model_record,
+    outcome,
+)
+from switchyard_testkit.recomputation import recompute, recompute_pairs
 from switchyard_testkit.waiting import until
 
 PARTITIONS = 3
@@ -106,6 +116,9 @@ def test_killed_again_and_again_it_counts_everything_once(kafka: Broker, monitor
         at = started + i / 100
         name = f"p{i}"
         sent.append((i % PARTITIONS, inference(name, y=chance.gauss(20, 30), at=at, latencyUs=chance.randrange(9000))))
+        if chance.random() < 0.6:
+            y, latency = chance.gauss(20, 30), chance.randrange(9000)
+            sent.append(((i + 1) % PARTITIONS, mirrored(name, y=y, at=at + 0.01, latencyUs=latency)))
         if chance.random() < 0.9:
             sent.append(((i + 1) % PARTITIONS, outcome(name, chance.gauss(20, 40), at=at + 1)))
         if chance.random() < 0.1:
@@ -143,7 +156,7 @@ def test_killed_again_and_again_it_counts_everything_once(kafka: Broker, monitor
     until(lambda: len(kafka.read(TOPIC_DEADLETTER)) >= len(futures) - len(sent), "the dead letters came", seconds=30)
     dead = [dict(record.headers)["switchyard-id"] for record in kafka.read(TOPIC_DEADLETTER)]
     assert len(set(dead)) == len(futures) - len(sent)
-    (line,) = monitor.get(f"{BASE}/quality")
+    (line,) = [line for line in monitor.get(f"{BASE}/quality") if line["role"] == "stable"]
     assert monitor.end(signal.SIGTERM) == 0
 
     # As the broker stamped them, in the plainest arithmetic.
@@ -158,10 +171,17 @@ def test_killed_again_and_again_it_counts_everything_once(kafka: Broker, monitor
         (cell.arm.revision, cell.arm.role, cell.arm.traffic, (cell.start_us - NOON_US) // SECOND): cell.sums
         for cell in store.cells(store.arms(SUBJECT))
     }
+    pairs = {
+        (cell.pair.stable, cell.pair.mirrored, cell.pair.traffic, (cell.start_us - NOON_US) // SECOND): cell.sums
+        for cell in store.pair_cells(store.pairs(SUBJECT))
+    }
     store.close()
     assert found == expected
-    squares = sum(sums.get("now.ee", 0) for sums in expected.values()) / 2**40
-    judged = sum(sums.get("now.n", 0) for sums in expected.values())
+    assert pairs == recompute_pairs(stamped)
+    assert 1000 < sum(sums["n"] for sums in pairs.values()) < 1400
+    mine = [sums for (_, role, *_), sums in expected.items() if role == "stable"]
+    squares = sum(sums.get("now.ee", 0) for sums in mine) / 2**40
+    judged = sum(sums.get("now.n", 0) for sums in mine)
     assert line["latest"]["rmse"] == pytest.approx((squares / judged) ** 0.5, rel=1e-12)
 
 
