@@ -11,7 +11,7 @@ from switchyard_contracts.model_route import RouteRole
 
 from switchyard_monitor.domain.buckets import TIME_PARTS
 from switchyard_monitor.domain.entries import Cell, PairCell
-from switchyard_monitor.domain.paired import expected
+from switchyard_monitor.domain.paired import expected, mirror_weights
 from switchyard_monitor.domain.pairs import is_primary
 from switchyard_monitor.domain.quality import Quality
 from switchyard_monitor.domain.rules import Rule
@@ -89,7 +89,8 @@ def pair_counts(pair_cells: Sequence[PairCell], cells: Sequence[Cell]) -> list[P
 def _line(
     stable: str, mirrored: str, traffic: int, *, pair_cells: Sequence[PairCell], cells: Sequence[Cell]
 ) -> PairCount:
-    should = expected(cells, stable=stable, mirrored=mirrored, generations=[traffic])
+    weights = mirror_weights(cells, mirrored=mirrored, generations=[traffic])
+    should = expected(cells, stable=stable, mirrored=mirrored, weights=weights)
     parts = [(cell.rule, cell.sums) for cell in pair_cells]
     n, compared, agreed, timed = (_sum(parts, name) for name in ("n", "compared", "agree", "lat.n"))
     numeric = _sum([part for part in parts if part[0].task == "regression"], "compared")

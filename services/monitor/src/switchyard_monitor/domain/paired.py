@@ -60,13 +60,19 @@ class Timing:
         return self.watermark_us is not None and self.watermark_us >= end_us
 
 
-def expected(cells: Iterable[Cell], *, stable: str, mirrored: str, generations: Iterable[int] = ()) -> Expected:
-    """What should be paired in these cells: in generations with a mirrored exchange, and in those that are named."""
+def mirror_weights(cells: Iterable[Cell], *, mirrored: str, generations: Iterable[int] = ()) -> dict[int, int]:
+    """The mirror's weight in each generation with a mirrored exchange, 0 in those that are only named."""
+    weights = dict.fromkeys(generations, 0)
+    for cell in cells:
+        if _is_shadow(cell, mirrored):
+            weights[cell.arm.traffic] = max(weights.get(cell.arm.traffic, 0), cell.arm.weight_bp)
+    return weights
+
+
+def expected(cells: Iterable[Cell], *, stable: str, mirrored: str, weights: Mapping[int, int]) -> Expected:
+    """What should be paired in these cells, in the generations with a mirror's weight."""
     held = list(cells)
     shadows = [cell for cell in held if _is_shadow(cell, mirrored)]
-    weights = dict.fromkeys(generations, 0)
-    for cell in shadows:
-        weights[cell.arm.traffic] = max(weights.get(cell.arm.traffic, 0), cell.arm.weight_bp)
     pairs = spread = 0.0
     for cell in held:
         arm = cell.arm
@@ -103,9 +109,9 @@ def paired(
         and cell.pair.traffic in question.traffic
     ]
     asked = [cell for cell in cells if cell.arm.traffic in question.traffic]
-    generations = set(question.mirrored) & set(question.traffic)
-    on = any(_is_shadow(cell, question.revision) for cell in asked)
-    if not (mine or on or generations):
+    named = set(question.mirrored) & set(question.traffic)
+    weights = mirror_weights(asked, mirrored=question.revision, generations=named)
+    if not (mine or weights):
         return None
     longest = max((cell.rule.window_us for cell in asked), default=0)
     timing = Timing(max(1, question.block_us, longest), watermark_us)
@@ -113,7 +119,7 @@ def paired(
         [cell for cell in asked if timing.complete(cell.rule, cell.start_us)],
         stable=question.against,
         mirrored=question.revision,
-        generations=generations,
+        weights=weights,
     )
     ripe = [cell for cell in mine if timing.complete(cell.rule, cell.start_us)]
     evidence = Paired(
