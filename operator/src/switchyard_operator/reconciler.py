@@ -20,11 +20,11 @@ from switchyard_contracts.canonical import digest
 from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.model_deployment import ModelDeploymentSpec
 from switchyard_contracts.model_revision import ModelRevisionSpec, hashes, pod_shape, revision_name
-from switchyard_contracts.model_route import ModelRouteSpec
+from switchyard_contracts.model_route import ModelRouteSpec, Route
 
 from switchyard_operator import gather
 from switchyard_operator.cache import Cache, Key
-from switchyard_operator.domain import analysis, commands, decision, kinds, lineage, status, workloads
+from switchyard_operator.domain import analysis, commands, decision, kinds, lineage, memory, status, workloads
 from switchyard_operator.domain.decision import Bearings, Plan
 from switchyard_operator.domain.difference import differs
 from switchyard_operator.domain.kinds import Kind
@@ -86,7 +86,7 @@ class Reconciler:
         world = self._ask(world, known)
         plan = decision.decide(world, known)
         routing = plan.route is not None or plan.drop_route
-        if routing and world.status.observed_generation not in (0, world.generation):
+        if routing and (world.status.observed_generation not in (0, world.generation) or _would_lose(world, plan)):
             # Only of an edit that was taken note of can the next pass tell a route that is ahead.
             self._write_status(key, world, plan)
         self._apply(key, body, world, plan)
@@ -232,7 +232,7 @@ class Reconciler:
             logger.info("%s: %s is %s (%s)", where, plan.mark.revision, plan.mark.what, said.message)
             self._mark(world, plan.mark)
         elif plan.route:
-            weights = ", ".join(f"{entry.revision} {entry.weight_bp}" for entry in plan.route.routes)
+            weights = ", ".join(_share(entry) for entry in plan.route.routes)
             logger.info("%s: route %s (%s: %s)", where, weights, said.reason, said.message)
             self._reread(key, body)
             self._write_route(world, plan.route)
@@ -371,6 +371,18 @@ class Reconciler:
         if body is None:
             raise Outdated(f"{kind.kind} {namespace}/{name} is gone")
         return body
+
+
+def _would_lose(world: World, plan: Plan) -> bool:
+    """Whether the mirrored generation that this pass ends is in no status yet; its pairs would count for nothing."""
+    held = world.status.rollout
+    known = memory.mirrored(held) if held and held.id == plan.memory.id else []
+    return world.route is not None and world.route.generation in set(memory.mirrored(plan.memory)) - set(known)
+
+
+def _share(entry: Route) -> str:
+    copies = f" and {entry.mirror_bp} mirrored" if entry.mirror_bp else ""
+    return f"{entry.revision} {entry.weight_bp}{copies}"
 
 
 def _comparable(wanted: Body) -> Body:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, LABEL_REVISION
-from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, WindowSums
+from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, PairBlock, Paired, WindowSums
 from switchyard_contracts.model_deployment import ModelDeploymentStatus, Phase
 from switchyard_contracts.model_route import ModelRouteSpec
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
@@ -58,6 +58,8 @@ class Model:
     """Share of requests that fail."""
     loss: float = 100.0
     """Mean squared error."""
+    hangs: bool = False
+    """It takes mirrored requests and answers none, so the mirror lets most of them fall."""
     pod_reason: str = "CrashLoopBackOff"
 
 
@@ -101,6 +103,7 @@ class Counted:
     traffic: int
     weights: Mapping[str, int]
     served: dict[str, float] = field(default_factory=dict)
+    mirrors: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -122,7 +125,8 @@ class Monitor:
         start = datetime.fromtimestamp(seconds, UTC)
         if not self.windows or (self.windows[-1].start, self.windows[-1].traffic) != (start, generation):
             weights = {entry.revision: entry.weight_bp for entry in route.routes}
-            self.windows.append(Counted(start, generation, weights))
+            mirrors = {entry.revision: entry.mirror_bp for entry in route.routes if entry.mirror_bp}
+            self.windows.append(Counted(start, generation, weights, mirrors=mirrors))
         window = self.windows[-1]
         for entry in route.routes:
             served = self.rate * passed.total_seconds() * entry.weight_bp / 10_000
@@ -161,13 +165,73 @@ class Monitor:
             stable_coverage=Coverage(predictions=other, judged=other),
             cap=1000.0,
             rate_per_second=self.rate * (sums[-1].probability if sums else 0.0),
+            paired=self._paired(question) if outcome else None,
         )
+
+    def _paired(self, question: Question) -> Paired | None:
+        """Pairs of complete blocks; days differ, so both models err more in one block than in another."""
+        copied = [
+            window
+            for window in self.windows
+            if window.traffic in question.traffic and question.revision in window.mirrors
+        ]
+        if not copied and not question.mirrored:
+            return None
+        block = question.block or timedelta(days=1)
+        ripe = self.clock.now - WINDOW - AGE - block
+        blocks: list[PairBlock] = []
+        expected = seen = pending = 0
+        for window in copied:
+            start = _start(window.start, block)
+            n = int(self._copies(window, question))
+            answered = self._answered(question.revision, n)
+            if start > ripe:
+                pending += answered
+                continue
+            expected, seen = expected + n, seen + answered
+            day = 1.0 + 0.2 * (int(start.timestamp() // block.total_seconds()) % 3 - 1)
+            blocks.append(
+                PairBlock(
+                    start=start,
+                    traffic=window.traffic,
+                    pairs=answered,
+                    candidate=self._losses(question.revision, answered, day),
+                    stable=self._losses(question.against, answered, day),
+                )
+            )
+        return Paired(
+            block_seconds=block.total_seconds(),
+            blocks=[item for item in blocks if item.pairs],
+            seen=seen,
+            judged=seen,
+            expected=float(expected),
+            pending=pending,
+            unanswered=0 if self.natures(question.revision).hangs else expected - seen,
+            rate_per_second=self.rate if seen else None,
+        )
+
+    def _copies(self, window: Counted, question: Question) -> float:
+        share = window.mirrors[question.revision] / window.weights[question.against]
+        return window.served.get(question.against, 0.0) * share
+
+    def _answered(self, revision: str, copies: int) -> int:
+        nature = self.natures(revision)
+        return 0 if nature.hangs else copies - round(copies * nature.failing)
+
+    def _losses(self, revision: str, n: int, day: float) -> ArmSums:
+        loss = self.natures(revision).loss * day
+        return ArmSums(n=n, loss=n * loss, loss_squares=n * loss**2 * 1.5)
 
     def _arm(self, window: Counted, revision: str) -> ArmSums:
         n = int(window.served.get(revision, 0.0))
         nature = self.natures(revision)
         squares = nature.loss**2 * 1.5
         return ArmSums(n=n, failures=round(n * nature.failing), loss=n * nature.loss, loss_squares=n * squares)
+
+
+def _start(moment: datetime, block: timedelta) -> datetime:
+    size = block.total_seconds()
+    return datetime.fromtimestamp(moment.timestamp() // size * size, UTC)
 
 
 @dataclass
@@ -234,11 +298,12 @@ SPEC: dict[str, Any] = {
 CANARY: dict[str, Any] = {
     "type": "Canary",
     "canary": {
+        "mirror": 0,
         "steps": [
             {"name": "five", "weight": 5, "hold": "30s"},
             {"name": "quarter", "weight": 25, "hold": "30s"},
             {"name": "half", "weight": 50, "hold": "30s"},
-        ]
+        ],
     },
 }
 ANALYSIS: dict[str, Any] = {
@@ -266,6 +331,38 @@ CANARY_SPEC: dict[str, Any] = SPEC | {
 }
 
 
+PAIRED: dict[str, Any] = {
+    "analysis": {**ANALYSIS, "block": "10s"},
+    "monitoring": MONITORING,
+    "rollback": {"watch": "2m", "warm": {"replicas": 1, "for": "3m"}},
+}
+PAIRED_SPEC: dict[str, Any] = (
+    SPEC | PAIRED | {"strategy": {"type": "Canary", "canary": {"steps": CANARY["canary"]["steps"]}}}
+)
+"""A canary that is decided by pairs, as it is where nothing is said of a mirror."""
+SHADOW_SPEC: dict[str, Any] = SPEC | PAIRED | {"strategy": {"type": "Shadow", "shadow": {"hold": "30s"}}}
+"""A shadow that ends when it is judged."""
+THEN_SPEC: dict[str, Any] = (
+    SPEC
+    | PAIRED
+    | {
+        "strategy": {
+            "type": "Shadow",
+            "shadow": {
+                "hold": "30s",
+                "thenPromote": {
+                    "steps": [
+                        {"name": "five", "weight": 5, "hold": "20s"},
+                        {"name": "half", "weight": 50, "hold": "20s"},
+                    ]
+                },
+            },
+        }
+    }
+)
+"""A shadow whose candidate takes over by a canary."""
+
+
 class Simulation:
     """Everything together; `run` lets time pass, `restart` is a new process on the same cluster."""
 
@@ -280,6 +377,8 @@ class Simulation:
         self.notes = Notes()
         self.frozen_pods: set[str] = set()
         """Revisions whose pods do not become ready at present."""
+        self.frozen_count: dict[str, int] = {}
+        """Of a revision, how many of its pods are not ready at present."""
         self.weights: list[tuple[str, int]] = []
         """Every (revision, weight) of a candidate or a newly stable one that was ever acknowledged, in order."""
         self._addresses = 0
@@ -354,6 +453,13 @@ class Simulation:
         if body is None:
             return {}
         return {self.image(entry["revision"]): (entry["role"], entry["weightBp"]) for entry in body["spec"]["routes"]}
+
+    @property
+    def mirrors(self) -> dict[str, int]:
+        """Each image that stable's requests are mirrored to, and how much of the traffic."""
+        body = self.cluster.read(kinds.MODEL_ROUTE, *KEY)
+        entries = body["spec"]["routes"] if body else []
+        return {self.image(entry["revision"]): entry["mirrorBp"] for entry in entries if entry["mirrorBp"]}
 
     def image(self, revision: str) -> str:
         """The image of a revision."""
@@ -441,7 +547,8 @@ class Simulation:
                 continue
             held = self.cluster.read(kinds.POD, NAMESPACE, name)
             address = held["status"]["podIP"] if held else self._address()
-            self.cluster.put(self._pod(name, revision, nature, ready=ready, address=address))
+            up = ready and index >= self.frozen_count.get(revision, 0)
+            self.cluster.put(self._pod(name, revision, nature, ready=up, address=address))
         condition = {
             "type": "Available",
             "status": "True" if ready else "False",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ from switchyard_testkit.rollout_world import Clock
 
 LATENCY = Metric.model_validate({"name": "l", "metric": "latency_p95", "maxIncrease": "20%", "role": "guard"})
 ERRORS = Metric.model_validate({"name": "e", "metric": "error_rate", "max": "1%", "role": "guard"})
+RMSE = Metric.model_validate({"name": "o", "metric": "outcome.rmse", "maxIncrease": "5%", "role": "decide"})
 SLOW = Metric.model_validate({"name": "s", "metric": "latency_p99", "max": "200ms", "role": "guard"})
 
 
@@ -53,6 +55,20 @@ def test_the_monitor_is_asked_in_its_own_words(metric: Metric, extra: dict[str, 
     usual = {"metric": metric.metric, "revision": "delay-b", "against": "delay-a", "traffic": "3,4"}
     assert dict(asked[0].url.params) == usual | extra
     assert asked[0].headers["authorization"] == "Bearer secret"
+
+
+def test_the_monitor_is_told_which_generations_were_mirrored_and_what_varies_together() -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(503)
+
+    mirrored = Question(RMSE, "delay-b", "delay-a", (3, 4), None, block=timedelta(days=1), mirrored=(4,))
+    with pytest.raises(EvidenceUnavailable):
+        HttpMonitor(http(answer), url="http://monitor:8080", token=lambda: "").evidence("air/delay", mirrored)
+    sent = dict(asked[0].url.params)
+    assert (sent["traffic"], sent["mirrored"], sent["block"], sent["margin"]) == ("3,4", "4", "1d", "0.05")
 
 
 def refuse(request: httpx.Request) -> httpx.Response:

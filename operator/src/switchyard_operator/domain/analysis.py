@@ -8,7 +8,14 @@ from datetime import datetime, timedelta
 
 from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.judgement import Judgement, Verdict
-from switchyard_contracts.model_deployment import Metric, MetricVerdict, ModelDeploymentSpec, Role, RolloutStatus
+from switchyard_contracts.model_deployment import (
+    Affected,
+    Metric,
+    MetricVerdict,
+    ModelDeploymentSpec,
+    Role,
+    RolloutStatus,
+)
 from switchyard_contracts.verdicts import budget, judge, waiting_for
 
 from switchyard_operator.domain import memory as memories
@@ -29,6 +36,10 @@ class Question:
     against: str
     traffic: tuple[int, ...]
     since: datetime | None
+    block: timedelta | None = None
+    """The units of pairs; None where none are to be had."""
+    mirrored: tuple[int, ...] = ()
+    """The generations in which stable's requests were mirrored to the revision."""
 
 
 def questions(
@@ -40,17 +51,29 @@ def questions(
     record = memory.steps_done[-1] if memory.steps_done else None
     over_all = tuple(memories.traffic(memory))[-MOST_GENERATIONS:]
     first = memories.first_traffic_at(memory)
+    copied = frozenset(memories.mirrored(memory)) if _can_be_paired(spec) else frozenset()
     asked = []
     for metric in spec.analysis.metrics:
         if metric.role is Role.GUARD:
-            generations, since = (tuple(record.generations), record.synced_at) if record else ((), None)
+            # Guards are on what users met; in a step that only mirrors nobody met anything.
+            live = record if record and record.weight_bp else None
+            generations, since = (tuple(live.generations), live.synced_at) if live else ((), None)
         else:
             if metric.role is Role.DECIDE and not course.decides:
                 continue
             generations, since = over_all, first
-        if generations:
-            asked.append(Question(metric, memory.revision, against, generations, since))
+        if not generations:
+            continue
+        pairs = tuple(g for g in generations if g in copied) if metric.metric.startswith("outcome.") else ()
+        block = spec.analysis.block if pairs else None
+        asked.append(Question(metric, memory.revision, against, generations, since, block=block, mirrored=pairs))
     return tuple(asked)
+
+
+def _can_be_paired(spec: ModelDeploymentSpec) -> bool:
+    """Where people's decisions change the outcome, nobody knows what a mirrored answer would have led to."""
+    outcome = spec.monitoring.outcome if spec.monitoring else None
+    return outcome is not None and outcome.affected_by is Affected.NOTHING
 
 
 def judge_all(
@@ -83,6 +106,8 @@ def judge_all(
             silent = Judgement(Verdict.ERROR, "EvidenceUnavailable", answer)
             found.append(Judged(metric=metric, judgement=silent, since=question.since, unavailable=True))
             continue
+        if not _can_be_paired(spec):
+            answer = answer.model_copy(update={"paired": None})
         judgement = judge(metric, answer, budget=spend, min_coverage=coverage)
         found.append(
             Judged(

@@ -27,7 +27,7 @@ from switchyard_contracts.quantities import format_percent
 from switchyard_operator.domain import analysis, memory
 from switchyard_operator.domain.decision import Plan
 from switchyard_operator.domain.sync import Sync, SyncState
-from switchyard_operator.domain.world import Judged, Revision, World
+from switchyard_operator.domain.world import SHADOW_ENDED, Judged, Revision, World
 
 HISTORY = 10
 
@@ -64,7 +64,7 @@ def build(world: World, plan: Plan) -> ModelDeploymentStatus:
         warm=Served(revision=plan.warm.name, version=plan.warm.version) if plan.warm else None,
         warm_until=plan.warm_until,
         rollout=rollout,
-        conditions=_conditions(world, parts, rollout=rollout, arrived=settled),
+        conditions=_conditions(world, parts, rollout=rollout, arrived=settled or rollout.phase is Phase.COMPLETED),
         history=_history(world.status.history, plan.ended),
     )
 
@@ -128,6 +128,8 @@ def revision_status(world: World, plan: Plan, revision: Revision) -> ModelRevisi
 
 def _revision_phase(plan: Plan, revision: Revision) -> RevisionPhase:
     line = plan.bearings.lineage
+    if revision.shadowed:
+        return RevisionPhase.RETIRED
     if revision.sent_home:
         return RevisionPhase.ROLLED_BACK if revision.promoted_at or line.stable else RevisionPhase.REFUSED
     if line.stable and revision.name == line.stable.name:
@@ -187,6 +189,9 @@ def _history(held: Sequence[HistoryEntry], ended: Sequence[HistoryEntry]) -> lis
 
 def _accepted(plan: Plan) -> Said:
     target = plan.bearings.lineage.target
+    if target.shadowed:
+        text = f"{target.name} was compared, as asked; set another strategy and retry it to let it take over"
+        return Said("True", SHADOW_ENDED, text)
     if target.sent_home:
         text = f"{target.name} was taken back ({target.because}); it stays back until a retry command names it"
         return Said("False", conditions.TAKEN_BACK, text)
@@ -223,6 +228,8 @@ def _synced(sync: Sync) -> Said:
 
 def _judged(judged: Sequence[Judged], plan: Plan) -> Said:
     target, phase = plan.bearings.lineage.target, plan.decision.phase
+    if target.shadowed:
+        return Said("True", "Passed" if plan.memory.verdicts else "NothingToJudge", target.because_message)
     if target.sent_home:
         return Said("False", "Failed", target.because_message)
     speaking = [item for item in judged if item.metric.role is not Role.OBSERVE]

@@ -13,6 +13,9 @@ from switchyard_contracts.model_deployment import Metric, ModelDeploymentSpec, M
 from switchyard_contracts.model_revision import ModelRevisionSpec, ModelRevisionStatus
 from switchyard_contracts.model_route import ModelRouteSpec
 
+SHADOW_ENDED = "ShadowEnded"
+"""Why a revision was sent home that was only to be compared, and was."""
+
 Body = Mapping[str, Any]
 """An object as the API server sends it."""
 
@@ -40,6 +43,11 @@ class Revision:
     def sent_home(self) -> bool:
         """Taken back after whatever promotion it had; only a retry clears it."""
         return self.sent_home_at is not None and (self.promoted_at is None or self.sent_home_at >= self.promoted_at)
+
+    @property
+    def shadowed(self) -> bool:
+        """Sent home because its comparison is done, not because anything spoke against it."""
+        return self.sent_home and self.because == SHADOW_ENDED
 
     @property
     def version(self) -> str:
