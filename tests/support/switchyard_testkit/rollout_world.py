@@ -332,7 +332,7 @@ CANARY_SPEC: dict[str, Any] = SPEC | {
 
 
 PAIRED: dict[str, Any] = {
-    "analysis": {**ANALYSIS, "block": "10s"},
+    "analysis": {**ANALYSIS, "block": "5s"},
     "monitoring": MONITORING,
     "rollback": {"watch": "2m", "warm": {"replicas": 1, "for": "3m"}},
 }

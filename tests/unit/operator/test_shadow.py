@@ -6,10 +6,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from switchyard_contracts.base import PROMOTED_AT, ROLLED_BACK_AT
 from switchyard_contracts.model_command import ModelCommandStatus
 from switchyard_contracts.model_deployment import Phase
+from switchyard_contracts.model_route import ModelRouteSpec, RouteRole
 from switchyard_operator.domain import kinds
+from switchyard_operator.domain.step import sustainable
 from switchyard_testkit.rollout_world import (
+    KEY,
     NAMESPACE,
     PAIRED_SPEC,
     SHADOW_SPEC,
@@ -174,7 +180,7 @@ def test_a_shadow_that_passed_takes_over_by_the_steps_that_follow() -> None:
     asked = world.monitor.asked
     assert any(item.metric.name == "outcome" and set(item.mirrored) >= {first, second} for item in asked)
     assert all(first not in item.traffic for item in asked if item.metric.name == "errors")
-    assert {item.block for item in asked if item.mirrored} == {timedelta(seconds=10)}
+    assert {item.block for item in asked if item.mirrored} == {timedelta(seconds=5)}
 
 
 def test_a_shadow_without_a_metric_to_decide_by_is_held_for_its_time_and_ends() -> None:
@@ -314,3 +320,69 @@ def test_all_status_lost_while_mirroring_goes_on_at_the_same_step() -> None:
     assert world.mirrors == {TWO: 10_000}
     world.run(lambda: world.phase is Phase.WATCHING)
     assert [weight for _, weight in world.weights] == [0, 500, 5000, 10_000]
+
+
+EVENTS = {
+    "abort": lambda world: world.command("abort", rollout=rollout(world)),
+    "promote": lambda world: world.command("promote", rollout=rollout(world)),
+    "pause": lambda world: world.command("pause", rollout=rollout(world)),
+    "resume": lambda world: world.command("resume", rollout=rollout(world)),
+    "one pod of the second fails": lambda world: world.frozen_count.update({world.revision(TWO): 1}),
+    "all pods of the second fail": lambda world: world.frozen_pods.add(world.revision(TWO)),
+    "stable's pods fail": lambda world: world.frozen_pods.add(world.revision(ONE)),
+    "pods recover": lambda world: (world.frozen_count.clear(), world.frozen_pods.clear()),
+    "a gateway falls silent": lambda world: world.gateways.silent.add("gateway-1"),
+    "it speaks": lambda world: world.gateways.silent.clear(),
+    "the operator restarts": lambda world: world.restart(),
+    "the operator dies after its next write": lambda world: setattr(
+        world.cluster, "crash_after", len(world.cluster.writes) + 1
+    ),
+    "no mirror is wanted": lambda world: world.deploy(NO_MIRROR, image=TWO),
+    "a canary is wanted": lambda world: world.deploy(PAIRED_SPEC, image=TWO),
+    "a shadow is wanted": lambda world: world.deploy(SHADOW_SPEC, image=TWO),
+    "another model is wanted": lambda world: world.deploy(THEN_SPEC, image=THREE),
+    "stable is wanted": lambda world: world.deploy(THEN_SPEC),
+}
+NO_MIRROR = PAIRED_SPEC | {"strategy": {"type": "Canary", "canary": PAIRED_SPEC["strategy"]["canary"] | {"mirror": 0}}}
+
+
+def rollout(world: Simulation) -> str:
+    assert world.status.rollout
+    return world.status.rollout.id
+
+
+def mirrored_in(world: Simulation) -> list[str]:
+    """The revisions that the route mirrors to; the type itself says that weights and mirrors add up."""
+    body = world.cluster.read(kinds.MODEL_ROUTE, *KEY)
+    entries = ModelRouteSpec.model_validate(body["spec"]).mirrored if body else []
+    assert {entry.role for entry in entries} <= {RouteRole.CANDIDATE}
+    return [entry.revision for entry in entries]
+
+
+def is_over(world: Simulation, revision: str) -> bool:
+    """Promoted, or sent home."""
+    body = world.cluster.read(kinds.MODEL_REVISION, NAMESPACE, revision)
+    assert body
+    return bool({PROMOTED_AT, ROLLED_BACK_AT} & set(body["metadata"].get("annotations") or {}))
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.sampled_from(sorted(EVENTS))), max_size=8))
+@settings(max_examples=15, deadline=None)
+def test_whatever_happens_a_mirror_is_a_candidates_within_stables_share_and_ends_with_it(
+    story: list[tuple[int, str]],
+) -> None:
+    world = at_step("shadow", THEN_SPEC)
+    world.cluster.before_write = lambda _: mirrored_in(world) and None
+    for seconds, event in [*story, (10, "pods recover")]:
+        for _ in range(seconds):
+            world.tick()
+            assert not any(is_over(world, revision) for revision in mirrored_in(world))
+            for image, copies in world.mirrors.items():
+                assert world.route[image][1] + copies <= sustainable(2, ready(world, image))
+        EVENTS[event](world)
+
+
+def ready(world: Simulation, image: str) -> int:
+    revision = world.revision(image)
+    pods = [pod for pod in world.cluster.find(kinds.POD) if pod["metadata"]["name"].startswith(f"{revision}-")]
+    return sum(pod["status"]["conditions"][0]["status"] == "True" for pod in pods)

@@ -290,7 +290,8 @@ def test_promote_passes_the_named_step_once() -> None:
         "strategy": {
             "type": "Canary",
             "canary": {
-                "steps": [{"name": "five", "weight": 5, "hold": "6h"}, {"name": "half", "weight": 50, "hold": "6h"}]
+                "mirror": 0,
+                "steps": [{"name": "five", "weight": 5, "hold": "6h"}, {"name": "half", "weight": 50, "hold": "6h"}],
             },
         }
     }
@@ -542,7 +543,7 @@ def test_steps_edited_in_the_middle_go_on_at_the_first_that_changed() -> None:
     world = at_step("half")
     steps = [*CANARY["canary"]["steps"]]
     steps.insert(1, {"name": "ten", "weight": 10, "hold": "30s"})
-    world.deploy(CANARY_SPEC, image=TWO, strategy={"type": "Canary", "canary": {"steps": steps}})
+    world.deploy(CANARY_SPEC, image=TWO, strategy={"type": "Canary", "canary": {"mirror": 0, "steps": steps}})
     world.run(lambda: world.route[TWO] == ("candidate", 1000), within=timedelta(seconds=5))
     world.run(lambda: world.phase is Phase.WATCHING)
     assert [weight for _, weight in world.weights] == [500, 2500, 5000, 1000, 2500, 5000, 10_000]

@@ -589,7 +589,7 @@ def _remember(held: RolloutStatus, decision: Decision, world: World, known: Bear
         "waiting_for": "" if ended and decision.phase is Phase.COMPLETED else decision.waiting_for[:4096],
         "step": known.course.name(known.spot.index),
         "step_index": max(0, known.spot.index + 1),
-        "steps": known.course.final + 1,
+        "steps": known.course.final + (0 if known.course.ends else 1),
         "weight_bp": weight,
         "weight": format_percent(weight) if known.spot.in_route else "",
         "mirror_bp": known.spot.mirror,

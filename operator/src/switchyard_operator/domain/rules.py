@@ -11,12 +11,12 @@ from datetime import timedelta
 from enum import StrEnum
 
 from switchyard_contracts.judgement import Verdict
-from switchyard_contracts.model_deployment import Missing, Phase, Role
+from switchyard_contracts.model_deployment import SHADOW_ENDED, Missing, Phase, Role
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
 
 from switchyard_operator.domain.step import Step, sustainable
 from switchyard_operator.domain.sync import Sync, SyncState
-from switchyard_operator.domain.world import SHADOW_ENDED, Judged, Smoke
+from switchyard_operator.domain.world import Judged, Smoke
 
 GATE_PATIENCE = timedelta(seconds=30)
 """How long a ready pod may fail its smoke request before the candidate is sent home."""

@@ -12,6 +12,7 @@ from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.conditions import Condition, ConditionStatus
 from switchyard_contracts.judgement import Verdict
 from switchyard_contracts.model_deployment import (
+    SHADOW_ENDED,
     HistoryEntry,
     MetricVerdict,
     ModelDeploymentStatus,
@@ -27,7 +28,7 @@ from switchyard_contracts.quantities import format_percent
 from switchyard_operator.domain import analysis, memory
 from switchyard_operator.domain.decision import Plan
 from switchyard_operator.domain.sync import Sync, SyncState
-from switchyard_operator.domain.world import SHADOW_ENDED, Judged, Revision, World
+from switchyard_operator.domain.world import Judged, Revision, World
 
 HISTORY = 10
 

@@ -9,12 +9,9 @@ from typing import Any
 
 from switchyard_contracts.judgement import Judgement
 from switchyard_contracts.model_command import ModelCommandSpec
-from switchyard_contracts.model_deployment import Metric, ModelDeploymentSpec, ModelDeploymentStatus
+from switchyard_contracts.model_deployment import SHADOW_ENDED, Metric, ModelDeploymentSpec, ModelDeploymentStatus
 from switchyard_contracts.model_revision import ModelRevisionSpec, ModelRevisionStatus
 from switchyard_contracts.model_route import ModelRouteSpec
-
-SHADOW_ENDED = "ShadowEnded"
-"""Why a revision was sent home that was only to be compared, and was."""
 
 Body = Mapping[str, Any]
 """An object as the API server sends it."""

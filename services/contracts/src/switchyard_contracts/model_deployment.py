@@ -140,6 +140,10 @@ SHADOW_STEP = "shadow"
 """The name of the strategy Shadow's own step."""
 
 
+SHADOW_ENDED = "ShadowEnded"
+"""Why a rollout is over whose revision was only to be compared, and was."""
+
+
 class Shadow(Shape):
     """Stable's requests are mirrored to the candidate, whose answers nobody is given, until it is judged by pairs."""
 
