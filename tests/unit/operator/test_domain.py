@@ -48,6 +48,11 @@ def then(*steps: dict[str, Any]) -> dict[str, Any]:
             id="a mirror's step after the shadow",
         ),
         pytest.param(
+            {"model": IMAGE, "strategy": {"type": "Shadow", "shadow": {"mirror": 0}}},
+            r"spec\.strategy\.shadow\.mirror: 0 compares nothing",
+            id="a shadow without a mirror",
+        ),
+        pytest.param(
             {"model": IMAGE, "strategy": {"type": "Shadow", "shadow": {"mirror": "all"}}},
             r"spec\.strategy\.shadow\.mirror: 'all' is not a percentage; .*; or auto",
             id="a mirror in other words",

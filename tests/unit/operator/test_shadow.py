@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -147,7 +148,7 @@ def test_an_ended_shadow_stays_ended_and_a_retry_by_another_strategy_lets_it_tak
     world.run_for(timedelta(minutes=2))
     written = len(world.cluster.writes)
     world.restart()
-    world.run_for(timedelta(minutes=10))
+    world.run_for(timedelta(minutes=3))
     assert world.cluster.writes[written:] == []
     world.deploy(PAIRED_SPEC, image=TWO)
     world.run_for(timedelta(minutes=2))
@@ -201,7 +202,7 @@ def test_a_shadow_without_a_metric_to_decide_by_is_held_for_its_time_and_ends() 
 )
 def test_a_shadow_that_does_not_answer_is_neither_promoted_nor_shown(two: Model, words: str) -> None:
     world = at_step("shadow", THEN_SPEC, two)
-    world.run_for(timedelta(minutes=20))
+    world.run_for(timedelta(minutes=5))
     assert world.phase is Phase.AWAITING_EVIDENCE
     assert world.route == {ONE: ("stable", 10_000), TWO: ("candidate", 0)}
     assert words in outcome(world).message
@@ -322,7 +323,10 @@ def test_all_status_lost_while_mirroring_goes_on_at_the_same_step() -> None:
     assert [weight for _, weight in world.weights] == [0, 500, 5000, 10_000]
 
 
-EVENTS = {
+NO_MIRROR: dict[str, Any] = PAIRED_SPEC | {
+    "strategy": {"type": "Canary", "canary": PAIRED_SPEC["strategy"]["canary"] | {"mirror": 0}}
+}
+EVENTS: dict[str, Callable[[Simulation], Any]] = {
     "abort": lambda world: world.command("abort", rollout=rollout(world)),
     "promote": lambda world: world.command("promote", rollout=rollout(world)),
     "pause": lambda world: world.command("pause", rollout=rollout(world)),
@@ -343,7 +347,6 @@ EVENTS = {
     "another model is wanted": lambda world: world.deploy(THEN_SPEC, image=THREE),
     "stable is wanted": lambda world: world.deploy(THEN_SPEC),
 }
-NO_MIRROR = PAIRED_SPEC | {"strategy": {"type": "Canary", "canary": PAIRED_SPEC["strategy"]["canary"] | {"mirror": 0}}}
 
 
 def rollout(world: Simulation) -> str:
@@ -372,7 +375,11 @@ def test_whatever_happens_a_mirror_is_a_candidates_within_stables_share_and_ends
     story: list[tuple[int, str]],
 ) -> None:
     world = at_step("shadow", THEN_SPEC)
-    world.cluster.before_write = lambda _: mirrored_in(world) and None
+
+    def look(_: str) -> None:
+        mirrored_in(world)
+
+    world.cluster.before_write = look
     for seconds, event in [*story, (10, "pods recover")]:
         for _ in range(seconds):
             world.tick()

@@ -111,6 +111,8 @@ def _refuse_what_is_to_come(spec: ModelDeploymentSpec) -> None:
         raise SpecRejected("spec.strategy.blueGreen: may be set only when type is BlueGreen")
     if strategy.shadow and strategy.type is not StrategyType.SHADOW:
         raise SpecRejected("spec.strategy.shadow: may be set only when type is Shadow")
+    if strategy.shadow and not strategy.shadow.mirror.value:
+        raise SpecRejected("spec.strategy.shadow.mirror: 0 compares nothing; write auto, or a percentage above 0")
     if spec.on_spec_change is not OnSpecChange.REPLACE:
         text = f"spec.onSpecChange: {spec.on_spec_change.value} is not supported yet; use Replace"
         raise SpecRejected(text, reason=NOT_YET)
