@@ -334,7 +334,7 @@ EVENTS: dict[str, Callable[[Simulation], Any]] = {
     "one pod of the second fails": lambda world: world.frozen_count.update({world.revision(TWO): 1}),
     "all pods of the second fail": lambda world: world.frozen_pods.add(world.revision(TWO)),
     "stable's pods fail": lambda world: world.frozen_pods.add(world.revision(ONE)),
-    "pods recover": lambda world: (world.frozen_count.clear(), world.frozen_pods.clear()),
+    "pods recover": lambda world: recover(world),
     "a gateway falls silent": lambda world: world.gateways.silent.add("gateway-1"),
     "it speaks": lambda world: world.gateways.silent.clear(),
     "the operator restarts": lambda world: world.restart(),
@@ -347,6 +347,11 @@ EVENTS: dict[str, Callable[[Simulation], Any]] = {
     "another model is wanted": lambda world: world.deploy(THEN_SPEC, image=THREE),
     "stable is wanted": lambda world: world.deploy(THEN_SPEC),
 }
+
+
+def recover(world: Simulation) -> None:
+    world.frozen_count.clear()
+    world.frozen_pods.clear()
 
 
 def rollout(world: Simulation) -> str:

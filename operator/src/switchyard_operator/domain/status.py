@@ -230,7 +230,9 @@ def _synced(sync: Sync) -> Said:
 def _judged(judged: Sequence[Judged], plan: Plan) -> Said:
     target, phase = plan.bearings.lineage.target, plan.decision.phase
     if target.shadowed:
-        return Said("True", "Passed" if plan.memory.verdicts else "NothingToJudge", target.because_message)
+        deciding = [item.verdict for item in plan.memory.verdicts if item.role is Role.DECIDE]
+        passed = bool(deciding) and set(deciding) == {Verdict.PASS.value}
+        return Said("True", "Passed" if passed else "NothingToJudge", target.because_message)
     if target.sent_home:
         return Said("False", "Failed", target.because_message)
     speaking = [item for item in judged if item.metric.role is not Role.OBSERVE]
