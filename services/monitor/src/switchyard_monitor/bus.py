@@ -123,13 +123,15 @@ class KafkaBroker:
                 numbers = self._teacher.partitions_for_topic(self._models_topic) or set()
                 if not numbers:
                     return []
-                self._learning = [TopicPartition(self._models_topic, number) for number in sorted(numbers)]
-                self._teacher.assign(self._learning)
-                self._teacher.seek_to_beginning(*self._learning)
-                ends = self._teacher.end_offsets(self._learning)
+                learning = [TopicPartition(self._models_topic, number) for number in sorted(numbers)]
+                self._teacher.assign(learning)
+                self._teacher.seek_to_beginning(*learning)
+                ends = self._teacher.end_offsets(learning)
                 first: list[Record] = []
-                while any(self._teacher.position(partition) < ends[partition] for partition in self._learning):
+                while any(self._teacher.position(partition) < ends[partition] for partition in learning):
                     first += self._some_models(timeout_ms=200)
+                # Only now: a broker that fails half-way is read from the beginning again.
+                self._learning = learning
                 return first
             return self._some_models(timeout_ms=0)
 
