@@ -78,7 +78,7 @@ def down(slot_name: str, environ: Mapping[str, str]) -> str:
             return (
                 f"slot {slot_name}: your own cluster is forgotten and left as it is; "
                 "`helm uninstall switchyard --namespace switchyard-system` takes Switchyard off it, and "
-                "`kubectl delete crd {modeldeployments,modelrevisions,modelroutes,modelcommands}.switchyard.dev` its types"
+                "`kubectl delete crd model{deployments,revisions,routes,commands}.switchyard.dev` its types"
             )
         if described is not None and described.kind == "kind":
             kind.delete(places.slot)
