@@ -12,7 +12,7 @@ from switchyard_testkit.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
 FLIGHT = {"flight": {"distance": 500}}
-SOON = {"serving": {"paths": ["/predict"], "timeout": "10s", "port": 3000, "readyWithin": "45s"}}
+SOON = {"serving": {"paths": ["/predict"], "timeout": "10s", "port": 3000, "readyWithin": "25s"}}
 MISSING = "no-such-registry.example/no-such-model:1.0.0"
 
 BROKEN = [
