@@ -15,6 +15,7 @@ from threading import Condition, Event
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from switchyard_contracts.events import TOPIC_MODELS, TOPIC_ROLLOUTS
+from switchyard_contracts.selector import DrainingSelector
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
 
 from switchyard_operator.adapters.topics import TopicSettings, ensure
@@ -101,6 +102,7 @@ class KafkaBus:
             enable_idempotence=True,
             max_block_ms=5000,
             retries=5,
+            selector=DrainingSelector,
         )
         try:
             while not stop.is_set() and leading():
@@ -148,7 +150,10 @@ class KafkaBus:
     def _read_models(self) -> dict[str, bytes]:
         """The compacted topic to its present end."""
         consumer = KafkaConsumer(
-            bootstrap_servers=self._servers.split(","), enable_auto_commit=False, auto_offset_reset="earliest"
+            bootstrap_servers=self._servers.split(","),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            selector=DrainingSelector,
         )
         try:
             places = [TopicPartition(TOPIC_MODELS, p) for p in consumer.partitions_for_topic(TOPIC_MODELS) or ()]

@@ -11,6 +11,7 @@ from typing import Any
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, MessageSizeTooLargeError, OffsetOutOfRangeError
 from switchyard_contracts.events import TOPIC_EVENTS, TOPIC_MODELS
+from switchyard_contracts.selector import DrainingSelector
 
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.errors import BrokerUnavailable, OffsetLost
@@ -32,6 +33,7 @@ def connection(settings: Settings) -> dict[str, Any]:
         "client_id": f"switchyard-monitor-{settings.member}",
         "reconnect_backoff_max_ms": 1000,
         "bootstrap_timeout_ms": 5000,
+        "selector": DrainingSelector,
     }
     if settings.kafka_ca_file is not None:
         options["ssl_cafile"] = str(settings.kafka_ca_file)

@@ -16,6 +16,7 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from switchyard_contracts.events import TOPIC_EVENTS
+from switchyard_contracts.selector import DrainingSelector
 
 from switchyard_feedback.ports import Record
 from switchyard_feedback.settings import Settings
@@ -125,6 +126,7 @@ class KafkaLog:
                 request_timeout_ms=milliseconds,
                 delivery_timeout_ms=milliseconds + 5,  # it must hold one request and the linger
                 allow_auto_create_topics=False,
+                selector=DrainingSelector,
             )
         return self._producer
 

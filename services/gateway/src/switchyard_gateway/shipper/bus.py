@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
+from switchyard_contracts.selector import DrainingSelector
 
 from switchyard_gateway.shipper.errors import BusBroken
 
@@ -89,6 +90,7 @@ class KafkaTarget:
             "max_block_ms": milliseconds,
             "bootstrap_timeout_ms": milliseconds,
             "reconnect_backoff_max_ms": 1000,
+            "selector": DrainingSelector,
             "request_timeout_ms": max(1000, milliseconds // 2),
             "delivery_timeout_ms": milliseconds,
             "security_protocol": self.security,
