@@ -2,8 +2,8 @@
 
 While a Service has no endpoints, connecting to it is answered with an ICMP error. Linux (net/ipv4/tcp_ipv4.c,
 `tcp_v4_err`) puts that into the socket's error queue, and a socket that the caller holds in this moment goes on and
-connects all the same. From then on epoll reports EPOLLERR at once and for ever, and a client that only reads never takes
-the error out.
+connects all the same. From then on epoll reports EPOLLERR at once and for ever, and a client that only reads never
+takes the error out.
 """
 
 from __future__ import annotations
