@@ -65,7 +65,7 @@ class Reconciler:
         self._clock = clock
         self._status_interval = status_interval
         self._written: dict[str, datetime] = {}
-        self._accepted: dict[Key, tuple[str, ModelDeploymentSpec | None, Mapping[str, dict[str, str]]]] = {}
+        self._accepted: dict[Key, tuple[str, ModelDeploymentSpec, Mapping[str, dict[str, str]]]] = {}
         self._settled_for: dict[tuple[str, str], str] = {}
 
     def reconcile(self, key: Key) -> timedelta | None:
@@ -354,9 +354,10 @@ class Reconciler:
             body = self._cluster.write_status(body, changed.to_json())
             self._cache.put(body)
             self._reporter.rejected(body, error)
-        uid, spec, config = self._accepted.get(key, ("", None, {}))
-        if spec is None or uid != body["metadata"]["uid"]:
+        accepted = self._accepted.get(key)
+        if accepted is None or accepted[0] != body["metadata"]["uid"]:
             return REFUSED_AGAIN
+        _, spec, config = accepted
         again = self._pass(key, body, spec, config, error)
         return min(again, REFUSED_AGAIN) if again is not None else REFUSED_AGAIN
 
