@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, MessageSizeTooLargeError, OffsetOutOfRangeError
 from switchyard_contracts.events import TOPIC_EVENTS, TOPIC_MODELS
+from switchyard_contracts.producer import Producer
 from switchyard_contracts.selector import DrainingSelector
 
 from switchyard_monitor.domain.facts import Record
@@ -68,7 +69,7 @@ class KafkaBroker:
             self._teacher = KafkaConsumer(
                 **self._options, **reading, allow_auto_create_topics=False, fetch_max_wait_ms=500
             )
-        self._producer: KafkaProducer | None = None
+        self._producer: Producer | None = None
         self._learning: list[TopicPartition] = []
         self.create_time_records = 0
         """Records whose time was set by their producer: the topic does not use LogAppendTime, as it must."""
@@ -141,7 +142,7 @@ class KafkaBroker:
         """Send, and return when all were acknowledged."""
         with _guarded():
             if self._producer is None:
-                self._producer = KafkaProducer(
+                self._producer = Producer(
                     **self._options,
                     acks="all",
                     # A letter sent twice has one id; an idempotent producer would be of no use after one refusal.
@@ -168,7 +169,7 @@ class KafkaBroker:
         if self._producer is not None:
             self._producer.close(timeout=1)
 
-    def _post(self, producer: KafkaProducer, letter: Letter) -> Any:
+    def _post(self, producer: Producer, letter: Letter) -> Any:
         return producer.send(letter.topic, key=letter.key, value=letter.value, headers=list(letter.headers))
 
     def _some_models(self, *, timeout_ms: int) -> list[Record]:
