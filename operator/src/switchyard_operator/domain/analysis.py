@@ -36,6 +36,8 @@ class Question:
     against: str
     traffic: tuple[int, ...]
     since: datetime | None
+    begun: datetime | None = None
+    """When the rollout began; what was counted before it under the same generations was another life's."""
     block: timedelta | None = None
     """The units of pairs; None where none are to be had."""
     mirrored: tuple[int, ...] = ()
@@ -66,7 +68,11 @@ def questions(
             continue
         pairs = tuple(g for g in generations if g in copied) if metric.metric.startswith("outcome.") else ()
         block = spec.analysis.block if pairs else None
-        asked.append(Question(metric, memory.revision, against, generations, since, block=block, mirrored=pairs))
+        asked.append(
+            Question(
+                metric, memory.revision, against, generations, since, memory.started_at, block=block, mirrored=pairs
+            )
+        )
     return tuple(asked)
 
 
