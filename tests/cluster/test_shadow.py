@@ -11,14 +11,15 @@ from switchyard_testkit.models import Models
 from switchyard_testkit.waiting import until
 
 pytestmark = pytest.mark.timeout(480)
+PAIRED: dict[str, Any] = {**CANARY, "analysis": {**CANARY["analysis"], "block": "4s"}}
 SHADOW: dict[str, Any] = {
-    **CANARY,
+    **PAIRED,
     "strategy": {
         "type": "Shadow",
         "shadow": {"hold": "5s", "thenPromote": {"steps": [{"name": "half", "weight": 50, "hold": "5s"}]}},
     },
 }
-ONLY_COMPARED: dict[str, Any] = {**CANARY, "strategy": {"type": "Shadow", "shadow": {"hold": "5s"}}}
+ONLY_COMPARED: dict[str, Any] = {**PAIRED, "strategy": {"type": "Shadow", "shadow": {"hold": "5s"}}}
 UNTIMED: dict[str, Any] = {
     **CANARY,
     "strategy": {"type": "Shadow", "shadow": {"hold": "1h"}},
