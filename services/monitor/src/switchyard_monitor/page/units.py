@@ -1,0 +1,88 @@
+"""Numbers as people read them: each with its unit, and a word where there is none."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+NOTHING = "none yet"
+_SPANS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def count(value: int) -> str:
+    """A whole number, its thousands apart."""
+    return f"{value:,}"
+
+
+def number(value: float | None) -> str:
+    """Four digits that matter."""
+    if value is None:
+        return NOTHING
+    if value == 0:
+        return "0"
+    if abs(value) >= 1_000_000 or abs(value) < 0.0001:
+        return f"{value:.3e}"
+    places = max(0, 3 - len(str(int(abs(value)))) + (1 if abs(value) < 1 else 0))
+    return f"{value:,.{places}f}"
+
+
+def percent(share: float | None, places: int | None = None) -> str:
+    """A share of 1 in percent; small ones keep the digits that tell them from nothing."""
+    if share is None:
+        return NOTHING
+    value = share * 100
+    if places is None:
+        places = 0 if value in (0, 100) else 2 if abs(value) < 1 else 1
+    return f"{value:.{places}f} %"
+
+
+def weight(basis_points: int) -> str:
+    """A weight in percent, as short as it is exact."""
+    return f"{basis_points / 100:g} %"
+
+
+def seconds(value: float | None) -> str:
+    """A time that something took."""
+    if value is None:
+        return NOTHING
+    size = abs(value)
+    if size == 0:
+        return "0 ms"
+    if size < 0.001:
+        return f"{value * 1_000_000:.0f} µs"
+    if size < 1:
+        return f"{value * 1000:.3g} ms"
+    if size < 120:
+        return f"{value:.3g} s"
+    return span(value)
+
+
+def span(value: float) -> str:
+    """A longer time, by its two largest units."""
+    left = round(abs(value))
+    parts: list[str] = []
+    for size, name in _SPANS:
+        if (whole := left // size) and len(parts) < 2:
+            parts.append(f"{whole} {name}")
+        left %= size
+    return ("−" if value < 0 else "") + (" ".join(parts) or "0 s")
+
+
+def moment(at: datetime | None) -> str:
+    """A time in UTC, to the second."""
+    return "never" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def from_us(at_us: int) -> datetime:
+    """Microseconds since 1970."""
+    return datetime.fromtimestamp(at_us / 1_000_000, UTC)
+
+
+def measured(metric: str, value: float | None) -> str:
+    """A metric's value in the unit that its name stands for."""
+    if value is None:
+        return NOTHING
+    if metric.startswith("latency"):
+        return seconds(value)
+    if metric == "error_rate" or metric.endswith(("accuracy", "agreement")):
+        return percent(value)
+    return number(value)
