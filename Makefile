@@ -49,6 +49,7 @@ test: ## Set everything up, then pass the unit, contract and cluster tests
 	@$(STAGE) environments 240 $(MAKE) venv venv-gateway venv-demo
 	@$(STAGE) lint-and-types 180 $(MAKE) lint types check-generated
 	@$(STAGE) unit 300 $(MAKE) test-unit
+	@$(STAGE) browser 180 $(MAKE) test-browser
 	@$(STAGE) cluster-test 1200 $(MAKE) cluster SLOT=test
 	@$(STAGE) images-test 900 $(MAKE) images SLOT=test
 	@$(STAGE) contract 300 $(MAKE) test-contract
@@ -154,6 +155,12 @@ test-unit: venv venv-gateway venv-demo ## Unit tests: pure, seconds
 	@$(GATEWAY_BIN)/pytest tests/unit/gateway --junitxml $(REPORTS)/unit-gateway.xml $(PYTEST_ARGS)
 	@$(DEMO_BIN)/pytest tests/unit/demo_model --junitxml $(REPORTS)/unit-demo-model.xml $(PYTEST_ARGS)
 
+.PHONY: test-browser
+test-browser: venv ## The monitor's page in a real browser: light, dark, phone, keyboard
+	@mkdir -p $(REPORTS)
+	@$(BIN)/python -m switchyard_testkit.browser install
+	@$(BIN)/pytest tests/browser --junitxml $(REPORTS)/browser.xml $(PYTEST_ARGS)
+
 .PHONY: test-contract
 test-contract: venv venv-gateway ## Contract tests: fakes and real things behind one suite, generated files, samples
 	@mkdir -p $(REPORTS)
@@ -179,6 +186,11 @@ check-generated: venv ## Regenerate what is generated, and fail if it differs fr
 crds: venv ## Write the CRDs from the types, for manifests/ and the charts
 	@rm -rf manifests/crds && $(BIN)/python -m switchyard_contracts.crd manifests/crds
 	@$(BIN)/python -m switchyard_testkit.chart write
+
+.PHONY: screenshots
+screenshots: venv ## Take the README's pictures of the monitor's page, into services/monitor/page-screenshots
+	@$(BIN)/python -m switchyard_testkit.browser install
+	@$(BIN)/python -m switchyard_testkit.browser pictures services/monitor/page-screenshots
 
 .PHONY: locks
 locks: uv ## Compile the locks from their sources

@@ -62,7 +62,11 @@ IMAGE_PACKAGES = (
     Package("debootstrap", "debootstrap", 1),
     Package("ca-certificates", "/etc/ssl/certs/ca-certificates.crt", 1),
 )
-PACKAGES = NODE_PACKAGES + IMAGE_PACKAGES
+BROWSER_PACKAGES = (
+    Package("chromium-headless-shell", "chromium-headless-shell", 225),
+    Package("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", 3),
+)
+PACKAGES = NODE_PACKAGES + IMAGE_PACKAGES + BROWSER_PACKAGES
 
 
 def missing(packages: Sequence[Package] = PACKAGES) -> tuple[Package, ...]:

@@ -98,7 +98,8 @@ def _rollout(items: Sequence[tuple[Happening, RolloutRecord]], number: int, now:
     # What was said last holds, also where it had been said before.
     newest, last = max(items, key=lambda item: (item[0].last_us, item[0].id))
     began, over = items[0][0].first_us / 1e6, newest.last_us / 1e6
-    ended = last.phase in ENDED
+    # One that a newer rollout followed is over, whatever was said of it last.
+    ended = last.phase in ENDED or number > 1
     end = over if ended else max(now, over)
     return Rollout(
         id=last.rollout,
@@ -112,7 +113,7 @@ def _rollout(items: Sequence[tuple[Happening, RolloutRecord]], number: int, now:
         reason=last.reason,
         message=last.message,
         began=units.moment(items[0][0].first),
-        lasted=units.span(over - began),
+        lasted=units.span(end - began),
         steps=[_step(happening, record) for happening, record in reversed(items)],
         chart=_chart(items, f"weight-{number}", last.version or last.revision, began=began, end=end),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 NOTHING = "none yet"
+GAP = "\u00a0"
+"""Between a number and its unit, which never part at the end of a line."""
 _SPANS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -32,12 +34,12 @@ def percent(share: float | None, places: int | None = None) -> str:
     value = share * 100
     if places is None:
         places = 0 if value in (0, 100) else 2 if abs(value) < 1 else 1
-    return f"{value:.{places}f} %"
+    return f"{value:.{places}f}{GAP}%"
 
 
 def weight(basis_points: int) -> str:
     """A weight in percent, as short as it is exact."""
-    return f"{basis_points / 100:g} %"
+    return f"{basis_points / 100:g}{GAP}%"
 
 
 def seconds(value: float | None) -> str:
@@ -46,13 +48,13 @@ def seconds(value: float | None) -> str:
         return NOTHING
     size = abs(value)
     if size == 0:
-        return "0 ms"
+        return f"0{GAP}ms"
     if size < 0.001:
-        return f"{value * 1_000_000:.0f} µs"
+        return f"{value * 1_000_000:.0f}{GAP}µs"
     if size < 1:
-        return f"{value * 1000:.3g} ms"
+        return f"{value * 1000:.3g}{GAP}ms"
     if size < 120:
-        return f"{value:.3g} s"
+        return f"{value:.3g}{GAP}s"
     return span(value)
 
 
@@ -62,9 +64,9 @@ def span(value: float) -> str:
     parts: list[str] = []
     for size, name in _SPANS:
         if (whole := left // size) and len(parts) < 2:
-            parts.append(f"{whole} {name}")
+            parts.append(f"{whole}{GAP}{name}")
         left %= size
-    return ("−" if value < 0 else "") + (" ".join(parts) or "0 s")
+    return ("−" if value < 0 else "") + (" ".join(parts) or f"0{GAP}s")
 
 
 def moment(at: datetime | None) -> str:
