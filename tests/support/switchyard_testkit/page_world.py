@@ -105,6 +105,11 @@ def verdict(name: str, metric: str, said: str, **numbers: Any) -> MetricVerdict:
     return MetricVerdict.model_validate({"name": name, "metric": metric, "verdict": said, **(facts | numbers)})
 
 
+def scattered(index: int, below: int) -> int:
+    """A number that looks drawn, and is the same in every run."""
+    return (index * 2_654_435_761 % 2**32 >> 5) % below
+
+
 class PageWorld:
     """The monitor with its page, over a store in a folder."""
 
@@ -184,9 +189,9 @@ class PageWorld:
             for other, shade, mirror in arms:
                 if shade == "shadow" and role == "stable":
                     answer = truth + self._error(other, index)
-                    latency = 5200 + index * 13 % 2900
+                    latency = 5200 + scattered(index, 2900)
                     facts: dict[str, Any] = {"revision": other, "traffic": traffic, "weightBp": mirror}
-                    self.world.say(mirrored(name, y=answer, at=at, latencyUs=latency, **facts), at=at)
+                    self.world.say(mirrored(name, y=answer, x=index, at=at, latencyUs=latency, **facts), at=at)
             if index % 20:
                 self.world.say(outcome_of(name, truth, at=at + 5), at=at + 5)
             if index % 4 == 0:
@@ -195,9 +200,9 @@ class PageWorld:
     def _answer(
         self, name: str, revision: str, role: str, weight: int, *, traffic: int, at: float, index: int, truth: float
     ) -> None:
-        latency: int | None = 6000 + index * 17 % 4100 + (900 if revision == OLD else 0)
+        latency: int | None = 6000 + scattered(index, 4100) + (900 if revision == OLD else 0)
         facts: dict[str, Any] = {"revision": revision, "role": role, "weightBp": weight, "traffic": traffic}
-        if index % 211 == 17:
+        if scattered(index, 211) == 17:
             latency = None
             facts |= {"status": 503, "error": True}
         answer = truth + self._error(revision, index)
@@ -206,7 +211,7 @@ class PageWorld:
     @staticmethod
     def _error(revision: str, index: int) -> float:
         size = 12.0 if revision == OLD else 8.5
-        return size * ((index * 6151 % 2001) / 1000 - 1)
+        return size * (scattered(index + 7, 2001) / 1000 - 1)
 
 
 def tell(page: PageWorld, *, rate: float = 8.0) -> None:

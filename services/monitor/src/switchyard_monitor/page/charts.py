@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from switchyard_monitor.page import units
 
 WIDTH, HEIGHT = 560, 230
-LEFT, RIGHT, TOP, BOTTOM = 66, 12, 14, 34
+LEFT, RIGHT, TOP, BOTTOM = 72, 26, 14, 38
 STYLES = 6
 """So many lines can be told apart, by colour and by dashes."""
 

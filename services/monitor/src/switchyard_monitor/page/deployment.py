@@ -57,6 +57,8 @@ class Table:
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    words: Sequence[str] = ("Role", "Beside", "Decided by", "What became of them")
+    """Columns of words, which stand at the left; numbers stand at the right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +144,9 @@ def _shares(record: ModelRecord | None, names: Mapping[str, str]) -> list[Share]
 
 
 def _who(revision: str, names: Mapping[str, str]) -> str:
+    """A version may have had two revisions; the end of the revision's name, its hash, tells them apart."""
     version = names.get(revision, "")
-    return f"{version} ({revision})" if version and version != revision else revision
+    return f"{version} · {revision.rpartition('-')[2]}" if version and version != revision else revision
 
 
 def _counts(lines: Sequence[answers.Count], names: Mapping[str, str]) -> Table:
@@ -221,10 +224,16 @@ def _agreement(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str
         (_who(line.revision, names), line.role, actor, units.count(agreed.n), units.percent(agreed.share))
         for line in lines
         if line.agreement.n
-        for actor, agreed in (("all", line.agreement), *sorted(line.agreement_by_actor.items()))
+        for actor, agreed in _actors(line)
     ]
     columns = ("Revision", "Role", "Decided by", "Decisions", "Followed the prediction")
     return Table("Decisions that followed the prediction", columns, rows)
+
+
+def _actors(line: answers.RevisionQuality) -> list[tuple[str, answers.Agreement]]:
+    """Each kind of actor, and all together where there is more than one."""
+    each = sorted(line.agreement_by_actor.items())
+    return each if len(each) == 1 else [("all", line.agreement), *each]
 
 
 def _pairs(lines: Sequence[PairCount], names: Mapping[str, str]) -> Table:
@@ -267,36 +276,29 @@ def _pair_quality(lines: Sequence[PairCount], names: Mapping[str, str]) -> Table
             return units.percent(judged.accuracy), units.percent(judged.stable_accuracy)
         return units.number(judged.rmse), units.number(judged.stable_rmse)
 
-    measure = "Accuracy" if any(line.at_age.accuracy is not None for line in lines) else "RMSE"
-    columns = (
-        "Revision",
-        "Beside",
-        "Generation",
-        "Judged pairs",
-        f"{measure} of the revision",
-        f"{measure} of the one beside",
-        "Loss difference, mean",
-        "Only the revision right",
-        "Only the other",
-    )
-    return Table(
-        "Who was right, on the same requests, at age L",
-        columns,
-        [
-            (
-                _who(line.revision, names),
-                _who(line.against, names),
-                str(line.traffic),
-                units.count(line.at_age.n),
-                *both(line.at_age),
-                units.number(line.at_age.loss_difference),
-                units.count(line.at_age.only_mirrored_right),
-                units.count(line.at_age.only_stable_right),
+    classes = any(line.at_age.accuracy is not None for line in lines)
+    measure = "Accuracy" if classes else "RMSE"
+    columns = ["Revision", "Beside", "Generation", "Judged pairs", f"{measure} of the revision"]
+    columns += [f"{measure} of the one beside", "Loss difference, mean"]
+    if classes:
+        columns += ["Only the revision right", "Only the one beside right"]
+    rows = []
+    for line in sorted(lines, key=lambda line: -line.traffic):
+        judged = line.at_age
+        if judged.n:
+            alone = (units.count(judged.only_mirrored_right), units.count(judged.only_stable_right))
+            rows.append(
+                (
+                    _who(line.revision, names),
+                    _who(line.against, names),
+                    str(line.traffic),
+                    units.count(judged.n),
+                    *both(judged),
+                    units.number(judged.loss_difference),
+                    *(alone if classes else ()),
+                )
             )
-            for line in sorted(lines, key=lambda line: -line.traffic)
-            if line.at_age.n
-        ],
-    )
+    return Table("Who was right, on the same requests, at age L", columns, rows)
 
 
 def _events(books: answers.Books) -> Table:

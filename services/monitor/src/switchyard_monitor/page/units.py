@@ -19,8 +19,8 @@ def number(value: float | None) -> str:
     """Four digits that matter."""
     if value is None:
         return NOTHING
-    if value == 0:
-        return "0"
+    if value == int(value) and abs(value) < 1_000_000:
+        return f"{int(value):,}"
     if abs(value) >= 1_000_000 or abs(value) < 0.0001:
         return f"{value:.3e}"
     places = max(0, 3 - len(str(int(abs(value)))) + (1 if abs(value) < 1 else 0))
@@ -33,7 +33,8 @@ def percent(share: float | None, places: int | None = None) -> str:
         return NOTHING
     value = share * 100
     if places is None:
-        places = 0 if value in (0, 100) else 2 if abs(value) < 1 else 1
+        value = round(value, 6)
+        places = 0 if value == int(value) else 2 if abs(value) < 1 else 1
     return f"{value:.{places}f}{GAP}%"
 
 
