@@ -10,7 +10,8 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 from switchyard_monitor.auth import Token, TokenFile, Tokens
-from switchyard_monitor.page.app import COOKIE, MOST_FORM_BYTES
+from switchyard_monitor.page.app import COOKIE
+from switchyard_monitor.page.forms import MOST_FORM_BYTES
 from switchyard_monitor.page.sessions import IDLE_SECONDS, MOST_SECONDS, MOST_SESSIONS, Sessions
 from switchyard_testkit.page_world import PageWorld, token
 

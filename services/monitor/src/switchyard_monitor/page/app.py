@@ -7,11 +7,10 @@ changes anything here, logging in and out, comes from a form of this very page o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,7 +19,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from switchyard_contracts.events import SUBJECT_PATTERN
 
 from switchyard_monitor import answers
 from switchyard_monitor.auth import Finder
@@ -30,14 +28,13 @@ from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.health import Health
 from switchyard_monitor.models import Models
 from switchyard_monitor.page import deployment as single
-from switchyard_monitor.page import overview, units
+from switchyard_monitor.page import forms, overview, units
 from switchyard_monitor.page.sessions import MOST_SECONDS, Session, Sessions
 from switchyard_monitor.page.templates import ICON, STYLE, Templates
 from switchyard_monitor.page.trends import Period
 from switchyard_monitor.ports import Looks, Store, Timeline
 
 COOKIE = "switchyard-session"
-MOST_FORM_BYTES = 8192
 MOST_FIND = 126
 HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
@@ -49,8 +46,6 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-
-_SUBJECT = re.compile(SUBJECT_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +136,7 @@ class _Doors:
         if session is None:
             return self._to_login(request)
         subject = f"{request.path_params['namespace']}/{request.path_params['name']}"
-        if not _SUBJECT.fullmatch(subject):
+        if not forms.SUBJECT.fullmatch(subject):
             raise HTTPException(404, "No deployment can have this name.")
         if not session.token.may(subject):
             raise HTTPException(403, f"The token {session.token.name!r} may not look at {subject}.")
@@ -179,34 +174,34 @@ class _Doors:
 
     def form(self, request: Request) -> Response:
         """Where a token is shown."""
-        wanted = _inside(request.query_params.get("next", ""))
+        wanted = forms.inside(request.query_params.get("next", ""))
         return self._html(request, "login.html", session=None, wanted=wanted, refused=False)
 
     async def login(self, request: Request) -> Response:
         """A token was shown: a session is made of it, or the form comes again."""
-        _must_be_ours(request)
-        said = await _form(request)
-        wanted = _inside(said.get("next", ""))
+        forms.must_be_ours(request)
+        said = await forms.fields(request)
+        wanted = forms.inside(said.get("next", ""))
         secret = self._sessions.open(said.get("token", "").strip())
         if secret is None:
             return self._html(request, "login.html", session=None, wanted=wanted, refused=True, status=401)
         if before := request.cookies.get(COOKIE):
             self._sessions.close(before)
-        answer = RedirectResponse(f"{_root(request)}/{wanted}", status_code=303)
-        answer.set_cookie(COOKIE, secret, max_age=round(MOST_SECONDS), **_kept(request))
+        answer = RedirectResponse(f"{forms.root(request)}/{wanted}", status_code=303)
+        answer.set_cookie(COOKIE, secret, max_age=round(MOST_SECONDS), **forms.kept(request))
         return answer
 
     async def logout(self, request: Request) -> Response:
         """The session ends."""
-        _must_be_ours(request)
+        forms.must_be_ours(request)
         secret = request.cookies.get(COOKIE, "")
         session = self._sessions.find(secret)
         if session is not None:
-            if not session.brings((await _form(request)).get("form", "")):
+            if not session.brings((await forms.fields(request)).get("form", "")):
                 raise HTTPException(403, "This form is not of your session. Go back, load the page again, and retry.")
             self._sessions.close(secret)
-        answer = RedirectResponse(f"{_root(request)}/login", status_code=303)
-        answer.delete_cookie(COOKIE, **_kept(request))
+        answer = RedirectResponse(f"{forms.root(request)}/login", status_code=303)
+        answer.delete_cookie(COOKIE, **forms.kept(request))
         return answer
 
     def style(self, _: Request) -> Response:
@@ -241,11 +236,11 @@ class _Doors:
         return self._sessions.find(secret) if secret else None
 
     def _to_login(self, request: Request) -> Response:
-        root = _root(request)
+        root = forms.root(request)
         wanted = request.url.path.removeprefix(root).removeprefix("/")
         if request.url.query:
             wanted += f"?{request.url.query}"
-        wanted = _inside(wanted)
+        wanted = forms.inside(wanted)
         return RedirectResponse(f"{root}/login" + (f"?next={quote(wanted)}" if wanted else ""), status_code=303)
 
     def _html(
@@ -259,55 +254,13 @@ class _Doors:
             troubles.append(f"The timeline of rollouts may be old: {health.timeline}.")
         text = self._templates.render(
             template,
-            root=_root(request),
+            root=forms.root(request),
             session=session,
             troubles=troubles if session else [],
             loaded=units.moment(units.from_us(round(self._page.now() * 1e6))),
             **values,
         )
         return HTMLResponse(text, status_code=status)
-
-
-def _root(request: Request) -> str:
-    """Where the page is mounted, as the browser sees it."""
-    return str(request.scope.get("root_path", "")).rstrip("/")
-
-
-def _kept(request: Request) -> dict[str, Any]:
-    """How the cookie is kept. A proxy that took the TLS off says so; believing it can only make the cookie stricter."""
-    encrypted = request.url.scheme == "https" or request.headers.get("x-forwarded-proto", "") == "https"
-    return {"path": _root(request) or "/", "httponly": True, "samesite": "strict", "secure": encrypted}
-
-
-def _must_be_ours(request: Request) -> None:
-    """A form of another site is refused, whatever cookies it brings."""
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if site is not None:
-        ours = site == "same-origin"
-    else:
-        # Browsers leave the first header out where the page came unencrypted; all of them name the origin of a form.
-        ours = origin is not None and urlsplit(origin).netloc == request.headers.get("host")
-    if not ours:
-        raise HTTPException(403, "This form came from another site. Open the page itself and try again.")
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a small form."""
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MOST_FORM_BYTES:
-            raise HTTPException(413, f"The form is larger than {MOST_FORM_BYTES} bytes.")
-    fields = parse_qs(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=8)
-    return {name: values[0] for name, values in fields.items()}
-
-
-def _inside(wanted: str) -> str:
-    """An address within the page, without its root; anything else is the overview."""
-    path, _, query = wanted.partition("?")
-    if path and not (path.startswith("deployments/") and _SUBJECT.fullmatch(path.removeprefix("deployments/"))):
-        return ""
-    return wanted if re.fullmatch(r"[A-Za-z0-9%+=&._~/-]{0,300}", query) else path
 
 
 def _moment(at_us: int | None) -> str:
