@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Browser
 from switchyard_monitor.page.app import COOKIE
 from switchyard_testkit.browser import DESKTOP, PATHS, PHONE, Scheme, Watched, chromium, served, tab
-from switchyard_testkit.page_world import PageWorld, tell
+from switchyard_testkit.page_story import tell
+from switchyard_testkit.page_world import PageWorld
 
 LOOKS: list[Any] = [
     pytest.param(scheme, size, id=f"{scheme}, {name}")
@@ -117,6 +118,16 @@ def test_a_shared_address_leads_through_the_form_and_out_again(watched: Watched)
     watched.go(PATHS["deployment"])
     assert "/page/login" in watched.page.url
     assert not any("all" in url.partition("?")[2] for url in watched.asked), "no token in an address"
+
+
+def test_a_link_in_a_chat_leads_somebody_who_is_logged_in_straight_to_the_page(watched: Watched) -> None:
+    watched.go("/page/")
+    watched.log_in()
+    watched.go("/page/static/icon.svg")
+    watched.page.goto("data:text/html,<a href='" + watched.base + PATHS["deployment"] + "'>look</a>")
+    watched.page.get_by_role("link", name="look").click()
+    watched.page.wait_for_selector("#ledger")
+    assert watched.page.url == f"{watched.base}{PATHS['deployment']}"
 
 
 def test_everything_is_reached_by_keyboard(watched: Watched) -> None:

@@ -21,7 +21,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.errors import MachineError, TestkitError
 from switchyard_testkit.machine import BROWSER_PACKAGES, SEARCH, ensure_packages
-from switchyard_testkit.page_world import PageWorld, tell
+from switchyard_testkit.page_story import tell
+from switchyard_testkit.page_world import PageWorld
 from switchyard_testkit.waiting import until
 
 Scheme = Literal["light", "dark"]

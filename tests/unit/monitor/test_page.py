@@ -15,7 +15,8 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, event
 from switchyard_testkit.monitor_world import NOON, SUBJECT, inference
-from switchyard_testkit.page_world import BAD, NEW, OLD, PageWorld, rollout_record, tell, verdict
+from switchyard_testkit.page_story import tell
+from switchyard_testkit.page_world import BAD, NEW, OLD, PageWorld, rollout_record, verdict
 
 HOME = "http://monitor"
 DEPLOYMENT = "/page/deployments/demo/flight-delay"

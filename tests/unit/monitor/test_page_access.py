@@ -115,6 +115,7 @@ def test_an_unknown_token_is_refused_in_a_sentence_and_never_shown_again(browser
         pytest.param({}, id="from nowhere"),
         pytest.param({"origin": "https://evil.example"}, id="from another site"),
         pytest.param({"origin": "null"}, id="from a sandbox"),
+        pytest.param({"origin": "http://["}, id="from a broken address"),
         pytest.param({"origin": HOME, "sec-fetch-site": "cross-site"}, id="from another site, says the browser"),
         pytest.param({"origin": HOME, "sec-fetch-site": "same-site"}, id="from a neighbour, says the browser"),
     ],
@@ -179,6 +180,18 @@ def test_what_is_not_there_is_said_in_a_sentence(browser: TestClient, path: str,
     assert missing.status_code == 404
     assert words in missing.text
     assert "<script" not in missing.text
+
+
+def test_a_link_on_another_site_is_followed_once_more_before_anybody_is_asked_to_log_in(browser: TestClient) -> None:
+    led = browser.get(DEPLOYMENT, headers={"sec-fetch-site": "cross-site"})
+    assert led.status_code == 200
+    assert f'<meta http-equiv="refresh" content="0; url={DEPLOYMENT}">' in led.text
+    assert browser.get(DEPLOYMENT, headers={"sec-fetch-site": "same-origin"}).status_code == 303
+
+
+def test_a_form_of_too_many_fields_is_refused(browser: TestClient) -> None:
+    many = {f"f{number}": "x" for number in range(20)}
+    assert browser.post("/page/login", data=many, headers=OURS).status_code == 413
 
 
 def test_a_form_that_is_too_large_is_not_read(browser: TestClient) -> None:

@@ -241,6 +241,9 @@ class _Doors:
         if request.url.query:
             wanted += f"?{request.url.query}"
         wanted = forms.inside(wanted)
+        if forms.from_elsewhere(request):
+            # The browser kept a strict cookie back, because another site led here. Asked again by us, it sends it.
+            return self._html(request, "again.html", session=None, wanted=f"{root}/{wanted}")
         return RedirectResponse(f"{root}/login" + (f"?next={quote(wanted)}" if wanted else ""), status_code=303)
 
     def _html(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -32,9 +32,15 @@ def must_be_ours(request: Request) -> None:
         ours = site == "same-origin"
     else:
         # Browsers leave the first header out where the page came unencrypted; all of them name the origin of a form.
-        ours = origin is not None and urlsplit(origin).netloc == request.headers.get("host")
+        host = request.headers.get("host", "")
+        ours = origin in (f"http://{host}", f"https://{host}")
     if not ours:
         raise HTTPException(403, "This form came from another site. Open the page itself and try again.")
+
+
+def from_elsewhere(request: Request) -> bool:
+    """Whether somebody followed a link to us from another site."""
+    return request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
 
 
 async def fields(request: Request) -> dict[str, str]:
@@ -44,7 +50,10 @@ async def fields(request: Request) -> dict[str, str]:
         body += piece
         if len(body) > MOST_FORM_BYTES:
             raise HTTPException(413, f"The form is larger than {MOST_FORM_BYTES} bytes.")
-    found = parse_qs(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=8)
+    try:
+        found = parse_qs(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=8)
+    except ValueError as error:
+        raise HTTPException(413, "The form has more fields than any of ours.") from error
     return {name: values[0] for name, values in found.items()}
 
 
