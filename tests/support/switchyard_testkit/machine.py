@@ -66,7 +66,7 @@ BROWSER_PACKAGES = (
     Package("chromium-headless-shell", "chromium-headless-shell", 225),
     Package("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", 3),
 )
-PACKAGES = NODE_PACKAGES + IMAGE_PACKAGES + BROWSER_PACKAGES
+PACKAGES = NODE_PACKAGES + IMAGE_PACKAGES
 
 
 def missing(packages: Sequence[Package] = PACKAGES) -> tuple[Package, ...]:
@@ -145,9 +145,9 @@ def examine(cache: Cache) -> tuple[Finding, ...]:
     )
 
 
-def would_install() -> str:
+def would_install(packages: Sequence[Package] = PACKAGES) -> str:
     """Which packages apt-get will bring; MachineError where there is no apt-get to bring them."""
-    lacking = missing()
+    lacking = missing(packages)
     if not lacking:
         return "all are installed"
     names = " ".join(package.name for package in lacking)
@@ -228,12 +228,16 @@ def main(arguments: list[str]) -> int:
     cache = Cache.from_env(os.environ)
     match arguments:
         case ["doctor"]:
-            findings = examine(cache)
+            browser = finding(
+                "browser, for `make test` and `make screenshots`", lambda: would_install(BROWSER_PACKAGES)
+            )
+            findings = (*examine(cache), browser)
             for found in findings:
                 print(f"{'ok     ' if found.good else 'MISSING'} {found.what}: {found.text}")
             return 0 if all(found.good for found in findings) else 1
         case ["announce", target] if target in TARGET_MINUTES:
-            print(announcement(target, cache, packages=would_install()), flush=True)
+            wanted = PACKAGES + BROWSER_PACKAGES if target == "test" else PACKAGES
+            print(announcement(target, cache, packages=would_install(wanted)), flush=True)
             unmet = [found.text for found in examine(cache) if not found.good]
             for sentence in unmet:
                 print(sentence, file=sys.stderr)
