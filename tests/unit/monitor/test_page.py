@@ -230,7 +230,7 @@ def test_traffic_long_ago_is_counted_and_not_drawn(world: PageWorld) -> None:
     world.world.pass_time(7200)
     world.catch_up()
     page = words(enter(world).get(DEPLOYMENT).text)
-    assert "No request was read in the last 15 min up to 2026-03-01 14:00:00 UTC" in page
+    assert "No request was read in the last 10 min up to 2026-03-01 14:00:00 UTC" in page
 
 
 @pytest.mark.parametrize(

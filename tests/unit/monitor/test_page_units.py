@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from switchyard_monitor.page import units
 from switchyard_monitor.page.charts import HEIGHT, LEFT, TOP, WIDTH, Line, chart
+from switchyard_monitor.page.trends import POINTS, Period
 
 
 @pytest.mark.parametrize(
@@ -104,3 +105,16 @@ def test_everything_is_drawn_within_the_frame_on_a_few_round_ticks(points: list[
     assert 2 <= len(held.ticks_y) <= 6
     assert len(held.ticks_x) <= 7
     assert len({tick.words for tick in held.ticks_x}) == len(held.ticks_x)
+
+
+@given(mark=st.integers(10**9, 10**15), window=st.sampled_from((5_000_000, 300_000_000)), back=st.integers(0, 200))
+def test_a_chart_begins_after_the_last_window_of_which_rows_may_be_missing(mark: int, window: int, back: int) -> None:
+    period = Period.until(mark, window)
+    assert (period.end_us - period.begin_us) // period.bucket_us == POINTS
+    assert mark - period.bucket_us < period.end_us <= mark
+    oldest = period.end_us - back * window
+    shorter = period.after(oldest)
+    assert shorter.end_us == period.end_us
+    assert shorter.begin_us > oldest or shorter.begin_us == period.end_us
+    assert (shorter.begin_us - period.begin_us) % period.bucket_us == 0
+    assert shorter.begin_us >= period.begin_us

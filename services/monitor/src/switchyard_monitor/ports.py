@@ -274,8 +274,13 @@ class Looks(Protocol):
     def totals(self, subjects: Sequence[str], *, generations: int) -> dict[str, list[Cell]]:
         """Each arm's windows added up, of the newest so many generations of each deployment."""
 
-    def windows(self, subject: str, *, generations: int, since_us: int, limit: int) -> list[Cell]:
-        """The windows since then, oldest first; at most so many rows, the newest."""
+    def windows(
+        self, subject: str, *, generations: int, since_us: int, limit: int, without: tuple[str, ...]
+    ) -> list[Cell]:
+        """The windows since then, each partition's apart, without sums whose names begin so.
+
+        At most so many, the newest. Nobody may change them.
+        """
 
     def pair_totals(self, subject: str, *, generations: int) -> list[PairCell]:
         """Each pair's windows added up, of the newest so many generations that have pairs."""

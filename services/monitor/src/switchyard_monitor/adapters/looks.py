@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Engine, Row, Select, Subquery, func, select
@@ -12,7 +13,7 @@ from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.engine import guarded, open_engine
 from switchyard_monitor.domain.entries import Arm, Cell, Pair, PairCell
 from switchyard_monitor.domain.rules import Rule
-from switchyard_monitor.domain.sums import decode, merged
+from switchyard_monitor.domain.sums import Sums, decode, merged
 
 
 class SqliteLooks:
@@ -30,8 +31,10 @@ class SqliteLooks:
             found[rule.subject].append(Cell(arm, rule, 0, merged(sums)))
         return found
 
-    def windows(self, subject: str, *, generations: int, since_us: int, limit: int) -> list[Cell]:
-        """The windows since then, oldest first; at most so many rows, the newest."""
+    def windows(
+        self, subject: str, *, generations: int, since_us: int, limit: int, without: tuple[str, ...]
+    ) -> list[Cell]:
+        """The windows since then, each partition's apart, without sums whose names begin so."""
         arms, cell = _newest_arms([subject], generations), tables.cell
         query = (
             select(arms, cell.c.start_us, cell.c.sums)
@@ -40,8 +43,14 @@ class SqliteLooks:
             .order_by(cell.c.start_us.desc())
             .limit(limit)
         )
-        cells = [Cell(arm, rule, at, merged(sums)) for (arm, rule, at), sums in self._sums(query, _arm).items()]
-        return sorted(cells, key=lambda one: one.start_us)
+        with guarded(), self.engine.begin() as connection:
+            rows = connection.execute(query).all()
+        arm_of, rule_of = lru_cache(_arm_of), lru_cache(_rule_of)
+        found = []
+        for row in rows:
+            arm = arm_of(row.rule, row.revision, row.role, row.traffic, row.weight_bp, row.assignment)
+            found.append(Cell(arm, rule_of(row.body), row.start_us, _without(row.sums, without)))
+        return found
 
     def pair_totals(self, subject: str, *, generations: int) -> list[PairCell]:
         """Each pair's windows added up, of the newest so many generations that have pairs."""
@@ -70,7 +79,7 @@ class SqliteLooks:
             for row in connection.execute(query):
                 rule = rules.get(row.body)
                 if rule is None:
-                    rule = rules[row.body] = Rule(**json.loads(row.body))
+                    rule = rules[row.body] = _rule_of(row.body)
                 key = owner(row), rule, getattr(row, "start_us", 0)
                 found.setdefault(key, []).append(decode(row.sums))
         return found
@@ -90,6 +99,20 @@ def _newest_arms(subjects: Sequence[str], generations: int) -> Subquery:
 
 def _arm(row: Row[Any]) -> Arm:
     return Arm(row.rule, row.revision, row.role, row.traffic, row.weight_bp, row.assignment)
+
+
+def _arm_of(rule: int, revision: str, role: str, traffic: int, weight_bp: int, assignment: str) -> Arm:
+    return Arm(rule, revision, role, traffic, weight_bp, assignment)
+
+
+def _rule_of(body: str) -> Rule:
+    return Rule(**json.loads(body))
+
+
+@lru_cache(maxsize=4000)
+def _without(text: str, names: tuple[str, ...]) -> Sums:
+    """Some of the sums, which nobody changes: all but the newest windows are the same when a page is loaded again."""
+    return {name: value for name, value in decode(text).items() if not name.startswith(names)}
 
 
 def _pair(row: Row[Any]) -> Pair:

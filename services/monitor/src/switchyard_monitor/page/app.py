@@ -31,7 +31,7 @@ from switchyard_monitor.page import deployment as single
 from switchyard_monitor.page import forms, overview, units
 from switchyard_monitor.page.sessions import MOST_SECONDS, Session, Sessions
 from switchyard_monitor.page.templates import ICON, STYLE, Templates
-from switchyard_monitor.page.trends import Period
+from switchyard_monitor.page.trends import UNSEEN, Period
 from switchyard_monitor.ports import Looks, Store, Timeline
 
 COOKIE = "switchyard-session"
@@ -152,19 +152,25 @@ class _Doors:
         mark = watermark(ledger.position for ledger in ledgers)
         rule = page.models.rule(subject)
         period = None if mark is None else Period.until(mark, rule.window_us if rule else DEFAULT_WINDOW_US)
+        windows = (
+            page.looks.windows(
+                subject,
+                generations=single.GENERATIONS,
+                since_us=period.begin_us,
+                limit=single.WINDOW_ROWS,
+                without=UNSEEN,
+            )
+            if period
+            else []
+        )
+        if period and len(windows) == single.WINDOW_ROWS:
+            period = period.after(min(cell.start_us for cell in windows))
         return single.Seen(
             subject=subject,
             record=page.models.record(subject),
             happenings=page.timeline.of(subject, limit=single.HAPPENINGS),
             totals=page.looks.totals([subject], generations=single.GENERATIONS)[subject],
-            windows=page.looks.windows(
-                subject,
-                generations=single.GENERATIONS,
-                since_us=period.begin_us,
-                limit=single.WINDOW_ROWS,
-            )
-            if period
-            else [],
+            windows=windows,
             pairs=page.looks.pair_totals(subject, generations=single.PAIR_GENERATIONS),
             books=answers.books(ledgers, page.store.labels(subject)),
             period=period,

@@ -19,8 +19,8 @@ from switchyard_monitor.pair_answers import pair_counts
 
 GENERATIONS = 64
 PAIR_GENERATIONS = 12
-HAPPENINGS = 300
-WINDOW_ROWS = 3000
+HAPPENINGS = 150
+WINDOW_ROWS = 1500
 
 
 @dataclass(frozen=True, slots=True)

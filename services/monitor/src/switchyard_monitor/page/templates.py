@@ -28,6 +28,9 @@ class Templates:
         # A new style has a new address, so a browser may keep the old one for ever.
         self._environment.globals["style"] = hashlib.sha256(STYLE).hexdigest()[:12]
 
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)  # compiled now, not while the first person waits
+
     def render(self, name: str, **values: Any) -> str:
         """One page."""
         return self._environment.get_template(name).render(**values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from switchyard_contracts.model_route import RouteRole
 
@@ -14,11 +14,11 @@ from switchyard_monitor.domain.sums import Sums
 from switchyard_monitor.page import units
 from switchyard_monitor.page.charts import STYLES, Chart, Format, Line, chart
 
-WINDOWS = 180
-"""So many windows are shown: 15 h of windows of five minutes."""
+WINDOWS = 120
+"""So many windows are shown: 10 h of windows of five minutes."""
 POINTS = 60
 
-_UNSEEN = ("now.", "age.h:", "delay:", "dec.")
+UNSEEN = ("now.", "age.h:", "delay:", "dec.")
 """Sums that no line is made of; most of a window's are."""
 
 Bucket = Mapping[Rule, Sums]
@@ -40,6 +40,11 @@ class Period:
         end_us = watermark_us // bucket_us * bucket_us
         return cls(end_us - POINTS * bucket_us, end_us, bucket_us)
 
+    def after(self, start_us: int) -> Period:
+        """Without the bucket of this window and those before it: not all of their rows were read."""
+        dropped = max(0, (start_us - self.begin_us) // self.bucket_us + 1)
+        return replace(self, begin_us=min(self.end_us, self.begin_us + dropped * self.bucket_us))
+
     @property
     def words(self) -> str:
         """Such as "the last 15 h up to …"."""
@@ -55,8 +60,7 @@ def trends(cells: Sequence[Cell], period: Period, *, names: Mapping[str, str]) -
             at = (cell.start_us - period.begin_us) // period.bucket_us
             sums = lines.setdefault(_name(cell, names), {}).setdefault(at, {}).setdefault(cell.rule, {})
             for name, value in cell.sums.items():
-                if not name.startswith(_UNSEEN):
-                    sums[name] = sums.get(name, 0) + value
+                sums[name] = sums.get(name, 0) + value
     busiest = sorted(lines, key=lambda name: (-sum(_sum(part, "requests") for part in lines[name].values()), name))
     kept = [(name, lines[name]) for name in sorted(busiest[:STYLES])]
     classes = any(cell.rule.task == "classification" for cell in cells)
