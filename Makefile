@@ -26,6 +26,8 @@ DEMO_BIN := .venv-demo/bin
 PARTS := services/contracts operator services/feedback services/monitor services/cli
 STAGE := tests/support/stage.sh
 REPORTS := $(CURDIR)/build/reports
+# Unit tests share nothing but their module's fixtures.
+ON_ALL_CORES := --numprocesses auto --dist loadscope
 
 ##@ Main
 .PHONY: help
@@ -131,8 +133,8 @@ env: ## Print the exports by which kubectl and helm reach the slot's cluster: ev
 .PHONY: story
 story: venv venv-demo ## Tell the demo's story on the demo's cluster, which must be up with its images
 	@$(BIN)/python -m switchyard_testkit.install --slot demo
-	@mkdir -p build && code=0; \
-	  $(DEMO_BIN)/python -m switchyard_demo_model.story --slot demo --story $(STORY) $(if $(SHORT),--short) || code=$$?; \
+	@mkdir -p build && rm -f build/story-broken && code=0; \
+	  $(DEMO_BIN)/python -m switchyard_demo_model.story --slot demo --story $(STORY) --broken build/story-broken $(if $(SHORT),--short) || code=$$?; \
 	  echo $$code > build/story-exit; exit $$code
 
 ##@ Checks
@@ -151,8 +153,8 @@ types: venv venv-gateway venv-demo ## mypy --strict, each part in its own enviro
 .PHONY: test-unit
 test-unit: venv venv-gateway venv-demo ## Unit tests: pure, seconds
 	@mkdir -p $(REPORTS)
-	@$(BIN)/pytest tests/unit --ignore tests/unit/gateway --ignore tests/unit/demo_model --junitxml $(REPORTS)/unit.xml $(PYTEST_ARGS)
-	@$(GATEWAY_BIN)/pytest tests/unit/gateway --junitxml $(REPORTS)/unit-gateway.xml $(PYTEST_ARGS)
+	@$(BIN)/pytest tests/unit --ignore tests/unit/gateway --ignore tests/unit/demo_model $(ON_ALL_CORES) --junitxml $(REPORTS)/unit.xml $(PYTEST_ARGS)
+	@$(GATEWAY_BIN)/pytest tests/unit/gateway $(ON_ALL_CORES) --junitxml $(REPORTS)/unit-gateway.xml $(PYTEST_ARGS)
 	@$(DEMO_BIN)/pytest tests/unit/demo_model --junitxml $(REPORTS)/unit-demo-model.xml $(PYTEST_ARGS)
 
 .PHONY: test-browser

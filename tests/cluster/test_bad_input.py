@@ -12,7 +12,7 @@ from switchyard_testkit.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
 FLIGHT = {"flight": {"distance": 500}}
-SOON = {"serving": {"paths": ["/predict"], "timeout": "10s", "port": 3000, "readyWithin": "45s"}}
+SOON = {"serving": {"paths": ["/predict"], "timeout": "10s", "port": 3000, "readyWithin": "25s"}}
 MISSING = "no-such-registry.example/no-such-model:1.0.0"
 
 BROKEN = [
@@ -166,20 +166,13 @@ def test_poison_on_the_topic_is_put_aside_and_counted_and_the_next_event_still_c
     def counted() -> bool:
         url = f"{installation.monitor}/v1/deployments/{models.subject('delay')}/predictions/{models.namespace}-after"
         found = httpx.get(url, headers={"authorization": f"Bearer {installation.monitor_token}"})
-        return found.status_code == 200
+        return found.status_code == 200 and found.json()["arrived"] is True
 
     until(counted, "the event after the poison is counted", seconds=60)
 
     def dead() -> bool:
         letters = read_all(installation, "switchyard.deadletter")
-        return (
-            sum(models.namespace in str(letter) or models.namespace.encode().hex() in str(letter) for letter in letters)
-            >= 3
-        )
+        return sum(models.namespace in str(letter) for letter in letters) >= len(poison) - 1
 
-    until(
-        lambda: len(read_all(installation, "switchyard.deadletter")) >= 3,
-        "the poison lies in the dead letters",
-        seconds=60,
-    )
+    until(dead, "this test's own poison lies in the dead letters, but for the type that nobody knows", seconds=60)
     assert len(inferences(installation, models.subject("delay"))) == 1

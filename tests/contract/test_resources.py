@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import yaml
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from switchyard_testkit.apiserver import api_client, applied_crds, temporary_namespace
+from switchyard_testkit.merge_patch import merge_patch
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "manifests" / "samples"
@@ -49,19 +49,6 @@ def own_name() -> str:
     return str(review.status.user_info.username)
 
 
-def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """A JSON merge patch (RFC 7396)."""
-    result = copy.deepcopy(base)
-    for key, value in change.items():
-        if value is None:
-            result.pop(key, None)
-        elif isinstance(value, dict):
-            result[key] = merged(result.get(key, {}), value)
-        else:
-            result[key] = value
-    return result
-
-
 @pytest.mark.parametrize("sample", sorted(path.name for path in SAMPLES.glob("*.yaml")))
 def test_a_good_sample_is_accepted(namespace: str, sample: str) -> None:
     body = yaml.safe_load((SAMPLES / sample).read_text(encoding="utf-8"))
@@ -79,7 +66,7 @@ def test_the_smallest_sample_has_six_lines() -> None:
 def test_a_bad_sample_is_refused_by_the_name_of_its_field(namespace: str, case: dict[str, Any]) -> None:
     good = yaml.safe_load((SAMPLES / case["sample"]).read_text(encoding="utf-8"))
     with pytest.raises(ApiException) as refusal:
-        create(namespace, merged(good, case["change"]))
+        create(namespace, merge_patch(good, case["change"]))
     assert refusal.value.status in (400, 422)
     for words in case["says"]:
         assert words in refusal.value.body

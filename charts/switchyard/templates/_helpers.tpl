@@ -21,6 +21,9 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{- define "switchyard.kafka" -}}
+{{- if and .Values.kafka.embedded.enabled .Values.kafka.bootstrapServers -}}
+{{- fail "kafka.bootstrapServers names brokers and kafka.embedded.enabled is true; leave one of them out" -}}
+{{- end -}}
 {{- if .Values.kafka.embedded.enabled -}}
 {{ .Release.Name }}-kafka.{{ .Release.Namespace }}.svc:9092
 {{- else -}}
@@ -45,6 +48,9 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- define "switchyard.tokens" -}}
 {{- $list := list -}}
 {{- range . -}}
+{{- if lt (len (.token | default "")) 16 -}}
+{{- fail (printf "the token of %q has %d characters; use a long random one, such as `openssl rand -hex 24` prints" .name (len (.token | default ""))) -}}
+{{- end -}}
 {{- $list = append $list (dict "name" .name "sha256" (.token | sha256sum) "deployments" .deployments) -}}
 {{- end -}}
 {{- $list | toJson -}}

@@ -26,6 +26,10 @@ class AlreadyThere(SwitchyardError):
     """The object to be created exists."""
 
 
+class Refused(SwitchyardError):
+    """The API server says no, and will say so again: a fault in what was sent, or in the RBAC rules."""
+
+
 class NotLeading(TryLater):
     """This operator holds no lease (any more), so it writes nothing."""
 

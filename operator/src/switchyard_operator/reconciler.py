@@ -30,13 +30,15 @@ from switchyard_operator.domain.difference import differs
 from switchyard_operator.domain.kinds import Kind
 from switchyard_operator.domain.lineage import Mark
 from switchyard_operator.domain.world import Body, Revision, Smoke, World
-from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, TryLater
+from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, Refused, TryLater
 from switchyard_operator.ports import Cluster, Gateways, Models, Monitor
 from switchyard_operator.reporter import Reporter
 
 logger = logging.getLogger(__name__)
 
 NOW = timedelta(0)
+REFUSED_AGAIN = timedelta(seconds=30)
+"""When to come again to what only a person can mend; an edit is heard at once."""
 
 
 class Reconciler:
@@ -63,19 +65,32 @@ class Reconciler:
         self._clock = clock
         self._status_interval = status_interval
         self._written: dict[str, datetime] = {}
+        self._accepted: dict[Key, tuple[str, ModelDeploymentSpec, Mapping[str, dict[str, str]]]] = {}
         self._settled_for: dict[tuple[str, str], str] = {}
 
     def reconcile(self, key: Key) -> timedelta | None:
         """One pass; the answer is when to come again though nothing is heard."""
         body = self._cache.get(kinds.MODEL_DEPLOYMENT, *key)
         if body is None or body["metadata"].get("deletionTimestamp"):
+            self._accepted.pop(key, None)
             self._reporter.gone(key)
             return None
         try:
             spec = acceptance.read(body.get("spec"))
             config = self._config(key[0], spec)
         except SpecRejected as error:
-            return self._reject(body, error)
+            return self._reject(key, body, error)
+        self._accepted[key] = (body["metadata"]["uid"], spec, config)
+        return self._pass(key, body, spec, config)
+
+    def _pass(
+        self,
+        key: Key,
+        body: Body,
+        spec: ModelDeploymentSpec,
+        config: Mapping[str, dict[str, str]],
+        rejected: SpecRejected | None = None,
+    ) -> timedelta | None:
         target = self._ensure_revision(body, spec, config)
         world = self._gather(key, body, spec, target)
         known = decision.bearings(world)
@@ -88,10 +103,14 @@ class Reconciler:
         routing = plan.route is not None or plan.drop_route
         if routing and world.status.observed_generation not in (0, world.generation):
             # Only of an edit that was taken note of can the next pass tell a route that is ahead.
-            self._write_status(key, world, plan)
-        self._apply(key, body, world, plan)
+            self._write_status(key, world, plan, rejected)
+        try:
+            self._apply(key, body, world, plan)
+        except Refused as error:
+            self._write_status(key, world, status.hindered(plan, str(error)), rejected)
+            return REFUSED_AGAIN
         if not routing:
-            self._write_status(key, world, plan)
+            self._write_status(key, world, plan, rejected)
             self._write_revision_statuses(world, plan)
         self._reporter.tell(world, plan)
         return plan.again
@@ -326,18 +345,25 @@ class Reconciler:
 
     # --- status ----------------------------------------------------------------------------------------------------
 
-    def _reject(self, body: Body, error: SpecRejected) -> timedelta:
+    def _reject(self, key: Key, body: Body, error: SpecRejected) -> timedelta | None:
+        """Say why; and go on with the last spec that was accepted, so that a slip disarms no guard and no abort."""
         held = gather.status(body)
-        now = self._clock()
-        changed = status.refused(held, error, generation=int(body["metadata"].get("generation", 1)), now=now)
+        generation = int(body["metadata"].get("generation", 1))
+        changed = status.refused(held, error, generation=generation, now=self._clock())
         if changed != held:
-            self._cache.put(self._cluster.write_status(body, changed.to_json()))
+            body = self._cluster.write_status(body, changed.to_json())
+            self._cache.put(body)
             self._reporter.rejected(body, error)
-        return timedelta(seconds=30)
+        accepted = self._accepted.get(key)
+        if accepted is None or accepted[0] != body["metadata"]["uid"]:
+            return REFUSED_AGAIN
+        _, spec, config = accepted
+        again = self._pass(key, body, spec, config, error)
+        return min(again, REFUSED_AGAIN) if again is not None else REFUSED_AGAIN
 
-    def _write_status(self, key: Key, world: World, plan: Plan) -> None:
+    def _write_status(self, key: Key, world: World, plan: Plan, rejected: SpecRejected | None) -> None:
         body = self._held(kinds.MODEL_DEPLOYMENT, *key)
-        new = status.build(world, plan)
+        new = status.build(world, plan, rejected)
         if self._due("/".join(key), new == world.status, status.shape(new) == status.shape(world.status), world.now):
             self._cache.put(self._cluster.write_status(body, new.to_json()))
 

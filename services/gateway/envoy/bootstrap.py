@@ -62,8 +62,8 @@ class Settings:
     """Comma-separated; types that end in +json are let in beside them, pickle never is."""
     trusted_hops: int = 0
     """Proxies before this one whose X-Forwarded-For is believed."""
-    drain_seconds: int = 30
-    """How long a termination waits for requests under way."""
+    drain_seconds: int = 75
+    """How long a termination waits at most for requests under way: longer than a model's 60 s by default."""
     settle_seconds: int = 8
     """How long a termination keeps answering new connections, until no one sends them here any more."""
     log_level: str = "warning"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import http.client
 import json
@@ -19,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from switchyard_contracts.events import CloudEvent, Inference, decode
+from switchyard_gateway.control.adapters.envoy_admin import EnvoyAdmin
 from switchyard_gateway.shipper.line import Event, Reader, Refusal
 from switchyard_gateway.shipper.redaction import Redaction
 from switchyard_testkit.cache import Cache
@@ -465,16 +467,24 @@ def test_every_exchange_is_counted_where_it_is_recorded(gateway: Gateway) -> Non
 def test_capture_can_be_switched_off_and_is_counted(gateway: Gateway) -> None:
     recorded = gateway.envoy.stat("switchyard.recorded")
     exchanges = gateway.envoy.stat("switchyard.exchanges")
-    gateway.envoy.admin("POST", "/runtime_modify?switchyard.capture=0")
+    admin = EnvoyAdmin(gateway.envoy.admin_socket)
+    asyncio.run(_said_twice(admin, on=False))
     try:
         assert gateway.ask("/shop/flight/predict", body=b"{}")[0].status == 200
     finally:
-        gateway.envoy.admin("POST", "/runtime_modify?switchyard.capture=100")
+        asyncio.run(_said_twice(EnvoyAdmin(gateway.envoy.admin_socket), on=True))
     gateway.ask("/shop/flight/predict", body=b'{"on": true}')
     _, inference = gateway.event()
     assert inference.request.value == {"on": True}
     assert gateway.envoy.stat("switchyard.recorded") == recorded + 1
     assert gateway.envoy.stat("switchyard.exchanges") == exchanges + 2
+
+
+async def _said_twice(admin: EnvoyAdmin, *, on: bool) -> None:
+    """As control says it at each look at the volume."""
+    await admin.capture(on=on)
+    await admin.capture(on=on)
+    await admin.close()
 
 
 def test_reopening_the_record_loses_nothing(gateway: Gateway) -> None:

@@ -73,6 +73,13 @@ def down(slot_name: str, environ: Mapping[str, str]) -> str:
     places = Places(cache.root, slot_named(slot_name))
     with cache.lock(f"node-{slot_name}"):
         described = read(places)
+        if described is not None and described.kind == "current":
+            places.result.unlink()
+            return (
+                f"slot {slot_name}: your own cluster is forgotten and left as it is; "
+                "`helm uninstall switchyard --namespace switchyard-system` takes Switchyard off it, and "
+                "`kubectl delete crd model{deployments,revisions,routes,commands}.switchyard.dev` its types"
+            )
         if described is not None and described.kind == "kind":
             kind.delete(places.slot)
         node = _node_of(cache, places)

@@ -15,6 +15,8 @@ from switchyard_operator.domain.kinds import ALL, Kind
 from switchyard_operator.domain.world import Body
 from switchyard_operator.errors import AlreadyThere, Outdated
 
+from switchyard_testkit.merge_patch import merge_patch
+
 Place = tuple[str, str, str]
 HAS_STATUS = frozenset({"ModelDeployment", "ModelRevision", "ModelCommand", "Deployment", "Pod", "PodDisruptionBudget"})
 
@@ -82,7 +84,7 @@ class FakeCluster:
         self._about_to("patch", old)
         _same_version(patch, old)
         clean = {**patch, "metadata": {k: v for k, v in patch.get("metadata", {}).items() if k != "resourceVersion"}}
-        return self._did("patch", self._store(_merge_patch(old, clean), old=old))
+        return self._did("patch", self._store(merge_patch(old, clean), old=old))
 
     def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
         """PUT to /status: the generation stays."""
@@ -181,16 +183,3 @@ def _merged(old: Any, new: Any) -> Any:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
     return new
-
-
-def _merge_patch(old: Any, patch: Any) -> Any:
-    """RFC 7396."""
-    if not isinstance(patch, Mapping):
-        return patch
-    result = dict(old) if isinstance(old, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = _merge_patch(result.get(key), value)
-    return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from switchyard_cli.linting import Finding, lint
 from switchyard_contracts import acceptance
 from switchyard_contracts.acceptance import SpecRejected
 from switchyard_testkit.cli_world import Shell, document
+from switchyard_testkit.merge_patch import merge_patch
 from switchyard_testkit.rollout_world import SPEC, Simulation
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -32,19 +32,6 @@ def written(body: Any) -> list[Finding]:
     return found(yaml.safe_dump(body))
 
 
-def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """A JSON merge patch (RFC 7396)."""
-    result = copy.deepcopy(base)
-    for key, value in change.items():
-        if value is None:
-            result.pop(key, None)
-        elif isinstance(value, dict):
-            result[key] = merged(result.get(key, {}), value)
-        else:
-            result[key] = value
-    return result
-
-
 @pytest.mark.parametrize("sample", sorted(path.name for path in SAMPLES.glob("*.yaml")))
 def test_a_good_sample_has_no_fault(sample: str) -> None:
     assert lint(documents.read([str(SAMPLES / sample)], stdin=open_nothing())) == []
@@ -57,7 +44,7 @@ def open_nothing() -> Any:
 @pytest.mark.parametrize("case", BAD, ids=[case["id"] for case in BAD])
 def test_what_the_api_server_refuses_is_found_at_the_same_field(case: dict[str, Any]) -> None:
     good = yaml.safe_load((SAMPLES / case["sample"]).read_text(encoding="utf-8"))
-    findings = written(merged(good, case["change"]))
+    findings = written(merge_patch(good, case["change"]))
     place = case["says"][0]
     assert any(item.path.startswith(place) or place.startswith(item.path) for item in findings), findings
 
@@ -98,7 +85,7 @@ def test_what_the_api_server_refuses_is_found_at_the_same_field(case: dict[str, 
     ],
 )
 def test_a_fault_names_field_value_and_remedy(change: dict[str, Any], path: str, words: str) -> None:
-    body = merged(document(SPEC), change)
+    body = merge_patch(document(SPEC), change)
     matching = [item for item in written(body) if item.path == path]
     assert matching
     assert words in str(matching[0])
@@ -113,7 +100,7 @@ def test_a_finding_names_file_line_and_document() -> None:
 
 
 def test_every_fault_of_a_file_is_found_at_once() -> None:
-    body = merged(document(SPEC), {"spec": {"serving": {"port": 0, "replicas": 0}, "model": {"version": "x"}}})
+    body = merge_patch(document(SPEC), {"spec": {"serving": {"port": 0, "replicas": 0}, "model": {"version": "x"}}})
     assert {item.path for item in written(body)} == {"spec.serving.port", "spec.serving.replicas", "spec.model.version"}
 
 

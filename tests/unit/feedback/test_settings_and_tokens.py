@@ -85,3 +85,8 @@ def test_a_token_is_found_by_what_it_hashes_to(tmp_path):
     assert found is not None
     assert found.name == "b"
     assert tokens.find("") is None
+
+
+def test_an_empty_token_is_nobodys_though_the_file_holds_its_hash(tmp_path):
+    tokens = Tokens(write_tokens(tmp_path / "t.json", token_entry("careless", "", "*")))
+    assert tokens.find("") is None

@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from switchyard_gateway.keeper import FIRST_PAUSE, LONGEST_PAUSE, YOUNG, pause
+from switchyard_testkit.waiting import until
 
 
 def test_a_killed_part_starts_again_and_the_pauses_grow_to_a_bound() -> None:
@@ -52,13 +52,11 @@ def started(tmp_path: Path) -> subprocess.Popen[bytes]:
 
 
 def wait_for_parts(folder: Path, count: int) -> set[int]:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+    def started() -> set[int] | None:
         found = {int(path.stem) for path in folder.glob("*.pid")}
-        if len(found) >= count:
-            return found
-        time.sleep(0.02)
-    raise TimeoutError(f"no {count} parts within 20 s")
+        return found if len(found) >= count else None
+
+    return until(started, f"{count} parts have started", seconds=20, every=0.02)
 
 
 def test_kill_9_of_the_part_leaves_the_keeper_and_brings_another(

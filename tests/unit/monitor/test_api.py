@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,28 @@ def test_error_rate(world: World, client: TestClient) -> None:
     assert found.lower < 0.01 < found.upper
     assert {window.probability for window in found.windows} == {0.2}
     assert len(found.windows) == 4
+
+
+def test_windows_of_an_earlier_life_with_the_same_generations_do_not_count(world: World, client: TestClient) -> None:
+    serve(world)
+    whole = evidence(client, "error_rate")
+    halfway = datetime.fromtimestamp(whole.windows[2].start.timestamp(), UTC)
+    later = evidence(client, "error_rate", since=halfway.isoformat())
+    assert [window.start for window in later.windows] == [window.start for window in whole.windows[2:]]
+    assert evidence(client, "error_rate", since="2999-01-01T00:00:00Z").candidate.n == 0
+
+
+def test_a_stopped_partition_is_no_evidence_and_not_a_silent_candidate(world: World, client: TestClient) -> None:
+    serve(world)
+    world.say(inference("gone"))
+    end = world.broker.bounds([0])[0].end
+    world.say(inference("gone too"))
+    world.broker.delete_before(0, end + 1)
+    world.run()
+    query = {"metric": "error_rate", "revision": "next-2", "against": "stable-1", "traffic": "3"}
+    refused = client.get(f"{BASE}/evidence", params=query)
+    assert refused.status_code == 503
+    assert "partition 0: " in refused.text
 
 
 def test_outcomes_are_judged_with_a_cap_from_before_the_rollout(world: World, client: TestClient) -> None:

@@ -56,6 +56,11 @@ def test_scopes(tmp_path: Path, scope: str, subject: str, may: bool) -> None:
     assert token.may(subject) is may
 
 
+def test_an_empty_token_is_nobodys_though_the_file_holds_its_hash(tmp_path: Path) -> None:
+    (tmp_path / "tokens.json").write_text(json.dumps([entry("careless", "", "*")]))
+    assert Tokens.load(tmp_path / "tokens.json").find("") is None
+
+
 @pytest.mark.parametrize("text", ["{", '[{"name": "x"}]', '[{"name": "x", "sha256": "secret"}]', '"secret"'])
 def test_a_broken_token_file_is_refused_without_being_shown(tmp_path: Path, text: str) -> None:
     (tmp_path / "tokens.json").write_text(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -26,7 +27,7 @@ def http(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.Client:
 
 
 def question(metric: Metric) -> Question:
-    return Question(metric, "delay-b", "delay-a", (3, 4), None)
+    return Question(metric, "delay-b", "delay-a", (3, 4), None, datetime(2026, 3, 2, 12, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,7 @@ def test_the_monitor_is_asked_in_its_own_words(metric: Metric, extra: dict[str, 
     assert evidence.traffic == [3, 4]
     assert asked[0].url.path == "/v1/deployments/air/delay/evidence"
     usual = {"metric": metric.metric, "revision": "delay-b", "against": "delay-a", "traffic": "3,4"}
+    usual["since"] = "2026-03-02T12:00:00+00:00"
     assert dict(asked[0].url.params) == usual | extra
     assert asked[0].headers["authorization"] == "Bearer secret"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -165,3 +165,16 @@ def test_settings_read_the_environment_and_refuse_what_they_do_not_know() -> Non
     assert (settings.workers, settings.resync) == (2, timedelta(seconds=90))
     with pytest.raises(ValidationError, match="extra"):
         Settings.from_env({"OPERATOR_WORKER": "2"})
+
+
+def test_a_revision_is_dead_only_since_its_last_pod_is_lost() -> None:
+    def lost(name: str, since: str) -> dict[str, Any]:
+        conditions = [{"type": "Ready", "status": "False", "lastTransitionTime": since}]
+        return {"metadata": {"name": name}, "status": {"conditions": conditions}}
+
+    unavailable = {"type": "Available", "status": "False", "lastTransitionTime": "2026-03-02T11:00:00Z"}
+    deployment = {"spec": {"replicas": 2}, "status": {"conditions": [unavailable]}}
+    seen = pods.observe(deployment, [lost("a", "2026-03-02T11:00:00Z"), lost("b", "2026-03-02T11:59:50Z")])
+    assert seen.ready == 0
+    assert seen.lost_at == datetime(2026, 3, 2, 11, 59, 50, tzinfo=UTC)
+    assert seen.unready_since == datetime(2026, 3, 2, 11, tzinfo=UTC)

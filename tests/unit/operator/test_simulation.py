@@ -11,6 +11,7 @@ from switchyard_contracts.conditions import Condition
 from switchyard_contracts.model_command import ModelCommandStatus
 from switchyard_contracts.model_deployment import Phase
 from switchyard_operator.domain import kinds
+from switchyard_operator.errors import Refused
 from switchyard_testkit.rollout_world import (
     ANALYSIS,
     CANARY,
@@ -338,6 +339,75 @@ def test_a_pause_holds_until_resumed() -> None:
     assert "lunch" in world.status.rollout.message
     world.command("resume", rollout=rollout_id(world))
     world.run(lambda: world.phase is Phase.WATCHING)
+
+
+def test_a_revision_that_was_promoted_once_starts_from_the_first_step_when_it_is_retried() -> None:
+    world = promoted()
+    world.images[TWO] = Model(version="2.0.0", failing=0.3)
+    world.run(lambda: world.phase is Phase.ROLLED_BACK)
+    world.images[TWO] = MODELS[TWO]
+    before = len(world.weights)
+    world.command("retry", revision=world.revision(TWO))
+    world.run(lambda: TWO in world.route)
+    assert world.route[TWO] == ("candidate", 500)
+    assert rollout_id(world).endswith(".2")
+    world.run(lambda: world.phase is Phase.WATCHING)
+    assert [weight for image, weight in world.weights[before:] if image == TWO] == [500, 2500, 5000, 10_000]
+
+
+def test_an_abort_moves_the_traffic_though_the_rollout_is_suspended() -> None:
+    world = at_step("half")
+    world.deploy(CANARY_SPEC, image=TWO, suspend=True)
+    world.run(lambda: world.phase is Phase.SUSPENDED)
+    world.command("abort", rollout=rollout_id(world), reason="nonsense")
+    world.run(lambda: world.route == {ONE: ("stable", 10_000)}, within=timedelta(seconds=5))
+
+
+NONSENSE = {"strategy": {"type": "Bandit"}}
+
+
+def test_a_spec_that_cannot_be_honoured_disarms_no_guard_of_a_rollout_under_way() -> None:
+    world = at_step("half")
+    world.deploy(CANARY_SPEC, image=TWO, **NONSENSE)
+    world.run_for(timedelta(seconds=5))
+    assert condition(world, "Accepted").status == "False"
+    assert condition(world, "Stalled").status == "True"
+    world.images[TWO] = Model(version="2.0.0", failing=0.3)
+    world.run(lambda: world.route == {ONE: ("stable", 10_000)})
+    assert condition(world, "Accepted").status == "False"
+
+
+def test_a_spec_that_cannot_be_honoured_stops_no_abort() -> None:
+    world = at_step("half")
+    world.deploy(CANARY_SPEC, image=TWO, **NONSENSE)
+    world.run_for(timedelta(seconds=2))
+    name = world.command("abort", rollout=rollout_id(world), reason="nonsense")
+    world.run(lambda: world.route == {ONE: ("stable", 10_000)}, within=timedelta(seconds=5))
+    assert answer(world, name).result == "Accepted"
+
+
+def test_a_rejected_spec_is_said_once_and_not_written_again_and_again() -> None:
+    world = deployed()
+    world.deploy(CANARY_SPEC, **NONSENSE)
+    world.run_for(timedelta(seconds=10))
+    count = len(world.cluster.writes)
+    world.run_for(timedelta(minutes=2))
+    assert len(world.cluster.writes) == count
+
+
+def test_what_the_api_server_refuses_for_good_stands_in_the_status_and_ends_with_the_deadline() -> None:
+    world = deployed()
+
+    def refuse(write: str) -> None:
+        if write.startswith("apply Deployment") and world.revision(TWO) in write:
+            raise Refused("cannot apply Deployment: the API server answers 422: limits are below requests")
+
+    world.deploy(CANARY_SPEC, image=TWO)
+    world.cluster.before_write = refuse
+    world.run(lambda: bool(world.status.rollout and "limits are below requests" in world.status.rollout.message))
+    assert world.route == {ONE: ("stable", 10_000)}
+    assert condition(world, "Ready").status != "True"
+    world.run(lambda: world.phase is Phase.ROLLED_BACK, within=HOUR)
 
 
 def test_suspend_freezes_decisions() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,14 @@ def test_the_pinned_kubernetes_is_the_version_the_programs_report() -> None:
     pinned = toolchain.MODULE.joinpath("go.mod").read_text()
     assert f"k8s.io/kubernetes {toolchain.KUBERNETES}" in pinned
     assert f"k8s.io/client-go => k8s.io/client-go {toolchain.KUBERNETES.replace('v1.', 'v0.')}" in pinned
+
+
+def test_a_cluster_of_ones_own_is_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    result = tmp_path / "nodes" / "test" / "cluster.json"
+    result.parent.mkdir(parents=True)
+    mine = {"slot": "test", "kind": "current", "kubeconfig": "/k", "registry": "r", "node_ip": ""}
+    result.write_text(json.dumps(mine))
+    said = cluster.down("test", {"SWITCHYARD_CACHE": str(tmp_path)})
+    assert "left as it is" in said
+    assert "helm uninstall switchyard" in said
+    assert not result.exists()

@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from threading import Condition, Event
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from switchyard_contracts.events import TOPIC_MODELS, TOPIC_ROLLOUTS
+from switchyard_contracts.producer import Producer
+from switchyard_contracts.selector import DrainingSelector
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
 
 from switchyard_operator.adapters.topics import TopicSettings, ensure
@@ -95,7 +97,7 @@ class KafkaBus:
                 if value is not None and known.get(subject) == value:
                     del self._models[subject]
         self.working = True
-        producer = KafkaProducer(
+        producer = Producer(
             bootstrap_servers=self._servers.split(","),
             acks="all",
             enable_idempotence=True,
@@ -131,9 +133,7 @@ class KafkaBus:
             self._models = {**models, **self._models}
             self._rollouts.extendleft(reversed(rollouts))
 
-    def _send(
-        self, producer: KafkaProducer, models: Mapping[str, bytes | None], rollouts: list[tuple[str, bytes]]
-    ) -> None:
+    def _send(self, producer: Producer, models: Mapping[str, bytes | None], rollouts: list[tuple[str, bytes]]) -> None:
         waiting = [producer.send(TOPIC_MODELS, key=key.encode(), value=value) for key, value in models.items()]
         waiting += [producer.send(TOPIC_ROLLOUTS, key=key.encode(), value=value) for key, value in rollouts]
         for sent in waiting:
@@ -148,7 +148,10 @@ class KafkaBus:
     def _read_models(self) -> dict[str, bytes]:
         """The compacted topic to its present end."""
         consumer = KafkaConsumer(
-            bootstrap_servers=self._servers.split(","), enable_auto_commit=False, auto_offset_reset="earliest"
+            bootstrap_servers=self._servers.split(","),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            selector=DrainingSelector,
         )
         try:
             places = [TopicPartition(TOPIC_MODELS, p) for p in consumer.partitions_for_topic(TOPIC_MODELS) or ()]

@@ -14,7 +14,7 @@ from switchyard_contracts.base import FIELD_MANAGER
 
 from switchyard_operator.domain.kinds import ALL, Kind
 from switchyard_operator.domain.world import Body
-from switchyard_operator.errors import AlreadyThere, Outdated, SwitchyardError, TryLater
+from switchyard_operator.errors import AlreadyThere, Outdated, Refused, TryLater
 
 TIMEOUT = (3.0, 10.0)
 """Seconds to connect and to wait for an answer: a server that hangs is one that failed."""
@@ -22,10 +22,6 @@ PAGE = 500
 NAMESPACE_GOES = "NamespaceTerminating"
 """The cause that the API server gives for refusing to create in a namespace that is on its way out."""
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
-
-
-class Refused(SwitchyardError):
-    """The API server says no, and will say so again: a fault in what was sent, or in the RBAC rules."""
 
 
 def connect(kubeconfig: str | None = None) -> client.ApiClient:

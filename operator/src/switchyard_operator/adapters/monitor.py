@@ -49,6 +49,8 @@ def _query(question: Question) -> dict[str, str]:
         "against": question.against,
         "traffic": ",".join(str(generation) for generation in question.traffic),
     }
+    if question.begun:
+        query["since"] = question.begun.isoformat()
     field, threshold = question.metric.limit
     if question.metric.metric.startswith("latency"):
         query["max" if field == "max" else "margin"] = str(threshold.value)

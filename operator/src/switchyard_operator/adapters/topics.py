@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from kafka.admin import KafkaAdminClient
 from kafka.errors import TopicAlreadyExistsError
+from switchyard_contracts.selector import DrainingSelector
 from switchyard_contracts.topics import TOPICS, TopicSpec
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def configuration(topic: TopicSpec, settings: TopicSettings) -> dict[str, str]:
 
 def ensure(servers: str, settings: TopicSettings) -> list[str]:
     """Make what is missing; the names of what was made. Raises KafkaError when the broker cannot be asked."""
-    admin = KafkaAdminClient(bootstrap_servers=servers.split(","), request_timeout_ms=10_000)
+    admin = KafkaAdminClient(bootstrap_servers=servers.split(","), request_timeout_ms=10_000, selector=DrainingSelector)
     try:
         present = set(admin.list_topics())
         missing = [topic for topic in TOPICS if topic.name not in present]

@@ -29,6 +29,8 @@ class Question:
     against: str
     traffic: tuple[int, ...]
     since: datetime | None
+    begun: datetime | None = None
+    """When the rollout began; what was counted before it under the same generations was another life's."""
 
 
 def questions(
@@ -49,7 +51,7 @@ def questions(
                 continue
             generations, since = over_all, first
         if generations:
-            asked.append(Question(metric, memory.revision, against, generations, since))
+            asked.append(Question(metric, memory.revision, against, generations, since, memory.started_at))
     return tuple(asked)
 
 

@@ -172,7 +172,8 @@ def _seen(world: World, known: Bearings) -> Seen:
     record = held.steps_done[-1] if held.steps_done else None
     synced_at = record.synced_at if record and not spot.passed else None
     started = held.started_at or world.now
-    unready_since = max(started, pods.unready_since) if pods.unready_since else started
+    short_since = pods.unready_since if spot.index < 0 else pods.lost_at or pods.unready_since
+    unready_since = max(started, short_since) if short_since else started
     gating = held.phase_since if held.phase is Phase.GATING and held.phase_since else world.now
     facts = _paths(world, line.target)
     smoke = world.smoke
@@ -180,7 +181,7 @@ def _seen(world: World, known: Bearings) -> Seen:
         text = "no path is known: /schema.json names none; set spec.serving.paths"
         smoke = Smoke(asked=True, passed=False, message=text)
     stable_pods = world.workload(line.stable.name) if line.stable else NO_WORKLOAD
-    dead_since = stable_pods.unready_since or world.now
+    dead_since = stable_pods.lost_at or stable_pods.unready_since or world.now
     return Seen(
         steps=known.course.steps,
         index=spot.index,
@@ -359,7 +360,8 @@ def _return_to_stable(world: World, known: Bearings, decision: Decision, *, ende
     """All of the traffic to stable: at once when it serves already, else as soon as its pods can take it."""
     line = known.lineage
     assert line.stable is not None
-    if world.spec.suspend and world.route:
+    if world.spec.suspend and world.route and not line.target.sent_home:
+        # What was taken back by a person's command leaves all the same: suspend holds decisions, not an abort.
         return _finish(world, known, decision, ended=ended)
     if not _paths(world, line.stable):
         return _finish(world, known, decision, ended=ended)

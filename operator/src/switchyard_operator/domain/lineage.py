@@ -81,8 +81,9 @@ def sent_home(revision: str, *, now: datetime, reason: str, message: str, by: st
 
 
 def retried(revision: Revision, *, by: str) -> Mark:
-    """The revision may try again, as another attempt."""
+    """The revision may try again, as another attempt: from the first step, though it was promoted once."""
     annotations: dict[str, str | None] = {
+        PROMOTED_AT: None,
         ROLLED_BACK_AT: None,
         BECAUSE: None,
         BECAUSE_MESSAGE: None,

@@ -25,6 +25,7 @@ def observe(deployment: Body | None, pods: Sequence[Body]) -> Workload:
         wanted=wanted,
         ready=len(ready),
         unready_since=_unready_since(deployment),
+        lost_at=_lost_at(pods),
         problem="" if len(ready) >= wanted else problem(alive, deployment),
         addresses=addresses,
     )
@@ -98,6 +99,17 @@ def _short(text: str, *, from_end: bool = False) -> str:
     if len(flat) <= LAST_WORDS:
         return flat
     return f"…{flat[-LAST_WORDS:]}" if from_end else f"{flat[:LAST_WORDS]}…"
+
+
+def _lost_at(pods: Sequence[Body]) -> datetime | None:
+    """When the newest of the pods that are not ready stopped being so, pods on their way out among them."""
+    lost = [
+        condition["lastTransitionTime"]
+        for pod in pods
+        for condition in pod.get("status", {}).get("conditions") or []
+        if condition["type"] == "Ready" and condition["status"] != "True" and condition.get("lastTransitionTime")
+    ]
+    return max(map(datetime.fromisoformat, lost), default=None)
 
 
 def _unready_since(deployment: Body) -> datetime | None:

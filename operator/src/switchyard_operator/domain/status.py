@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from switchyard_contracts import conditions
@@ -41,8 +41,18 @@ class Said:
     message: str
 
 
-def build(world: World, plan: Plan) -> ModelDeploymentStatus:
-    """The whole status after a pass."""
+def hindered(plan: Plan, words: str) -> Plan:
+    """The plan whose writes the API server refuses: nothing of it came true, and the rollout says why."""
+    changes = {
+        "reason": "RefusedByApiServer",
+        "message": words[:4096],
+        "waiting_for": "another spec, or what refuses it to be changed",
+    }
+    return replace(plan, memory=plan.memory.model_copy(update=changes))
+
+
+def build(world: World, plan: Plan, rejected: SpecRejected | None = None) -> ModelDeploymentStatus:
+    """The whole status after a pass; `rejected` is why the newest spec cannot be honoured and an older one holds."""
     line = plan.bearings.lineage
     settled = line.settled
     rollout = _steady(world.status.rollout, plan.memory)
@@ -50,7 +60,7 @@ def build(world: World, plan: Plan) -> ModelDeploymentStatus:
         None if settled or line.target.sent_home else Served(revision=line.target.name, version=line.target.version)
     )
     parts = {
-        conditions.ACCEPTED: _accepted(plan),
+        conditions.ACCEPTED: _accepted(plan, rejected),
         conditions.AVAILABLE: _available(world),
         conditions.TRAFFIC_SYNCED: _synced(plan.bearings.sync),
         conditions.JUDGED: _judged(world.judged, plan),
@@ -64,7 +74,7 @@ def build(world: World, plan: Plan) -> ModelDeploymentStatus:
         warm=Served(revision=plan.warm.name, version=plan.warm.version) if plan.warm else None,
         warm_until=plan.warm_until,
         rollout=rollout,
-        conditions=_conditions(world, parts, rollout=rollout, arrived=settled),
+        conditions=_conditions(world, parts, rollout=rollout, arrived=settled, rejected=rejected),
         history=_history(world.status.history, plan.ended),
     )
 
@@ -185,7 +195,9 @@ def _history(held: Sequence[HistoryEntry], ended: Sequence[HistoryEntry]) -> lis
     return list(known.values())[-HISTORY:]
 
 
-def _accepted(plan: Plan) -> Said:
+def _accepted(plan: Plan, rejected: SpecRejected | None) -> Said:
+    if rejected:
+        return Said("False", rejected.reason, str(rejected))
     target = plan.bearings.lineage.target
     if target.sent_home:
         text = f"{target.name} was taken back ({target.because}); it stays back until a retry command names it"
@@ -241,7 +253,9 @@ def _judged(judged: Sequence[Judged], plan: Plan) -> Said:
     return Said("Unknown", "AwaitingEvidence", words)
 
 
-def _conditions(world: World, parts: dict[str, Said], *, rollout: RolloutStatus, arrived: bool) -> list[Condition]:
+def _conditions(
+    world: World, parts: dict[str, Said], *, rollout: RolloutStatus, arrived: bool, rejected: SpecRejected | None
+) -> list[Condition]:
     now, generation = world.now, world.generation
     found: list[Condition] = list(world.status.conditions)
     for kind, said in parts.items():
@@ -253,9 +267,13 @@ def _conditions(world: World, parts: dict[str, Said], *, rollout: RolloutStatus,
     found = conditions.put(found, conditions.summary(judged, generation=generation, now=now))
     live = rollout.phase not in memory.ENDED and rollout.phase is not Phase.WATCHING
     stalled = rollout.phase in (Phase.ROLLED_BACK, Phase.REFUSED)
-    for kind, holds in ((conditions.RECONCILING, live), (conditions.STALLED, stalled)):
+    told = Said("True", rollout.reason or rollout.phase.value, rollout.message)
+    fault = Said("True", rejected.reason, str(rejected)) if rejected else told
+    for kind, said, holds in (
+        (conditions.RECONCILING, told, live and not rejected),
+        (conditions.STALLED, fault, stalled or rejected is not None),
+    ):
         if holds:
-            said = Said("True", rollout.reason or rollout.phase.value, rollout.message)
             found = conditions.put(found, _condition(kind, said, generation=generation, now=now))
         else:
             found = conditions.drop(found, kind)

@@ -56,6 +56,9 @@ class Workload:
     exists: bool = False
     ready: int = 0
     unready_since: datetime | None = None
+    """Since when not all of its pods are ready."""
+    lost_at: datetime | None = None
+    """When the newest of the pods that are not ready stopped being so; it says since when none is."""
     problem: str = ""
     """The pods' own words for why they are not ready."""
     addresses: tuple[str, ...] = ()

@@ -63,8 +63,13 @@ class Tokens:
         self._held = load(path)
 
     def find(self, presented: str) -> Token | None:
-        """The caller a token belongs to. Every one is compared, so that the time taken says nothing."""
+        """The caller a token belongs to; none to an empty one, whatever the file says.
+
+        Every one is compared, so that the time taken says nothing.
+        """
         self._refresh()
+        if not presented:
+            return None
         given = hashlib.sha256(presented.encode()).hexdigest()
         found: Token | None = None
         for token in self._held:

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import CollectorRegistry
+from pydantic import AwareDatetime
 from starlette.exceptions import HTTPException as AnyHttpError
 from starlette.types import ASGIApp
 from switchyard_contracts.evidence import Evidence
@@ -22,7 +23,7 @@ from switchyard_contracts.topics import ModelRecord
 from switchyard_monitor import answers
 from switchyard_monitor.auth import Finder, Token
 from switchyard_monitor.domain import identity
-from switchyard_monitor.domain.entries import Cell
+from switchyard_monitor.domain.entries import Cell, PairCell
 from switchyard_monitor.domain.evidence import METRICS, answer
 from switchyard_monitor.domain.paired import PAIRED
 from switchyard_monitor.domain.rows import Question
@@ -157,6 +158,9 @@ def evidence(
     limit: Annotated[float | None, Query(alias="max", gt=0, le=86400, allow_inf_nan=False)] = None,
     block: Annotated[Duration | None, Query(description="of pairs, such as 1d; default: the spec's")] = None,
     mirrored: Annotated[Generations | None, Query(description="in which stable's requests were to be mirrored")] = None,
+    since: Annotated[
+        AwareDatetime | None, Query(description="when the rollout began; a ModelRoute made anew counts from 1 again")
+    ] = None,
 ) -> Evidence:
     """Sums of mature windows for one metric of one revision against another, in some ModelRoute generations.
 
@@ -179,19 +183,30 @@ def evidence(
         mirrored=_numbers(mirrored) if mirrored else (),
     )
     # The watermark first: what is committed while we look can then only be newer than it says.
-    mark = watermark(desk.store.positions())
+    positions = desk.store.positions()
+    if stopped := [f"partition {held.partition}: {held.stopped}" for held in positions if held.stopped]:
+        # Sums that stand still look like a candidate that nobody asks; it is the evidence that is missing.
+        raise HTTPException(503, f"events are not read to their end, so nothing is judged: {'; '.join(stopped)}")
+    mark = watermark(positions)
     arms = desk.store.arms(subject)
     asked = [n for n, arm in arms.items() if arm.traffic in generations and arm.revision in (revision, against)]
     earlier = [(arm.traffic, n) for n, arm in arms.items() if arm.traffic < generations[0] and arm.revision == against]
     before = [n for _, n in sorted(earlier, reverse=True)]
-    cells = desk.store.cells(asked) + desk.store.cells(before, limit=EARLIER_ROWS)
+    since_us = round(since.timestamp() * 1_000_000) if since else 0
+    # An earlier life of the deployment may have had the same generations.
+
+    def of_this_life(cell: Cell | PairCell) -> bool:
+        return cell.start_us + cell.rule.window_us > since_us
+
+    cells = [*filter(of_this_life, desk.store.cells(asked)), *desk.store.cells(before, limit=EARLIER_ROWS)]
     comparable = metric in PAIRED and not _depends_on_decisions(record)
     numbers = [
         n
         for n, pair in desk.store.pairs(subject).items()
         if comparable and (pair.stable, pair.mirrored) == (against, revision) and pair.traffic in generations
     ]
-    found = answer(question, cells=cells, watermark_us=mark, pair_cells=desk.store.pair_cells(numbers))
+    pair_cells = [*filter(of_this_life, desk.store.pair_cells(numbers))]
+    found = answer(question, cells=cells, watermark_us=mark, pair_cells=pair_cells)
     return found if comparable else found.model_copy(update={"paired": None})
 
 

@@ -62,7 +62,12 @@ class Tokens:
             ) from None
 
     def find(self, presented: str) -> Token | None:
-        """The caller that a token belongs to. Every one is compared, so that the time taken says nothing."""
+        """The caller that a token belongs to; none to an empty one, whatever a file says.
+
+        Every one is compared, so that the time taken says nothing.
+        """
+        if not presented:
+            return None
         given = hashlib.sha256(presented.encode()).hexdigest()
         found: Token | None = None
         for token in self.held:

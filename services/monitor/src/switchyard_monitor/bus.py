@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, MessageSizeTooLargeError, OffsetOutOfRangeError
 from switchyard_contracts.events import TOPIC_EVENTS, TOPIC_MODELS
+from switchyard_contracts.producer import Producer
+from switchyard_contracts.selector import DrainingSelector
 
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.errors import BrokerUnavailable, OffsetLost
@@ -32,6 +34,7 @@ def connection(settings: Settings) -> dict[str, Any]:
         "client_id": f"switchyard-monitor-{settings.member}",
         "reconnect_backoff_max_ms": 1000,
         "bootstrap_timeout_ms": 5000,
+        "selector": DrainingSelector,
     }
     if settings.kafka_ca_file is not None:
         options["ssl_cafile"] = str(settings.kafka_ca_file)
@@ -66,7 +69,7 @@ class KafkaBroker:
             self._teacher = KafkaConsumer(
                 **self._options, **reading, allow_auto_create_topics=False, fetch_max_wait_ms=500
             )
-        self._producer: KafkaProducer | None = None
+        self._producer: Producer | None = None
         self._learning: list[TopicPartition] = []
         self.create_time_records = 0
         """Records whose time was set by their producer: the topic does not use LogAppendTime, as it must."""
@@ -123,13 +126,15 @@ class KafkaBroker:
                 numbers = self._teacher.partitions_for_topic(self._models_topic) or set()
                 if not numbers:
                     return []
-                self._learning = [TopicPartition(self._models_topic, number) for number in sorted(numbers)]
-                self._teacher.assign(self._learning)
-                self._teacher.seek_to_beginning(*self._learning)
-                ends = self._teacher.end_offsets(self._learning)
+                learning = [TopicPartition(self._models_topic, number) for number in sorted(numbers)]
+                self._teacher.assign(learning)
+                self._teacher.seek_to_beginning(*learning)
+                ends = self._teacher.end_offsets(learning)
                 first: list[Record] = []
-                while any(self._teacher.position(partition) < ends[partition] for partition in self._learning):
+                while any(self._teacher.position(partition) < ends[partition] for partition in learning):
                     first += self._some_models(timeout_ms=200)
+                # Only now: a broker that fails half-way is read from the beginning again.
+                self._learning = learning
                 return first
             return self._some_models(timeout_ms=0)
 
@@ -137,7 +142,7 @@ class KafkaBroker:
         """Send, and return when all were acknowledged."""
         with _guarded():
             if self._producer is None:
-                self._producer = KafkaProducer(
+                self._producer = Producer(
                     **self._options,
                     acks="all",
                     # A letter sent twice has one id; an idempotent producer would be of no use after one refusal.
@@ -164,7 +169,7 @@ class KafkaBroker:
         if self._producer is not None:
             self._producer.close(timeout=1)
 
-    def _post(self, producer: KafkaProducer, letter: Letter) -> Any:
+    def _post(self, producer: Producer, letter: Letter) -> Any:
         return producer.send(letter.topic, key=letter.key, value=letter.value, headers=list(letter.headers))
 
     def _some_models(self, *, timeout_ms: int) -> list[Record]:

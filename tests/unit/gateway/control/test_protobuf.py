@@ -90,8 +90,9 @@ def test_only_a_failed_connection_is_tried_again():
 def test_feedback_keeps_its_credentials_and_is_never_captured():
     whole = table(routing())
     for host in whole.virtual_hosts:
-        first = next(route for route in routes_of(host) if route.match.prefix == "/-/feedback/")
+        first = next(route for route in routes_of(host) if route.match.prefix == "/-/feedback/v1/")
         assert first.route.cluster == "feedback"
+        assert first.route.prefix_rewrite == "/v1/"
         assert "authorization" not in whole.request_headers_to_remove
         assert "authorization" not in first.request_headers_to_remove
         assert "envoy.filters.http.lua" in first.typed_per_filter_config
@@ -103,8 +104,8 @@ def test_many_deployments_share_one_table_and_the_last_word_is_404():
     assert {*branches(read.virtual_hosts[1])} == {"a.flights.models.test", "b.flights.models.test"}
     assert {*paths(read.virtual_hosts[0])} == {f"/flights/{name}/predict" for name in "abc"}
     tree = branches(read.virtual_hosts[0])
-    assert {*tree} == {"/", "/-/feedback/", "/flights/a/", "/flights/b/", "/flights/c/"}
-    assert {found[-1].direct_response.status for prefix, found in tree.items() if prefix != "/-/feedback/"} == {404}
+    assert {*tree} == {"/", "/-/feedback/v1/", "/flights/a/", "/flights/b/", "/flights/c/"}
+    assert {found[-1].direct_response.status for prefix, found in tree.items() if prefix != "/-/feedback/v1/"} == {404}
 
 
 def test_an_empty_table_answers_everything_with_404():

@@ -71,8 +71,10 @@ class Expectation(Part):
         """Whether it held. A figure that could not be read is a promise broken, never one passed over."""
         value, wanted = figures.get(self.figure), self._wanted(figures, short=short)
         if value is None:
-            return Held(self.says, held=False, found="not known", wanted=wanted)
-        return Held(self.says, held=self._holds(value, figures, short=short), found=text(value), wanted=wanted)
+            return Held(self.figure, self.says, held=False, found="not known", wanted=wanted)
+        return Held(
+            self.figure, self.says, held=self._holds(value, figures, short=short), found=text(value), wanted=wanted
+        )
 
     def _holds(self, value: Figure, figures: Mapping[str, Figure], *, short: bool) -> bool:
         if self.is_ is not None:
@@ -106,6 +108,7 @@ class Expectation(Part):
 class Held:
     """How one expectation came out."""
 
+    figure: str
     says: str
     held: bool
     found: str

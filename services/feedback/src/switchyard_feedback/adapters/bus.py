@@ -2,6 +2,7 @@
 
 kafka-python's `send` may block (it waits for metadata), so it runs on a thread of its own; acknowledgements come back
 to the event loop. While no broker answers, each request tries anew to make the producer: feedback starts without Kafka.
+A producer that failed once is replaced (`switchyard_contracts.producer` says why).
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from switchyard_contracts.events import TOPIC_EVENTS
+from switchyard_contracts.producer import Producer
 
 from switchyard_feedback.ports import Record
 from switchyard_feedback.settings import Settings
@@ -50,7 +51,8 @@ class KafkaLog:
         self._timeout = timeout
         self._topic = topic
         self._room = max_pending
-        self._producer: KafkaProducer | None = None
+        self._producer: Producer | None = None
+        self._failed: Producer | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-send")
 
     async def append(self, records: Sequence[Record]) -> list[bool]:
@@ -68,12 +70,14 @@ class KafkaLog:
         done, _ = await asyncio.wait(confirmed, timeout=self._timeout)
         if sending.done():
             sending.result()
+        if len(done) < len(confirmed):
+            self._failed = self._producer
         return [future in done and future.result() for future in confirmed]
 
     async def close(self) -> None:
         """Flush what is under way, no longer than the timeout, and close."""
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._close)
+        await loop.run_in_executor(self._thread, self._close, self._timeout)
         self._thread.shutdown(wait=False)
 
     def _leave(self, _: asyncio.Future[bool]) -> None:
@@ -95,26 +99,33 @@ class KafkaLog:
         def answer(future: asyncio.Future[bool], *, kept: bool) -> None:
             loop.call_soon_threadsafe(lambda: settle(future, kept=kept))
 
+        def fail(future: asyncio.Future[bool], producer: Producer) -> None:
+            self._failed = producer
+            answer(future, kept=False)
+
         handed = 0
         try:
             for record, future in zip(records, confirmed, strict=True):
                 if time.monotonic() >= deadline:
                     log.warning("Kafka did not take %d of %d records in time", len(records) - handed, len(records))
                     return
-                sent = self._ready().send(self._topic, key=record.key, value=record.value)
+                producer = self._ready()
+                sent = producer.send(self._topic, key=record.key, value=record.value)
                 handed += 1
                 sent.add_callback(lambda _, future=future: answer(future, kept=True))
-                sent.add_errback(lambda _, future=future: answer(future, kept=False))
+                sent.add_errback(lambda _, future=future, producer=producer: fail(future, producer))
         except KafkaError as error:
             log.warning("Kafka takes nothing: %s", error)
         finally:
             for rest in confirmed[handed:]:
                 answer(rest, kept=False)
 
-    def _ready(self) -> KafkaProducer:
+    def _ready(self) -> Producer:
+        if self._producer is not None and self._producer is self._failed:
+            self._close(0)
         if self._producer is None:
             milliseconds = int(self._timeout * 1000)
-            self._producer = KafkaProducer(
+            self._producer = Producer(
                 **self._options,
                 acks="all",
                 enable_idempotence=True,
@@ -122,15 +133,13 @@ class KafkaLog:
                 batch_size=262_144,
                 max_block_ms=milliseconds,
                 bootstrap_timeout_ms=milliseconds,
-                request_timeout_ms=milliseconds,
-                delivery_timeout_ms=milliseconds + 5,  # it must hold one request and the linger
+                request_timeout_ms=milliseconds // 2,  # so that a lost answer is asked for once more
+                delivery_timeout_ms=milliseconds,
                 allow_auto_create_topics=False,
             )
         return self._producer
 
-    def _close(self) -> None:
-        if self._producer is not None:
-            try:
-                self._producer.close(timeout=self._timeout)
-            except KafkaError as error:
-                log.warning("Kafka did not take what was under way: %s", error)
+    def _close(self, timeout: float) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.close(timeout)

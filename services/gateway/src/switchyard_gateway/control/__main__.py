@@ -152,8 +152,9 @@ async def _watch_volume(settings: Settings, admin: EnvoyAdmin, metrics: Metrics)
             room = await asyncio.to_thread(volume.room, settings.spool)
             metrics.volume_used.set(room.used)
             wanted = may_record(room, limits, recording=recording)
+            # At each look: whether Envoy started anew since, or this control did, is not known here.
+            await admin.capture(on=wanted)
             if wanted != recording:
-                await admin.capture(100 if wanted else 0)
                 log.warning("capture is %s: the volume is %.0f %% full", "on" if wanted else "off", room.used * 100)
                 recording = wanted
         except (OSError, AdminError) as wrong:

@@ -16,8 +16,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
+from switchyard_contracts.producer import Producer
 
 from switchyard_gateway.shipper.errors import BusBroken
 
@@ -106,7 +106,7 @@ class KafkaBus:
         self._target = target
         self._batches: queue.Queue[tuple[Record, ...] | None] = queue.Queue()
         self._outcomes: queue.Queue[Outcome] = queue.Queue()
-        self._producer: KafkaProducer | None = None
+        self._producer: Producer | None = None
         self._thread = threading.Thread(target=self._run, name="kafka", daemon=True)
         self._thread.start()
 
@@ -137,7 +137,7 @@ class KafkaBus:
         detail = ""
         sent: list[tuple[int, Any]] = []
         try:
-            producer = self._producer or KafkaProducer(**self._target.options())
+            producer = self._producer or Producer(**self._target.options())
             self._producer = producer
             for index, record in enumerate(records):
                 try:
@@ -158,7 +158,7 @@ class KafkaBus:
                 detail = f"{type(future.exception).__name__}: {future.exception}"
         failures |= {index: Failure.UNAVAILABLE for index in range(len(records)) if index not in accounted}
         if Failure.UNAVAILABLE in failures.values():
-            # After a failure an idempotent producer may refuse to go on; a new one may not.
+            # After a failure an idempotent producer may take records and deliver none; a new one does not.
             self._let_go()
         return Outcome(failures, detail)
 

@@ -42,9 +42,9 @@ class EnvoyAdmin:
             for host in hosts
         ]
 
-    async def capture(self, percent: int) -> None:
-        """Record this share of the exchanges: 100 as usual, 0 when the volume is full."""
-        await self._ask("POST", "/runtime_modify", **{CAPTURE: str(percent)})
+    async def capture(self, *, on: bool) -> None:
+        """Record no exchange, or as many as Envoy's own configuration says; said twice, it is as said once."""
+        await self._ask("POST", "/runtime_modify", **{CAPTURE: "" if on else "0"})
 
     async def _clusters(self) -> list[tuple[str, list[JSON]]]:
         text = await self._ask("GET", "/clusters", format="json")

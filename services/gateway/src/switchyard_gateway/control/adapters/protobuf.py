@@ -57,7 +57,8 @@ ANSWERED_VERSION = "%UPSTREAM_METADATA(switchyard:version)%"
 METADATA = "switchyard"
 FEEDBACK = "feedback"
 """The bootstrap's own cluster."""
-FEEDBACK_PREFIX = "/-/feedback/"
+FEEDBACK_PREFIX = "/-/feedback/v1/"
+"""Its metrics and its own description stay inside the cluster."""
 LUA = "envoy.filters.http.lua"
 
 NEVER_FULL = 1_000_000
@@ -350,7 +351,7 @@ def _feedback() -> Any:
     return route_components_pb2.Route(
         name="feedback",
         match=route_components_pb2.RouteMatch(prefix=FEEDBACK_PREFIX),
-        route=route_components_pb2.RouteAction(cluster=FEEDBACK, prefix_rewrite="/", timeout=_duration(30)),
+        route=route_components_pb2.RouteAction(cluster=FEEDBACK, prefix_rewrite="/v1/", timeout=_duration(30)),
         typed_per_filter_config={LUA: _any(lua_pb2.LuaPerRoute(disabled=True))},
         request_headers_to_remove=[STAMP],
     )
