@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from switchyard_contracts.model_deployment import MetricVerdict
 from switchyard_contracts.model_route import Route
 from switchyard_contracts.topics import RolloutRecord
 
@@ -38,109 +39,100 @@ def tell(page: PageWorld, *, rate: float = 8.0) -> None:
 
 
 def _timeline() -> list[RolloutRecord]:
+    """In the operator's own words."""
+
     def at(minutes: float) -> datetime:
         return NOON + timedelta(minutes=minutes)
 
-    errors = verdict("errors", "error_rate", "Pass", value=0.0047, against=0.01, samples=2160)
-    latency = verdict("latency", "latency_p99", "Pass", value=0.0101, against=0.0109, samples=2150)
-    waiting = verdict(
-        "outcome", "outcome.rmse", "NoData", role="decide", samples=63, needed=400, message="337 more pairs are needed"
+    def said(id: str, minutes: float, phase: str, reason: str, message: str, **facts: Any) -> RolloutRecord:
+        return rollout_record(id, at=at(minutes), phase=phase, reason=reason, message=message, **facts)
+
+    def errors(failed: str, samples: int, **numbers: Any) -> MetricVerdict:
+        text = f"{failed} of {samples:,} requests failed, the limit is 1 %; nothing speaks against it"
+        facts: dict[str, Any] = {"reason": "NothingAgainst", "message": text, "needed": 0} | numbers
+        return verdict("errors", "error_rate", "Pass", against=0.01, samples=samples, **facts)
+
+    def outcome(said: str, reason: str, message: str, **numbers: Any) -> MetricVerdict:
+        return verdict("outcome", "outcome.rmse", said, role="decide", reason=reason, message=message, **numbers)
+
+    few = verdict(
+        "errors",
+        "error_rate",
+        "NoData",
+        reason="NoRequests",
+        message="no request of the candidate has been counted yet",
+        against=0.01,
+        needed=200,
     )
-    undecided = verdict(
-        "outcome",
-        "outcome.rmse",
+    latency = verdict(
+        "latency",
+        "latency_p99",
+        "Pass",
+        reason="NothingAgainst",
+        message="0.85 % of 2,150 requests were slower than 10.9 ms, the limit is 1 %; nothing speaks against it",
+        value=0.0085,
+        against=0.01,
+        samples=2150,
+        needed=0,
+    )
+    none = outcome("NoData", "NothingJudged", "no pair has been judged yet", needed=200)
+    leaning = outcome(
         "Inconclusive",
-        role="decide",
-        value=5.02,
-        against=6.94,
+        "NotYetCertain",
+        "RMSE 4.91 against 6.92 over 1,480 judged of the candidate and 1,480 of stable; it is not yet certain",
+        value=4.91,
+        against=6.92,
         samples=1480,
-        needed=2000,
-        message="520 more judged predictions are needed, about 2 min at this rate",
+        needed=520,
     )
-    bad: dict[str, Any] = {"rollout": f"{BAD}.1", "revision": BAD, "version": "1.1.0", "traffic": 1}
+    bad: dict[str, Any] = {"rollout": f"{BAD}.1", "revision": BAD, "version": "1.1.0", "traffic": 1, "step": "five"}
+    broken = "8.1 % of 420 requests failed, the limit is 1 %; the evidence for more is 8,940 to 1, 240 were needed"
     failing = verdict(
-        "errors", "error_rate", "Fail", value=0.081, against=0.01, samples=420, message="8.1 % failed; 1 % may"
+        "errors",
+        "error_rate",
+        "Fail",
+        reason="LimitBroken",
+        message=broken,
+        value=0.081,
+        against=0.01,
+        samples=420,
+        needed=0,
     )
+    sent = {**bad, "weight_bp": 0, "traffic": 2, "step": "", "verdicts": [failing]}
+    back = f"taken back at 5%: errors: {broken}"
+    pods: dict[str, Any] = {"step": "", "weight_bp": 0, "traffic": 2}
+    mirrored: dict[str, Any] = {"step": "shadow", "weight_bp": 0, "traffic": 3}
+    quarter: dict[str, Any] = {"step": "quarter", "weight_bp": 2500, "traffic": 5}
+    half: dict[str, Any] = {"step": "half", "weight_bp": 5000, "traffic": 6}
+    held = "step {} is held for 3m"
+    fine = errors("0.42 %", 2400, value=0.0042)
     return [
-        rollout_record(
-            "a1",
-            at=at(-52),
-            phase="Progressing",
-            step="five",
-            reason="Stepped",
-            message="the candidate takes 5 %",
-            **bad,
-        ),
-        rollout_record(
-            "a2",
-            at=at(-49),
-            phase="RollingBack",
-            step="five",
-            reason="GuardFailed",
-            message="errors: 8.1 % of 420 requests failed where 1 % may",
-            verdicts=[failing],
-            **(bad | {"weight_bp": 0}),
-        ),
-        rollout_record(
-            "a3",
-            at=at(-48.5),
-            phase="RolledBack",
-            step="",
-            reason="RolledBack",
-            message="1.0.0 has all the traffic again",
-            verdicts=[failing],
-            **(bad | {"weight_bp": 0}),
-        ),
-        rollout_record(
-            "b1",
-            at=at(2.2),
-            phase="Provisioning",
-            step="",
-            weight_bp=0,
-            traffic=2,
-            reason="Provisioning",
-            message="0 of 2 replicas are ready",
-        ),
-        rollout_record(
-            "b2",
-            at=at(3),
-            phase="Shadowing",
-            step="shadow",
-            weight_bp=0,
-            traffic=3,
-            reason="Mirroring",
-            message="all of stable's requests are mirrored",
-            verdicts=[waiting],
-        ),
-        rollout_record("b3", at=at(6), message="the candidate takes 5 %", verdicts=[errors]),
-        rollout_record(
+        said("a1", -52, "Progressing", "Holding", held.format("five"), **bad),
+        said("a2", -49, "RollingBack", "AnalysisFailed", back, **bad, verdicts=[failing]),
+        said("a3", -48.5, "RolledBack", "AnalysisFailed", back, **sent),
+        said("b1", 2.2, "Provisioning", "WaitingForPods", "0 of 2 pods ready", **pods),
+        said("b2", 3, "Shadowing", "Holding", held.format("shadow"), **mirrored, verdicts=[none]),
+        said("b3", 6, "Progressing", "Holding", held.format("five"), verdicts=[few, leaning]),
+        said(
             "b4",
-            at=at(9),
-            step="quarter",
-            weight_bp=2500,
-            traffic=5,
-            message="the candidate takes 25 %",
-            verdicts=[errors, latency],
+            7.5,
+            "Progressing",
+            "Holding",
+            held.format("five"),
+            verdicts=[errors("0 %", 210, value=0.0), leaning],
         ),
-        rollout_record(
-            "b5",
-            at=at(12),
-            step="half",
-            weight_bp=5000,
-            traffic=6,
-            message="the candidate takes 50 %",
-            verdicts=[errors, latency],
-        ),
-        rollout_record(
-            "b6",
-            at=at(13.5),
-            phase="AwaitingEvidence",
-            step="half",
-            weight_bp=5000,
-            traffic=6,
-            reason="AwaitingEvidence",
-            message="outcome: 520 more judged predictions are needed, about 2 min at this rate",
-            verdicts=[errors, latency, undecided],
+        said("b5", 9, "Progressing", "Holding", held.format("quarter"), **quarter, verdicts=[few, leaning]),
+        said("b6", 9.4, "Progressing", "Holding", held.format("quarter"), **quarter, verdicts=[fine, latency, leaning]),
+        said("b7", 12, "Progressing", "Holding", held.format("half"), **half, verdicts=[few, leaning]),
+        said("b8", 12.2, "Progressing", "Holding", held.format("half"), **half, verdicts=[fine, latency, leaning]),
+        said(
+            "b9",
+            14.5,
+            "AwaitingEvidence",
+            "AwaitingEvidence",
+            f"outcome: {leaning.message}",
+            **half,
+            verdicts=[fine, latency, leaning],
         ),
     ]
 
@@ -155,10 +147,10 @@ def _elsewhere() -> list[RolloutRecord]:
             revision="turnaround-1",
             version="3.2.1",
             phase="Completed",
-            step="",
+            step="full",
             weight_bp=10_000,
             traffic=9,
             reason="Promoted",
-            message="3.2.1 is stable",
+            message="watched for 7d, nothing spoke against it",
         )
     ]

@@ -16,6 +16,7 @@ from switchyard_contracts.events import SUBJECT_PATTERN
 from switchyard_contracts.topics import RolloutRecord
 
 from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.join import SKEW_US
 from switchyard_monitor.errors import Unreadable
 
 MOST_BYTES = 65_536
@@ -62,8 +63,10 @@ def read(record: Record) -> Happening:
     if not 1 <= len(said.id) <= MOST_ID:
         raise Unreadable(f"id: {len(said.id)} characters; it has 1 to {MOST_ID}")
     at = said.at if said.at.tzinfo else said.at.replace(tzinfo=UTC)
-    # A clock that runs ahead would stay the newest for ever; the broker received it after it happened.
-    at_us = min(round(at.timestamp() * 1_000_000), record.broker_us)
+    at_us = round(at.timestamp() * 1_000_000)
+    if at_us > record.broker_us + SKEW_US:
+        # It would stay the newest for ever. Not less: what is sent together has one time of the broker's, and no order.
+        at_us = record.broker_us
     return Happening(subject, said.id, at_us, at_us, said.model_dump_json(by_alias=True))
 
 

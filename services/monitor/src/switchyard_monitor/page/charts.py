@@ -134,6 +134,8 @@ def _drawn(line: Line, x: Callable[[float], float], y: Callable[[float], float],
     points = line.points
     for index, (at, value) in enumerate(points):
         if value is None:
+            if stepped and before is not None:
+                path.append(f"H{x(at)}")
             before = None
             continue
         if before is None:

@@ -83,7 +83,7 @@ def deployment(seen: Seen) -> Deployment:
     """Put the page together."""
     namespace, _, name = seen.subject.partition("/")
     record = seen.record
-    told = rollouts(seen.happenings, now=seen.now)
+    told = rollouts(seen.happenings, now=seen.now, live=record is not None)
     names = {rollout.revision: rollout.version for rollout in reversed(told) if rollout.revision}
     names |= {revision: version for revision, version in (record.versions if record else {}).items() if version}
     lines = answers.quality(seen.totals)

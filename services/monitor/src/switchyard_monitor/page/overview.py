@@ -29,8 +29,10 @@ class Line:
     phase: str
     kind: str
     rollout: str
-    since: str
+    said: str
+    """When that was said."""
     requests: str
+    """Empty where there was none, and so nothing to say in the columns after it."""
     errors: str
     latency: str
     quality: str
@@ -74,8 +76,8 @@ def line(subject: str, *, record: ModelRecord | None, newest: Happening | None, 
         phase=said.phase if said else "",
         kind=kind(said.phase) if said else "none",
         rollout=f"{said.version or said.revision} at {units.weight(said.weight_bp)}" if said and said.revision else "",
-        since=units.moment(newest.first) if newest else "",
-        requests=units.count(counted.requests) if counted else units.NOTHING,
+        said=units.clock(newest.last_us) if newest else "",
+        requests=units.count(counted.requests) if counted else "",
         errors=units.percent(error_rate),
         latency=units.seconds(counted.latency_p95) if counted else units.NOTHING,
         quality=_quality(judged),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 NOTHING = "none yet"
 GAP = "\u00a0"
 """Between a number and its unit, which never part at the end of a line."""
+MINUS = "\u2212"
 _SPANS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -16,14 +17,16 @@ def count(value: int) -> str:
 
 
 def number(value: float | None) -> str:
-    """Four digits that matter."""
+    """Three or four digits that matter."""
     if value is None:
         return NOTHING
-    if value == int(value) and abs(value) < 1_000_000:
+    if value < 0:
+        return f"{MINUS}{number(-value)}"
+    if value == int(value) and value < 1_000_000:
         return f"{int(value):,}"
-    if abs(value) >= 1_000_000 or abs(value) < 0.0001:
+    if value >= 1_000_000 or value < 0.0001:
         return f"{value:.3e}"
-    places = max(0, 3 - len(str(int(abs(value)))) + (1 if abs(value) < 1 else 0))
+    places = max(0, 3 - len(str(int(value))) + (1 if value < 1 else 0))
     return f"{value:,.{places}f}"
 
 
@@ -47,14 +50,15 @@ def seconds(value: float | None) -> str:
     """A time that something took."""
     if value is None:
         return NOTHING
-    size = abs(value)
-    if size == 0:
+    if value < 0:
+        return f"{MINUS}{seconds(-value)}"
+    if value == 0:
         return f"0{GAP}ms"
-    if size < 0.001:
+    if value < 0.001:
         return f"{value * 1_000_000:.0f}{GAP}µs"
-    if size < 1:
+    if value < 1:
         return f"{value * 1000:.3g}{GAP}ms"
-    if size < 120:
+    if value < 120:
         return f"{value:.3g}{GAP}s"
     return span(value)
 
@@ -67,7 +71,12 @@ def span(value: float) -> str:
         if (whole := left // size) and len(parts) < 2:
             parts.append(f"{whole}{GAP}{name}")
         left %= size
-    return ("−" if value < 0 else "") + (" ".join(parts) or f"0{GAP}s")
+    return (MINUS if value < 0 else "") + (" ".join(parts) or f"0{GAP}s")
+
+
+def clock(at_us: int) -> str:
+    """A time in UTC, where the page has said that all of them are."""
+    return moment(from_us(at_us)).removesuffix(" UTC")
 
 
 def moment(at: datetime | None) -> str:
@@ -78,14 +87,3 @@ def moment(at: datetime | None) -> str:
 def from_us(at_us: int) -> datetime:
     """Microseconds since 1970."""
     return datetime.fromtimestamp(at_us / 1_000_000, UTC)
-
-
-def measured(metric: str, value: float | None) -> str:
-    """A metric's value in the unit that its name stands for."""
-    if value is None:
-        return NOTHING
-    if metric.startswith("latency"):
-        return seconds(value)
-    if metric == "error_rate" or metric.endswith(("accuracy", "agreement")):
-        return percent(value)
-    return number(value)
