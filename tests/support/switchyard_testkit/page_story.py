@@ -131,6 +131,7 @@ def _timeline() -> list[RolloutRecord]:
             "AwaitingEvidence",
             "AwaitingEvidence",
             f"outcome: {leaning.message}",
+            waiting_for="outcome: at least 520 more judged pairs needed, about 2 min at this rate",
             **half,
             verdicts=[fine, latency, leaning],
         ),

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, event
-from switchyard_testkit.monitor_world import NOON, SUBJECT, inference
+from switchyard_testkit.monitor_world import NOON, NOON_US, SUBJECT, inference
 from switchyard_testkit.page_story import tell
-from switchyard_testkit.page_world import BAD, NEW, OLD, PageWorld, rollout_record, verdict
+from switchyard_testkit.page_world import BAD, NEW, OLD, PageWorld, encoded, rollout_record, verdict
 
 HOME = "http://monitor"
 DEPLOYMENT = "/page/deployments/demo/flight-delay"
@@ -74,12 +74,12 @@ def test_the_overview_says_of_each_deployment_how_it_is(story: PageWorld) -> Non
     assert flights[:3] == [
         "demo/ flight-delay",
         "1.0.0",
-        "AwaitingEvidence 2.0.0 at 50 % since 2026-03-01 12:13:30 UTC",
+        "AwaitingEvidence 2.0.0 at 50 % said 2026-03-01 12:14:30",
     ]
     requests = sum(cell.sums.get("requests", 0) for cell in stable_cells(story))
     assert flights[3] == f"{requests:,}"
     assert turnaround[2].startswith("Completed 3.2.1 at 100 %")
-    assert additives[1:] == ["none yet"] * 7
+    assert additives[1:] == ["none yet", "none yet", "no request to the stable revision yet"]
 
 
 def stable_cells(world: PageWorld) -> list[Any]:
@@ -89,32 +89,35 @@ def stable_cells(world: PageWorld) -> list[Any]:
 
 def test_who_answers_now(told: str) -> None:
     _, *rows = table(told, "Who answers now")
-    assert rows == [["1.0.0", OLD, "stable", "50 %", "nothing"], ["2.0.0", NEW, "candidate", "50 %", "nothing"]]
+    assert rows == [["1.0.0", "50 %", "nothing", "stable", OLD], ["2.0.0", "50 %", "nothing", "candidate", NEW]]
+
+
+def steps(page: str) -> list[str]:
+    """The timeline, newest first."""
+    found = re.findall(r'<li class="(?:good|going|waiting|bad|none)">.*?</li>\n(?=<li class="|</ol>)', page, re.S)
+    return [words(item).strip() for item in found]
 
 
 def test_the_timeline_says_what_was_decided_when_and_why(told: str) -> None:
-    steps = [
-        words(item).strip() for item in re.findall(r'<li class="(?:good|going|waiting|bad)">.*?</li>\n', told, re.S)
-    ]
-    assert steps[0].startswith("2026-03-01 12:13:30 UTC AwaitingEvidence step half, weight 50 %, generation 6")
-    assert "520 more judged predictions are needed" in steps[0]
-    assert [re.findall(r"weight \S+ %", step)[0] for step in steps[:6]] == [
-        "weight 50 %",
-        "weight 50 %",
-        "weight 25 %",
-        "weight 5 %",
-        "weight 0 %",
-        "weight 0 %",
-    ]
-    assert "GuardFailed" in steps[7]
-    assert "errors: Fail" in told
+    lines = steps(told)
+    assert lines[0].startswith("2026-03-01 12:14:30 AwaitingEvidence at 50 %, step half, generation 6 outcome: RMSE")
+    assert [re.findall(r"at (\S+ %)", line)[0] for line in lines[:6]] == ["50 %", "50 %", "25 %", "5 %", "0 %", "0 %"]
+    assert "Waited at 2026-03-01 12:14:30 for outcome: at least 520 more judged pairs needed" in words(told)
+    assert "AnalysisFailed" in lines[6]
+    assert "errors: Fail" in lines[6]
+
+
+def test_of_verdicts_that_change_within_a_step_only_the_new_ones_are_said_with_their_time(told: str) -> None:
+    assert steps(told)[1].endswith(
+        "step half is held for 3m errors: NoData outcome: Inconclusive 12:12:12 errors: Pass latency: Pass"
+    )
 
 
 def test_verdicts_have_units_and_say_what_they_still_need(told: str) -> None:
-    _, errors, latency, outcome = table(told, "Verdicts as last said, 2026-03-01 12:13:30 UTC")
-    assert errors[2:6] == ["Pass", "0.47 %", "1 %", "2,160"]
-    assert latency[2:6] == ["Pass", "10.1 ms", "10.9 ms", "2,150"]
-    assert outcome[1:6] == ["decide", "Inconclusive", "5.02", "6.94", "1,480 of 2,000"]
+    _, errors, latency, outcome = table(told, "Verdicts as last said, 2026-03-01 12:14:30")
+    assert errors[2:7] == ["Pass", "0.42 %", "1 %", "2,400", "none"]
+    assert latency[2:7] == ["Pass", "0.85 % slow", "1 % slow", "2,150", "none"]
+    assert outcome[1:7] == ["decide", "Inconclusive", "4.91", "6.92", "1,480", "520"]
 
 
 def test_an_earlier_rollout_says_how_it_ended(told: str) -> None:
@@ -256,12 +259,89 @@ def test_a_database_that_is_away_is_a_sentence_and_not_a_trace(world: PageWorld)
         assert "Nothing is lost" in answer.text
 
 
+def after(minutes: float) -> dict[str, Any]:
+    return {"at": NOON + timedelta(minutes=minutes)}
+
+
 def test_a_thing_said_again_is_one_entry_with_both_times(world: PageWorld) -> None:
-    world.happen(rollout_record("a"), rollout_record("a", at=NOON + timedelta(minutes=2), message="now 5 %"))
+    world.happen(rollout_record("a"), rollout_record("a", **after(2), message="now 5 %"))
     page = words(enter(world).get(DEPLOYMENT).text)
-    assert "said again 2026-03-01 12:02:00 UTC" in page
+    assert "said again 2026-03-01 12:02:00" in page
     assert "now 5 %" in page
     assert "5 % of the requests" not in page
+
+
+def test_what_was_said_between_a_thing_and_the_same_thing_again_stands_between_them(world: PageWorld) -> None:
+    paused: dict[str, Any] = {"phase": "Paused", "reason": "Paused", "message": "lunch"}
+    again = rollout_record("a", **after(2), message="on again", verdicts=[verdict("errors", "error_rate", "Pass")])
+    world.happen(rollout_record("a"), rollout_record("b", **after(1), **paused), again)
+    world.world.pass_time(180)
+    page = enter(world).get(DEPLOYMENT).text
+    times = [line.split()[1:3] for line in steps(page)]
+    assert times == [["12:02:00", "Progressing"], ["12:01:00", "Paused"], ["12:00:00", "Progressing"]]
+    assert "Progressing" in words(page.partition("</h3>")[0])
+    assert table(page, "Verdicts as last said, 2026-03-01 12:02:00")[1][2] == "Pass"
+    assert page.count("on again") == 2, "in the heading and at its own time, not at the first"
+
+
+def test_what_a_clock_ahead_says_at_once_keeps_its_order(world: PageWorld) -> None:
+    stepped = rollout_record("z", **after(1.0), weight_bp=0, traffic=3, reason="Stepped")
+    holding = rollout_record("a", **after(1.001), weight_bp=500, traffic=4, reason="Holding")
+    for record in (stepped, holding):
+        world.rollouts.append(encoded(record), broker_us=NOON_US)
+    world.catch_up()
+    world.world.pass_time(120)
+    page = enter(world).get(DEPLOYMENT).text
+    assert [re.findall("Stepped|Holding", line) for line in steps(page)] == [["Holding"], ["Stepped"]]
+
+
+FOLLOWED = [
+    pytest.param("Progressing", "Superseded", id="on its way"),
+    pytest.param("Watching", "Completed", id="promoted and watched"),
+    pytest.param("RollingBack", "RolledBack", id="on its way home"),
+    pytest.param("Refused", "Refused", id="over already"),
+]
+
+
+@pytest.mark.parametrize(("phase", "became"), FOLLOWED)
+def test_a_rollout_that_another_followed_is_over(world: PageWorld, phase: str, became: str) -> None:
+    newer: dict[str, Any] = {"rollout": f"{NEW}.2", "message": "the second"}
+    world.happen(rollout_record("a", phase=phase), rollout_record("b", **after(3), **newer))
+    world.world.pass_time(300)
+    page = enter(world).get(DEPLOYMENT).text
+    assert "2.0.0, attempt 2 Progressing" in words(page)
+    earlier = words(re.findall(r"<summary>(<strong>.*?)</summary>", page, re.S)[0])
+    assert earlier.startswith(f" 2.0.0 {became}")
+    assert "took 3 min" in earlier or phase == "Refused"
+
+
+def test_a_rollout_of_a_deployment_that_is_gone_is_not_under_way(world: PageWorld) -> None:
+    world.happen(rollout_record("a"))
+    world.world.pass_time(86_400)
+    page = words(enter(world).get(DEPLOYMENT).text)
+    assert "Took 0 s" in page
+    assert "Under way for" not in page
+
+
+def test_an_end_that_is_said_once_more_does_not_make_a_rollout_longer(world: PageWorld) -> None:
+    world.publish(SUBJECT, stable=OLD)
+    ended: dict[str, Any] = {"phase": "RolledBack", "reason": "Aborted", "weight_bp": 0, "step": ""}
+    routes = [rollout_record(str(number), **after(number), **ended, traffic=number) for number in (5, 60)]
+    world.happen(rollout_record("a"), *routes)
+    page = words(enter(world).get(DEPLOYMENT).text)
+    assert "Took 5 min" in page
+    assert "generations 5 to 60" in page
+
+
+def test_a_long_watch_does_not_hide_the_steps_before_it(world: PageWorld) -> None:
+    world.publish(SUBJECT, stable=NEW)
+    watched: dict[str, Any] = {"phase": "Watching", "step": "full", "weight_bp": 10_000}
+    world.happen(rollout_record("a"), rollout_record("b", **after(10), **watched))
+    world.world.pass_time(5 * 86_400)
+    page = enter(world).get(DEPLOYMENT).text
+    assert "Nothing changed after 2026-03-01 12:10:00." in words(page)
+    assert "M72.0" in page
+    assert re.findall(r'd="M72.0 \S+H(\d+\.\d)V', page)[0] > "300", "the step is not at the left edge"
 
 
 def test_many_deployments_come_a_page_at_a_time_by_addresses_that_can_be_shared(world: PageWorld) -> None:

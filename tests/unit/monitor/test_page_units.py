@@ -10,6 +10,12 @@ from hypothesis import strategies as st
 from switchyard_monitor.page import units
 from switchyard_monitor.page.charts import HEIGHT, LEFT, TOP, WIDTH, Line, chart
 from switchyard_monitor.page.trends import POINTS, Period
+from switchyard_monitor.page.verdicts import verdict
+from switchyard_testkit.page_world import verdict as said
+
+
+def measured(metric: str, value: float | None, *, role: str = "guard") -> str:
+    return verdict(said("m", metric, "Pass", value=value, role=role)).value
 
 
 @pytest.mark.parametrize(
@@ -19,7 +25,7 @@ from switchyard_monitor.page.trends import POINTS, Period
         (units.number(None), "none yet"),
         (units.number(6.9312), "6.93"),
         (units.number(1234.6), "1,235"),
-        (units.number(-0.0219), "-0.022"),
+        (units.number(-0.0219), "−0.022"),
         (units.number(8.0), "8"),
         (units.number(3.2e-9), "3.200e-09"),
         (units.percent(0.5), "50 %"),
@@ -34,13 +40,25 @@ from switchyard_monitor.page.trends import POINTS, Period
         (units.seconds(54_000), "15 h"),
         (units.span(93_784), "1 d 2 h"),
         (units.span(0.2), "0 s"),
-        (units.measured("latency_p99", 0.0101), "10.1 ms"),
-        (units.measured("decision.agreement", 0.8), "80 %"),
-        (units.measured("outcome.rmse", 5.02), "5.02"),
+        (units.seconds(-0.00229), "−2.29 ms"),
+        (units.clock(1_772_366_400_000_000), "2026-03-01 12:00:00"),
+        (measured("latency_p99", 0.0085), "0.85 % slow"),
+        (measured("latency_p99", 0.0101, role="observe"), "10.1 ms"),
+        (measured("error_rate", 0.0042), "0.42 %"),
+        (measured("outcome.coverage", 0.8, role="observe"), "80 %"),
+        (measured("decision.agreement", 0.8, role="observe"), "80 %"),
+        (measured("outcome.rmse", 5.02, role="decide"), "5.02"),
+        (measured("outcome.rmse", None, role="decide"), "none yet"),
     ],
 )
 def test_numbers_carry_their_units(said: str, expected: str) -> None:
     assert said.replace(units.GAP, " ") == expected
+
+
+def test_an_axis_has_no_noughts_that_say_nothing() -> None:
+    held = chart("c", "title", lines=[Line("one", 0, [(0.0, 9.9)])], begin=0.0, end=9.0, words=units.number)
+    assert held is not None
+    assert [tick.words for tick in held.ticks_y] == ["0", "2.5", "5", "7.5", "10"]
 
 
 def test_a_chart_without_a_value_is_none() -> None:

@@ -7,6 +7,7 @@ chart carries its own words and its numbers as a table, for those who cannot see
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -121,7 +122,7 @@ def chart(
         lines=[_drawn(line, x, y, end=end, stepped=stepped) for line in lines],
         marks=[Placed(mark.shape, x(mark.at), y(mark.value), mark.words) for mark in marks],
         ticks_x=[Tick(x(at), text) for at, text in _times(begin, end)],
-        ticks_y=[Tick(y(value), words(value)) for value in ticks],
+        ticks_y=[Tick(y(value), _short(words(value))) for value in ticks],
         columns=["Time (UTC)", *(line.name for line in lines)],
         rows=_table(lines, words),
     )
@@ -180,6 +181,11 @@ def _ticks(highest: float) -> list[float]:
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * part for part in (1, 2, 2.5, 5, 10) if size * part >= rough * (1 - 1e-9))
     return [step * index for index in range(math.ceil(highest / step - 1e-9) + 1)]
+
+
+def _short(text: str) -> str:
+    """`7.5` beside `5` and `10`, not `7.50`: on an axis all values are round."""
+    return re.sub(r"(\.\d*?)0+(?!\d)", r"\1", text).replace(f".{units.GAP}", units.GAP).removesuffix(".")
 
 
 def _times(begin: float, end: float) -> list[tuple[float, str]]:

@@ -75,7 +75,9 @@ def line(subject: str, *, record: ModelRecord | None, newest: Happening | None, 
         stable=versions.get(stable) or stable or ("none yet" if record else "no longer published"),
         phase=said.phase if said else "",
         kind=kind(said.phase) if said else "none",
-        rollout=f"{said.version or said.revision} at {units.weight(said.weight_bp)}" if said and said.revision else "",
+        rollout=f"{said.version or said.revision} at{units.GAP}{units.weight(said.weight_bp)}"
+        if said and said.revision
+        else "",
         said=units.clock(newest.last_us) if newest else "",
         requests=units.count(counted.requests) if counted else "",
         errors=units.percent(error_rate),

@@ -81,6 +81,8 @@ class Rollout:
     weight: str
     reason: str
     message: str
+    waits: str
+    """What it waits for, where that says more than the message does."""
     said: str
     ago: str
     began: str
@@ -169,6 +171,7 @@ def _rollout(items: Sequence[Said], number: int, gaps: Sequence[int], now: float
         weight=units.weight(last.weight_bp),
         reason=last.reason,
         message=last.message,
+        waits="" if ended or last.waiting_for == last.message else last.waiting_for,
         said=units.clock(items[-1].again_us),
         ago=units.span(max(0.0, now - items[-1].again_us / 1e6)),
         began=units.clock(items[0].at_us),
