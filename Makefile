@@ -45,16 +45,16 @@ demo: ## Run the main job on real data: deploy, observe, roll out, roll back (ST
 	@$(STAGE) story-$(STORY)$(if $(SHORT),-short) 600 $(MAKE) story
 
 .PHONY: test
-test: ## Set everything up, then pass the unit, contract and cluster tests
+test: ## Set everything up, then pass the unit, contract, browser and cluster tests
 	@$(PYTHON) -m switchyard_testkit.machine announce test
 	@rm -rf $(REPORTS) && mkdir -p $(REPORTS)
 	@$(STAGE) environments 240 $(MAKE) venv venv-gateway venv-demo
 	@$(STAGE) lint-and-types 180 $(MAKE) lint types check-generated
 	@$(STAGE) unit 300 $(MAKE) test-unit
-	@$(STAGE) browser 180 $(MAKE) test-browser
 	@$(STAGE) cluster-test 1200 $(MAKE) cluster SLOT=test
 	@$(STAGE) images-test 900 $(MAKE) images SLOT=test
 	@$(STAGE) contract 300 $(MAKE) test-contract
+	@$(STAGE) browser 180 $(MAKE) test-browser
 	@$(STAGE) cluster 1200 $(MAKE) test-cluster
 	@$(BIN)/python -m switchyard_testkit.tally $(REPORTS)
 

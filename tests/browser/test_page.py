@@ -180,6 +180,19 @@ def test_the_overview_is_a_table_to_a_screen_reader_on_a_phone_too(browser: Brow
         assert watched.page.get_by_role("columnheader", name="Error rate").count() == 1
 
 
+def test_on_a_phone_weights_and_verdicts_are_seen_without_moving_anything_sideways(browser: Browser, base: str) -> None:
+    with tab(browser, base, size=PHONE) as watched:
+        watched.go("/page/")
+        watched.log_in()
+        watched.go(PATHS["deployment"])
+        for caption, column in (("Who answers now", "Weight"), ("Verdicts as last said", "Verdict")):
+            table = watched.page.get_by_role("table", name=caption).first
+            cells = table.locator(f"td[data-label='{column}'] > *").all()
+            boxes = [cell.bounding_box() for cell in cells]
+            assert boxes, caption
+            assert all(box and 0 <= box["x"] <= box["x"] + box["width"] <= PHONE[0] for box in boxes), caption
+
+
 def test_the_browser_obeys_the_policy_and_runs_no_script(watched: Watched) -> None:
     watched.go("/page/login")
     watched.page.evaluate(

@@ -138,6 +138,7 @@ def main(arguments: list[str]) -> int:
     """`install` or `pictures FOLDER`."""
     match arguments:
         case ["install"]:
+            # Debian's newest, of no fixed version: a security update takes the one before it out of the archive.
             ensure_packages(BROWSER_PACKAGES)
         case ["pictures", folder]:
             for path in take_pictures(Path(folder)):

@@ -184,8 +184,12 @@ def ensure_packages(packages: Sequence[Package] = PACKAGES, *, say: Callable[[st
     lacking = missing(packages)
     if not lacking:
         return
-    require_root()
     names = [package.name for package in lacking]
+    if os.geteuid() != 0:
+        raise MachineError(
+            f"Missing: {' '.join(names)}. Installing them needs root; run make as root (`sudo make …`), or install them"
+            " before."
+        )
     if shutil.which("apt-get") is None:
         raise MachineError(
             f"Missing: {' '.join(names)}. This machine has no apt-get; install what they bring another way."
