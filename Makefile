@@ -199,6 +199,10 @@ locks: uv ## Compile the locks from their sources
 	@cd locks && for source in *.in; do $(UV) pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url -o "$${source%.in}.txt" "$$source"; done
 
 ##@ Benchmarks
+.PHONY: bench-page
+bench-page: venv ## Time until the monitor's page is there, with 20 deployments, 90 days of windows and 50 rollouts
+	@$(BIN)/python tests/bench/bench_page.py
+
 .PHONY: bench-gateway
 bench-gateway: venv venv-gateway ## CPU per request and latency: bare Envoy, gateway without capture, with capture
 	@$(GATEWAY_BIN)/python tests/bench/bench_gateway.py
