@@ -399,4 +399,5 @@ def test_old_generations_make_no_page_larger(world: PageWorld) -> None:
     world.catch_up()
     page = enter(world).get(DEPLOYMENT).text
     ((_, _, requests, *_),) = table(page, "Requests, errors")[1:]
-    assert requests == "64", "those of the newest 64 generations"
+    assert requests == "24", "those of the newest 24 generations"
+    assert "add up generations 77 to 100 of its route; older ones are left out." in words(page)

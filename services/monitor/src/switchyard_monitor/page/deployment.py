@@ -17,7 +17,8 @@ from switchyard_monitor.page.rollouts import Rollout, rollouts
 from switchyard_monitor.page.trends import Period, trends
 from switchyard_monitor.pair_answers import pair_counts
 
-GENERATIONS = 64
+GENERATIONS = 24
+"""Of its route, the newest: those of the last few rollouts. What was before would only lengthen the tables."""
 PAIR_GENERATIONS = 12
 HAPPENINGS = 150
 WINDOW_ROWS = 1500
@@ -64,6 +65,8 @@ class Deployment:
     rollouts: Sequence[Rollout]
     cut: bool
     """Whether there is more of the timeline than is shown."""
+    counted: str
+    """Which generations of the route the tables add up."""
     counts: tables.Table
     quality: tables.Table
     agreement: tables.Table
@@ -103,6 +106,7 @@ def deployment(seen: Seen) -> Deployment:
         shares=_shares(record, names),
         rollouts=told,
         cut=len(seen.happenings) >= HAPPENINGS,
+        counted=_counted(seen.totals),
         counts=tables.counts(answers.counts(together(seen.totals)), names),
         quality=tables.quality(lines, names),
         agreement=tables.agreement(lines, names),
@@ -117,6 +121,15 @@ def deployment(seen: Seen) -> Deployment:
         watermark="" if seen.watermark_us is None else units.moment(units.from_us(seen.watermark_us)),
         behind="" if seen.watermark_us is None else units.span(max(0.0, seen.now - seen.watermark_us / 1e6)),
     )
+
+
+def _counted(totals: Sequence[Cell]) -> str:
+    generations = sorted({cell.arm.traffic for cell in totals})
+    if not generations:
+        return ""
+    first, last = generations[0], generations[-1]
+    span = f"generation {last}" if first == last else f"generations {first} to {last}"
+    return f"{span} of its route" + ("; older ones are left out" if len(generations) == GENERATIONS else "")
 
 
 def _shares(record: ModelRecord | None, names: Mapping[str, str]) -> list[Share]:

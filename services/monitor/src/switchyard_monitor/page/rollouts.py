@@ -35,7 +35,7 @@ class Said:
     again_us: int
     record: RolloutRecord
     last: bool
-    """Whether the record's words are those of this time; of what was said again, only the last words are kept."""
+    """Whether the record's message is that of this time; of what was said again, only the last words are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of the timeline: as long as phase, step, weight and reason were the same."""
+    """One line of the timeline: as long as phase, step, weight, reason and message were the same."""
 
     at: str
     iso: str
@@ -193,9 +193,13 @@ def _ending(items: Sequence[Said]) -> Said:
     return found
 
 
-def _standing(said: Said) -> tuple[str, str, int, str]:
+def _standing(said: Said) -> tuple[str, str, int, str, str]:
     record = said.record
-    return record.phase, record.step, record.weight_bp, record.reason
+    return record.phase, record.step, record.weight_bp, record.reason, _message(said)
+
+
+def _message(said: Said) -> str:
+    return said.record.message if said.last else ""
 
 
 def _step(items: Sequence[Said]) -> Step:
@@ -211,7 +215,7 @@ def _step(items: Sequence[Said]) -> Step:
         weight=units.weight(record.weight_bp),
         traffic=_generations(routes),
         reason=record.reason,
-        message=record.message if last.last else "",
+        message=_message(last),
         changes=_changes(items),
         again=units.clock(last.again_us) if last.again_us != last.at_us else "",
     )
