@@ -16,7 +16,7 @@ LOOKS: list[Any] = [
     pytest.param(scheme, size, id=f"{scheme}, {name}")
     for scheme in ("light", "dark")
     for name, size in (("desktop", DESKTOP), ("phone", PHONE))
-]
+] + [pytest.param("light", (width, 1100), id=f"light, {width} wide") for width in (700, 820, 1000)]
 
 CONTRAST = """() => {
   const parse = colour => colour.match(/[\\d.]+/g).map(Number);
