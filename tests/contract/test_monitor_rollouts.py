@@ -78,10 +78,10 @@ class KafkaBench:
         return self._reader(f"{self.topic}.missing")
 
     def away(self) -> RolloutLog:
-        return KafkaRollouts({"bootstrap_servers": f"127.0.0.1:{free_port()}", **FAST}, topic=self.topic)
+        return KafkaRollouts(lambda: {"bootstrap_servers": f"127.0.0.1:{free_port()}", **FAST}, topic=self.topic)
 
     def _reader(self, topic: str) -> RolloutLog:
-        return KafkaRollouts({"bootstrap_servers": self.servers, **FAST}, topic=topic)
+        return KafkaRollouts(lambda: {"bootstrap_servers": self.servers, **FAST}, topic=topic)
 
 
 @pytest.fixture(scope="module")

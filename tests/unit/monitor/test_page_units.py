@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from switchyard_monitor.page import units
 from switchyard_monitor.page.charts import HEIGHT, LEFT, TOP, WIDTH, Line, chart
@@ -102,6 +102,7 @@ def test_steps_hold_their_value_to_the_end() -> None:
     assert [tick.words.replace(units.GAP, " ") for tick in held.ticks_y] == ["0 %", "25 %", "50 %", "75 %", "100 %"]
 
 
+@example(points=[(1.7e9, 5e-324)])
 @given(
     points=st.lists(
         st.tuples(st.floats(0, 1e7), st.none() | st.floats(0, 1e12)).map(lambda pair: (1.7e9 + pair[0], pair[1])),

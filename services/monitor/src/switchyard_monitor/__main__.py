@@ -50,7 +50,8 @@ def main() -> int:
         store = SqliteStore(settings.database)
         store.migrate()
         timeline, looks = SqliteTimeline(settings.database), SqliteLooks(settings.database)
-        chronicle = Chronicle(log=KafkaRollouts(connection(settings)), timeline=timeline, clock_us=_now_us)
+        rollouts = KafkaRollouts(lambda: connection(settings))
+        chronicle = Chronicle(log=rollouts, timeline=timeline, clock_us=_now_us)
     except (ValidationError, ValueError, OSError, StoreUnavailable) as error:
         log.error("cannot start: %s", error)
         return 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
@@ -16,8 +16,9 @@ from switchyard_monitor.errors import BrokerUnavailable
 class KafkaRollouts:
     """The rollout log port on a Kafka cluster."""
 
-    def __init__(self, options: Mapping[str, Any], *, topic: str = TOPIC_ROLLOUTS) -> None:
-        self._options = dict(options)
+    def __init__(self, options: Callable[[], Mapping[str, Any]], *, topic: str = TOPIC_ROLLOUTS) -> None:
+        self._options = options
+        """Asked at each try: a secret that cannot be read now may be there at the next."""
         self._topic = topic
         self._consumer: KafkaConsumer | None = None
 
@@ -26,7 +27,7 @@ class KafkaRollouts:
         try:
             if self._consumer is None:
                 self._consumer = KafkaConsumer(
-                    **self._options,
+                    **self._options(),
                     group_id=None,
                     enable_auto_commit=False,
                     # Merging the same records again changes nothing, so the start is always a safe place.

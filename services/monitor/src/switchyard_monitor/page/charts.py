@@ -19,6 +19,8 @@ LEFT, RIGHT, TOP, BOTTOM = 72, 26, 14, 38
 STYLES = 6
 """So many lines can be told apart, by colour and by dashes."""
 
+NOTHING = 1e-300
+"""A quarter of less may be nought."""
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 
 Format = Callable[[float | None], str]
@@ -175,7 +177,7 @@ def _table(lines: Sequence[Line], words: Format) -> list[list[str]]:
 
 def _ticks(highest: float) -> list[float]:
     """Four or five round values from nought to at least the highest."""
-    if highest <= 0:
+    if highest < NOTHING:
         return [0.0, 1.0]
     rough = highest / 4
     size = 10.0 ** math.floor(math.log10(rough))
