@@ -163,5 +163,6 @@ def rollout_record(world: World, plan: Plan) -> RolloutRecord:
         traffic=traffic,
         reason=held.reason,
         message=held.message,
+        waiting_for=held.waiting_for,
         verdicts=held.verdicts,
     )

@@ -16,6 +16,8 @@ class Health:
     """Monotonic seconds."""
     last_pass: float | None = None
     trouble: str = "the first pass is not done"
+    timeline: str = ""
+    """Why the timeline of rollouts may be behind; empty when it is not."""
     records: int = 0
     passes_failed: int = 0
     lag: dict[int, int] = field(default_factory=dict)

@@ -16,9 +16,9 @@
     MONITOR_HOLD                    how long records of an unknown deployment wait for it: 1h
 
 Volumes: the database's folder /var/lib/switchyard (a PersistentVolumeClaim, one replica), the tokens' Secret read-only.
-Ports: 8080 (evidence API, /metrics, /healthz, /readyz). No access to the Kubernetes API: no RBAC, and
-automountServiceAccountToken should be false. Kafka: reads `switchyard.events` and `switchyard.models`, writes
-`switchyard.deadletter`; joins no consumer group. Topics must use LogAppendTime.
+Ports: 8080 (evidence API, the page at /page/, /metrics, /healthz, /readyz). No access to the Kubernetes API: no RBAC,
+and automountServiceAccountToken should be false. Kafka: reads `switchyard.events`, `switchyard.models` and
+`switchyard.rollouts`, writes `switchyard.deadletter`; joins no consumer group. Topics must use LogAppendTime.
 """
 
 from __future__ import annotations
