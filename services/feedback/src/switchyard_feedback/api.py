@@ -258,8 +258,13 @@ def _add_errors(app: FastAPI) -> None:
         return problem(error.status, error.title, error.detail, faults=error.faults, headers=headers)
 
     @app.exception_handler(MonitorUnavailable)
-    async def unavailable(_: Request, error: MonitorUnavailable) -> Response:
-        log.warning("%s", error)
+    async def unavailable(request: Request, error: MonitorUnavailable) -> Response:
+        asked = request.path_params
+        names = {
+            "deployment": f"{asked.get('namespace')}/{asked.get('name')}",
+            "prediction": asked.get("prediction_id"),
+        }
+        log.warning("%s", error, extra=names)
         detail = f"{error}; try again in {RETRY_AFTER} s"
         return problem(503, "No answer from the monitor", detail, headers={"Retry-After": RETRY_AFTER})
 

@@ -14,6 +14,8 @@ from types import FrameType
 import uvicorn
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
+from switchyard_contracts import logs
+from switchyard_contracts.own_metrics import own
 
 from switchyard_monitor.adapters.store import SqliteStore
 from switchyard_monitor.api import create_app
@@ -36,8 +38,9 @@ def main() -> int:
     # A batch makes tens of thousands of objects that all go when it is committed: looking for cycles among them in
     # between finds none.
     gc.set_threshold(100_000, 20, 50)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # an outage is said once, by us, not ten times a second
+    # Kafka: an outage is said once, by us, not ten times a second.
+    quiet = {"kafka": logging.CRITICAL, "alembic": logging.WARNING}
+    logs.configure(os.environ.get("MONITOR_LOG_FORMAT", ""), quiet=quiet)
     try:
         settings = Settings.from_env(os.environ)
         tokens = TokenFile(settings.tokens_file)
@@ -47,10 +50,13 @@ def main() -> int:
         log.error("cannot start: %s", error)
         return 2
     models, health = Models(), Health(time.monotonic)
-    registry = CollectorRegistry()
+    registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
     registry.register(MonitorCollector(store=store, health=health))
     app = create_app(store=store, models=models, tokens=tokens, health=health, registry=registry)
-    server = uvicorn.Server(uvicorn.Config(app, host="0.0.0.0", port=settings.port, log_level="warning"))
+    config = uvicorn.Config(
+        app, host="0.0.0.0", port=settings.port, log_config=None, log_level="warning", access_log=False
+    )
+    server = uvicorn.Server(config)
     stop = threading.Event()
     failed: list[BaseException] = []
 

@@ -123,7 +123,7 @@ class Reader:
             list(self._leases.values()), now_us=now_us, ttl_us=self._pace.lease_us, watermarks=idle
         )
         for number in self._leases.keys() - {lease.partition for lease in kept}:
-            log.warning("partition %d was taken over by another member", number)
+            log.warning("partition %d was taken over by another member", number, extra={"partition": number})
             self._let_go(number)
         self._pulsed_us = now_us
 
@@ -151,7 +151,8 @@ class Reader:
         self._moved = True
 
     def _refuse(self, lease: Lease, reason: str) -> None:
-        log.error("partition %d is stopped: %s", lease.partition, reason)
+        names = {"partition": lease.partition, "offset": self._next.get(lease.partition)}
+        log.error("partition %d is stopped: %s", lease.partition, reason, extra=names)
         self._store.stop(lease, reason)
 
     def _stop(self, lost: OffsetLost) -> None:
@@ -223,7 +224,8 @@ class Reader:
                             batch, self._leases[number], records, next_offset=records[-1].offset + 1, drained=False
                         )
             except Deposed as deposed:
-                log.warning("%s", deposed)
+                names = {"partition": deposed.partition, "offset": self._next[deposed.partition]}
+                log.warning("%s", deposed, extra=names)
                 self._let_go(deposed.partition)
                 del wanted[deposed.partition]
                 continue

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
 from switchyard_gateway.shipper.account import Account, Book, Boot, close
 from switchyard_gateway.shipper.shipper import Shipper
 from switchyard_gateway.shipper.web import application
@@ -44,7 +45,8 @@ class Told:
 
 
 def client(told: Told, *, alive: bool = True) -> TestClient:
-    return TestClient(application(cast(Shipper, told), alive=lambda: alive))
+    registry = CollectorRegistry(auto_describe=False)
+    return TestClient(application(cast(Shipper, told), alive=lambda: alive, registry=registry))
 
 
 def test_the_account_is_told_in_full() -> None:

@@ -11,6 +11,9 @@ import sys
 import time
 from collections.abc import Mapping
 
+from switchyard_contracts import logs
+from switchyard_contracts.own_metrics import own
+
 from switchyard_gateway.control import door
 from switchyard_gateway.control.adapters import cluster, volume, xds
 from switchyard_gateway.control.adapters.envoy_admin import EnvoyAdmin
@@ -31,6 +34,7 @@ LOOK_AT_VOLUME_EVERY = 10.0
 async def run(settings: Settings) -> None:
     """Serve until a signal says otherwise."""
     metrics = Metrics()
+    own(metrics.registry, part="control", distribution="switchyard-gateway")
     bell: list[xds.Streams] = []
     controller = Controller(
         domain=settings.domain,
@@ -164,8 +168,7 @@ async def _watch_volume(settings: Settings, admin: EnvoyAdmin, metrics: Metrics)
 
 def main(environ: Mapping[str, str]) -> int:
     """Read the settings and serve."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.configure(environ.get("CONTROL_LOG_FORMAT", ""), quiet={"httpx": logging.WARNING})
     try:
         settings = Settings.from_env(environ)
     except SettingsError as wrong:

@@ -52,6 +52,8 @@ class Controller:
         self.trouble: dict[str, str] = {}
         """What is wrong with the connection to the API server, by kind; empty words: nothing."""
         self._changed_at: dict[DeploymentKey, float] = {}
+        self._refusals: dict[DeploymentKey, str] = {}
+        """What was said in the log already."""
         self._delivery: Delivery | None = None
 
     def recall(self, path: Path) -> None:
@@ -69,7 +71,8 @@ class Controller:
             try:
                 self.ledger.accepted[route.key] = self._translate(route)
             except RouteRefusedError as wrong:
-                log.warning("%s: the remembered route is left out: %s", route.key, wrong)
+                names = {"deployment": route.key, "traffic": route.generation}
+                log.warning("%s: the remembered route is left out: %s", route.key, wrong, extra=names)
 
     def serve_stale(self) -> None:
         """The API server is silent and Envoy may be waiting: serve what is remembered, if anything is."""
@@ -116,6 +119,8 @@ class Controller:
     def answered(self, delivery: Delivery, send: Send, refusal: str | None) -> None:
         """Envoy took or refused a response; what it now runs is measured from the change that began it."""
         self._metrics.responses.labels(send.kind.value, "refused" if refusal is not None else "taken").inc()
+        if refusal is not None:
+            self._tell_refusals(self.targets)
         if refusal is not None or send.kind is not Kind.ROUTES:
             return
         now = self._clock()
@@ -126,6 +131,8 @@ class Controller:
                 target and target.desired and target.desired.routing == running
             ):
                 self._metrics.sync_seconds.observe(now - self._changed_at.pop(key))
+                names = {"deployment": key, "traffic": running.generation if running else None}
+                log.info("%s: Envoy %s", key, "runs the new route" if running else "routes to it no more", extra=names)
 
     def standings(self) -> dict[DeploymentKey, Standing]:
         """How each deployment stands with this gateway's Envoy."""
@@ -189,12 +196,28 @@ class Controller:
                 self.targets[key] = after
             if self.ready and _routing(before) != _routing(after):  # before, it would be Envoy's start that is measured
                 self._changed_at.setdefault(key, now)
+        self._tell_refusals(keys)
         if self.ledger.refused:
             self.ledger.prune(self._wanted_parts().__contains__)
         self._metrics.routes.set(len(self.targets))
         if self._delivery:
             self._delivery.want(self.targets, keys)
         self._ring()
+
+    def _tell_refusals(self, keys: Iterable[DeploymentKey]) -> None:
+        """Each route that cannot be served as written is said once, with the words against it."""
+        for key in keys:
+            target = self.targets.get(key)
+            words = target.problem if target else ""
+            if target and target.desired:
+                words = self.ledger.objection(target.desired)
+            if target and words and self._refusals.get(key) != words:
+                names = {"deployment": key, "traffic": target.generation}
+                log.warning("%s: generation %d is not served: %s", key, target.generation, words, extra=names)
+            if words:
+                self._refusals[key] = words
+            else:
+                self._refusals.pop(key, None)
 
     def _target(self, key: DeploymentKey) -> Target | None:
         route = self.world.routes.get(key)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from switchyard_contracts.quantities import Duration, parse_duration
@@ -57,6 +57,8 @@ class Settings(BaseModel):
     capture_on_at: Annotated[float, Field(gt=0, le=1)] = 0.8
     capture_off_below: Annotated[int, Field(ge=0)] = 2 * 1024**3
     """Bytes: while more than this is left, exchanges are recorded however full the volume is."""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """auto: text at a terminal, JSON lines elsewhere."""
 
     @property
     def snapshot(self) -> Path:

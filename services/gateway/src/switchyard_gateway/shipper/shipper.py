@@ -189,7 +189,8 @@ class Shipper:
             lines = self._spool.let_go(position, busy=busy)
             if lines is None:
                 break
-            log.error("the spool is full: %d exchanges were dropped", len(lines))
+            names = {"reason": reasons.SPOOL_FULL}
+            log.error("the spool is full: %d exchanges were dropped", len(lines), extra=names)
             self._book = self._book.add(_unsent(lines), position)
 
     def _reopen(self) -> None:
@@ -234,7 +235,8 @@ class Shipper:
         for line in piece.lines:
             read = self._reader.read(line)
             if isinstance(read, Unreadable):
-                log.error("a line of Envoy's record cannot be read and is dropped: %s", read.reason)
+                names = {"reason": reasons.UNPARSABLE}
+                log.error("a line of Envoy's record cannot be read and is dropped: %s", read.reason, extra=names)
                 dropped[reasons.UNPARSABLE] += 1
                 lines[boot_of(line)] += 1
                 answered[boot_of(line)] += 1
@@ -252,6 +254,10 @@ class Shipper:
         undelivered = [event for n, event in enumerate(batch.events) if outcome.failures.get(n) is Failure.UNAVAILABLE]
         too_large = sum(failure is Failure.TOO_LARGE for failure in outcome.failures.values())
         delivered = [event for n, event in enumerate(batch.events) if n not in outcome.failures]
+        for n, failure in outcome.failures.items():
+            if failure is Failure.TOO_LARGE:
+                names = {**_names(batch.events[n]), "reason": reasons.TOO_LARGE}
+                log.error("an event is too large for Kafka, without its bodies too, and is dropped", extra=names)
         done = Tally(
             delivered=batch.done.delivered + len(delivered),
             refused=batch.done.refused,
@@ -325,6 +331,12 @@ class Shipper:
             log.error("the shipper's place cannot be written down: %s", error)
             return
         self._written = self._book
+
+
+def _names(event: Event) -> dict[str, str]:
+    """What a line of the log about an event is found by: its key is `<namespace>/<name>/<prediction id>`."""
+    subject, _, prediction = event.key.decode(errors="replace").rpartition("/")
+    return {"deployment": subject, "prediction": prediction}
 
 
 def _unsent(lines: Sequence[bytes]) -> Tally:

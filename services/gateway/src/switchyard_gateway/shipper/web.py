@@ -53,10 +53,9 @@ def counter(name: str, text: str, value: int) -> Metric:
     return family
 
 
-def application(shipper: Shipper, *, alive: Callable[[], bool]) -> FastAPI:
+def application(shipper: Shipper, *, alive: Callable[[], bool], registry: CollectorRegistry) -> FastAPI:
     """The routes; `alive` says whether the loop still turns."""
     app = FastAPI(title="Switchyard shipper", docs_url=None, redoc_url=None)
-    registry = CollectorRegistry(auto_describe=False)
     registry.register(Figures(shipper))
 
     @app.get("/account", response_model_by_alias=True)
