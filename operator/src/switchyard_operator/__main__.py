@@ -19,8 +19,8 @@ from typing import Any, cast
 import httpx
 import kopf
 from pydantic import ValidationError
-
 from switchyard_contracts import logs
+from switchyard_contracts.own_metrics import own
 
 from switchyard_operator import handlers, health
 from switchyard_operator.adapters.bus import KafkaBus, NoBus
@@ -36,7 +36,7 @@ from switchyard_operator.errors import AlreadyThere, NotLeading, SwitchyardError
 from switchyard_operator.fence import FencedCluster
 from switchyard_operator.handlers import Door, Pulse
 from switchyard_operator.leader import RENEW_EVERY, Leadership
-from switchyard_operator.metrics import Metrics
+from switchyard_operator.metrics import Metrics, Rollouts
 from switchyard_operator.ports import Cluster
 from switchyard_operator.reconciler import Reconciler
 from switchyard_operator.reporter import Reporter
@@ -210,8 +210,9 @@ def token_reader(path: str) -> Callable[[], str]:
 async def run(settings: Settings, *, kubeconfig: str | None) -> None:
     """Everything, until a signal."""
     metrics = Metrics()
+    own(metrics.registry, part="operator", distribution="switchyard-operator")
     api = connect(kubeconfig)
-    cluster = ApiCluster(api, namespaces=settings.namespaces, counted=metrics.count_write)
+    cluster = ApiCluster(api, namespaces=settings.namespaces, counted=metrics.count_write, asked=metrics.count_request)
     identity = settings.identity or socket.gethostname()
     leadership = Leadership(
         cluster,
@@ -232,6 +233,7 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         KafkaBus(settings.kafka_servers, topics=topics, dropped=metrics.dropped.inc) if settings.kafka_servers else None
     )
     cache, queue = Cache(), WorkQueue[Key](time.monotonic)
+    metrics.registry.register(Rollouts(cache, leading=lambda: leadership.leading))
     door = Door(cache=cache, queue=queue, monotonic=time.monotonic, pulse=Pulse(time.monotonic()))
     reconciler = Reconciler(
         cluster=fenced,

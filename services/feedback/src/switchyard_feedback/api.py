@@ -100,6 +100,7 @@ def create_app(
                 "Forbidden",
                 f"the token {token.name!r} may not speak about {subject}; add it to the token's deployments",
             )
+        request.state.deployment = subject
         return Caller(subject=subject, token=token.name)
 
     allowed = Annotated[Caller, Depends(caller)]
@@ -292,5 +293,5 @@ def _add_counting(app: FastAPI, metrics: Metrics) -> None:
     @app.middleware("http")
     async def count(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         response = await answer(request)
-        metrics.responses.labels(str(response.status_code)).inc()
+        metrics.answered(getattr(request.state, "deployment", ""), response.status_code)
         return response

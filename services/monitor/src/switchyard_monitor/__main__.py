@@ -23,7 +23,7 @@ from switchyard_monitor.auth import TokenFile
 from switchyard_monitor.bus import KafkaBroker, connection
 from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable
 from switchyard_monitor.health import Health
-from switchyard_monitor.metrics import MonitorCollector
+from switchyard_monitor.metrics import MonitorCollector, commit_seconds
 from switchyard_monitor.models import Models
 from switchyard_monitor.reader import Pace, Reader
 from switchyard_monitor.settings import Settings
@@ -51,6 +51,7 @@ def main() -> int:
         return 2
     models, health = Models(), Health(time.monotonic)
     registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
+    health.on_commit = commit_seconds(registry).observe
     registry.register(MonitorCollector(store=store, health=health))
     app = create_app(store=store, models=models, tokens=tokens, health=health, registry=registry)
     config = uvicorn.Config(
@@ -99,10 +100,18 @@ def _read(settings: Settings, store: SqliteStore, models: Models, health: Health
             if broker is None or reader is None:
                 broker = KafkaBroker(connection(settings), batch=settings.batch)
                 reader = Reader(
-                    member=settings.member, broker=broker, store=store, models=models, pace=pace, clock_us=_now_us
+                    member=settings.member,
+                    broker=broker,
+                    store=store,
+                    models=models,
+                    pace=pace,
+                    clock_us=_now_us,
+                    on_commit=health.on_commit,
                 )
             health.passed(reader.step())
             health.lag = dict(reader.lag)
+            health.dead_letters = reader.dead_letters
+            health.dead_letters_waiting = reader.dead_letters_waiting
             health.models_unreadable = models.unreadable
             health.create_time_records = broker.create_time_records
         except (StoreUnavailable, BrokerUnavailable) as error:

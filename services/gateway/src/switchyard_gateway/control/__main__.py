@@ -57,7 +57,7 @@ async def run(settings: Settings) -> None:
     async def refresh_counters() -> None:
         controller.count(await admin.hosts())
 
-    shown = door.Door(controller, settings.node, metrics, refresh_counters)
+    shown = door.Door(controller, settings.node, metrics, refresh_counters, admin.prometheus)
     http = await door.serve(shown, address=settings.address, port=settings.port)
     grpc_server = await xds.serve(streams, settings.xds_socket)
     stopped = asyncio.Event()
@@ -158,6 +158,7 @@ async def _watch_volume(settings: Settings, admin: EnvoyAdmin, metrics: Metrics)
             wanted = may_record(room, limits, recording=recording)
             # At each look: whether Envoy started anew since, or this control did, is not known here.
             await admin.capture(on=wanted)
+            metrics.capture_enabled.set(wanted)
             if wanted != recording:
                 log.warning("capture is %s: the volume is %.0f %% full", "on" if wanted else "off", room.used * 100)
                 recording = wanted

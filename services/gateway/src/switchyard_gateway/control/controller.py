@@ -10,7 +10,7 @@ from pathlib import Path
 from switchyard_gateway.control.adapters import volume
 from switchyard_gateway.control.domain.counters import Counters, HostCount, HostKey, Owner
 from switchyard_gateway.control.domain.delivery import Delivery, Kind, Send
-from switchyard_gateway.control.domain.fragment import Fragment, Routing
+from switchyard_gateway.control.domain.fragment import Assignment, Cluster, Fragment, Routing
 from switchyard_gateway.control.domain.ledger import Ledger, Standing, State, Target
 from switchyard_gateway.control.domain.translation import MIRROR_PORT, translate
 from switchyard_gateway.control.domain.world import DeploymentKey, RouteObject, Slice, World
@@ -66,6 +66,7 @@ class Controller:
         if remembered is None:
             return
         routes, endpoints = remembered
+        self.remembered(path.stat().st_mtime)
         self.world.recall(routes, endpoints)
         for route in routes:
             try:
@@ -141,6 +142,16 @@ class Controller:
             waiting = Standing(0, State.PENDING, "Envoy is not connected")
             return dict.fromkeys(sorted(self.targets), waiting)
         return {key: delivery.standing(key, self.targets[key]) for key in sorted(self.targets)}
+
+    def resources(self) -> dict[Kind, int]:
+        """How many resources of each kind Envoy should have."""
+        parts = self._wanted_parts()
+        kinds = {Kind.CLUSTERS: Cluster, Kind.ENDPOINTS: Assignment, Kind.ROUTES: Routing}
+        return {kind: sum(isinstance(part, of) for part in parts) for kind, of in kinds.items()}
+
+    def remembered(self, at: float) -> None:
+        """The snapshot on the volume is from this time, in seconds since 1970."""
+        self._metrics.snapshot_written.set(at)
 
     def disconnected(self) -> None:
         """Envoy went away."""
@@ -271,6 +282,7 @@ async def remember_once(controller: Controller, path: Path, written: int) -> int
     fragments = [controller.ledger.accepted[key] for key in sorted(controller.ledger.accepted)]
     try:
         await asyncio.to_thread(volume.write, path, fragments)
+        controller.remembered(path.stat().st_mtime)
     except OSError as wrong:
         log.warning("the snapshot cannot be written: %s", wrong)
         return written

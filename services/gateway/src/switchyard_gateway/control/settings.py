@@ -5,7 +5,8 @@ What the chart must give the container `control` (a native sidecar: init contain
 - environment: `CONTROL_NODE` (the pod's name, by the downward API); optional `CONTROL_DOMAIN` (hosts are
   `<name>.<namespace>.<domain>`; empty: paths only), `CONTROL_PREVIEW` (`true|false`: whether requests may pick a
   revision), and the rest below. `enableServiceLinks: false` on the pod.
-- command `python -m switchyard_gateway.control`; port 8081 (`/routes /counters /healthz /readyz /metrics`).
+- command `python -m switchyard_gateway.control`; port 8081 (`/routes /counters /healthz /readyz /metrics`, and Envoy's
+  own at `/metrics/envoy`).
 - volumes: `/run/switchyard` (emptyDir, shared with Envoy: control makes `xds.sock`, Envoy makes `admin.sock`) and
   `/var/spool/switchyard` (the gateway's PersistentVolumeClaim: `snapshot.json`). Nothing else is written.
 - RBAC, cluster-wide: `get, list, watch` on `modelroutes.switchyard.dev` and on `endpointslices.discovery.k8s.io`.

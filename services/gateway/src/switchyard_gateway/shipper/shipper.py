@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from switchyard_gateway.shipper.bus import Bus, Failure, Outcome, Record
 from switchyard_gateway.shipper.envoy import Counters
 from switchyard_gateway.shipper.errors import EnvoyUnavailable
 from switchyard_gateway.shipper.line import Event, Reader, Refusal, Unreadable
-from switchyard_gateway.shipper.spool import Piece, Position, Spool, boot_of
+from switchyard_gateway.shipper.spool import Piece, Position, Spool, begun, boot_of
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """What the spool holds at one moment."""
+
+    bytes: int
+    segments: int
+    oldest_age: float
+    """Seconds since the oldest exchange in it began."""
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Lines on their way: what of them is to be sent, and what is to be written down when it was."""
 
@@ -95,6 +106,7 @@ class Shipper:
         store: BookStore,
         limits: Limits,
         clock: Callable[[], float],
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._node = node
         self._spool = spool
@@ -105,6 +117,9 @@ class Shipper:
         self._store = store
         self._limits = limits
         self._clock = clock
+        self._now = now
+        self.kafka_failures = 0
+        """Batches that Kafka did not take whole, since this start."""
         self._lock = threading.RLock()
         self._book = store.read()
         self._written = self._book
@@ -157,10 +172,14 @@ class Shipper:
                 capture_errors=self._counters.capture_errors,
             )
 
-    def spool_bytes(self) -> int:
-        """How much of the volume the spool takes."""
+    def room(self) -> Room:
+        """What the spool takes, and since when the oldest exchange waits in it."""
         with self._lock:
-            return self._spool.size(self._book.position)
+            present = self._spool.segments(self._book.position)
+            first = self._spool.first(self._book.position)
+        began = begun(first) if first else None
+        age = max(0.0, self._now() - began) if began else 0.0
+        return Room(sum(segment.size for segment in present), len(present), age)
 
     def trouble(self) -> str:
         """Why nothing is being delivered; empty when all is well."""
@@ -269,6 +288,7 @@ class Shipper:
         )
         rest = Batch(batch.number, tuple(undelivered), done, batch.end)
         if undelivered:
+            self.kafka_failures += 1
             if not self._failing:
                 log.warning(
                     "Kafka takes nothing (%s); the spool keeps %d exchanges and more", outcome.detail, len(undelivered)

@@ -41,8 +41,16 @@ class Figures(Collector):
         yield GaugeMetricFamily(
             "switchyard_shipper_unaccounted", "Exchanges under way or missing", value=account.unaccounted
         )
+        room = self._shipper.room()
+        yield GaugeMetricFamily("switchyard_shipper_spool_bytes", "Bytes of the spool", value=room.bytes)
+        yield GaugeMetricFamily("switchyard_shipper_spool_segments", "Files of the spool", value=room.segments)
         yield GaugeMetricFamily(
-            "switchyard_shipper_spool_bytes", "Bytes of the spool", value=self._shipper.spool_bytes()
+            "switchyard_shipper_oldest_age_seconds",
+            "Age of the oldest exchange not yet delivered; 0 when there is none",
+            value=room.oldest_age,
+        )
+        yield counter(
+            "switchyard_shipper_kafka_failures", "Batches that Kafka did not take whole", self._shipper.kafka_failures
         )
 
 
