@@ -1,4 +1,4 @@
-"""What the operator tells Prometheus: `switchyard_operator_*` what it does, `switchyard_rollout_*` how rollouts stand."""
+"""What the operator tells Prometheus: `switchyard_operator_*` of itself, `switchyard_rollout_*` of the rollouts."""
 
 from __future__ import annotations
 
