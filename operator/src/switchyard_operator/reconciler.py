@@ -251,13 +251,14 @@ class Reconciler:
     def _apply(self, key: Key, body: Body, world: World, plan: Plan) -> None:
         where, said = "/".join(key), plan.decision
         if plan.mark:
-            logger.info("%s: %s is %s (%s)", where, plan.mark.revision, plan.mark.what, said.message)
+            names = {**_names(world, plan), "revision": plan.mark.revision}
+            logger.info("%s: %s is %s (%s)", where, plan.mark.revision, plan.mark.what, said.message, extra=names)
             self._mark(world, plan.mark)
         elif plan.route:
             weights = ", ".join(_share(entry) for entry in plan.route.routes)
-            logger.info("%s: route %s (%s: %s)", where, weights, said.reason, said.message)
             self._reread(key, body)
-            self._write_route(world, plan.route)
+            names = {**_names(world, plan), "traffic": self._write_route(world, plan.route)}
+            logger.info("%s: route %s (%s: %s)", where, weights, said.reason, said.message, extra=names)
         elif plan.drop_route and world.route:
             self._reread(key, body)
             self._delete(kinds.MODEL_ROUTE, *key)
@@ -281,7 +282,8 @@ class Reconciler:
         if any(fresh["metadata"].get(field) != body["metadata"].get(field) for field in ("uid", "generation")):
             raise Outdated(f"{'/'.join(key)} was edited while this pass looked at it")
 
-    def _write_route(self, world: World, spec: ModelRouteSpec) -> None:
+    def _write_route(self, world: World, spec: ModelRouteSpec) -> int:
+        """Write it; the generation that it became."""
         metadata: dict[str, Any] = {
             "name": world.name,
             "namespace": world.namespace,
@@ -295,6 +297,7 @@ class Reconciler:
             self._cache.put(self._cluster.replace(body))
         else:
             self._create(kinds.MODEL_ROUTE, body)
+        return int(self._held(kinds.MODEL_ROUTE, world.namespace, world.name)["metadata"]["generation"])
 
     def _ensure_workloads(self, world: World, plan: Plan) -> None:
         for name, replicas in sorted(plan.replicas.items()):
@@ -407,6 +410,18 @@ def _would_lose(world: World, plan: Plan) -> bool:
     held = world.status.rollout
     known = memory.mirrored(held) if held and held.id == plan.memory.id else []
     return world.route is not None and world.route.generation in set(memory.mirrored(plan.memory)) - set(known)
+
+
+def _names(world: World, plan: Plan) -> dict[str, object]:
+    """What a line of the log about this pass is found by."""
+    held = plan.memory
+    return {
+        "deployment": f"{world.namespace}/{world.name}",
+        "rollout": held.id,
+        "revision": held.revision,
+        "step": held.step,
+        "reason": plan.decision.reason,
+    }
 
 
 def _share(entry: Route) -> str:

@@ -13,6 +13,7 @@
     FEEDBACK_MAX_BODY               bytes of one request                                default 1048576
     FEEDBACK_MAX_PENDING            items that may wait for Kafka at once               default 20000
     FEEDBACK_PORT                   default 8080
+    FEEDBACK_LOG_FORMAT             auto | json | text; auto: text at a terminal, JSON lines elsewhere
 
 Volumes: the tokens' Secret, and the monitor's token if any, read-only and as folders (a Secret mounted with subPath is
 never updated). Ports: 8080 (/v1, /metrics, /healthz, /readyz). No access to the Kubernetes API: no RBAC, and
@@ -48,6 +49,7 @@ class Settings(BaseModel):
     max_body: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 1024 * 1024
     max_pending: Annotated[int, Field(ge=1000)] = 20_000
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    log_format: Literal["auto", "json", "text"] = "auto"
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -15,6 +15,8 @@ from types import FrameType
 import uvicorn
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
+from switchyard_contracts import logs
+from switchyard_contracts.own_metrics import own
 
 from switchyard_monitor.adapters.looks import SqliteLooks
 from switchyard_monitor.adapters.store import SqliteStore
@@ -25,7 +27,7 @@ from switchyard_monitor.bus import KafkaBroker, connection
 from switchyard_monitor.chronicle import Chronicle
 from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable
 from switchyard_monitor.health import Health
-from switchyard_monitor.metrics import MonitorCollector
+from switchyard_monitor.metrics import MonitorCollector, commit_seconds
 from switchyard_monitor.models import Models
 from switchyard_monitor.page.app import Page, create_page
 from switchyard_monitor.reader import Pace, Reader
@@ -42,8 +44,9 @@ def main() -> int:
     # A batch makes tens of thousands of objects that all go when it is committed: looking for cycles among them in
     # between finds none.
     gc.set_threshold(100_000, 20, 50)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # an outage is said once, by us, not ten times a second
+    # Kafka: an outage is said once, by us, not ten times a second.
+    quiet = {"kafka": logging.CRITICAL, "alembic": logging.WARNING}
+    logs.configure(os.environ.get("MONITOR_LOG_FORMAT", ""), quiet=quiet)
     try:
         settings = Settings.from_env(os.environ)
         tokens = TokenFile(settings.tokens_file)
@@ -56,7 +59,8 @@ def main() -> int:
         log.error("cannot start: %s", error)
         return 2
     models, health = Models(), Health(time.monotonic)
-    registry = CollectorRegistry()
+    registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
+    health.on_commit = commit_seconds(registry).observe
     registry.register(MonitorCollector(store=store, health=health))
     page = create_page(
         Page(
@@ -71,7 +75,10 @@ def main() -> int:
         )
     )
     app = create_app(store=store, models=models, tokens=tokens, health=health, registry=registry, page=page)
-    server = uvicorn.Server(uvicorn.Config(app, host="0.0.0.0", port=settings.port, log_level="warning"))
+    config = uvicorn.Config(
+        app, host="0.0.0.0", port=settings.port, log_config=None, log_level="warning", access_log=False
+    )
+    server = uvicorn.Server(config)
     stop = threading.Event()
     failed: list[BaseException] = []
 
@@ -123,10 +130,18 @@ def _read(
             if broker is None or reader is None:
                 broker = KafkaBroker(connection(settings), batch=settings.batch)
                 reader = Reader(
-                    member=settings.member, broker=broker, store=store, models=models, pace=pace, clock_us=_now_us
+                    member=settings.member,
+                    broker=broker,
+                    store=store,
+                    models=models,
+                    pace=pace,
+                    clock_us=_now_us,
+                    on_commit=health.on_commit,
                 )
             health.passed(reader.step())
             health.lag = dict(reader.lag)
+            health.dead_letters = reader.dead_letters
+            health.dead_letters_waiting = reader.dead_letters_waiting
             health.models_unreadable = models.unreadable
             health.create_time_records = broker.create_time_records
             chronicle.step()

@@ -23,6 +23,12 @@ class Health:
     lag: dict[int, int] = field(default_factory=dict)
     models_unreadable: int = 0
     create_time_records: int = 0
+    dead_letters: int = 0
+    """Sent since this start."""
+    dead_letters_waiting: bool = False
+    """Whether some could not be sent, and wait in the store."""
+    on_commit: Callable[[float], None] = lambda _seconds: None
+    """Hears how long each transaction took."""
 
     def passed(self, records: int) -> None:
         """A pass was done."""

@@ -10,6 +10,7 @@
     MONITOR_TOKENS_FILE             YAML or JSON: [{name, sha256, deployments: ["ns/name", "ns/*", "*"]}]   required
     MONITOR_MEMBER                  this replica's name; default the host name (the pod's)
     MONITOR_PORT                    default 8080
+    MONITOR_LOG_FORMAT              auto | json | text; auto: text at a terminal, JSON lines elsewhere
     MONITOR_BATCH, MONITOR_LINGER   a transaction takes this many events, or waits so long: 5000, 250ms
     MONITOR_LEASE, MONITOR_PULSE    how long a partition is held, and how often that is renewed: 10s, 1s
     MONITOR_CLOCK_MARGIN            how far our clock and the broker's may differ: 1s
@@ -48,6 +49,7 @@ class Settings(BaseModel):
     tokens_file: Path
     member: str = Field(default_factory=socket.gethostname, min_length=1)
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    log_format: Literal["auto", "json", "text"] = "auto"
     batch: Annotated[int, Field(ge=1, le=100_000)] = 5000
     linger: Duration = timedelta(milliseconds=250)
     lease: Duration = parse_duration("10s")

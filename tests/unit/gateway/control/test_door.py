@@ -47,12 +47,26 @@ def serve_one(controller: Controller) -> None:
     envoy.talk()
 
 
-def ask(controller, metrics, path, refresh: Callable[[], Awaitable[None]] = nothing):
+async def figures() -> str:
+    return "# TYPE envoy_server_live gauge\nenvoy_server_live{} 1\n"
+
+
+async def no_figures() -> str:
+    raise AdminError("nobody listens")
+
+
+def ask(
+    controller,
+    metrics,
+    path,
+    refresh: Callable[[], Awaitable[None]] = nothing,
+    figures: Callable[[], Awaitable[str]] = figures,
+):
     async def one():
-        door = Door(controller, "gateway-0", metrics, refresh)
+        door = Door(controller, "gateway-0", metrics, refresh, figures)
         async with TestClient(TestServer(door.app())) as client:
             answer = await client.get(path)
-            body = await answer.text() if path == "/metrics" else await answer.json()
+            body = await answer.json() if "json" in answer.content_type else await answer.text()
             return answer.status, answer.content_type, body
 
     return asyncio.run(one())
@@ -113,3 +127,18 @@ def test_metrics_count_routes_and_refusals(controller, metrics):
     body = ask(controller, metrics, "/metrics")[2]
     assert "switchyard_control_routes 1.0" in body
     assert "switchyard_control_rejected_routes 0.0" in body
+    assert 'switchyard_control_resources{kind="clusters"} 2.0' in body
+    assert 'switchyard_control_resources{kind="routes"} 1.0' in body
+    assert "switchyard_control_capture_enabled 1.0" in body
+
+
+def test_envoys_own_figures_are_handed_on(controller, metrics):
+    status, kind, body = ask(controller, metrics, "/metrics/envoy")
+    assert (status, kind) == (200, "text/plain")
+    assert "envoy_server_live{} 1" in body
+
+
+def test_envoys_figures_that_cannot_be_read_are_an_error_and_leave_controls_own(controller, metrics):
+    status, _, body = ask(controller, metrics, "/metrics/envoy", figures=no_figures)
+    assert (status, "nobody listens" in body["detail"]) == (503, True)
+    assert ask(controller, metrics, "/metrics", figures=no_figures)[0] == 200

@@ -11,6 +11,9 @@ import sys
 import time
 from collections.abc import Mapping
 
+from switchyard_contracts import logs
+from switchyard_contracts.own_metrics import own
+
 from switchyard_gateway.control import door
 from switchyard_gateway.control.adapters import cluster, volume, xds
 from switchyard_gateway.control.adapters.envoy_admin import EnvoyAdmin
@@ -31,6 +34,7 @@ LOOK_AT_VOLUME_EVERY = 10.0
 async def run(settings: Settings) -> None:
     """Serve until a signal says otherwise."""
     metrics = Metrics()
+    own(metrics.registry, part="control", distribution="switchyard-gateway")
     bell: list[xds.Streams] = []
     controller = Controller(
         domain=settings.domain,
@@ -53,7 +57,7 @@ async def run(settings: Settings) -> None:
     async def refresh_counters() -> None:
         controller.count(await admin.hosts())
 
-    shown = door.Door(controller, settings.node, metrics, refresh_counters)
+    shown = door.Door(controller, settings.node, metrics, refresh_counters, admin.prometheus)
     http = await door.serve(shown, address=settings.address, port=settings.port)
     grpc_server = await xds.serve(streams, settings.xds_socket)
     stopped = asyncio.Event()
@@ -154,6 +158,7 @@ async def _watch_volume(settings: Settings, admin: EnvoyAdmin, metrics: Metrics)
             wanted = may_record(room, limits, recording=recording)
             # At each look: whether Envoy started anew since, or this control did, is not known here.
             await admin.capture(on=wanted)
+            metrics.capture_enabled.set(wanted)
             if wanted != recording:
                 log.warning("capture is %s: the volume is %.0f %% full", "on" if wanted else "off", room.used * 100)
                 recording = wanted
@@ -164,8 +169,7 @@ async def _watch_volume(settings: Settings, admin: EnvoyAdmin, metrics: Metrics)
 
 def main(environ: Mapping[str, str]) -> int:
     """Read the settings and serve."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.configure(environ.get("CONTROL_LOG_FORMAT", ""), quiet={"httpx": logging.WARNING})
     try:
         settings = Settings.from_env(environ)
     except SettingsError as wrong:

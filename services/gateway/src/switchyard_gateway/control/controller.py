@@ -10,7 +10,7 @@ from pathlib import Path
 from switchyard_gateway.control.adapters import volume
 from switchyard_gateway.control.domain.counters import Counters, HostCount, HostKey, Owner
 from switchyard_gateway.control.domain.delivery import Delivery, Kind, Send
-from switchyard_gateway.control.domain.fragment import Fragment, Routing
+from switchyard_gateway.control.domain.fragment import Assignment, Cluster, Fragment, Routing
 from switchyard_gateway.control.domain.ledger import Ledger, Standing, State, Target
 from switchyard_gateway.control.domain.translation import MIRROR_PORT, translate
 from switchyard_gateway.control.domain.world import DeploymentKey, RouteObject, Slice, World
@@ -52,6 +52,8 @@ class Controller:
         self.trouble: dict[str, str] = {}
         """What is wrong with the connection to the API server, by kind; empty words: nothing."""
         self._changed_at: dict[DeploymentKey, float] = {}
+        self._refusals: dict[DeploymentKey, str] = {}
+        """What was said in the log already."""
         self._delivery: Delivery | None = None
 
     def recall(self, path: Path) -> None:
@@ -64,12 +66,14 @@ class Controller:
         if remembered is None:
             return
         routes, endpoints = remembered
+        self.remembered(path.stat().st_mtime)
         self.world.recall(routes, endpoints)
         for route in routes:
             try:
                 self.ledger.accepted[route.key] = self._translate(route)
             except RouteRefusedError as wrong:
-                log.warning("%s: the remembered route is left out: %s", route.key, wrong)
+                names = {"deployment": route.key, "traffic": route.generation}
+                log.warning("%s: the remembered route is left out: %s", route.key, wrong, extra=names)
 
     def serve_stale(self) -> None:
         """The API server is silent and Envoy may be waiting: serve what is remembered, if anything is."""
@@ -116,6 +120,8 @@ class Controller:
     def answered(self, delivery: Delivery, send: Send, refusal: str | None) -> None:
         """Envoy took or refused a response; what it now runs is measured from the change that began it."""
         self._metrics.responses.labels(send.kind.value, "refused" if refusal is not None else "taken").inc()
+        if refusal is not None:
+            self._tell_refusals(self.targets)
         if refusal is not None or send.kind is not Kind.ROUTES:
             return
         now = self._clock()
@@ -126,6 +132,8 @@ class Controller:
                 target and target.desired and target.desired.routing == running
             ):
                 self._metrics.sync_seconds.observe(now - self._changed_at.pop(key))
+                names = {"deployment": key, "traffic": running.generation if running else None}
+                log.info("%s: Envoy %s", key, "runs the new route" if running else "routes to it no more", extra=names)
 
     def standings(self) -> dict[DeploymentKey, Standing]:
         """How each deployment stands with this gateway's Envoy."""
@@ -134,6 +142,16 @@ class Controller:
             waiting = Standing(0, State.PENDING, "Envoy is not connected")
             return dict.fromkeys(sorted(self.targets), waiting)
         return {key: delivery.standing(key, self.targets[key]) for key in sorted(self.targets)}
+
+    def resources(self) -> dict[Kind, int]:
+        """How many resources of each kind Envoy should have."""
+        parts = self._wanted_parts()
+        kinds = {Kind.CLUSTERS: Cluster, Kind.ENDPOINTS: Assignment, Kind.ROUTES: Routing}
+        return {kind: sum(isinstance(part, of) for part in parts) for kind, of in kinds.items()}
+
+    def remembered(self, at: float) -> None:
+        """The snapshot on the volume is from this time, in seconds since 1970."""
+        self._metrics.snapshot_written.set(at)
 
     def disconnected(self) -> None:
         """Envoy went away."""
@@ -189,12 +207,28 @@ class Controller:
                 self.targets[key] = after
             if self.ready and _routing(before) != _routing(after):  # before, it would be Envoy's start that is measured
                 self._changed_at.setdefault(key, now)
+        self._tell_refusals(keys)
         if self.ledger.refused:
             self.ledger.prune(self._wanted_parts().__contains__)
         self._metrics.routes.set(len(self.targets))
         if self._delivery:
             self._delivery.want(self.targets, keys)
         self._ring()
+
+    def _tell_refusals(self, keys: Iterable[DeploymentKey]) -> None:
+        """Each route that cannot be served as written is said once, with the words against it."""
+        for key in keys:
+            target = self.targets.get(key)
+            words = target.problem if target else ""
+            if target and target.desired:
+                words = self.ledger.objection(target.desired)
+            if target and words and self._refusals.get(key) != words:
+                names = {"deployment": key, "traffic": target.generation}
+                log.warning("%s: generation %d is not served: %s", key, target.generation, words, extra=names)
+            if words:
+                self._refusals[key] = words
+            else:
+                self._refusals.pop(key, None)
 
     def _target(self, key: DeploymentKey) -> Target | None:
         route = self.world.routes.get(key)
@@ -248,6 +282,7 @@ async def remember_once(controller: Controller, path: Path, written: int) -> int
     fragments = [controller.ledger.accepted[key] for key in sorted(controller.ledger.accepted)]
     try:
         await asyncio.to_thread(volume.write, path, fragments)
+        controller.remembered(path.stat().st_mtime)
     except OSError as wrong:
         log.warning("the snapshot cannot be written: %s", wrong)
         return written

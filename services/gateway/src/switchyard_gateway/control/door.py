@@ -26,6 +26,8 @@ class Door:
     node: str
     metrics: Metrics
     refresh_counters: Callable[[], Awaitable[None]]
+    envoys_figures: Callable[[], Awaitable[str]]
+    """Envoy's own, in Prometheus' format; raises AdminError."""
 
     def app(self) -> web.Application:
         """The routes of the door."""
@@ -35,6 +37,7 @@ class Door:
         app.router.add_get("/healthz", self.healthz)
         app.router.add_get("/readyz", self.readyz)
         app.router.add_get("/metrics", self.prometheus)
+        app.router.add_get("/metrics/envoy", self.envoy)
         return app
 
     async def routes(self, _: web.Request) -> web.Response:
@@ -73,8 +76,18 @@ class Door:
         states = [standing.state for standing in self.controller.standings().values()]
         self.metrics.rejected.set(states.count(State.REJECTED))
         self.metrics.stale.set(self.controller.stale)
+        for kind, count in self.controller.resources().items():
+            self.metrics.resources.labels(kind.value).set(count)
         body = generate_latest(self.metrics.registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def envoy(self, _: web.Request) -> web.Response:
+        """Envoy's own figures that are worth a look; its admin door is a socket, which Prometheus cannot reach."""
+        try:
+            text = await self.envoys_figures()
+        except AdminError as wrong:
+            return problem(503, f"Envoy's figures cannot be read: {wrong}")
+        return web.Response(text=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def serve(door: Door, *, address: str, port: int) -> web.AppRunner:

@@ -8,6 +8,7 @@
     SHIPPER_KAFKA_CA_FILE           a mounted CA certificate                        with SSL
     SHIPPER_KAFKA_TIMEOUT           how long one attempt to deliver a batch may take: 10s
     SHIPPER_TOPIC                   switchyard.events
+    SHIPPER_LOG_FORMAT              auto | json | text; auto: text at a terminal, JSON lines elsewhere
     SHIPPER_NODE                    this gateway pod's name; default the host name
     SHIPPER_SPOOL_DIR               /var/spool/switchyard
     SHIPPER_SPOOL_MAX_BYTES         1073741824; over it the oldest whole segment goes, and is counted
@@ -57,6 +58,7 @@ class Settings(BaseModel):
     kafka_timeout: Duration = timedelta(seconds=10)
     topic: Annotated[str, Field(min_length=1)] = TOPIC_EVENTS
     node: str = Field(default_factory=socket.gethostname, min_length=1)
+    log_format: Literal["auto", "json", "text"] = "auto"
     spool_dir: Path = Path("/var/spool/switchyard")
     spool_max_bytes: Annotated[int, Field(ge=1)] = 1_073_741_824
     segment_bytes: Annotated[int, Field(ge=1)] = 8_388_608

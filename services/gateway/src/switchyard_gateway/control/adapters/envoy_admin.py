@@ -17,6 +17,14 @@ from switchyard_gateway.control.errors import AdminError
 JSON = Mapping[str, Any]
 
 CAPTURE = "switchyard.capture"
+WORTH_A_LOOK = (
+    r"^(http\.(product|mirror)\.(downstream_rq_(total|[1-5]xx|active|time)|downstream_cx_active|lua\.errors)"
+    r"|cluster\..+\.(upstream_rq_(total|[2345]xx|timeout|pending_overflow|active_overflow)|upstream_cx_connect_fail"
+    r"|membership_(healthy|total)|outlier_detection\.ejections_active)"
+    r"|switchyard\.(exchanges|recorded)"
+    r"|server\.(live|uptime|memory_allocated|memory_heap_size))$"
+)
+"""What of Envoy's statistics Prometheus is given: a fraction of them, for each costs a series for each revision."""
 OVERFLOWS = rf"^cluster\..*{MIRROR_DOOR}\.upstream_rq_(pending|active)_overflow$"
 
 
@@ -41,6 +49,10 @@ class EnvoyAdmin:
             for name, hosts in clusters
             for host in hosts
         ]
+
+    async def prometheus(self) -> str:
+        """The figures that are worth a look, in Prometheus' format."""
+        return await self._ask("GET", "/stats/prometheus", filter=WORTH_A_LOOK)
 
     async def capture(self, *, on: bool) -> None:
         """Record no exchange, or as many as Envoy's own configuration says; said twice, it is as said once."""
