@@ -42,16 +42,25 @@ class Door:
         shown = {key: {**asdict(each), "state": each.state.value} for key, each in self.controller.standings().items()}
         return web.json_response({"node": self.node, "stale": self.controller.stale, "routes": shown})
 
-    async def counters(self, _: web.Request) -> web.Response:
-        """Requests and errors by the revision that answered, since this control started."""
+    async def counters(self, request: web.Request) -> web.Response:
+        """Requests and errors by the revision that answered, since this control started.
+
+        Asked for one deployment (`?deployment=<namespace>/<name>`), also those of each arm of its split, by ModelRoute
+        generation and by time: by these the operator judges guards while the monitor is silent.
+        """
         try:
             await self.refresh_counters()
         except AdminError as wrong:
             return problem(503, f"Envoy's counters cannot be read: {wrong}")
+        wanted = request.query.get("deployment")
         shown: dict[str, dict[str, Any]] = {}
         for (deployment, revision), count in sorted(self.controller.counters.totals.items()):
-            shown.setdefault(deployment, {})[revision] = asdict(count)
-        return web.json_response({"node": self.node, "counters": shown})
+            if wanted in (None, deployment):
+                shown.setdefault(deployment, {})[revision] = asdict(count)
+        document: dict[str, Any] = {"node": self.node, "counters": shown}
+        if wanted is not None:
+            document["windows"] = [asdict(window) for window in self.controller.arms.windows.get(wanted, ())]
+        return web.json_response(document)
 
     async def healthz(self, _: web.Request) -> web.Response:
         """The loop answers; what is wrong with the API server is said, but is no reason to be restarted."""
