@@ -113,8 +113,8 @@ def test_the_arms_of_one_deployment_are_shown_to_who_asks_for_it(controller, met
         controller.count(Look(hosts), looked_at=now, at=1_000 + now)
     status, _, body = ask(controller, metrics, "/counters?deployment=ns/a")
     assert (status, body["counters"]["ns/a"]["a-1"]["requests"]) == (200, 29)
-    arm = {"weight": 10_000, "requests": 20, "failures": 17, "failed_over": 0}
-    assert body["windows"] == [{"traffic": 3, "start": 1_010, "arms": {"a-1": arm}}]
+    arm = {"weightBp": 10_000, "requests": 20, "failures": 17, "failedOver": 0}
+    assert body["windows"] == [{"traffic": 3, "start": "1970-01-01T00:16:50.000000Z", "arms": {"a-1": arm}}]
     other = ask(controller, metrics, "/counters?deployment=ns/b")[2]
     assert (other["counters"], other["windows"]) == ({}, [])
     assert "windows" not in ask(controller, metrics, "/counters")[2]

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from switchyard_contracts.counted import CountedArm, CountedWindow
 
 from switchyard_gateway.control.controller import Controller
+from switchyard_gateway.control.domain.arms import Window
 from switchyard_gateway.control.domain.ledger import State
 from switchyard_gateway.control.errors import AdminError
 from switchyard_gateway.control.metrics import Metrics
@@ -59,7 +62,7 @@ class Door:
                 shown.setdefault(deployment, {})[revision] = asdict(count)
         document: dict[str, Any] = {"node": self.node, "counters": shown}
         if wanted is not None:
-            document["windows"] = [asdict(window) for window in self.controller.arms.windows.get(wanted, ())]
+            document["windows"] = [_told(window) for window in self.controller.arms.windows.get(wanted, ())]
         return web.json_response(document)
 
     async def healthz(self, _: web.Request) -> web.Response:
@@ -84,6 +87,21 @@ class Door:
         self.metrics.stale.set(self.controller.stale)
         body = generate_latest(self.metrics.registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _told(window: Window) -> dict[str, Any]:
+    """In the words that the operator reads."""
+    told = CountedWindow(
+        traffic=window.traffic,
+        start=datetime.fromtimestamp(window.start, UTC),
+        arms={
+            revision: CountedArm(
+                weight_bp=arm.weight, requests=arm.requests, failures=arm.failures, failed_over=arm.failed_over
+            )
+            for revision, arm in window.arms.items()
+        },
+    )
+    return told.model_dump(mode="json", by_alias=True)
 
 
 async def serve(door: Door, *, address: str, port: int) -> web.AppRunner:
