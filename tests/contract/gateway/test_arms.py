@@ -5,19 +5,21 @@ The fake stands in the operator's simulations. Where both are put through the sa
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from switchyard_contracts.counted import Counted, CountedArm, sums
 from switchyard_contracts.judgement import Budget, Judgement, Verdict
 from switchyard_contracts.model_deployment import Metric
 from switchyard_contracts.verdicts import judge_counted
+from switchyard_gateway.control.adapters.envoy_admin import EnvoyAdmin
 from switchyard_testkit.fake_api import route
 from switchyard_testkit.fake_counters import FakeCounters
 from switchyard_testkit.gateway_pod import KEY, PREDICT, Pod, gateway_pod
@@ -97,10 +99,15 @@ class RealWorld:
 
     pod: Pod
 
-    def split(self, candidate_bp: int) -> int:
-        generation = self.pod.split(candidate_bp)
-        self._wait_until_counted(generation)
+    def deploy(self, *routes: dict[str, Any], **spec: Any) -> int:
+        """Write a ModelRoute; the generation, as soon as it is counted."""
+        generation = self.pod.deploy(*routes, **spec)
+        self.pod.control.wait_for(KEY, generation)
+        self.wait_until_counted(generation)
         return generation
+
+    def split(self, candidate_bp: int) -> int:
+        return self.deploy(route(ONE, 10_000 - candidate_bp), route(TWO, candidate_bp, "candidate", version="2.0.0"))
 
     def candidate(self, fault: str) -> None:
         two = self.pod.models["two"]
@@ -122,14 +129,14 @@ class RealWorld:
         self.pod.envoy.start(now_ns=time.time_ns())
         generation = self.pod.control.standing(KEY)["generation"]
         self.pod.control.wait_for(KEY, generation)
-        self._wait_until_counted(generation)
+        self.wait_until_counted(generation)
 
     def counted(self) -> Counted:
         status, said = self.pod.control.ask(f"/counters?deployment={KEY}")
         assert status == 200, said
         return Counted.model_validate(said)
 
-    def _wait_until_counted(self, generation: int) -> None:
+    def wait_until_counted(self, generation: int) -> None:
         """Ask one at a time until the count moves: the first look at a generation counts for nobody."""
         before = requests(self.counted(), generation)
 
@@ -236,7 +243,7 @@ def test_a_candidate_that_failed_at_one_step_begins_the_next_without_a_record(wo
     world.counted()
     world.candidate("")
     second = world.split(4_000)
-    counts = added(world, second, 60)
+    counts = added(world, second, 120)
     assert counts["failures"] == NONE
     assert arms(world.counted(), second)[TWO].failures == 0
     assert judged(world, first, ABSOLUTE).verdict is Verdict.FAIL
@@ -257,13 +264,25 @@ def test_a_killed_envoy_takes_nothing_back_that_was_counted_and_the_next_counts_
     assert all(after[revision].requests >= before[revision].requests for revision in (ONE, TWO))
 
 
+def test_each_start_of_envoy_has_a_name_of_its_own(pod: Pod) -> None:
+    async def boot() -> str:
+        admin = EnvoyAdmin(pod.envoy.admin_socket)
+        try:
+            return (await admin.look()).boot
+        finally:
+            await admin.close()
+
+    first = asyncio.run(boot())
+    pod.envoy.end(signal.SIGKILL)
+    pod.envoy.start(now_ns=time.time_ns())
+    second = asyncio.run(boot())
+    assert first.isdigit()
+    assert second > first
+
+
 def test_previews_and_mirrored_requests_are_no_part_of_the_candidates_arm(pod: Pod) -> None:
     world = RealWorld(pod)
-    generation = pod.deploy(
-        route(ONE, 10_000 - 2_000), route(TWO, 2_000, "candidate", version="2.0.0", mirror=8_000)
-    )
-    pod.control.wait_for(KEY, generation)
-    world._wait_until_counted(generation)
+    generation = world.deploy(route(ONE, 8_000), route(TWO, 2_000, "candidate", version="2.0.0", mirror=8_000))
     pod.models["two"].status = 500
     before = world.counted()
     for _ in range(20):
@@ -283,7 +302,7 @@ def test_control_that_starts_beside_a_running_envoy_counts_for_nobody_what_was_b
     pod.control.end(signal.SIGKILL)
     pod.control.start()
     pod.control.wait_for(KEY, generation, seconds=30)
-    world._wait_until_counted(generation)
+    world.wait_until_counted(generation)
     assert arms(world.counted(), generation).get(TWO, CountedArm(weight_bp=5_000)).failures == 0
     world.candidate(BAD)
     assert added(world, generation, 40)["failures"][TWO] > 0
@@ -291,9 +310,7 @@ def test_control_that_starts_beside_a_running_envoy_counts_for_nobody_what_was_b
 
 def test_a_silent_candidate_fails_when_its_time_is_up(pod: Pod) -> None:
     world = RealWorld(pod)
-    generation = pod.deploy(route(ONE, 5_000), route(TWO, 5_000, "candidate", version="2.0.0"), timeout="1s")
-    pod.control.wait_for(KEY, generation)
-    world._wait_until_counted(generation)
+    generation = world.deploy(route(ONE, 5_000), route(TWO, 5_000, "candidate", version="2.0.0"), timeout="1s")
     pod.models["two"].silent = True
     counts = added(world, generation, 8)
     assert counts["failures"][TWO] == counts["requests"][TWO]
