@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from switchyard_contracts.counted import Counted, CountedArm, CountedWindow
 
 WINDOW = 10
+MOST_WINDOWS = 60
 
 
 @dataclass
@@ -16,7 +17,7 @@ class FakeCounters:
     """One gateway's windows."""
 
     node: str = "gateway-0"
-    windows: dict[tuple[int, datetime], dict[str, CountedArm]] = field(default_factory=dict)
+    windows: list[CountedWindow] = field(default_factory=list)
 
     def serve(
         self,
@@ -31,19 +32,34 @@ class FakeCounters:
     ) -> None:
         """So many requests were the revision's; some of them failed, some were answered by another in its place."""
         start = datetime.fromtimestamp(int(at.timestamp() // WINDOW * WINDOW), UTC)
-        arms = self.windows.setdefault((traffic, start), {})
-        held = arms.get(revision, CountedArm(weight_bp=weights[revision]))
-        arms[revision] = CountedArm(
-            weight_bp=held.weight_bp,
-            requests=held.requests + requests,
-            failures=held.failures + failing + failed_over,
-            failed_over=held.failed_over + failed_over,
+        new = CountedArm(
+            weight_bp=weights[revision], requests=requests, failures=failing + failed_over, failed_over=failed_over
         )
+        newest = self.windows[-1] if self.windows else None
+        if newest and (newest.traffic, newest.start) == (traffic, start):
+            self.windows[-1] = _joined(newest, {revision: new})
+        else:
+            self.windows.append(CountedWindow(traffic=traffic, start=start, arms={revision: new}))
+        if len(self.windows) > MOST_WINDOWS:
+            first, second = self.windows[:2]
+            self.windows[:2] = [_joined(first, second.arms) if first.traffic == second.traffic else second]
 
     def counted(self) -> Counted:
         """Its answer."""
-        found = [
-            CountedWindow(traffic=traffic, start=start, arms=dict(arms))
-            for (traffic, start), arms in sorted(self.windows.items(), key=lambda item: (item[0][1], item[0][0]))
-        ]
-        return Counted(node=self.node, windows=found)
+        return Counted(node=self.node, windows=list(self.windows))
+
+
+def _joined(window: CountedWindow, others: Mapping[str, CountedArm]) -> CountedWindow:
+    arms = dict(window.arms)
+    for revision, other in others.items():
+        held = arms.get(revision)
+        arms[revision] = held.model_copy(update=_sums(held, other)) if held else other
+    return window.model_copy(update={"arms": arms})
+
+
+def _sums(one: CountedArm, other: CountedArm) -> dict[str, int]:
+    return {
+        "requests": one.requests + other.requests,
+        "failures": one.failures + other.failures,
+        "failed_over": one.failed_over + other.failed_over,
+    }
