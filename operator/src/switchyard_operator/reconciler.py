@@ -24,7 +24,7 @@ from switchyard_contracts.model_route import ModelRouteSpec, Route
 
 from switchyard_operator import gather
 from switchyard_operator.cache import Cache, Key
-from switchyard_operator.domain import analysis, commands, decision, kinds, lineage, memory, status, workloads
+from switchyard_operator.domain import analysis, commands, counters, decision, kinds, lineage, memory, status, workloads
 from switchyard_operator.domain.decision import Bearings, Plan
 from switchyard_operator.domain.difference import differs
 from switchyard_operator.domain.kinds import Kind
@@ -182,6 +182,14 @@ class Reconciler:
         judged = analysis.judge_all(
             world.spec, known.course, known.memory, known.spot, answers=answers, asked=known.questions
         )
+        if silent := counters.silences(judged, answers, now=world.now):
+            judged = counters.second_opinion(
+                judged,
+                silent,
+                asked=known.questions,
+                counted=self._gateways.counted(f"{world.namespace}/{world.name}"),
+                budget=analysis.spending(world.spec, known.course, known.memory),
+            )
         smoke = self._smoke(world, known) if known.wants_smoke else Smoke()
         compared = bool(known.questions) or (
             known.spot.index >= 0 and not known.lineage.settled and known.lineage.stable

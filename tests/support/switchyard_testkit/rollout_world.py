@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, LABEL_REVISION
+from switchyard_contracts.counted import Counted
 from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, PairBlock, Paired, WindowSums
 from switchyard_contracts.model_deployment import ModelDeploymentStatus, Phase
 from switchyard_contracts.model_route import ModelRouteSpec
@@ -27,6 +28,7 @@ from switchyard_operator.reporter import Reporter
 from switchyard_operator.resync import resync
 
 from switchyard_testkit.fake_cluster import Crash, FakeCluster
+from switchyard_testkit.fake_counters import FakeCounters
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NAMESPACE = "airport"
@@ -35,6 +37,8 @@ KEY = (NAMESPACE, NAME)
 WINDOW = timedelta(seconds=5)
 AGE = timedelta(seconds=10)
 """When a prediction is judged."""
+SETTLING = 3
+"""Seconds of a generation that gateways do not count."""
 
 
 @dataclass
@@ -74,6 +78,39 @@ class Gateways:
     running: dict[str, int] = field(default_factory=dict)
     acknowledged: ModelRouteSpec | None = None
     generation: int = 0
+    uncounted: bool = False
+    """They do not say what they counted."""
+    asked: int = 0
+    """How often they were asked what they counted."""
+    counters: dict[str, FakeCounters] = field(default_factory=dict)
+    _seconds: dict[int, int] = field(default_factory=dict)
+    _owed: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def serve(self, *, rate: float, natures: Callable[[str], Model], now: datetime) -> None:
+        """A second of traffic, as Envoy counts it: the first ones of each generation are nobody's."""
+        route, self._seconds[self.generation] = self.acknowledged, self._seconds.get(self.generation, 0) + 1
+        if route is None or self._seconds[self.generation] <= SETTLING:
+            return
+        weights = {entry.revision: entry.weight_bp for entry in route.routes if entry.weight_bp}
+        for name in self.names:
+            held = self.counters.setdefault(name, FakeCounters(name))
+            for revision, weight in weights.items():
+                requests = self._due(f"{name} requests", revision, rate / len(self.names) * weight / 10_000)
+                failing = self._due(f"{name} failures", revision, requests * natures(revision).failing)
+                held.serve(revision, requests, weights=weights, traffic=self.generation, at=now, failing=failing)
+
+    def _due(self, what: str, revision: str, more: float) -> int:
+        """Whole requests of a stream that comes in fractions."""
+        owed = self._owed.get((what, revision), 0.0) + more
+        self._owed[what, revision] = owed - int(owed)
+        return int(owed)
+
+    def counted(self, subject: str) -> tuple[Counted, ...]:
+        """The port."""
+        self.asked += 1
+        if self.uncounted:
+            return ()
+        return tuple(held.counted() for name, held in sorted(self.counters.items()) if name not in self.silent)
 
     def tick(self) -> None:
         """Every gateway that works takes the newest route."""
@@ -96,7 +133,7 @@ class Gateways:
 
 
 @dataclass
-class Counted:
+class Served:
     """One window of one generation, by revision: requests, and when they were served."""
 
     start: datetime
@@ -115,7 +152,9 @@ class Monitor:
     natures: Callable[[str], Model]
     rate: float = 100.0
     down: str = ""
-    windows: list[Counted] = field(default_factory=list)
+    read_to: datetime | None = None
+    """Where it stopped to read, as Kafka fell silent."""
+    windows: list[Served] = field(default_factory=list)
     asked: list[Question] = field(default_factory=list)
 
     def tick(self, passed: timedelta, route: ModelRouteSpec | None, generation: int) -> None:
@@ -127,7 +166,7 @@ class Monitor:
         if not self.windows or (self.windows[-1].start, self.windows[-1].traffic) != (start, generation):
             weights = {entry.revision: entry.weight_bp for entry in route.routes}
             mirrors = {entry.revision: entry.mirror_bp for entry in route.routes if entry.mirror_bp}
-            self.windows.append(Counted(start, generation, weights, mirrors=mirrors))
+            self.windows.append(Served(start, generation, weights, mirrors=mirrors))
         window = self.windows[-1]
         for entry in route.routes:
             served = self.rate * passed.total_seconds() * entry.weight_bp / 10_000
@@ -139,7 +178,8 @@ class Monitor:
         if self.down:
             raise EvidenceUnavailable(self.down)
         outcome = question.metric.metric.startswith("outcome.")
-        ripe = self.clock.now - WINDOW - (AGE if outcome else timedelta(0))
+        watermark = min(self.clock.now, self.read_to or self.clock.now)
+        ripe = watermark - WINDOW - (AGE if outcome else timedelta(0))
         found = [item for item in self.windows if item.traffic in question.traffic and item.start <= ripe]
         sums = [self._sums(item, question) for item in found]
         mine, other = sum(item.candidate.n for item in sums), sum(item.stable.n for item in sums)
@@ -149,7 +189,7 @@ class Monitor:
             revision=question.revision,
             against=question.against,
             traffic=list(question.traffic),
-            watermark=self.clock.now,
+            watermark=watermark,
             windows=sums,
             candidate=ArmSums(n=mine),
             stable=ArmSums(n=other),
@@ -218,7 +258,7 @@ class Monitor:
             rate_per_second=self.rate if seen else None,
         )
 
-    def _copies(self, window: Counted, question: Question) -> float:
+    def _copies(self, window: Served, question: Question) -> float:
         share = window.mirrors[question.revision] / window.weights[question.against]
         return window.served.get(question.against, 0.0) * share
 
@@ -230,7 +270,7 @@ class Monitor:
         loss = self.natures(revision).loss * day
         return ArmSums(n=n, loss=n * loss, loss_squares=n * loss**2 * 1.5)
 
-    def _arm(self, window: Counted, revision: str) -> ArmSums:
+    def _arm(self, window: Served, revision: str) -> ArmSums:
         n = int(window.served.get(revision, 0.0))
         nature = self.natures(revision)
         squares = nature.loss**2 * 1.5
@@ -513,6 +553,7 @@ class Simulation:
         self.kubelets()
         self.gateways.tick()
         self.monitor.tick(timedelta(seconds=1), self.gateways.acknowledged, self.gateways.generation)
+        self.gateways.serve(rate=self.monitor.rate, natures=self.nature, now=self.clock.now)
         for _ in range(30):
             if not self.one_pass():
                 break

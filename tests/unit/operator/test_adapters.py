@@ -141,6 +141,36 @@ def test_one_round_serves_all_who_ask_at_the_same_time() -> None:
     assert rounds == ["http://10.0.0.0:8081/routes"]
 
 
+def test_what_the_gateways_counted_is_asked_of_those_of_the_last_round_and_a_silent_one_is_left_out() -> None:
+    asked: list[str] = []
+    arms = {"delay-b": {"weightBp": 500, "requests": 9, "failures": 3, "failedOver": 1}}
+    windows = [{"traffic": 7, "start": "2026-03-02T12:00:00Z", "arms": arms, "new": "field"}]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.url.host}{request.url.path}")
+        if request.url.path == "/routes":
+            return httpx.Response(200, json={"routes": {}})
+        assert dict(request.url.params) == {"deployment": "air/delay"}
+        if request.url.host == "10.0.0.1":
+            raise httpx.ReadTimeout("silent")
+        return httpx.Response(503 if request.url.host == "10.0.0.2" else 200, json={"node": "a", "windows": windows})
+
+    pods = gateways(answer, pods={"a": True, "b": True, "c": True, "d": False})
+    pods.reports("air/delay", 7)
+    (found,) = pods.counted("air/delay")
+    assert found.windows[0].traffic == 7
+    assert found.windows[0].arms["delay-b"].failed_over == 1
+    assert sorted(asked[3:]) == ["10.0.0.0/counters", "10.0.0.1/counters", "10.0.0.2/counters"]
+
+
+def test_a_gateway_of_an_older_release_counted_nothing_that_is_known() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"routes": {}, "node": "a", "counters": {"air/delay": {}}})
+
+    (found,) = gateways(answer, pods={"a": True}).counted("air/delay")
+    assert found.windows == []
+
+
 def test_a_bento_says_its_version_and_paths() -> None:
     documents = {
         "/docs.json": {"info": {"version": "1.3.0"}},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from switchyard_contracts.evidence import Evidence
-from switchyard_contracts.judgement import Judgement, Verdict
+from switchyard_contracts.judgement import Budget, Judgement, Verdict
 from switchyard_contracts.model_deployment import (
     Affected,
     Metric,
@@ -95,7 +95,7 @@ def judge_all(
 
     A metric that was not asked has no data, except a decide metric where nothing has to be decided.
     """
-    spend = budget(spec.analysis, steps=course.final + 1, attempt=memory.attempt)
+    spend = spending(spec, course, memory)
     coverage = spec.monitoring.outcome.min_coverage.share if spec.monitoring and spec.monitoring.outcome else 0.0
     by_name = {question.metric.name: question for question in asked}
     found = []
@@ -124,6 +124,11 @@ def judge_all(
             )
         )
     return tuple(found)
+
+
+def spending(spec: ModelDeploymentSpec, course: Course, memory: RolloutStatus) -> Budget:
+    """What each test of this rollout may spend; the switch is a step too."""
+    return budget(spec.analysis, steps=course.final + 1, attempt=memory.attempt)
 
 
 def waited(judged: tuple[Judged, ...], *, now: datetime) -> tuple[timedelta, ...]:

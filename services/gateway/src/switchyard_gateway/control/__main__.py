@@ -18,6 +18,7 @@ from switchyard_gateway.control import door
 from switchyard_gateway.control.adapters import cluster, volume, xds
 from switchyard_gateway.control.adapters.envoy_admin import EnvoyAdmin
 from switchyard_gateway.control.controller import Controller, remember, remember_once
+from switchyard_gateway.control.counting import Counting
 from switchyard_gateway.control.domain.room import Limits, may_record
 from switchyard_gateway.control.errors import AdminError, SettingsError, SourceError
 from switchyard_gateway.control.metrics import Metrics
@@ -26,7 +27,6 @@ from switchyard_gateway.control.watching import Follower
 
 log = logging.getLogger("switchyard_gateway.control")
 
-COUNT_EVERY = 5.0
 REMEMBER_EVERY = 0.5
 LOOK_AT_VOLUME_EVERY = 10.0
 
@@ -53,11 +53,8 @@ async def run(settings: Settings) -> None:
     )
     bell.append(streams)
     admin = EnvoyAdmin(settings.admin_socket)
-
-    async def refresh_counters() -> None:
-        controller.count(await admin.hosts())
-
-    shown = door.Door(controller, settings.node, metrics, refresh_counters, admin.prometheus)
+    counting = Counting(controller, admin.look, clock=time.monotonic, now=time.time)
+    shown = door.Door(controller, settings.node, metrics, counting.look, admin.prometheus)
     http = await door.serve(shown, address=settings.address, port=settings.port)
     grpc_server = await xds.serve(streams, settings.xds_socket)
     stopped = asyncio.Event()
@@ -70,7 +67,7 @@ async def run(settings: Settings) -> None:
             "cluster": _follow(controller, settings),
             "stale": _serve_stale(controller, settings.stale_after.total_seconds()),
             "remember": remember(controller, settings.snapshot, every=REMEMBER_EVERY),
-            "counters": _keep_counting(controller, admin),
+            "counters": counting.keep_looking(),
             "volume": _watch_volume(settings, admin, metrics),
             "stopped": stopped.wait(),
         }.items()
@@ -135,16 +132,6 @@ async def _serve_stale(controller: Controller, after: float) -> None:
     await asyncio.sleep(after)
     controller.serve_stale()
     await asyncio.Event().wait()
-
-
-async def _keep_counting(controller: Controller, admin: EnvoyAdmin) -> None:
-    """A host's counters go with the host, so they are read now and then, asked for or not."""
-    while True:
-        await asyncio.sleep(COUNT_EVERY)
-        try:
-            controller.count(await admin.hosts())
-        except AdminError as wrong:
-            log.debug("%s", wrong)
 
 
 async def _watch_volume(settings: Settings, admin: EnvoyAdmin, metrics: Metrics) -> None:

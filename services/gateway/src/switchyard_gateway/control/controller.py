@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from switchyard_gateway.control.adapters import volume
-from switchyard_gateway.control.domain.counters import Counters, HostCount, HostKey, Owner
+from switchyard_gateway.control.domain.arms import Arms
+from switchyard_gateway.control.domain.counters import Counters, HostKey, Look, Owner, of_cluster
 from switchyard_gateway.control.domain.delivery import Delivery, Kind, Send
 from switchyard_gateway.control.domain.fragment import Assignment, Cluster, Fragment, Routing
 from switchyard_gateway.control.domain.ledger import Ledger, Standing, State, Target
@@ -45,6 +46,7 @@ class Controller:
         self.world = World()
         self.ledger = Ledger()
         self.counters = Counters()
+        self.arms = Arms()
         self.targets: dict[DeploymentKey, Target] = {}
         self.stale = False
         """Serving what the volume remembers, because the API server has not been heard yet."""
@@ -162,19 +164,40 @@ class Controller:
         """Envoy has acknowledged a first whole snapshot."""
         return self._delivery is not None and self._delivery.settled
 
-    def count(self, shown: Iterable[HostCount]) -> None:
-        """Add up Envoy's counters."""
-        self.counters.take(shown, self._owners())
+    def wants_a_look(self) -> bool:
+        """Whether Envoy's counters should be read now, as it runs another generation than at the last look."""
+        self._note_routes()
+        return self.arms.wants_a_look(self._clock())
+
+    def count(self, look: Look, *, looked_at: float, at: float) -> None:
+        """Add up Envoy's counters, which were read at `looked_at`; `at` is the same for people."""
+        self._note_routes()
+        if look.boot != self.counters.boot:
+            self.arms.begin_anew()
+        self.arms.take(self.counters.take(look, self._owners()), looked_at=looked_at, at=at)
         self.counters.forget(self.targets)
+        self.arms.forget(self.targets)
+
+    def _note_routes(self) -> None:
+        delivery = self._delivery
+        self.arms.run(delivery.routed if delivery and delivery.confirmed else {}, now=self._clock())
 
     def _owners(self) -> dict[HostKey, Owner]:
-        return {
-            (assignment.cluster, member.address, member.port): (assignment.deployment, member.revision)
+        assigned = self._assigned()
+        wholes = {of_cluster(each.cluster): (each.deployment, each.cluster.split("/")[1]) for each in assigned}
+        return wholes | {
+            (each.cluster, member.address, member.port): (each.deployment, member.revision)
+            for each in assigned
+            for member in (*each.first, *each.second)
+        }
+
+    def _assigned(self) -> list[Assignment]:
+        return [
+            assignment
             for target in self.targets.values()
             for fragment in (target.fallback, target.desired)
             for assignment in (fragment.assignments if fragment else ())
-            for member in (*assignment.first, *assignment.second)
-        }
+        ]
 
     def _moved(self, changed: set[DeploymentKey]) -> None:
         if not self.serving or self.stale:

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from switchyard_gateway.control.domain.counters import Count, HostCount, HostKey
+from switchyard_gateway.control.domain.counters import Count, HostCount, HostKey, Look, of_cluster
 from switchyard_gateway.control.domain.fragment import MIRROR_DOOR
 from switchyard_gateway.control.errors import AdminError
 
@@ -26,6 +26,7 @@ WORTH_A_LOOK = (
 )
 """What of Envoy's statistics Prometheus is given: a fraction of them, for each costs a series for each revision."""
 OVERFLOWS = rf"^cluster\..*{MIRROR_DOOR}\.upstream_rq_(pending|active)_overflow$"
+RETRIES = r"^cluster\..*\.upstream_rq_retry$"
 
 
 class EnvoyAdmin:
@@ -40,15 +41,19 @@ class EnvoyAdmin:
         """Let go of the socket."""
         await self._client.aclose()
 
-    async def hosts(self) -> list[HostCount]:
-        """What every host of a revision's cluster has been asked, and how it ended."""
+    async def look(self) -> Look:
+        """What every host of a revision's cluster has been asked, and how it ended; and who counted it."""
+        boot = await self._boot()
         clusters = await self._clusters()
         overflows = _by_cluster(await self._ask("GET", "/stats", filter=OVERFLOWS))
-        return [
+        retries = _by_cluster(await self._ask("GET", "/stats", filter=RETRIES))
+        hosts = [
             _mirrored(name, host, overflows.get(name, 0)) if name.endswith(MIRROR_DOOR) else _count(name, host)
             for name, hosts in clusters
             for host in hosts
         ]
+        wholes = [HostCount(of_cluster(name), Count(retries=number)) for name, number in retries.items() if number]
+        return Look((*hosts, *wholes), boot)
 
     async def prometheus(self) -> str:
         """The figures that are worth a look, in Prometheus' format."""
@@ -57,6 +62,14 @@ class EnvoyAdmin:
     async def capture(self, *, on: bool) -> None:
         """Record no exchange, or as many as Envoy's own configuration says; said twice, it is as said once."""
         await self._ask("POST", "/runtime_modify", **{CAPTURE: "" if on else "0"})
+
+    async def _boot(self) -> str:
+        """The start of Envoy, as `start.py` has named it."""
+        try:
+            node = json.loads(await self._ask("GET", "/server_info")).get("node") or {}
+            return str((node.get("metadata") or {}).get("boot", ""))
+        except (ValueError, AttributeError) as wrong:
+            raise AdminError(f"/server_info: {type(wrong).__name__}: {wrong}") from wrong
 
     async def _clusters(self) -> list[tuple[str, list[JSON]]]:
         text = await self._ask("GET", "/clusters", format="json")
