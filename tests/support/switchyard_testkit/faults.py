@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,22 @@ def kill_all(victims: Sequence[int]) -> None:
     for victim in victims:
         with suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
+
+
+def kill_pod_unseen(installation: Installation, name: str, tell: Callable[[], object]) -> None:
+    """kill -9 every container of a pod while the API server is away, so that nobody but the kubelet can see it.
+
+    `tell` is called when all is looked up: it takes the API server away.
+    """
+    status = pod(installation, name)["status"]
+    containers = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+    held = [one["containerID"].rpartition("//")[2] for one in containers]
+    tell()
+    victims = [process for container_id in held for process in processes(container_id)]
+    if len(victims) < len(held):
+        raise RuntimeError(f"not every container of {name} has a process on this machine: {victims}")
+    kill_all(victims)
+    until(lambda: not any(map(processes, held)), f"every process of {name} has ended", seconds=30)
 
 
 def kill_container(installation: Installation, name: str, container: str) -> None:

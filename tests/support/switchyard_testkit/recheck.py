@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +82,20 @@ def events_of(installation: Installation, subject: str) -> list[dict[str, Any]]:
     ]
 
 
-def agree(installation: Installation, subject: str, *, monitoring: Mapping[str, Any], folder: Path) -> str:
-    """See that the monitor's ledgers close and that its sums are the topic's; says how many numbers were compared."""
-    events = events_of(installation, subject)
+def agree(
+    installation: Installation,
+    subject: str,
+    *,
+    records: Sequence[Mapping[str, Any]],
+    monitoring: Mapping[str, Any],
+    folder: Path,
+) -> str:
+    """See that the monitor's ledgers close and its sums are those of the records; says how many numbers are equal."""
     ledgers = books(installation, subject)
     closed = [line["closes"] for line in ledgers["partitions"]]
     if not all(closed) or not ledgers["labels"]["closes"]:
         raise Disagreement(f"the monitor's ledgers do not close: {json.dumps(ledgers, indent=1)}")
-    (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
+    (folder / "events.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     (folder / "monitoring.json").write_text(json.dumps(monitoring), encoding="utf-8")
     found = stored(installation, subject) | {
         key: ask(installation, f"/v1/deployments/{subject}/{path}")
