@@ -178,6 +178,11 @@ test-cluster: venv ## Cluster tests: a real cluster, a namespace per test
 	@$(BIN)/python -m switchyard_testkit.install --slot test
 	@$(BIN)/pytest $(CLUSTER_TESTS) --junitxml $(REPORTS)/cluster.xml $(PYTEST_ARGS)
 
+LONG ?=
+.PHONY: test-faults
+test-faults: ## Only the cluster tests of faults: parts killed, storage full or locked, servers away (LONG=1: Kafka away for ten minutes)
+	@$(if $(LONG),SWITCHYARD_LONG=1 )$(MAKE) test-cluster CLUSTER_TESTS="$(addprefix tests/cluster/test_,$(addsuffix .py,faults storage_faults account operator_faults))"
+
 .PHONY: check-generated
 check-generated: venv ## Regenerate what is generated, and fail if it differs from what is committed
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && $(BIN)/python -m switchyard_contracts.crd "$$tmp" && diff -ru manifests/crds "$$tmp"
