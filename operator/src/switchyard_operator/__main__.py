@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import httpx
 import kopf
+from switchyard_contracts.kafka_trouble import Complaints
 
 from switchyard_operator import handlers, health
 from switchyard_operator.adapters.bus import KafkaBus, NoBus
@@ -216,7 +217,14 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         else None
     )
     bus = (
-        KafkaBus(settings.kafka_servers, topics=topics, dropped=metrics.dropped.inc) if settings.kafka_servers else None
+        KafkaBus(
+            lambda: settings.connection(f"switchyard-operator-{identity}"),
+            topics=topics,
+            dropped=metrics.dropped.inc,
+            explain=Complaints.hear(settings).explain,
+        )
+        if settings.kafka_servers
+        else None
     )
     cache, queue = Cache(), WorkQueue[Key](time.monotonic)
     door = Door(cache=cache, queue=queue, monotonic=time.monotonic, pulse=Pulse(time.monotonic()))

@@ -11,6 +11,7 @@
 | OPERATOR_MONITOR_URL | empty: no evidence | `http://switchyard-monitor:8080` |
 | OPERATOR_MONITOR_TOKEN_FILE | empty: none | a file with the monitor's bearer token |
 | OPERATOR_KAFKA_SERVERS | empty: nothing is published | `switchyard-kafka:9092` |
+| OPERATOR_KAFKA_SECURITY, … | PLAINTEXT | who may in, and how: `switchyard_contracts.kafka_settings` |
 | OPERATOR_TOPICS_CREATE | true | make topics that are missing |
 | OPERATOR_TOPIC_PARTITIONS | 4 | of `switchyard.events` when it is made |
 | OPERATOR_TOPIC_REPLICATION | 1 | replication factor of topics that are made |
@@ -35,19 +36,16 @@ and in its own namespace: coordination.k8s.io leases (get list watch create upda
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Self
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from switchyard_contracts.kafka_settings import KafkaSettings
 from switchyard_contracts.quantities import Duration, parse_duration
 
-PREFIX = "OPERATOR_"
 
-
-class Settings(BaseModel):
+class Settings(KafkaSettings):
     """Read once in `main`, passed down."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    PREFIX: ClassVar[str] = "OPERATOR_"
 
     namespace: str = "switchyard-system"
     watch_namespaces: str = ""
@@ -66,12 +64,6 @@ class Settings(BaseModel):
     resync: Duration = parse_duration("5m")
     status_interval: Duration = parse_duration("1m")
     port: int = 8080
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> Self:
-        """A misspelt OPERATOR_ variable is an error."""
-        mine = {key.removeprefix(PREFIX).lower(): value for key, value in environ.items() if key.startswith(PREFIX)}
-        return cls.model_validate_strings(mine)
 
     @property
     def namespaces(self) -> tuple[str, ...]:

@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 import httpx
 import uvicorn
 from pydantic import ValidationError
+from switchyard_contracts.kafka_settings import SecretUnreadable
+from switchyard_contracts.kafka_trouble import Complaints
 
-from switchyard_feedback.adapters.bus import KafkaLog, connection
+from switchyard_feedback.adapters.bus import KafkaLog
 from switchyard_feedback.adapters.monitor import HttpMonitor
 from switchyard_feedback.api import create_app
 from switchyard_feedback.errors import TokensUnreadable
@@ -28,7 +30,8 @@ def main() -> int:
     try:
         settings = Settings.from_env(os.environ)
         tokens = Tokens(settings.tokens_file)
-    except (ValidationError, TokensUnreadable) as error:
+        brokers = settings.connection("switchyard-feedback")
+    except (ValidationError, SecretUnreadable, TokensUnreadable) as error:
         logging.error("feedback cannot start: %s", error)
         return 2
     timeout = settings.kafka_timeout.total_seconds()
@@ -38,7 +41,12 @@ def main() -> int:
         monitor = HttpMonitor(client, token_file=settings.monitor_token_file)
     app = create_app(
         tokens=tokens,
-        events=KafkaLog(connection(settings), timeout=timeout, max_pending=settings.max_pending),
+        events=KafkaLog(
+            brokers,
+            timeout=timeout,
+            max_pending=settings.max_pending,
+            explain=Complaints.hear(settings).explain,
+        ),
         monitor=monitor,
         metrics=Metrics(),
         max_body=settings.max_body,

@@ -14,6 +14,7 @@ from types import FrameType
 import uvicorn
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
+from switchyard_contracts.kafka_trouble import Complaints
 
 from switchyard_monitor.adapters.store import SqliteStore
 from switchyard_monitor.api import create_app
@@ -78,6 +79,7 @@ def main() -> int:
 
 
 def _read(settings: Settings, store: SqliteStore, models: Models, health: Health, stop: threading.Event) -> None:
+    explain = Complaints.hear(settings).explain
     broker: KafkaBroker | None = None
     reader: Reader | None = None
     pace = Pace(
@@ -91,7 +93,7 @@ def _read(settings: Settings, store: SqliteStore, models: Models, health: Health
     while not stop.is_set():
         try:
             if broker is None or reader is None:
-                broker = KafkaBroker(connection(settings), batch=settings.batch)
+                broker = KafkaBroker(connection(settings), batch=settings.batch, explain=explain)
                 reader = Reader(
                     member=settings.member, broker=broker, store=store, models=models, pace=pace, clock_us=_now_us
                 )
