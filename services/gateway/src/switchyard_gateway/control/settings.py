@@ -8,7 +8,8 @@ What the chart must give the container `control` (a native sidecar: init contain
 - command `python -m switchyard_gateway.control`; port 8081 (`/routes /counters /healthz /readyz /metrics`).
 - volumes: `/run/switchyard` (emptyDir, shared with Envoy: control makes `xds.sock`, Envoy makes `admin.sock`) and
   `/var/spool/switchyard` (the gateway's PersistentVolumeClaim: `snapshot.json`). Nothing else is written.
-- RBAC, cluster-wide: `get, list, watch` on `modelroutes.switchyard.dev` and on `endpointslices.discovery.k8s.io`.
+- RBAC, cluster-wide or in each of `CONTROL_WATCH_NAMESPACES`: `list, watch` on `modelroutes.switchyard.dev` and on
+  `endpointslices.discovery.k8s.io`.
 - probes: startup and liveness `GET /healthz`; readiness `GET /readyz` (true once Envoy acknowledged a first snapshot;
   as a native sidecar with a *startup* probe it must use /healthz, or Envoy would never be started).
 """
@@ -36,6 +37,8 @@ class Settings(BaseModel):
     node: Annotated[str, Field(min_length=1, max_length=253)]
     """This gateway pod's name, as `/routes` shows it."""
     domain: Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$", max_length=120)] = ""
+    watch_namespaces: str = ""
+    """Comma-separated: look for ModelRoutes and their pods in these namespaces only; empty: in all."""
     preview: bool = True
     address: str = "0.0.0.0"
     port: Annotated[int, Field(ge=0, le=65535)] = 8081
@@ -57,6 +60,11 @@ class Settings(BaseModel):
     capture_on_at: Annotated[float, Field(gt=0, le=1)] = 0.8
     capture_off_below: Annotated[int, Field(ge=0)] = 2 * 1024**3
     """Bytes: while more than this is left, exchanges are recorded however full the volume is."""
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """The namespaces to watch; the empty name stands for all."""
+        return tuple(part.strip() for part in self.watch_namespaces.split(",") if part.strip()) or ("",)
 
     @property
     def snapshot(self) -> Path:
