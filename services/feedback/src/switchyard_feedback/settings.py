@@ -9,6 +9,8 @@
     FEEDBACK_MAX_BODY               bytes of one request                                default 1048576
     FEEDBACK_MAX_PENDING            items that may wait for Kafka at once               default 20000
     FEEDBACK_PORT                   default 8080
+    FEEDBACK_TLS_CERTIFICATE_FILE   serve TLS with this certificate chain               default: plain HTTP
+    FEEDBACK_TLS_KEY_FILE           and its key; both are read again when they change
 
 Volumes: the tokens' Secret, and the monitor's token if any, read-only and as folders (a Secret mounted with subPath is
 never updated). Ports: 8080 (/v1, /metrics, /healthz, /readyz). No access to the Kubernetes API: no RBAC, and
@@ -19,9 +21,9 @@ what is under way.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from switchyard_contracts.kafka_settings import KafkaSettings
 from switchyard_contracts.quantities import Duration, parse_duration
 
@@ -38,3 +40,11 @@ class Settings(KafkaSettings):
     max_body: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 1024 * 1024
     max_pending: Annotated[int, Field(ge=1000)] = 20_000
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    tls_certificate_file: Path | None = None
+    tls_key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
+            raise ValueError("set both FEEDBACK_TLS_CERTIFICATE_FILE and FEEDBACK_TLS_KEY_FILE, or neither")
+        return self
