@@ -28,6 +28,7 @@ from switchyard_operator.adapters.monitor import HttpMonitor
 from switchyard_operator.adapters.topics import TopicSettings
 from switchyard_operator.cache import Cache, Key
 from switchyard_operator.domain import kinds
+from switchyard_operator.domain.kinds import Kind
 from switchyard_operator.domain.world import Body
 from switchyard_operator.errors import AlreadyThere, NotLeading, SwitchyardError, TryLater
 from switchyard_operator.fence import FencedCluster
@@ -87,6 +88,7 @@ class Crew:
     stop: Event
     resync_every: float
     tell_existing: Callable[[set[str]], None]
+    also: tuple[Kind, ...]
     synced: bool = False
     missed: str = ""
     """What the watches did not deliver; wants a restart."""
@@ -127,7 +129,7 @@ class Crew:
 
     def relist(self) -> bool:
         """Replace the cache, and queue every deployment; once synced, notice whether the watches deliver."""
-        found = survey(self.reading, self.cache)
+        found = survey(self.reading, self.cache, also=self.also)
         if self.synced and unheard(found, self.cache):
             self.stop.wait(HEARING)
             late = unheard(found, self.cache)
@@ -226,6 +228,7 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         if settings.kafka_servers
         else None
     )
+    also = kinds.OPTIONAL if settings.network_policies else ()
     cache, queue = Cache(), WorkQueue[Key](time.monotonic)
     door = Door(cache=cache, queue=queue, monotonic=time.monotonic, pulse=Pulse(time.monotonic()))
     reconciler = Reconciler(
@@ -248,6 +251,7 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         ),
         clock=now,
         status_interval=settings.status_interval,
+        also=also,
     )
     stop = Event()
     crew = Crew(
@@ -260,6 +264,7 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         stop=stop,
         resync_every=settings.resync.total_seconds(),
         tell_existing=bus.these_exist if bus else lambda _: None,
+        also=also,
         last_pass=time.monotonic(),
     )
 
@@ -306,7 +311,7 @@ async def watch(settings: Settings, door: Door, *, identity: str) -> None:
     It is told who it is: by itself it would ask for the user's name, and uid 1034 has none.
     """
     registry = kopf.OperatorRegistry()
-    handlers.register(registry)
+    handlers.register(registry, also=kinds.OPTIONAL if settings.network_policies else ())
     options = kopf.OperatorSettings()
     options.peering.standalone = True
     options.posting.enabled = False

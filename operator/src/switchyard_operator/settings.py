@@ -16,6 +16,7 @@
 | OPERATOR_TOPIC_PARTITIONS | 4 | of `switchyard.events` when it is made |
 | OPERATOR_TOPIC_REPLICATION | 1 | replication factor of topics that are made |
 | OPERATOR_TOPIC_RETENTION | `7d` | how long topics that are made keep their records (not the compacted one) |
+| OPERATOR_NETWORK_POLICIES | false | close the way out of models' pods, but for DNS and `spec.serving.egress` |
 | OPERATOR_WORKERS | 4 | deployments reconciled at the same time |
 | OPERATOR_RESYNC | `5m` | how often everything is listed anew |
 | OPERATOR_STATUS_INTERVAL | `1m` | how often numbers in a status may move while its state stays |
@@ -24,14 +25,15 @@
 It needs no volume but the token's Secret (mounted read-only) and, with a read-only root, an emptyDir on /tmp. Readiness
 means "watching and synced" for leader and standby alike, liveness that watch events arrive and workers move.
 
-RBAC, in the watched namespaces (cluster-wide by default):
-- switchyard.dev: modeldeployments, modelrevisions, modelroutes, modelcommands (get list watch); modelrevisions also
-  (create patch delete), modelroutes (create update delete), modelcommands (delete); modeldeployments/status,
-  modelrevisions/status, modelcommands/status (get update patch)
-- apps: deployments; core: services; policy: poddisruptionbudgets (each get list watch create patch delete)
-- core: configmaps (get create), pods (get list watch), events (create); ModelRevisions as owners with
-  blockOwnerDeletion false need no `update` on finalizers
-and in its own namespace: coordination.k8s.io leases (get list watch create update), pods (get list watch).
+RBAC, in the watched namespaces (cluster-wide by default); `tests/cluster/test_rights.py` holds the chart to it:
+- switchyard.dev: modeldeployments (get list watch), modelrevisions (get list watch create patch), modelroutes (get list
+  watch create update delete), modelcommands (list watch delete); modeldeployments/status, modelrevisions/status,
+  modelcommands/status (update)
+- apps: deployments; core: services; policy: poddisruptionbudgets; networking.k8s.io: networkpolicies if it makes them
+  (each list watch create patch delete)
+- core: configmaps (get create), pods (list watch), events (create); ModelRevisions as owners with blockOwnerDeletion
+  false need no `update` on finalizers
+and in its own namespace: coordination.k8s.io leases (get create update), pods (list).
 """
 
 from __future__ import annotations
@@ -60,6 +62,7 @@ class Settings(KafkaSettings):
     topic_partitions: int = 4
     topic_replication: int = 1
     topic_retention: Duration = parse_duration("7d")
+    network_policies: bool = False
     workers: int = 4
     resync: Duration = parse_duration("5m")
     status_interval: Duration = parse_duration("1m")
