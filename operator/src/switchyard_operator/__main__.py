@@ -20,6 +20,7 @@ import httpx
 import kopf
 from pydantic import ValidationError
 from switchyard_contracts import logs
+from switchyard_contracts.kafka_trouble import Complaints
 from switchyard_contracts.own_metrics import own
 
 from switchyard_operator import handlers, health
@@ -31,6 +32,7 @@ from switchyard_operator.adapters.monitor import HttpMonitor
 from switchyard_operator.adapters.topics import TopicSettings
 from switchyard_operator.cache import Cache, Key
 from switchyard_operator.domain import kinds
+from switchyard_operator.domain.kinds import Kind
 from switchyard_operator.domain.world import Body
 from switchyard_operator.errors import AlreadyThere, NotLeading, SwitchyardError, TryLater
 from switchyard_operator.fence import FencedCluster
@@ -99,6 +101,7 @@ class Crew:
     stop: Event
     resync_every: float
     tell_existing: Callable[[set[str]], None]
+    also: tuple[Kind, ...]
     synced: bool = False
     missed: str = ""
     """What the watches did not deliver; wants a restart."""
@@ -139,7 +142,7 @@ class Crew:
 
     def relist(self) -> bool:
         """Replace the cache, and queue every deployment; once synced, notice whether the watches deliver."""
-        found = survey(self.reading, self.cache)
+        found = survey(self.reading, self.cache, also=self.also)
         if self.synced and unheard(found, self.cache):
             self.stop.wait(HEARING)
             late = unheard(found, self.cache)
@@ -230,8 +233,16 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         else None
     )
     bus = (
-        KafkaBus(settings.kafka_servers, topics=topics, dropped=metrics.dropped.inc) if settings.kafka_servers else None
+        KafkaBus(
+            lambda: settings.connection(f"switchyard-operator-{identity}"),
+            topics=topics,
+            dropped=metrics.dropped.inc,
+            explain=Complaints.hear(settings).explain,
+        )
+        if settings.kafka_servers
+        else None
     )
+    also = kinds.OPTIONAL if settings.network_policies else ()
     cache, queue = Cache(), WorkQueue[Key](time.monotonic)
     metrics.registry.register(Rollouts(cache, leading=lambda: leadership.leading))
     door = Door(cache=cache, queue=queue, monotonic=time.monotonic, pulse=Pulse(time.monotonic()))
@@ -255,6 +266,7 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         ),
         clock=now,
         status_interval=settings.status_interval,
+        also=also,
     )
     stop = Event()
     crew = Crew(
@@ -267,6 +279,7 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         stop=stop,
         resync_every=settings.resync.total_seconds(),
         tell_existing=bus.these_exist if bus else lambda _: None,
+        also=also,
         last_pass=time.monotonic(),
     )
 
@@ -313,7 +326,7 @@ async def watch(settings: Settings, door: Door, *, identity: str) -> None:
     It is told who it is: by itself it would ask for the user's name, and uid 1034 has none.
     """
     registry = kopf.OperatorRegistry()
-    handlers.register(registry)
+    handlers.register(registry, also=kinds.OPTIONAL if settings.network_policies else ())
     options = kopf.OperatorSettings()
     options.peering.standalone = True
     options.posting.enabled = False

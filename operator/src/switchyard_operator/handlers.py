@@ -6,7 +6,7 @@ what is ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ class Door:
             self.queue.add(key)
 
 
-def register(registry: kopf.OperatorRegistry) -> None:
+def register(registry: kopf.OperatorRegistry, *, also: Sequence[Kind] = ()) -> None:
     """Put the door into a registry of its own; no module-level state."""
 
     @kopf.on.login(registry=registry, id="login")
@@ -57,7 +57,7 @@ def register(registry: kopf.OperatorRegistry) -> None:
 
     for kind in OURS:
         _listen(registry, kind, labels={})
-    for kind in CHILDREN:
+    for kind in (*CHILDREN, *also):
         _listen(registry, kind, labels={LABEL_DEPLOYMENT: kopf.PRESENT})
 
 

@@ -8,7 +8,7 @@ route carries its resourceVersion, and the ModelDeployment is read anew before i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -56,6 +56,7 @@ class Reconciler:
         reporter: Reporter,
         clock: Callable[[], datetime],
         status_interval: timedelta,
+        also: Sequence[Kind] = (),
     ) -> None:
         self._cluster = cluster
         self._cache = cache
@@ -65,6 +66,7 @@ class Reconciler:
         self._reporter = reporter
         self._clock = clock
         self._status_interval = status_interval
+        self._workload_kinds = (*kinds.WORKLOAD_KINDS, *also)
         self._written: dict[str, datetime] = {}
         self._accepted: dict[Key, tuple[str, ModelDeploymentSpec, Mapping[str, dict[str, str]]]] = {}
         self._settled_for: dict[tuple[str, str], str] = {}
@@ -310,10 +312,9 @@ class Reconciler:
     def _ensure_workloads(self, world: World, plan: Plan) -> None:
         for name, replicas in sorted(plan.replicas.items()):
             revision = world.revisions[name]
-            for wanted in workloads.bodies(
-                world.namespace, revision, replicas=replicas, timeout=world.spec.serving.timeout
-            ):
-                self._ensure(wanted)
+            for wanted in workloads.bodies(world.namespace, revision, replicas=replicas, serving=world.spec.serving):
+                if kinds.ALL[wanted["kind"]] in self._workload_kinds:
+                    self._ensure(wanted)
 
     def _ensure(self, wanted: Body) -> None:
         """Apply, unless it is so already, or is as near to it as the API server lets it be."""
@@ -335,7 +336,7 @@ class Reconciler:
 
     def _retire(self, world: World, plan: Plan) -> None:
         for name in plan.retire:
-            for kind in kinds.WORKLOAD_KINDS:
+            for kind in self._workload_kinds:
                 self._delete(kind, world.namespace, name)
 
     def _delete(self, kind: Kind, namespace: str, name: str) -> None:

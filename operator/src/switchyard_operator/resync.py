@@ -6,7 +6,7 @@ The age of the last event cannot say that, for a cluster in which nothing happen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from switchyard_contracts.base import LABEL_DEPLOYMENT
@@ -17,7 +17,7 @@ from switchyard_operator.domain.kinds import Kind
 from switchyard_operator.domain.world import Body
 from switchyard_operator.ports import Cluster
 
-LABELLED = (kinds.DEPLOYMENT, kinds.SERVICE, kinds.DISRUPTION_BUDGET, kinds.POD)
+LABELLED = (kinds.DEPLOYMENT, kinds.SERVICE, kinds.DISRUPTION_BUDGET, kinds.POD, *kinds.OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class Survey:
     before: Mapping[Kind, Mapping[Key, str]]
 
 
-def survey(cluster: Cluster, cache: Cache) -> Survey:
+def survey(cluster: Cluster, cache: Cache, *, also: Sequence[Kind] = ()) -> Survey:
     """List every kind, ModelDeployments last: the first pass of one must not find its route and revisions missing."""
     listed, before = {}, {}
-    for kind in reversed(kinds.WATCHED):
+    for kind in (*also, *reversed(kinds.WATCHED)):
         before[kind] = cache.snapshot(kind)
         labels = {LABEL_DEPLOYMENT: ""} if kind in LABELLED else None
         listed[kind] = list(cluster.find(kind, labels=labels))

@@ -11,10 +11,12 @@
 | OPERATOR_MONITOR_URL | empty: no evidence | `http://switchyard-monitor:8080` |
 | OPERATOR_MONITOR_TOKEN_FILE | empty: none | a file with the monitor's bearer token |
 | OPERATOR_KAFKA_SERVERS | empty: nothing is published | `switchyard-kafka:9092` |
+| OPERATOR_KAFKA_SECURITY, … | PLAINTEXT | who may in, and how: `switchyard_contracts.kafka_settings` |
 | OPERATOR_TOPICS_CREATE | true | make topics that are missing |
 | OPERATOR_TOPIC_PARTITIONS | 4 | of `switchyard.events` when it is made |
 | OPERATOR_TOPIC_REPLICATION | 1 | replication factor of topics that are made |
 | OPERATOR_TOPIC_RETENTION | `7d` | how long topics that are made keep their records (not the compacted one) |
+| OPERATOR_NETWORK_POLICIES | false | close the way out of models' pods, but for DNS and `spec.serving.egress` |
 | OPERATOR_WORKERS | 4 | deployments reconciled at the same time |
 | OPERATOR_RESYNC | `5m` | how often everything is listed anew |
 | OPERATOR_STATUS_INTERVAL | `1m` | how often numbers in a status may move while its state stays |
@@ -24,31 +26,29 @@
 It needs no volume but the token's Secret (mounted read-only) and, with a read-only root, an emptyDir on /tmp. Readiness
 means "watching and synced" for leader and standby alike, liveness that watch events arrive and workers move.
 
-RBAC, in the watched namespaces (cluster-wide by default):
-- switchyard.dev: modeldeployments, modelrevisions, modelroutes, modelcommands (get list watch); modelrevisions also
-  (create patch delete), modelroutes (create update delete), modelcommands (delete); modeldeployments/status,
-  modelrevisions/status, modelcommands/status (get update patch)
-- apps: deployments; core: services; policy: poddisruptionbudgets (each get list watch create patch delete)
-- core: configmaps (get create), pods (get list watch), events (create); ModelRevisions as owners with
-  blockOwnerDeletion false need no `update` on finalizers
-and in its own namespace: coordination.k8s.io leases (get list watch create update), pods (get list watch).
+RBAC, in the watched namespaces (cluster-wide by default); `tests/cluster/test_rights.py` holds the chart to it:
+- switchyard.dev: modeldeployments (get list watch), modelrevisions (get list watch create patch), modelroutes (get list
+  watch create update delete), modelcommands (list watch delete); modeldeployments/status, modelrevisions/status,
+  modelcommands/status (update)
+- apps: deployments; core: services; policy: poddisruptionbudgets; networking.k8s.io: networkpolicies if it makes them
+  (each list watch create patch delete)
+- core: configmaps (get create), pods (list watch), events (create); ModelRevisions as owners with blockOwnerDeletion
+  false need no `update` on finalizers
+and in its own namespace: coordination.k8s.io leases (get create update), pods (list).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal, Self
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from switchyard_contracts.kafka_settings import KafkaSettings
 from switchyard_contracts.quantities import Duration, parse_duration
 
-PREFIX = "OPERATOR_"
 
-
-class Settings(BaseModel):
+class Settings(KafkaSettings):
     """Read once in `main`, passed down."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    PREFIX: ClassVar[str] = "OPERATOR_"
 
     namespace: str = "switchyard-system"
     watch_namespaces: str = ""
@@ -63,17 +63,12 @@ class Settings(BaseModel):
     topic_partitions: int = 4
     topic_replication: int = 1
     topic_retention: Duration = parse_duration("7d")
+    network_policies: bool = False
     workers: int = 4
     resync: Duration = parse_duration("5m")
     status_interval: Duration = parse_duration("1m")
     port: int = 8080
     log_format: Literal["auto", "json", "text"] = "auto"
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> Self:
-        """A misspelt OPERATOR_ variable is an error."""
-        mine = {key.removeprefix(PREFIX).lower(): value for key, value in environ.items() if key.startswith(PREFIX)}
-        return cls.model_validate_strings(mine)
 
     @property
     def namespaces(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from control by xDS. Standard library only: the image holds Envoy and a Python, 
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ JSON = dict[str, Any]
 PREFIX = "ENVOY_"
 LUA_FILTER = "envoy.filters.http.lua"
 CAPTURE_KEY = "switchyard.capture"
+CERTIFICATE = "product"
 HOOKS_FOLDER = Path(__file__).parent
 
 
@@ -51,6 +53,10 @@ class Settings:
     spool_dir: str = "/var/spool/switchyard"
     feedback_address: str = "switchyard-feedback"
     feedback_port: int = 8080
+    feedback_ca_file: str = ""
+    """Speak TLS to feedback, and trust what this authority signed for its address."""
+    tls_dir: str = ""
+    """Serve products by TLS, with tls.crt and tls.key of this folder; they are read again when the folder changes."""
     max_connections: int = 10_000
     max_request_bytes: int = 4_194_304
     """A larger body is refused with 413."""
@@ -84,6 +90,11 @@ class Settings:
                 raise ValueError(f"{key} is no setting of the data plane; known are {', '.join(sorted(known))}")
             values[name] = PARSERS[known[name]](key, text)
         return cls(**values)
+
+    @property
+    def certificate_file(self) -> str:
+        """Where Envoy is told which certificate it serves."""
+        return f"{self.run_dir}/certificate.json"
 
     @property
     def exchanges_log(self) -> str:
@@ -156,6 +167,7 @@ def bootstrap(settings: Settings, *, boot: str) -> JSON:
                     port=settings.port,
                     manager=product(settings, boot=boot),
                     limit=settings.max_request_bytes,
+                    tls=served_by_tls(settings) if settings.tls_dir else None,
                 ),
                 listener(
                     "mirror",
@@ -199,14 +211,54 @@ def from_control() -> JSON:
     return {"resource_api_version": "V3", "ads": {}, "initial_fetch_timeout": "0s"}
 
 
-def listener(name: str, *, address: str, port: int, manager: JSON, limit: int) -> JSON:
+def listener(name: str, *, address: str, port: int, manager: JSON, limit: int, tls: JSON | None = None) -> JSON:
     """One listener with one connection manager. Its buffer limit is what answers 413 to bodies of unknown length."""
+    chain: JSON = {"filters": [{"name": "http", "typed_config": manager}]}
+    if tls is not None:
+        chain["transport_socket"] = tls
     return {
         "name": name,
         "address": {"socket_address": {"address": address, "port_value": port}},
         "per_connection_buffer_limit_bytes": limit,
-        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+        "filter_chains": [chain],
     }
+
+
+def served_by_tls(settings: Settings) -> JSON:
+    """The products' door by TLS. The certificate comes by SDS from a file, because only so Envoy looks for new ones."""
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": any_of(
+            "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            common_tls_context={
+                "alpn_protocols": ["h2", "http/1.1"],
+                "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+                "tls_certificate_sds_secret_configs": [
+                    {
+                        "name": CERTIFICATE,
+                        "sds_config": {
+                            "resource_api_version": "V3",
+                            "path_config_source": {"path": settings.certificate_file},
+                        },
+                    }
+                ],
+            },
+        ),
+    }
+
+
+def certificate(settings: Settings) -> JSON:
+    """The file from which Envoy reads which certificate it serves. Kubernetes changes a Secret by moving its folder."""
+    secret = any_of(
+        "envoy.extensions.transport_sockets.tls.v3.Secret",
+        name=CERTIFICATE,
+        tls_certificate={
+            "certificate_chain": {"filename": f"{settings.tls_dir}/tls.crt"},
+            "private_key": {"filename": f"{settings.tls_dir}/tls.key"},
+            "watched_directory": {"path": settings.tls_dir},
+        },
+    )
+    return {"resources": [secret]}
 
 
 def product(settings: Settings, *, boot: str) -> JSON:
@@ -428,7 +480,7 @@ def xds_cluster(settings: Settings) -> JSON:
 def feedback_cluster(settings: Settings) -> JSON:
     """The feedback service, which also has a door here so that a product needs to know one address only."""
     address = {"socket_address": {"address": settings.feedback_address, "port_value": settings.feedback_port}}
-    return {
+    return ({"transport_socket": towards_feedback(settings)} if settings.feedback_ca_file else {}) | {
         "name": "feedback",
         "type": "STRICT_DNS",
         "connect_timeout": "1s",
@@ -443,6 +495,36 @@ def feedback_cluster(settings: Settings) -> JSON:
         },
         "load_assignment": assignment("feedback", address),
     }
+
+
+def towards_feedback(settings: Settings) -> JSON:
+    """TLS that trusts one authority, for one name."""
+    name = settings.feedback_address
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": any_of(
+            "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            sni=name,
+            common_tls_context={
+                "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+                "validation_context": {
+                    "trusted_ca": {"filename": settings.feedback_ca_file},
+                    "match_typed_subject_alt_names": [
+                        {"san_type": "IP_ADDRESS" if is_address(name) else "DNS", "matcher": {"exact": name}}
+                    ],
+                },
+            },
+        ),
+    }
+
+
+def is_address(name: str) -> bool:
+    """Whether this is no name to look up."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def assignment(cluster: str, address: JSON) -> JSON:

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from bootstrap import Settings, bootstrap
+from bootstrap import Settings, bootstrap, certificate
 
 WORLD_CANNOT = 0o007
 
@@ -62,6 +62,8 @@ def prepare(settings: Settings, *, now_ns: int) -> tuple[Path, dict[str, str]]:
     set_aside(active, now_ns=now_ns)
     answers = spool / "boots" / boot
     answers.mkdir(parents=True)
+    if settings.tls_dir:
+        Path(settings.certificate_file).write_text(json.dumps(certificate(settings), indent=1))
     configuration = run / "bootstrap.json"
     configuration.write_text(json.dumps(bootstrap(settings, boot=boot), indent=1))
     return configuration, for_capture(settings, answers)

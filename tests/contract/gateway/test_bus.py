@@ -47,7 +47,8 @@ def real(process: Broker, topic: str) -> Iterator[Harness]:
     if process.process is None:
         process.start()
     process.create(topic)
-    bus = KafkaBus(KafkaTarget(servers=(process.servers,), topic=topic, timeout=3, max_request_bytes=LARGEST + 200))
+    brokers = {"bootstrap_servers": process.servers, "reconnect_backoff_max_ms": 1000}
+    bus = KafkaBus(KafkaTarget(connection=lambda: brokers, topic=topic, timeout=3, max_request_bytes=LARGEST + 200))
 
     def taken() -> list[Record]:
         return [Record(record.key, record.value) for record in process.read(topic)]

@@ -1,4 +1,4 @@
-"""Files generated for the charts: the CRDs as templates.
+"""Files generated for the charts: the CRDs as templates, and the schema of the values.
 
 `python -m switchyard_testkit.chart write` writes them; `check` fails when what is committed differs.
 """
@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 from switchyard_contracts.crd import KINDS, definition
+
+from switchyard_testkit import values_schema
 
 ROOT = Path(__file__).resolve().parents[3]
 KEEP = {"helm.sh/resource-policy": "keep"}
@@ -30,10 +32,16 @@ def crd_templates() -> dict[Path, str]:
     return files
 
 
+def generated() -> dict[Path, str]:
+    """Every generated file of the charts, with its content."""
+    schema = json.dumps(values_schema.schema(), indent=2, ensure_ascii=False) + "\n"
+    return {**crd_templates(), ROOT / "charts/switchyard/values.schema.json": schema}
+
+
 def main(verb: str) -> int:
     """Write, or compare; 1 when something differs."""
     wrong = []
-    for path, text in crd_templates().items():
+    for path, text in generated().items():
         if verb == "write":
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")

@@ -23,6 +23,7 @@ import yaml
 from switchyard_testkit.toolchain import tool_path
 
 ROOT = Path(__file__).resolve().parents[3]
+CHART = ROOT / "charts" / "switchyard"
 NAMESPACE = "switchyard-system"
 RELEASE = "switchyard"
 IMAGES = {
@@ -33,6 +34,8 @@ IMAGES = {
     "monitor.image": "switchyard/monitor",
     "kafka.embedded.image": "switchyard/kafka",
 }
+HERE = [{"ipBlock": {"cidr": cidr}} for cidr in ("10.99.0.0/16", "172.16.0.0/12")]
+"""This machine, as pods see it: the nodes' links, and the networks that container engines make."""
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 
@@ -113,6 +116,8 @@ def chart_values(images: dict[str, str], held: dict[str, str], extra: dict[str, 
             "operatorToken": held["operator"],
         },
         "kafka": {"embedded": {"enabled": True}},
+        # Tests and demo look into the parts from this machine.
+        "networkPolicy": {door: {"from": HERE} for door in ("monitor", "metrics", "kafka")},
     }
     return merged(merged(values, image_values(images)), extra)
 
@@ -201,7 +206,9 @@ def service_address(name: str, kubeconfig: str) -> str:
     return f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}"
 
 
-def install(slot: str, *, extra: dict[str, Any] | None = None, seconds: float = 300) -> Installation:
+def install(
+    slot: str, *, extra: dict[str, Any] | None = None, seconds: float = 300, chart: Path = CHART
+) -> Installation:
     """Install or upgrade, wait, and write down where everything is."""
     folder = slot_folder(slot)
     kubeconfig = json.loads((folder / "cluster.json").read_text(encoding="utf-8"))["kubeconfig"]
@@ -213,10 +220,10 @@ def install(slot: str, *, extra: dict[str, Any] | None = None, seconds: float = 
     namespace = f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n"
     run("kubectl", "apply", "-f", "-", kubeconfig=kubeconfig, given=namespace)
     run("kubectl", "label", "--overwrite", "namespace", NAMESPACE, RESTRICTED, kubeconfig=kubeconfig)
-    chart = str(ROOT / "charts" / "switchyard")
     # The contract tests may have put the CRDs there first; with the last flag the chart takes them over.
     arguments = [
-        "upgrade", "--install", RELEASE, chart, "--namespace", NAMESPACE, "--values", str(values), "--take-ownership",
+        "upgrade", "--install", RELEASE, str(chart),
+        "--namespace", NAMESPACE, "--values", str(values), "--take-ownership",
     ]  # fmt: skip
     run("helm", *arguments, kubeconfig=kubeconfig)
     wait_ready(kubeconfig, seconds)

@@ -19,6 +19,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 from switchyard_testkit.cache import Cache, recipe_key
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.errors import MachineError
+from switchyard_testkit.kafka_security import Security
 from switchyard_testkit.waiting import until
 
 RECIPE = Path(__file__).resolve().parents[3] / "charts" / "images" / "kafka"
@@ -64,12 +65,19 @@ class Broker:
     folder: Path
     port: int = field(default_factory=free_port)
     controller_port: int = field(default_factory=free_port)
+    inside_port: int = field(default_factory=free_port)
     message_max_bytes: int = 1_048_588
+    security: Security | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def servers(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def inside(self) -> str:
+        """The test's own door, which stays open when clients must show who they are."""
+        return f"127.0.0.1:{self.inside_port}"
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -77,15 +85,16 @@ class Broker:
         if not configuration.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             configuration.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
-            self._java(
-                "kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", str(configuration)
-            ).wait(60)
+            words = ["format", "--cluster-id", CLUSTER_ID, "--config", str(configuration)]
+            words += self.security.formatting() if self.security else []
+            if self._java("kafka.tools.StorageTool", *words).wait(60):
+                raise RuntimeError(f"the storage was not formatted: {(self.folder / 'broker.log').read_text()[-2000:]}")
         self.process = self._java("kafka.Kafka", str(configuration))
         until(self._answers, f"the broker answers; its log is {self.folder / 'broker.log'}", seconds=60)
 
     def create(self, topic: str, *, partitions: int = 4) -> None:
         """Have a topic."""
-        admin = KafkaAdminClient(bootstrap_servers=self.servers)
+        admin = KafkaAdminClient(bootstrap_servers=self.inside)
         try:
             admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=1)])
         except TopicAlreadyExistsError:
@@ -95,7 +104,7 @@ class Broker:
 
     def read(self, topic: str) -> list[Any]:
         """Every record of the topic up to its present end."""
-        consumer = KafkaConsumer(bootstrap_servers=self.servers, enable_auto_commit=False, max_poll_records=5000)
+        consumer = KafkaConsumer(bootstrap_servers=self.inside, enable_auto_commit=False, max_poll_records=5000)
         try:
             partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
             consumer.assign(partitions)
@@ -124,7 +133,7 @@ class Broker:
         if self.process is not None and self.process.poll() is not None:
             raise RuntimeError(f"the broker ended: {(self.folder / 'broker.log').read_text()[-2000:]}")
         try:
-            KafkaAdminClient(bootstrap_servers=self.servers, bootstrap_timeout_ms=500, request_timeout_ms=2000).close()
+            KafkaAdminClient(bootstrap_servers=self.inside, bootstrap_timeout_ms=500, request_timeout_ms=2000).close()
         except KafkaError:
             return False
         return True
@@ -135,15 +144,16 @@ class Broker:
             return subprocess.Popen(["java", *options, "-cp", f"{self.jars}/*", *arguments], stdout=log, stderr=log)
 
     def _properties(self) -> dict[str, object]:
+        protocol = self.security.protocol if self.security else "PLAINTEXT"
         return {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"CLIENT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
-            "advertised.listeners": f"CLIENT://127.0.0.1:{self.port}",
-            "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "inter.broker.listener.name": "CLIENT",
+            "listeners": f"CLIENT://{self.servers},INSIDE://{self.inside},CONTROLLER://127.0.0.1:{self.controller_port}",
+            "advertised.listeners": f"CLIENT://{self.servers},INSIDE://{self.inside}",
+            "listener.security.protocol.map": f"CLIENT:{protocol},INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "INSIDE",
             "log.dirs": self.folder / "data",
             "auto.create.topics.enable": "false",
             "message.max.bytes": self.message_max_bytes,
@@ -154,13 +164,14 @@ class Broker:
             "share.coordinator.state.topic.replication.factor": 1,
             "share.coordinator.state.topic.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
+            **(self.security.broker("CLIENT") if self.security else {}),
         }
 
 
 @contextmanager
-def broker(cache: Cache, folder: Path) -> Iterator[Broker]:
+def broker(cache: Cache, folder: Path, *, security: Security | None = None) -> Iterator[Broker]:
     """A running broker, ended whatever happens."""
-    process = Broker(jars(cache), folder)
+    process = Broker(jars(cache), folder, security=security)
     try:
         process.start()
         yield process

@@ -6,7 +6,7 @@ that counts the traffic that the route would have split.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -414,7 +414,8 @@ THEN_SPEC: dict[str, Any] = (
 class Simulation:
     """Everything together; `run` lets time pass, `restart` is a new process on the same cluster."""
 
-    def __init__(self, models: Mapping[str, Model]) -> None:
+    def __init__(self, models: Mapping[str, Model], *, also: Sequence[kinds.Kind] = ()) -> None:
+        self.also = also
         self.clock = Clock()
         self.images = dict(models)
         self.cluster = FakeCluster(self.clock)
@@ -444,6 +445,7 @@ class Simulation:
             reporter=Reporter(bus=self.bus, notes=self.notes, reasserted=lambda _: None),
             clock=self.clock,
             status_interval=timedelta(minutes=1),
+            also=self.also,
         )
 
     def nature(self, revision: str) -> Model:

@@ -15,6 +15,7 @@ from switchyard_testkit.node.components import components
 from switchyard_testkit.node.pki import Identity
 from switchyard_testkit.node.plan import SLOT_NUMBERS, Places, slot_named
 
+AUDITED = ("switchyard-system:switchyard-operator", "switchyard-system:switchyard-gateway")
 TOOLS = Path("/cache/toolchain/k/bin")
 HOME_OF_TEST = "/cache/nodes/test"
 
@@ -101,7 +102,10 @@ def test_the_api_server_asks_the_settings_the_design_names() -> None:
     asked = flags("kube-apiserver")
     assert asked["authorization-mode"] == "Node,RBAC"
     assert asked["service-cluster-ip-range"] == "10.97.0.0/16"
-    assert not [name for name in asked if name.startswith("audit")]
+    # The audit log is for the roles of our own parts; a line for everybody's requests would cost the node its pace.
+    everyone, others = rendered("audit-policy.yaml")["rules"]
+    assert (everyone["level"], others) == ("Metadata", {"level": "None"})
+    assert everyone["users"] == [f"system:serviceaccount:{part}" for part in AUDITED]
 
 
 def test_the_first_process_of_a_node_is_a_script_the_shell_can_read(tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from threading import Condition, Event
+from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from switchyard_contracts.events import TOPIC_MODELS, TOPIC_ROLLOUTS
+from switchyard_contracts.kafka_settings import SecretUnreadable
 from switchyard_contracts.producer import Producer
 from switchyard_contracts.selector import DrainingSelector
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
@@ -31,8 +33,16 @@ PAUSE = 5.0
 class KafkaBus:
     """A thread of its own sends; the methods only leave notes for it."""
 
-    def __init__(self, servers: str, *, topics: TopicSettings | None, dropped: Callable[[], None]) -> None:
-        self._servers = servers
+    def __init__(
+        self,
+        connection: Callable[[], Mapping[str, Any]],
+        *,
+        topics: TopicSettings | None,
+        dropped: Callable[[], None],
+        explain: Callable[[BaseException], str] = str,
+    ) -> None:
+        self._connection = connection
+        self._explain = explain
         self._topics = topics
         self._dropped = dropped
         self._changed = Condition()
@@ -82,15 +92,16 @@ class KafkaBus:
                 continue
             try:
                 self._serve(stop, leading)
-            except (KafkaError, OSError) as error:
+            except (KafkaError, OSError, SecretUnreadable) as error:
                 self.working = False
-                logger.warning("Kafka at %s does not work (%s); rollouts go on without it", self._servers, error)
+                logger.warning("Kafka does not work (%s); rollouts go on without it", self._explain(error))
                 stop.wait(PAUSE)
 
     def _serve(self, stop: Event, leading: Callable[[], bool]) -> None:
+        connection = {**self._connection(), "bootstrap_timeout_ms": 5000}
         if self._topics:
-            ensure(self._servers, self._topics)
-        known = self._read_models()
+            ensure(connection, self._topics)
+        known = self._read_models(connection)
         with self._changed:
             self._sent = dict(known)
             for subject, value in list(self._models.items()):
@@ -98,7 +109,7 @@ class KafkaBus:
                     del self._models[subject]
         self.working = True
         producer = Producer(
-            bootstrap_servers=self._servers.split(","),
+            **connection,
             acks="all",
             enable_idempotence=True,
             max_block_ms=5000,
@@ -145,10 +156,10 @@ class KafkaBus:
                 else:
                     self._sent[key] = value
 
-    def _read_models(self) -> dict[str, bytes]:
+    def _read_models(self, connection: Mapping[str, Any]) -> dict[str, bytes]:
         """The compacted topic to its present end."""
         consumer = KafkaConsumer(
-            bootstrap_servers=self._servers.split(","),
+            **connection,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             selector=DrainingSelector,

@@ -6,8 +6,10 @@ Partitions of a topic that is there are left alone: more of them would send a pr
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from kafka.admin import KafkaAdminClient
 from kafka.errors import TopicAlreadyExistsError
@@ -35,9 +37,9 @@ def configuration(topic: TopicSpec, settings: TopicSettings) -> dict[str, str]:
     return {**common, "cleanup.policy": "delete", "retention.ms": str(milliseconds)}
 
 
-def ensure(servers: str, settings: TopicSettings) -> list[str]:
+def ensure(connection: Mapping[str, Any], settings: TopicSettings) -> list[str]:
     """Make what is missing; the names of what was made. Raises KafkaError when the broker cannot be asked."""
-    admin = KafkaAdminClient(bootstrap_servers=servers.split(","), request_timeout_ms=10_000, selector=DrainingSelector)
+    admin = KafkaAdminClient(**connection, request_timeout_ms=10_000, selector=DrainingSelector)
     try:
         present = set(admin.list_topics())
         missing = [topic for topic in TOPICS if topic.name not in present]

@@ -26,6 +26,7 @@ CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
 POD = Kind("v1", "Pod", "pods")
 EVENT = Kind("v1", "Event", "events")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 WORKLOAD_KINDS = (DEPLOYMENT, SERVICE, DISRUPTION_BUDGET)
@@ -34,4 +35,7 @@ WORKLOAD_KINDS = (DEPLOYMENT, SERVICE, DISRUPTION_BUDGET)
 WATCHED = (MODEL_DEPLOYMENT, MODEL_REVISION, MODEL_ROUTE, MODEL_COMMAND, DEPLOYMENT, SERVICE, DISRUPTION_BUDGET, POD)
 """What the door hears of and the cache holds."""
 
-ALL = {kind.kind: kind for kind in (*WATCHED, CONFIG_MAP, EVENT, LEASE)}
+OPTIONAL = (NETWORK_POLICY,)
+"""Workload kinds that an installation may do without; then nothing of them is read, watched or written."""
+
+ALL = {kind.kind: kind for kind in (*WATCHED, *OPTIONAL, CONFIG_MAP, EVENT, LEASE)}

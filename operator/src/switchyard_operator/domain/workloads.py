@@ -13,6 +13,7 @@ from typing import Any
 
 from switchyard_contracts.base import API_VERSION, GROUP, LABEL_DEPLOYMENT, LABEL_REVISION
 from switchyard_contracts.canonical import digest
+from switchyard_contracts.model_deployment import Egress, Serving
 from switchyard_contracts.model_revision import ModelRevisionSpec, PodShape
 
 from switchyard_operator.domain.world import Body, Revision
@@ -25,6 +26,8 @@ CONTAINER = "model"
 MADE_AS = f"{GROUP}/made-as"
 """On a Deployment: the digest of the pod template it was made with."""
 PORT_NAME = "http"
+NAMES: Mapping[str, Any] = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
+"""What every pod may ask: whoever answers for names, wherever that is."""
 
 
 def labels(deployment: str, revision: str) -> dict[str, str]:
@@ -82,15 +85,25 @@ def merge_config(sources: Sequence[tuple[str, Mapping[str, str]]]) -> dict[str, 
     return merged
 
 
-def bodies(namespace: str, revision: Revision, *, replicas: int, timeout: timedelta) -> list[Body]:
-    """Service first, so that its endpoints are there when the pods are."""
+def bodies(namespace: str, revision: Revision, *, replicas: int, serving: Serving) -> list[Body]:
+    """The walls first, then the Service, so that both are there when the pods are."""
     deployment = revision.spec.deployment
     template = {
         "metadata": {"labels": labels(deployment, revision.name)},
-        "spec": _pod(revision, timeout=timeout),
+        "spec": _pod(revision, timeout=serving.timeout),
     }
     selector = {LABEL_REVISION: revision.name, LABEL_DEPLOYMENT: deployment}
     return [
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": _metadata(namespace, revision),
+            "spec": {
+                "podSelector": {"matchLabels": selector},
+                "policyTypes": ["Egress"],
+                "egress": [NAMES, *(_way_out(place) for place in serving.egress)],
+            },
+        },
         {
             "apiVersion": "v1",
             "kind": "Service",
@@ -119,6 +132,13 @@ def bodies(namespace: str, revision: Revision, *, replicas: int, timeout: timede
             },
         },
     ]
+
+
+def _way_out(place: Egress) -> dict[str, Any]:
+    rule: dict[str, Any] = {"to": [{"ipBlock": {"cidr": place.cidr}}]}
+    if place.ports:
+        rule["ports"] = [{"protocol": "TCP", "port": port} for port in place.ports]
+    return rule
 
 
 def keep_pods(wanted: Body, held: Body) -> Body:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from ipaddress import ip_network
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
@@ -99,6 +100,21 @@ class Warmup(Shape):
     body: Annotated[str, StringConstraints(max_length=8192)]
 
 
+class Egress(Shape):
+    """Where a model's pods may connect to, beside asking for names: addresses, and TCP ports if only some."""
+
+    cidr: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:]{2,43}/[0-9]{1,3}$", max_length=47)]
+    ports: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], Field(max_length=16)] = []
+
+    @model_validator(mode="after")
+    def _is_a_network(self) -> Self:
+        try:
+            ip_network(self.cidr)
+        except ValueError as error:
+            raise ValueError(f"cidr: {self.cidr!r} is no network ({error}); write one such as 10.20.0.0/16") from error
+        return self
+
+
 ServingPath = Annotated[str, StringConstraints(pattern=PATH_PATTERN, max_length=256)]
 
 
@@ -114,6 +130,8 @@ class Serving(Shape):
     ready_within: Duration = parse_duration("10m")
     """How long a revision's pods may take to be ready before a rollout gives up on them."""
     warmup: Warmup | None = None
+    egress: Annotated[list[Egress], Field(max_length=32)] = []
+    """Whom the model itself calls: a feature store, a database. All else is closed where policies are enforced."""
 
 
 class CanaryStep(Shape):

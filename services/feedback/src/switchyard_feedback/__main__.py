@@ -5,23 +5,30 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import uvicorn
 from pydantic import ValidationError
 from switchyard_contracts import logs
+from switchyard_contracts.kafka_settings import SecretUnreadable
+from switchyard_contracts.kafka_trouble import Complaints
 from switchyard_contracts.own_metrics import own
 
-from switchyard_feedback.adapters.bus import KafkaLog, connection
+from switchyard_feedback.adapters.bus import KafkaLog
 from switchyard_feedback.adapters.monitor import HttpMonitor
 from switchyard_feedback.api import create_app
+from switchyard_feedback.certificate import Certificate, CertificateUnreadable
 from switchyard_feedback.errors import TokensUnreadable
 from switchyard_feedback.metrics import Metrics
 from switchyard_feedback.settings import Settings
 from switchyard_feedback.tokens import Tokens
 
 log = logging.getLogger("switchyard_feedback")
+LOOK_EVERY = 5.0
+"""Seconds between two looks at the certificate's files."""
 
 
 def main() -> int:
@@ -31,7 +38,9 @@ def main() -> int:
     try:
         settings = Settings.from_env(os.environ)
         tokens = Tokens(settings.tokens_file)
-    except (ValidationError, TokensUnreadable) as error:
+        brokers = settings.connection("switchyard-feedback")
+        certificate = served_with(settings)
+    except (ValidationError, SecretUnreadable, TokensUnreadable, CertificateUnreadable) as error:
         log.error("feedback cannot start: %s", error)
         return 2
     timeout = settings.kafka_timeout.total_seconds()
@@ -43,12 +52,22 @@ def main() -> int:
     own(metrics.registry, part="feedback", distribution="switchyard-feedback")
     app = create_app(
         tokens=tokens,
-        events=KafkaLog(connection(settings), timeout=timeout, max_pending=settings.max_pending),
+        events=KafkaLog(
+            brokers,
+            timeout=timeout,
+            max_pending=settings.max_pending,
+            explain=Complaints.hear(settings).explain,
+        ),
         monitor=monitor,
         metrics=metrics,
         max_body=settings.max_body,
         now=lambda: datetime.now(UTC),
     )
+    tls: dict[str, Any] = {}
+    if certificate is not None:
+        tls["ssl_context_factory"] = lambda _config, _default: certificate.context
+        follow = {"stop": threading.Event(), "every": LOOK_EVERY}
+        threading.Thread(target=certificate.follow, kwargs=follow, name="certificate", daemon=True).start()
     # 0.0.0.0: the pod's address; who may reach it is the network policy's and the tokens' matter
     uvicorn.run(
         app,
@@ -60,8 +79,16 @@ def main() -> int:
         server_header=False,
         timeout_keep_alive=75,  # longer than the gateway keeps an idle connection, so that it never meets a closed one
         timeout_graceful_shutdown=int(timeout) + 2,
+        **tls,
     )
     return 0
+
+
+def served_with(settings: Settings) -> Certificate | None:
+    """The certificate at the door, or none for plain HTTP."""
+    if settings.tls_certificate_file is None or settings.tls_key_file is None:
+        return None
+    return Certificate(settings.tls_certificate_file, settings.tls_key_file)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 from switchyard_contracts import logs
+from switchyard_contracts.kafka_trouble import Complaints
 from switchyard_contracts.own_metrics import own
 
 from switchyard_monitor.adapters.looks import SqliteLooks
@@ -115,6 +116,7 @@ def _read(
     stop: threading.Event,
     chronicle: Chronicle,
 ) -> None:
+    explain = Complaints.hear(settings).explain
     broker: KafkaBroker | None = None
     reader: Reader | None = None
     pace = Pace(
@@ -128,7 +130,7 @@ def _read(
     while not stop.is_set():
         try:
             if broker is None or reader is None:
-                broker = KafkaBroker(connection(settings), batch=settings.batch)
+                broker = KafkaBroker(connection(settings), batch=settings.batch, explain=explain)
                 reader = Reader(
                     member=settings.member,
                     broker=broker,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, MessageSizeTooLargeError, OffsetOutOfRangeError
 from switchyard_contracts.events import TOPIC_EVENTS, TOPIC_MODELS
+from switchyard_contracts.kafka_settings import SecretUnreadable
 from switchyard_contracts.producer import Producer
 from switchyard_contracts.selector import DrainingSelector
 
@@ -27,34 +27,31 @@ KEPT_BYTES = 64 * 1024
 
 
 def connection(settings: Settings) -> dict[str, Any]:
-    """How to reach the brokers, in kafka-python's words."""
-    options: dict[str, Any] = {
-        "bootstrap_servers": settings.kafka_servers.split(","),
-        "security_protocol": settings.kafka_security,
-        "client_id": f"switchyard-monitor-{settings.member}",
-        "reconnect_backoff_max_ms": 1000,
-        "bootstrap_timeout_ms": 5000,
-        "selector": DrainingSelector,
-    }
-    if settings.kafka_ca_file is not None:
-        options["ssl_cafile"] = str(settings.kafka_ca_file)
-    if settings.kafka_sasl_mechanism is not None:
-        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
-        options["sasl_plain_username"] = settings.kafka_username
-        options["sasl_plain_password"] = _secret(settings.kafka_password_file)
-    return options
+    """How to reach the brokers, in kafka-python's words; a file that cannot be read may be there at the next try."""
+    try:
+        options = settings.connection(f"switchyard-monitor-{settings.member}")
+    except SecretUnreadable as error:
+        raise BrokerUnavailable(str(error)) from error
+    return {**options, "bootstrap_timeout_ms": 5000, "selector": DrainingSelector}
 
 
 class KafkaBroker:
     """The broker port on a Kafka cluster."""
 
     def __init__(
-        self, options: Mapping[str, Any], *, events: str = TOPIC_EVENTS, models: str = TOPIC_MODELS, batch: int = 5000
+        self,
+        options: Mapping[str, Any],
+        *,
+        events: str = TOPIC_EVENTS,
+        models: str = TOPIC_MODELS,
+        batch: int = 5000,
+        explain: Callable[[BaseException], str] = str,
     ) -> None:
         self._events, self._models_topic = events, models
         self._options = dict(options)
+        self._explain = explain
         reading = {"group_id": None, "enable_auto_commit": False, "auto_offset_reset": "none"}
-        with _guarded():
+        with self._guarded():
             self._consumer = KafkaConsumer(
                 **self._options,
                 **reading,
@@ -76,7 +73,7 @@ class KafkaBroker:
 
     def topic(self) -> Topic:
         """The topic of events."""
-        with _guarded():
+        with self._guarded():
             numbers = self._consumer.partitions_for_topic(self._events)
             if not numbers:
                 raise BrokerUnavailable(f"the topic {self._events!r} does not exist; create it with LogAppendTime")
@@ -89,14 +86,14 @@ class KafkaBroker:
         wanted = [TopicPartition(self._events, number) for number in partitions]
         if not wanted:
             return {}
-        with _guarded():
+        with self._guarded():
             starts = self._consumer.beginning_offsets(wanted)
             ends = self._consumer.end_offsets(wanted)
         return {partition.partition: Bounds(starts[partition], ends[partition]) for partition in wanted}
 
     def assign(self, positions: Mapping[int, int]) -> None:
         """Read these partitions from these offsets, and no others."""
-        with _guarded():
+        with self._guarded():
             self._consumer.assign([TopicPartition(self._events, number) for number in positions])
             for number, offset in positions.items():
                 self._consumer.seek(TopicPartition(self._events, number), offset)
@@ -106,7 +103,7 @@ class KafkaBroker:
         until = time.monotonic() + timeout
         batch: dict[int, list[Record]] = {}
         count = 0
-        with _guarded():
+        with self._guarded():
             if not self._consumer.assignment():
                 time.sleep(timeout)
                 return batch
@@ -121,7 +118,7 @@ class KafkaBroker:
 
     def models(self) -> list[Record]:
         """What is new on `switchyard.models`; the first call reads it to its end."""
-        with _guarded():
+        with self._guarded():
             if not self._learning:
                 numbers = self._teacher.partitions_for_topic(self._models_topic) or set()
                 if not numbers:
@@ -140,7 +137,7 @@ class KafkaBroker:
 
     def send(self, letters: Sequence[Letter]) -> None:
         """Send, and return when all were acknowledged."""
-        with _guarded():
+        with self._guarded():
             if self._producer is None:
                 self._producer = Producer(
                     **self._options,
@@ -169,6 +166,16 @@ class KafkaBroker:
         if self._producer is not None:
             self._producer.close(timeout=1)
 
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except OffsetOutOfRangeError as error:
+            partition, offset = next(iter(error.args[0].items()))
+            raise OffsetLost(partition.partition, f"offset {offset} is not in the log: events are gone") from error
+        except KafkaError as error:
+            raise BrokerUnavailable(f"Kafka does not answer: {self._explain(error)}") from error
+
     def _post(self, producer: Producer, letter: Letter) -> Any:
         return producer.send(letter.topic, key=letter.key, value=letter.value, headers=list(letter.headers))
 
@@ -186,20 +193,3 @@ def _record(record: Any) -> Record:
         record.value,
         tuple((name, bytes(value or b"")) for name, value in record.headers) if record.headers else (),
     )
-
-
-@contextmanager
-def _guarded() -> Iterator[None]:
-    try:
-        yield
-    except OffsetOutOfRangeError as error:
-        partition, offset = next(iter(error.args[0].items()))
-        raise OffsetLost(partition.partition, f"offset {offset} is not in the log: events are gone") from error
-    except KafkaError as error:
-        raise BrokerUnavailable(f"Kafka does not answer: {type(error).__name__}: {error}") from error
-
-
-def _secret(path: Path | None) -> str:
-    if path is None:
-        raise ValueError("kafka_password_file must be set when kafka_sasl_mechanism is")
-    return path.read_text().strip()

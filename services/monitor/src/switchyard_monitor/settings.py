@@ -1,11 +1,7 @@
 """The monitor's settings, from the environment with the prefix MONITOR_. An unknown one is an error.
 
     MONITOR_KAFKA_SERVERS           host:port,host:port                         required
-    MONITOR_KAFKA_SECURITY          PLAINTEXT | SSL | SASL_PLAINTEXT | SASL_SSL     default PLAINTEXT
-    MONITOR_KAFKA_SASL_MECHANISM    PLAIN | SCRAM-SHA-256 | SCRAM-SHA-512       with SASL
-    MONITOR_KAFKA_USERNAME          with SASL
-    MONITOR_KAFKA_PASSWORD_FILE     a mounted file that holds the password      with SASL
-    MONITOR_KAFKA_CA_FILE           a mounted CA certificate                    with SSL
+    MONITOR_KAFKA_SECURITY, …       who may in, and how: `switchyard_contracts.kafka_settings`
     MONITOR_DATABASE                default sqlite:////var/lib/switchyard/monitor.db
     MONITOR_TOKENS_FILE             YAML or JSON: [{name, sha256, deployments: ["ns/name", "ns/*", "*"]}]   required
     MONITOR_MEMBER                  this replica's name; default the host name (the pod's)
@@ -25,26 +21,20 @@ and automountServiceAccountToken should be false. Kafka: reads `switchyard.event
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+from switchyard_contracts.kafka_settings import KafkaSettings
 from switchyard_contracts.quantities import Duration, parse_duration
 
 
-class Settings(BaseModel):
+class Settings(KafkaSettings):
     """Read once, in `__main__`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    PREFIX: ClassVar[str] = "MONITOR_"
 
-    kafka_servers: Annotated[str, Field(min_length=1)]
-    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    kafka_username: str | None = None
-    kafka_password_file: Path | None = None
-    kafka_ca_file: Path | None = None
     database: str = "sqlite:////var/lib/switchyard/monitor.db"
     tokens_file: Path
     member: str = Field(default_factory=socket.gethostname, min_length=1)
@@ -56,9 +46,3 @@ class Settings(BaseModel):
     pulse: Duration = parse_duration("1s")
     clock_margin: Duration = parse_duration("1s")
     hold: Duration = parse_duration("1h")
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str], prefix: str = "MONITOR_") -> Self:
-        """A misspelt MONITOR_ variable is an error, so chart and code cannot drift apart."""
-        mine = {name: value for name, value in environ.items() if name.startswith(prefix)}
-        return cls.model_validate_strings({name.removeprefix(prefix).lower(): value for name, value in mine.items()})

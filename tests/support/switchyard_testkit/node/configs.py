@@ -16,6 +16,8 @@ ADMINISTRATOR = "admin"
 PAUSE_IMAGE = "switchyard.local/pause:1"
 PROVISIONER = "switchyard.dev/local-volumes"
 CNI_PLUGINS = "/usr/lib/cni"  # where Debian's containernetworking-plugins puts them
+AUDITED = tuple(f"system:serviceaccount:switchyard-system:switchyard-{part}" for part in ("operator", "gateway"))
+"""The service accounts of the parts that speak to the API server, as the chart installs them for demo and tests."""
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 
 
@@ -193,6 +195,18 @@ cluster.local:53 in-addr.arpa:53 ip6.arpa:53 {{
 """
 
 
+def audit_policy() -> str:
+    """A line for each request of our own service accounts, without contents; of nobody else's, so it costs little."""
+    return _json(
+        {
+            "apiVersion": "audit.k8s.io/v1",
+            "kind": "Policy",
+            "omitStages": ["RequestReceived"],
+            "rules": [{"level": "Metadata", "users": list(AUDITED)}, {"level": "None"}],
+        }
+    )
+
+
 def add_ons() -> str:
     """The default StorageClass, and what CoreDNS and the provisioner may do."""
 
@@ -257,6 +271,7 @@ def files(places: Places, pause: Path) -> dict[Path, str]:
         etc / "kube-proxy.yaml": kube_proxy(places),
         etc / "Corefile": coredns(places),
         etc / "add-ons.yaml": add_ons(),
+        etc / "audit-policy.yaml": audit_policy(),
         **first_process.files(places, pause),
     }
 

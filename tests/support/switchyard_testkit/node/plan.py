@@ -126,6 +126,11 @@ class Places:
         return self.home / "logs"
 
     @property
+    def audit_log(self) -> Path:
+        """What the API server was asked by whom; only of who is named in the audit policy."""
+        return self.logs / "audit.log"
+
+    @property
     def volumes(self) -> Path:
         return self.home / "volumes"
 

@@ -38,7 +38,7 @@ def test_all_kinds_are_read() -> None:
         pytest.param({"SHIPPER_DRAIN_TIMEOUT": "soon"}, "drain_timeout", "is not a duration", id="no duration"),
         pytest.param({"SHIPPER_REDACT": '{"*": ["card"]}'}, "redact", "is not a path", id="no path"),
         pytest.param({"SHIPPER_REDACT": "card"}, "redact", "JSON", id="no JSON"),
-        pytest.param({"SHIPPER_KAFKA_SECURITY": "SASL_SSL"}, "", "kafka_username", id="no user"),
+        pytest.param({"SHIPPER_KAFKA_SECURITY": "SASL_SSL"}, "", "SHIPPER_KAFKA_USERNAME", id="no user"),
         pytest.param({"SHIPPER_KAFKA_TIMEOUT": "1s"}, "", "kafka_timeout is 1s", id="too little time"),
         pytest.param({"SHIPPER_SPOOL_MAX_BYTES": "1000000"}, "", "more than half", id="segments as large as the spool"),
     ],

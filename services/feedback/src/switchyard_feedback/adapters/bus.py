@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,37 +19,26 @@ from switchyard_contracts.events import TOPIC_EVENTS
 from switchyard_contracts.producer import Producer
 
 from switchyard_feedback.ports import Record
-from switchyard_feedback.settings import Settings
 
 log = logging.getLogger(__name__)
-
-
-def connection(settings: Settings) -> dict[str, Any]:
-    """How to reach the brokers, in kafka-python's words."""
-    options: dict[str, Any] = {
-        "bootstrap_servers": settings.kafka_servers.split(","),
-        "security_protocol": settings.kafka_security,
-        "client_id": "switchyard-feedback",
-        "reconnect_backoff_max_ms": 1000,
-    }
-    if settings.kafka_ca_file is not None:
-        options["ssl_cafile"] = str(settings.kafka_ca_file)
-    if settings.kafka_sasl_mechanism is not None and settings.kafka_password_file is not None:
-        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
-        options["sasl_plain_username"] = settings.kafka_username
-        options["sasl_plain_password"] = settings.kafka_password_file.read_text(encoding="utf-8").strip()
-    return options
 
 
 class KafkaLog:
     """The log port on a Kafka topic."""
 
     def __init__(
-        self, options: Mapping[str, Any], *, timeout: float, max_pending: int, topic: str = TOPIC_EVENTS
+        self,
+        options: Mapping[str, Any],
+        *,
+        timeout: float,
+        max_pending: int,
+        topic: str = TOPIC_EVENTS,
+        explain: Callable[[BaseException], str] = str,
     ) -> None:
         self._options = dict(options)
         self._timeout = timeout
         self._topic = topic
+        self._explain = explain
         self._room = max_pending
         self._producer: Producer | None = None
         self._failed: Producer | None = None
@@ -119,7 +108,7 @@ class KafkaLog:
                 sent.add_callback(lambda _, future=future: answer(future, kept=True))
                 sent.add_errback(lambda _, future=future, producer=producer: fail(future, producer))
         except KafkaError as error:
-            log.warning("Kafka takes nothing: %s", error, extra=_names(records))
+            log.warning("Kafka takes nothing: %s", self._explain(error), extra=_names(records))
         finally:
             for rest in confirmed[handed:]:
                 answer(rest, kept=False)

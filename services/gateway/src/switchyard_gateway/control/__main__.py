@@ -23,6 +23,7 @@ from switchyard_gateway.control.domain.room import Limits, may_record
 from switchyard_gateway.control.errors import AdminError, SettingsError, SourceError
 from switchyard_gateway.control.metrics import Metrics
 from switchyard_gateway.control.settings import Settings
+from switchyard_gateway.control.several import Several
 from switchyard_gateway.control.watching import Follower
 
 log = logging.getLogger("switchyard_gateway.control")
@@ -104,8 +105,9 @@ async def _follow(controller: Controller, settings: Settings) -> None:
             await asyncio.sleep(1)
     controller.contact("credentials", "")
     watch_seconds = round(settings.watch.total_seconds())
-    routes = cluster.model_routes(api, watch_seconds=watch_seconds)
-    slices = cluster.endpoint_slices(api, watch_seconds=watch_seconds)
+    places = settings.namespaces
+    routes = Several([cluster.model_routes(api, watch_seconds=watch_seconds, namespace=place) for place in places])
+    slices = Several([cluster.endpoint_slices(api, watch_seconds=watch_seconds, namespace=place) for place in places])
     try:
         await asyncio.gather(
             Follower(

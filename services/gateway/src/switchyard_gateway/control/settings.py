@@ -9,7 +9,8 @@ What the chart must give the container `control` (a native sidecar: init contain
   own at `/metrics/envoy`).
 - volumes: `/run/switchyard` (emptyDir, shared with Envoy: control makes `xds.sock`, Envoy makes `admin.sock`) and
   `/var/spool/switchyard` (the gateway's PersistentVolumeClaim: `snapshot.json`). Nothing else is written.
-- RBAC, cluster-wide: `get, list, watch` on `modelroutes.switchyard.dev` and on `endpointslices.discovery.k8s.io`.
+- RBAC, cluster-wide or in each of `CONTROL_WATCH_NAMESPACES`: `list, watch` on `modelroutes.switchyard.dev` and on
+  `endpointslices.discovery.k8s.io`.
 - probes: startup and liveness `GET /healthz`; readiness `GET /readyz` (true once Envoy acknowledged a first snapshot;
   as a native sidecar with a *startup* probe it must use /healthz, or Envoy would never be started).
 """
@@ -37,6 +38,8 @@ class Settings(BaseModel):
     node: Annotated[str, Field(min_length=1, max_length=253)]
     """This gateway pod's name, as `/routes` shows it."""
     domain: Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$", max_length=120)] = ""
+    watch_namespaces: str = ""
+    """Comma-separated: look for ModelRoutes and their pods in these namespaces only; empty: in all."""
     preview: bool = True
     address: str = "0.0.0.0"
     port: Annotated[int, Field(ge=0, le=65535)] = 8081
@@ -60,6 +63,11 @@ class Settings(BaseModel):
     """Bytes: while more than this is left, exchanges are recorded however full the volume is."""
     log_format: Literal["auto", "json", "text"] = "auto"
     """auto: text at a terminal, JSON lines elsewhere."""
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """The namespaces to watch; the empty name stands for all."""
+        return tuple(part.strip() for part in self.watch_namespaces.split(",") if part.strip()) or ("",)
 
     @property
     def snapshot(self) -> Path:

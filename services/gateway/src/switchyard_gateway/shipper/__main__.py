@@ -13,6 +13,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 from switchyard_contracts import logs
+from switchyard_contracts.kafka_trouble import Complaints
 from switchyard_contracts.own_metrics import own
 
 from switchyard_gateway.shipper.bus import KafkaBus, KafkaTarget
@@ -35,14 +36,10 @@ STANDSTILL = 30.0
 def kafka(settings: Settings) -> KafkaTarget:
     """The target that the settings describe."""
     return KafkaTarget(
-        servers=tuple(settings.kafka_servers.split(",")),
+        connection=lambda: settings.connection(f"switchyard-shipper-{settings.node}"),
         topic=settings.topic,
         timeout=settings.kafka_timeout.total_seconds(),
-        security=settings.kafka_security,
-        sasl_mechanism=settings.kafka_sasl_mechanism,
-        username=settings.kafka_username,
-        password_file=settings.kafka_password_file,
-        ca_file=settings.kafka_ca_file,
+        explain=Complaints.hear(settings).explain,
     )
 
 

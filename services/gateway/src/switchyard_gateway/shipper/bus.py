@@ -10,13 +10,13 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Protocol
 
 from kafka.errors import KafkaError, MessageSizeTooLargeError
+from switchyard_contracts.kafka_settings import SecretUnreadable
 from switchyard_contracts.producer import Producer
 
 from switchyard_gateway.shipper.errors import BusBroken
@@ -64,23 +64,19 @@ class Bus(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KafkaTarget:
-    """Which brokers, which topic, and how to get in."""
+    """Which brokers and how to get in, asked before each connection; and which topic."""
 
-    servers: tuple[str, ...]
+    connection: Callable[[], Mapping[str, Any]]
     topic: str
     timeout: float = 10.0
-    security: str = "PLAINTEXT"
-    sasl_mechanism: str | None = None
-    username: str | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = None
     max_request_bytes: int = 1_048_576
+    explain: Callable[[BaseException], str] = str
 
     def options(self) -> dict[str, Any]:
         """What the client wants to hear."""
         milliseconds = int(self.timeout * 1000)
         return {
-            "bootstrap_servers": list(self.servers),
+            **self.connection(),
             "acks": "all",
             "enable_idempotence": True,
             "linger_ms": 5,
@@ -88,14 +84,8 @@ class KafkaTarget:
             "max_request_size": self.max_request_bytes,
             "max_block_ms": milliseconds,
             "bootstrap_timeout_ms": milliseconds,
-            "reconnect_backoff_max_ms": 1000,
             "request_timeout_ms": max(1000, milliseconds // 2),
             "delivery_timeout_ms": milliseconds,
-            "security_protocol": self.security,
-            "sasl_mechanism": self.sasl_mechanism,
-            "sasl_plain_username": self.username,
-            "sasl_plain_password": self.password_file.read_text().strip() if self.password_file else None,
-            "ssl_cafile": str(self.ca_file) if self.ca_file else None,
         }
 
 
@@ -145,8 +135,8 @@ class KafkaBus:
                 except MessageSizeTooLargeError as error:
                     failures[index], detail = Failure.TOO_LARGE, str(error)
             producer.flush(timeout=self._target.timeout)
-        except (KafkaError, OSError, AssertionError) as error:
-            detail = f"{type(error).__name__}: {error}"
+        except (KafkaError, OSError, AssertionError, SecretUnreadable) as error:
+            detail = self._target.explain(error)
         accounted = set(failures)
         for index, future in sent:
             accounted.add(index)

@@ -1,11 +1,7 @@
 """The shipper's settings, from the environment with the prefix SHIPPER_. An unknown one is an error.
 
     SHIPPER_KAFKA_SERVERS           host:port,host:port                             required
-    SHIPPER_KAFKA_SECURITY          PLAINTEXT | SSL | SASL_PLAINTEXT | SASL_SSL     default PLAINTEXT
-    SHIPPER_KAFKA_SASL_MECHANISM    PLAIN | SCRAM-SHA-256 | SCRAM-SHA-512           with SASL
-    SHIPPER_KAFKA_USERNAME          with SASL
-    SHIPPER_KAFKA_PASSWORD_FILE     a mounted file that holds the password          with SASL
-    SHIPPER_KAFKA_CA_FILE           a mounted CA certificate                        with SSL
+    SHIPPER_KAFKA_SECURITY, …       who may in, and how: `switchyard_contracts.kafka_settings`
     SHIPPER_KAFKA_TIMEOUT           how long one attempt to deliver a batch may take: 10s
     SHIPPER_TOPIC                   switchyard.events
     SHIPPER_LOG_FORMAT              auto | json | text; auto: text at a terminal, JSON lines elsewhere
@@ -30,13 +26,13 @@ The container runs as a native sidecar, so that it outlives Envoy and ships its 
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Json, field_validator, model_validator
+from pydantic import Field, Json, field_validator, model_validator
 from switchyard_contracts.events import TOPIC_EVENTS
+from switchyard_contracts.kafka_settings import KafkaSettings
 from switchyard_contracts.quantities import Duration, format_duration, parse_duration
 
 from switchyard_gateway.shipper.redaction import Redaction
@@ -44,17 +40,11 @@ from switchyard_gateway.shipper.redaction import Redaction
 SHORTEST_TIMEOUT = timedelta(seconds=2)
 
 
-class Settings(BaseModel):
+class Settings(KafkaSettings):
     """Read once, in `__main__`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    PREFIX: ClassVar[str] = "SHIPPER_"
 
-    kafka_servers: Annotated[str, Field(min_length=1)]
-    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    kafka_username: str | None = None
-    kafka_password_file: Path | None = None
-    kafka_ca_file: Path | None = None
     kafka_timeout: Duration = timedelta(seconds=10)
     topic: Annotated[str, Field(min_length=1)] = TOPIC_EVENTS
     node: str = Field(default_factory=socket.gethostname, min_length=1)
@@ -80,12 +70,6 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
-        needed = (self.kafka_sasl_mechanism, self.kafka_username, self.kafka_password_file)
-        if self.kafka_security.startswith("SASL") and not all(needed):
-            raise ValueError(
-                f"kafka_security is {self.kafka_security}; "
-                "set kafka_sasl_mechanism, kafka_username and kafka_password_file too"
-            )
         if self.kafka_timeout < SHORTEST_TIMEOUT:
             raise ValueError(
                 f"kafka_timeout is {format_duration(self.kafka_timeout)}; a broker needs at least "
@@ -97,9 +81,3 @@ class Settings(BaseModel):
                 "whole segments are what is let go, so make them smaller"
             )
         return self
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str], prefix: str = "SHIPPER_") -> Self:
-        """A misspelt SHIPPER_ variable is an error, so chart and code cannot drift apart."""
-        mine = {name: value for name, value in environ.items() if name.startswith(prefix)}
-        return cls.model_validate_strings({name.removeprefix(prefix).lower(): value for name, value in mine.items()})

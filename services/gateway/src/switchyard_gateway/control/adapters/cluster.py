@@ -107,16 +107,20 @@ class KubernetesSource(Generic[T]):
         return Put(self.read(body), place)
 
 
-def model_routes(api: client.ApiClient, *, watch_seconds: int) -> KubernetesSource[RouteObject]:
-    """Every ModelRoute of the cluster."""
-    path = f"/apis/{GROUP}/{VERSION}/modelroutes"
+def model_routes(api: client.ApiClient, *, watch_seconds: int, namespace: str = "") -> KubernetesSource[RouteObject]:
+    """Every ModelRoute of a namespace, or of the cluster."""
+    path = f"/apis/{GROUP}/{VERSION}{_in(namespace)}/modelroutes"
     return KubernetesSource(api, "ModelRoutes", path, "", read_route, watch_seconds)
 
 
-def endpoint_slices(api: client.ApiClient, *, watch_seconds: int) -> KubernetesSource[Slice]:
+def endpoint_slices(api: client.ApiClient, *, watch_seconds: int, namespace: str = "") -> KubernetesSource[Slice]:
     """The EndpointSlices of revisions' Services, which hand down their labels."""
-    path = "/apis/discovery.k8s.io/v1/endpointslices"
+    path = f"/apis/discovery.k8s.io/v1{_in(namespace)}/endpointslices"
     return KubernetesSource(api, "EndpointSlices", path, LABEL_REVISION, read_slice, watch_seconds)
+
+
+def _in(namespace: str) -> str:
+    return f"/namespaces/{namespace}" if namespace else ""
 
 
 async def connect(kubeconfig: Path | None) -> client.ApiClient:
