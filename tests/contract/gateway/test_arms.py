@@ -28,7 +28,9 @@ from switchyard_testkit.waiting import until
 ONE, TWO = "delay-1", "delay-2"
 NONE = Counter[str]()
 ABSOLUTE = Metric.model_validate({"name": "e", "metric": "error_rate", "max": "1%", "minSamples": 20, "role": "guard"})
-AGAINST_STABLE = Metric.model_validate({"name": "e", "metric": "error_rate", "maxIncrease": "50%", "minSamples": 20, "role": "guard"})
+AGAINST_STABLE = Metric.model_validate(
+    {"name": "e", "metric": "error_rate", "maxIncrease": "50%", "minSamples": 20, "role": "guard"}
+)
 BUDGET = Budget(alpha_promote=0.05, alpha_guard=0.0125, alpha_rollback=0.0125)
 BAD, REFUSING, GONE = "answers 500", "refuses connections", "has no pods"
 
@@ -315,5 +317,3 @@ def test_a_silent_candidate_fails_when_its_time_is_up(pod: Pod) -> None:
     counts = added(world, generation, 8)
     assert counts["failures"][TWO] == counts["requests"][TWO]
     assert counts["failures"][ONE] == 0
-
-

@@ -15,9 +15,7 @@ from switchyard_contracts.verdicts import judge_counted
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OLD, NEW = "delay-a", "delay-b"
 BUDGET = Budget(alpha_promote=0.05, alpha_guard=0.0125, alpha_rollback=0.0125)
-ABSOLUTE = Metric.model_validate(
-    {"name": "e", "metric": "error_rate", "max": "1%", "minSamples": 50, "role": "guard"}
-)
+ABSOLUTE = Metric.model_validate({"name": "e", "metric": "error_rate", "max": "1%", "minSamples": 50, "role": "guard"})
 AGAINST_STABLE = Metric.model_validate(
     {"name": "e", "metric": "error_rate", "maxIncrease": "50%", "minSamples": 50, "role": "guard"}
 )
