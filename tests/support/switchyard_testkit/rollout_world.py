@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, LABEL_REVISION
 from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, PairBlock, Paired, WindowSums
@@ -21,7 +21,7 @@ from switchyard_operator.domain import kinds
 from switchyard_operator.domain.analysis import Question
 from switchyard_operator.domain.world import Body, GatewayReport
 from switchyard_operator.errors import EvidenceUnavailable, TryLater
-from switchyard_operator.ports import Facts
+from switchyard_operator.ports import Cluster, Facts
 from switchyard_operator.reconciler import Reconciler
 from switchyard_operator.reporter import Reporter
 from switchyard_operator.resync import resync
@@ -35,6 +35,19 @@ KEY = (NAMESPACE, NAME)
 WINDOW = timedelta(seconds=5)
 AGE = timedelta(seconds=10)
 """When a prediction is judged."""
+
+
+class Stage(Cluster, Protocol):
+    """A cluster to play on: what the operator may do, what others do in it, and a crash after a write."""
+
+    writes: list[str]
+    crash_after: int | None
+
+    def put(self, body: Mapping[str, Any]) -> Body:
+        """What others write: people, kubelets, controllers."""
+
+    def take(self, kind: kinds.Kind, namespace: str, name: str) -> None:
+        """What others delete."""
 
 
 @dataclass
@@ -67,7 +80,7 @@ class Model:
 class Gateways:
     """Pods that run whatever the route says, unless told to be silent."""
 
-    cluster: FakeCluster
+    cluster: Cluster
     names: list[str] = field(default_factory=lambda: ["gateway-0", "gateway-1"])
     silent: set[str] = field(default_factory=set)
     refusing: str = ""
@@ -238,7 +251,7 @@ def _start(moment: datetime, block: timedelta) -> datetime:
 class Models:
     """The pods' own answers."""
 
-    cluster: FakeCluster
+    cluster: Cluster
     natures: Callable[[str], Model]
     asked: int = 0
 
@@ -363,13 +376,16 @@ THEN_SPEC: dict[str, Any] = (
 """A shadow whose candidate takes over by a canary."""
 
 
-class Simulation:
+class Rollout:
     """Everything together; `run` lets time pass, `restart` is a new process on the same cluster."""
 
-    def __init__(self, models: Mapping[str, Model]) -> None:
-        self.clock = Clock()
+    def __init__(
+        self, models: Mapping[str, Model], *, cluster: Stage, clock: Clock, stride: timedelta = timedelta(seconds=1)
+    ) -> None:
+        self.clock = clock
+        self.stride = stride
         self.images = dict(models)
-        self.cluster = FakeCluster(self.clock)
+        self.cluster = cluster
         self.gateways = Gateways(self.cluster)
         self.monitor = Monitor(self.clock, self.nature)
         self.models = Models(self.cluster, self.nature)
@@ -500,11 +516,11 @@ class Simulation:
             self.tick()
 
     def tick(self) -> None:
-        """One second: the cluster moves, the operator passes until it has nothing to do at once."""
-        self.clock.now += timedelta(seconds=1)
+        """One stride of time: the cluster moves, the operator passes until it has nothing to do at once."""
+        self.clock.now += self.stride
         self.kubelets()
         self.gateways.tick()
-        self.monitor.tick(timedelta(seconds=1), self.gateways.acknowledged, self.gateways.generation)
+        self.monitor.tick(self.stride, self.gateways.acknowledged, self.gateways.generation)
         for _ in range(30):
             if not self.one_pass():
                 break
@@ -606,4 +622,16 @@ class Simulation:
         words = (
             f"{rollout.phase} {rollout.reason}: {rollout.message} [{rollout.waiting_for}]" if rollout else "no rollout"
         )
-        return f"{words}; route {self.route}; replicas {self.replicas}; last writes {self.cluster.writes[-8:]}"
+        said = "; ".join(f"{item.type} {item.status}: {item.message}" for item in self.status.conditions)
+        stands = f"route {self.route}; replicas {self.replicas}; last writes {self.cluster.writes[-8:]}"
+        return f"{words}; {stands}; {said}"
+
+
+class Simulation(Rollout):
+    """A rollout on a cluster in memory, second by second."""
+
+    cluster: FakeCluster
+
+    def __init__(self, models: Mapping[str, Model]) -> None:
+        clock = Clock()
+        super().__init__(models, cluster=FakeCluster(clock), clock=clock)
