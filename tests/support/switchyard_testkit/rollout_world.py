@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, LABEL_REVISION
 from switchyard_contracts.counted import Counted
@@ -22,7 +22,7 @@ from switchyard_operator.domain import kinds
 from switchyard_operator.domain.analysis import Question
 from switchyard_operator.domain.world import Body, GatewayReport
 from switchyard_operator.errors import EvidenceUnavailable, TryLater
-from switchyard_operator.ports import Facts
+from switchyard_operator.ports import Cluster, Facts
 from switchyard_operator.reconciler import Reconciler
 from switchyard_operator.reporter import Reporter
 from switchyard_operator.resync import resync
@@ -39,6 +39,19 @@ AGE = timedelta(seconds=10)
 """When a prediction is judged."""
 SETTLING = 3
 """Seconds of a generation that gateways do not count."""
+
+
+class Stage(Cluster, Protocol):
+    """A cluster to play on: what the operator may do, what others do in it, and a crash after a write."""
+
+    writes: list[str]
+    crash_after: int | None
+
+    def put(self, body: Mapping[str, Any]) -> Body:
+        """What others write: people, kubelets, controllers."""
+
+    def take(self, kind: kinds.Kind, namespace: str, name: str) -> None:
+        """What others delete."""
 
 
 @dataclass
@@ -71,7 +84,7 @@ class Model:
 class Gateways:
     """Pods that run whatever the route says, unless told to be silent."""
 
-    cluster: FakeCluster
+    cluster: Cluster
     names: list[str] = field(default_factory=lambda: ["gateway-0", "gateway-1"])
     silent: set[str] = field(default_factory=set)
     refusing: str = ""
@@ -86,8 +99,8 @@ class Gateways:
     _seconds: dict[int, int] = field(default_factory=dict)
     _owed: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def serve(self, *, rate: float, natures: Callable[[str], Model], now: datetime) -> None:
-        """A second of traffic, as Envoy counts it: the first ones of each generation are nobody's."""
+    def serve(self, requests: float, *, natures: Callable[[str], Model], now: datetime) -> None:
+        """A stride's requests, as Envoy counts them: the first strides of each generation are nobody's."""
         route, self._seconds[self.generation] = self.acknowledged, self._seconds.get(self.generation, 0) + 1
         if route is None or self._seconds[self.generation] <= SETTLING:
             return
@@ -95,9 +108,9 @@ class Gateways:
         for name in self.names:
             held = self.counters.setdefault(name, FakeCounters(name))
             for revision, weight in weights.items():
-                requests = self._due(f"{name} requests", revision, rate / len(self.names) * weight / 10_000)
-                failing = self._due(f"{name} failures", revision, requests * natures(revision).failing)
-                held.serve(revision, requests, weights=weights, traffic=self.generation, at=now, failing=failing)
+                due = self._due(f"{name} requests", revision, requests / len(self.names) * weight / 10_000)
+                failing = self._due(f"{name} failures", revision, due * natures(revision).failing)
+                held.serve(revision, due, weights=weights, traffic=self.generation, at=now, failing=failing)
 
     def _due(self, what: str, revision: str, more: float) -> int:
         """Whole requests of a stream that comes in fractions."""
@@ -286,7 +299,7 @@ def _start(moment: datetime, block: timedelta) -> datetime:
 class Models:
     """The pods' own answers."""
 
-    cluster: FakeCluster
+    cluster: Cluster
     natures: Callable[[str], Model]
     asked: int = 0
 
@@ -411,14 +424,23 @@ THEN_SPEC: dict[str, Any] = (
 """A shadow whose candidate takes over by a canary."""
 
 
-class Simulation:
+class Rollout:
     """Everything together; `run` lets time pass, `restart` is a new process on the same cluster."""
 
-    def __init__(self, models: Mapping[str, Model], *, also: Sequence[kinds.Kind] = ()) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        *,
+        cluster: Stage,
+        clock: Clock,
+        stride: timedelta = timedelta(seconds=1),
+        also: Sequence[kinds.Kind] = (),
+    ) -> None:
         self.also = also
-        self.clock = Clock()
+        self.clock = clock
+        self.stride = stride
         self.images = dict(models)
-        self.cluster = FakeCluster(self.clock)
+        self.cluster = cluster
         self.gateways = Gateways(self.cluster)
         self.monitor = Monitor(self.clock, self.nature)
         self.models = Models(self.cluster, self.nature)
@@ -550,12 +572,13 @@ class Simulation:
             self.tick()
 
     def tick(self) -> None:
-        """One second: the cluster moves, the operator passes until it has nothing to do at once."""
-        self.clock.now += timedelta(seconds=1)
+        """One stride of time: the cluster moves, the operator passes until it has nothing to do at once."""
+        self.clock.now += self.stride
         self.kubelets()
         self.gateways.tick()
-        self.monitor.tick(timedelta(seconds=1), self.gateways.acknowledged, self.gateways.generation)
-        self.gateways.serve(rate=self.monitor.rate, natures=self.nature, now=self.clock.now)
+        self.monitor.tick(self.stride, self.gateways.acknowledged, self.gateways.generation)
+        requests = self.monitor.rate * self.stride.total_seconds()
+        self.gateways.serve(requests, natures=self.nature, now=self.clock.now)
         for _ in range(30):
             if not self.one_pass():
                 break
@@ -657,4 +680,16 @@ class Simulation:
         words = (
             f"{rollout.phase} {rollout.reason}: {rollout.message} [{rollout.waiting_for}]" if rollout else "no rollout"
         )
-        return f"{words}; route {self.route}; replicas {self.replicas}; last writes {self.cluster.writes[-8:]}"
+        said = "; ".join(f"{item.type} {item.status}: {item.message}" for item in self.status.conditions)
+        stands = f"route {self.route}; replicas {self.replicas}; last writes {self.cluster.writes[-8:]}"
+        return f"{words}; {stands}; {said}"
+
+
+class Simulation(Rollout):
+    """A rollout on a cluster in memory, second by second."""
+
+    cluster: FakeCluster
+
+    def __init__(self, models: Mapping[str, Model], *, also: Sequence[kinds.Kind] = ()) -> None:
+        clock = Clock()
+        super().__init__(models, cluster=FakeCluster(clock), clock=clock, also=also)
