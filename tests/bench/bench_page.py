@@ -151,9 +151,10 @@ def measure(client: httpx.Client, path: str, times: int) -> str:
         size = len(answer.content)
     first, *rest = taken
     p95 = statistics.quantiles(rest, n=20, method="inclusive")[-1]
+    cpu = statistics.median(used[1:])
     verdict = "within" if p95 <= LIMIT_MS else "OVER"
     return (
-        f"{path:<40} {statistics.median(rest):8.1f} {p95:8.1f} {max(rest):8.1f} {first:8.1f} {statistics.median(used[1:]):8.1f}"
+        f"{path:<40} {statistics.median(rest):8.1f} {p95:8.1f} {max(rest):8.1f} {first:8.1f} {cpu:8.1f}"
         f" {size / 1024:8.0f}  p95 {verdict} {LIMIT_MS:.0f} ms\n"
     )
 
