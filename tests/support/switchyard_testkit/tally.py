@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
-LAYERS = ("unit", "contract", "cluster")
+LAYERS = ("unit", "contract", "browser", "cluster")
 
 
 def count(report: Path) -> Counter[str]:
