@@ -29,7 +29,7 @@ RBAC, in the watched namespaces (cluster-wide by default):
   (create patch delete), modelroutes (create update delete), modelcommands (delete); modeldeployments/status,
   modelrevisions/status, modelcommands/status (get update patch)
 - apps: deployments; core: services; policy: poddisruptionbudgets (each get list watch create patch delete)
-- core: configmaps (get create), pods (get list watch), events (create); ModelRevisions as owners with
+- core: configmaps (get create), pods (get list watch), events (create patch); ModelRevisions as owners with
   blockOwnerDeletion false need no `update` on finalizers
 and in its own namespace: coordination.k8s.io leases (get list watch create update), pods (get list watch).
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 
@@ -29,6 +29,8 @@ class Round:
     at: float = -1e9
     answers: Mapping[str, Mapping[str, Any] | str] = field(default_factory=dict)
     """By pod: its routes, or why it could not be asked."""
+    unrecorded: Mapping[str, str] = field(default_factory=dict)
+    """By pod: why it does not keep what it answers."""
 
 
 class GatewayPods:
@@ -60,7 +62,9 @@ class GatewayPods:
             age = self._clock() - self._last.at
             if age > SETTLED or (age > FRESH and not _all_have(self._last, subject, generation)):
                 self._last = self._ask()
-            return tuple(_report(pod, said, subject) for pod, said in sorted(self._last.answers.items()))
+            mute = self._last.unrecorded
+            reports = [_report(pod, said, subject) for pod, said in sorted(self._last.answers.items())]
+            return tuple(replace(report, unrecorded=mute.get(report.pod, "")) for report in reports)
 
     def _ask(self) -> Round:
         pods = self._cluster.find(POD, namespace=self._namespace, labels=self._labels)
@@ -69,18 +73,21 @@ class GatewayPods:
             for pod in pods
             if is_ready(pod) and pod.get("status", {}).get("podIP")
         }
-        answers = dict(zip(ready, self._pool.map(self._routes, ready.values()), strict=True))
-        return Round(self._clock(), answers)
+        said = dict(zip(ready, self._pool.map(self._routes, ready.values()), strict=True))
+        answers = {pod: routes for pod, (routes, _) in said.items()}
+        return Round(self._clock(), answers, {pod: words for pod, (_, words) in said.items() if words})
 
-    def _routes(self, address: str) -> Mapping[str, Any] | str:
+    def _routes(self, address: str) -> tuple[Mapping[str, Any] | str, str]:
+        """The routes, or why it could not be asked; and why it does not keep what it answers."""
         host = f"[{address}]" if ":" in address else address
         try:
             answer = self._http.get(f"http://{host}:{self._port}/routes", timeout=PATIENCE)
             answer.raise_for_status()
-            routes = answer.json().get("routes")
+            document = answer.json()
+            routes, unrecorded = document.get("routes"), str(document.get("unrecorded") or "")
         except (httpx.HTTPError, ValueError) as error:
-            return f"does not say which routes it runs: {type(error).__name__}"
-        return routes if isinstance(routes, dict) else "says nothing of routes"
+            return f"does not say which routes it runs: {type(error).__name__}", ""
+        return (routes if isinstance(routes, dict) else "says nothing of routes"), unrecorded
 
 
 def _report(pod: str, said: Mapping[str, Any] | str, subject: str) -> GatewayReport:
