@@ -159,7 +159,7 @@ SITUATIONS = [
     pytest.param(promoted, "Normal", "RolloutStarted", r"is on its way: five, quarter, half", id="a rollout begins"),
     pytest.param(promoted, "Normal", "StepEntered", r"2\.0\.0 \(.*\) enters step five: 5%", id="a step is entered"),
     pytest.param(promoted, "Normal", "Switching", r"all of the traffic goes to the candidate", id="the switch"),
-    pytest.param(promoted, "Normal", "Promoted", r"2\.0\.0 .* is the model now: errors: .*[0-9]", id="promoted"),
+    pytest.param(promoted, "Normal", "Promoted", r"2\.0\.0 .* is the model now: outcome: .*[0-9]", id="promoted"),
     pytest.param(promoted, "Normal", "Completed", r"2\.0\.0 .* stays", id="the watch is over"),
     pytest.param(
         failing,

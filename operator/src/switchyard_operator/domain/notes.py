@@ -26,7 +26,7 @@ SYNC_REASONS = {
     SyncState.NO_GATEWAY: ("NoGateway", "Nobody is answered; look at the gateway's StatefulSet"),
 }
 FAILINGS = (
-    ("ImagePullFailing", PULL, "Check the image's name and spec.serving's pull secrets"),
+    ("ImagePullFailing", PULL, "Check the image's name, and that the nodes may pull it"),
     ("CrashLooping", ("CrashLoopBackOff", "exit code"), "Read what it said last: kubectl logs --previous"),
     ("Unschedulable", ("Unschedulable",), "Give the cluster room, or ask for less in spec.serving.resources"),
     ("PodsRefused", ("FailedCreate",), "Mend the quota or the policy that is named"),
@@ -65,7 +65,7 @@ def _rollout(world: World, plan: Plan) -> Iterator[Note]:
             yield _entered(world, plan)
         case Move.PROMOTE:
             first = plan.bearings.lineage.stable is None
-            numbers = "; ".join(f"{item.name}: {item.message}" for item in held.verdicts if item.message)
+            numbers = "; ".join(f"{item.name}: {item.message}" for item in held.verdicts if item.verdict == "Pass")
             text = f"{who} serves as the first revision" if first else f"{who} is the model now" + _because(numbers)
             reason = "Deployed" if first else "Promoted"
             yield Note(reason=reason, message=text, same=held.id, revision=held.revision)
@@ -172,7 +172,9 @@ def _stable(world: World) -> Iterator[Note]:
         return
     words = f": {pods.problem}" if pods.problem else ""
     version = world.revisions[name].version if name in world.revisions else ""
-    text = f"stable {version or name} has no ready pod{words}. {_remedy(pods.problem)}; until then its users get errors"
+    text = (
+        f"stable {version or name} has no ready pod{words}. {_remedy(pods.problem)}; those it has to answer get errors"
+    )
     yield Note(reason="StableDead", message=text, same=f"{name} {since.isoformat()}", warning=True, revision=name)
 
 
