@@ -29,12 +29,12 @@ from switchyard_operator.adapters.cluster import ApiCluster, connect
 from switchyard_operator.adapters.gateway import GatewayPods
 from switchyard_operator.adapters.models import HttpModels
 from switchyard_operator.adapters.monitor import HttpMonitor
+from switchyard_operator.adapters.notes import ClusterNotes
 from switchyard_operator.adapters.topics import TopicSettings
 from switchyard_operator.cache import Cache, Key
 from switchyard_operator.domain import kinds
 from switchyard_operator.domain.kinds import Kind
-from switchyard_operator.domain.world import Body
-from switchyard_operator.errors import AlreadyThere, NotLeading, SwitchyardError, TryLater
+from switchyard_operator.errors import NotLeading, TryLater
 from switchyard_operator.fence import FencedCluster
 from switchyard_operator.handlers import Door, Pulse
 from switchyard_operator.leader import RENEW_EVERY, Leadership
@@ -68,24 +68,6 @@ BACKOFF = (1.0, 60.0)
 def now() -> datetime:
     """The clock of the whole operator."""
     return datetime.now(UTC)
-
-
-class ClusterNotes:
-    """Kubernetes events; one that is lost is no error."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-
-    def post(self, body: Body) -> None:
-        """Create the event if it is not there yet."""
-        try:
-            self._cluster.create(body)
-        except AlreadyThere:
-            return
-        except SwitchyardError as error:
-            place = body["involvedObject"]
-            named = f"{place['kind']} {place['namespace']}/{place['name']}"
-            logger.warning("an event was lost: %s", error, extra={"object": named, "reason": body["reason"]})
 
 
 @dataclass(slots=True)

@@ -113,6 +113,7 @@ class Reconciler:
             self._apply(key, body, world, plan)
         except Refused as error:
             self._write_status(key, world, status.hindered(plan, str(error)), rejected)
+            self._reporter.hindered(world, str(error))
             return REFUSED_AGAIN
         if not routing:
             self._write_status(key, world, plan, rejected)
@@ -368,7 +369,7 @@ class Reconciler:
         if changed != held:
             body = self._cluster.write_status(body, changed.to_json())
             self._cache.put(body)
-            self._reporter.rejected(body, error)
+            self._reporter.rejected(body, error, now=self._clock())
         accepted = self._accepted.get(key)
         if accepted is None or accepted[0] != body["metadata"]["uid"]:
             return REFUSED_AGAIN

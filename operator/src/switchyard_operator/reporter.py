@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Protocol
 
 from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.base import FIELD_MANAGER, LABEL_DEPLOYMENT, LABEL_REVISION
 from switchyard_contracts.canonical import digest
-from switchyard_contracts.model_deployment import Phase
-from switchyard_contracts.quantities import format_percent
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
 
 from switchyard_operator.cache import Key
 from switchyard_operator.domain.commands import Answer
 from switchyard_operator.domain.decision import Plan
 from switchyard_operator.domain.lineage import write_time
-from switchyard_operator.domain.rules import Move
+from switchyard_operator.domain.notes import Note, notes
 from switchyard_operator.domain.world import Body, Command, World
 from switchyard_operator.ports import Bus
 
 logger = logging.getLogger(__name__)
-
-WARNINGS = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.REFUSED})
 
 
 class Notes(Protocol):
     """Where Kubernetes events go; losing one is never an error."""
 
     def post(self, body: Body) -> None:
-        """Create the event if it is not there yet."""
+        """Create the event; one that is there already is counted up, and says what it says now."""
 
 
 class Reporter:
@@ -41,29 +38,45 @@ class Reporter:
         self._notes = notes
         self._reasserted = reasserted
         self._last: dict[Key, str] = {}
+        self._noted: dict[Key, frozenset[Note]] = {}
+        """What the last pass told of each: a state is told when it begins, not for as long as it lasts."""
+        self._hindered: dict[Key, str] = {}
 
     def tell(self, world: World, plan: Plan) -> None:
         """What a pass came to."""
         key = world.namespace, world.name
         self._bus.publish_model(model_record(world, plan))
+        self._hindered.pop(key, None)
+        self._tell_people(key, world, plan)
         record = rollout_record(world, plan)
         if self._last.get(key) == record.id:
             return
         self._last[key] = record.id
         self._bus.publish_rollout(record)
-        self._tell_people(world, plan)
 
-    def _tell_people(self, world: World, plan: Plan) -> None:
-        """An event for each act, and for each phase of a step once."""
-        held, old, acted = plan.memory, world.status.rollout, plan.decision.move is not Move.HOLD
-        if not acted and old and (old.id, old.phase) == (held.id, held.phase):
+    def _tell_people(self, key: Key, world: World, plan: Plan) -> None:
+        """An event for what happened or began to be so, on the deployment and on the revision that it is about."""
+        found = notes(world, plan)
+        before = {(note.reason, note.same) for note in self._noted.get(key, ())}
+        self._noted[key] = frozenset(found)
+        for note in found:
+            if (note.reason, note.same) in before:
+                continue
+            kind = "Warning" if note.warning else "Normal"
+            self._note(world, kind=kind, reason=note.reason, message=note.message, salt=note.same)
+            if (revision := world.revisions.get(note.revision)) is not None:
+                place = {"namespace": world.namespace, "name": revision.name, "uid": revision.uid}
+                words = {"reason": note.reason, "message": note.message, "salt": note.same}
+                self._post(place, kind=kind, at=write_time(world.now), of="ModelRevision", **words)
+
+    def hindered(self, world: World, message: str) -> None:
+        """The API server does not let the operator do what it must; told once until a pass succeeds."""
+        key = world.namespace, world.name
+        if self._hindered.get(key) == message:
             return
-        traffic = str(world.route.generation) if acted and world.route else ""
-        at = f" at {format_percent(held.weight_bp)}" if held.weight_bp else ""
-        words = f"{held.version or held.revision}: {held.phase.value}{at}: {held.message}"
-        kind = "Warning" if held.phase in WARNINGS else "Normal"
-        salt = digest([held.id, held.step, held.phase, traffic])
-        self._note(world, kind=kind, reason=held.reason or held.phase.value, message=words, salt=salt)
+        self._hindered[key] = message
+        text = f"{message}. Mend the quota, policy or role that is named; it is tried again every 30 s"
+        self._note(world, kind="Warning", reason="Hindered", message=text, salt=message)
 
     def answered(self, world: World, command: Command, answer: Answer) -> None:
         """A command's result."""
@@ -72,11 +85,12 @@ class Reporter:
         kind = "Normal" if result.result == "Accepted" else "Warning"
         self._note(world, kind=kind, reason=f"Command{result.result}", message=words, salt=command.uid)
 
-    def rejected(self, body: Body, error: SpecRejected) -> None:
+    def rejected(self, body: Body, error: SpecRejected, *, now: datetime) -> None:
         """A spec that cannot be honoured."""
         metadata = body["metadata"]
         generation = str(metadata.get("generation"))
-        self._post(metadata, kind="Warning", reason=error.reason, message=str(error), salt=generation, at=None)
+        text = f"{error}; what was accepted before goes on"
+        self._post(metadata, kind="Warning", reason="SpecRefused", message=text, salt=generation, at=write_time(now))
 
     def reasserted(self, held: Body) -> None:
         """A child that is written again; where somebody else wrote to it too, it is counted, and who it was is said."""
@@ -96,13 +110,25 @@ class Reporter:
     def gone(self, key: Key) -> None:
         """The deployment was deleted."""
         self._last.pop(key, None)
+        self._noted.pop(key, None)
+        self._hindered.pop(key, None)
         self._bus.forget_model("/".join(key))
 
     def _note(self, world: World, *, kind: str, reason: str, message: str, salt: str) -> None:
         metadata = {"namespace": world.namespace, "name": world.name, "uid": world.uid}
         self._post(metadata, kind=kind, reason=reason, message=message, salt=salt, at=write_time(world.now))
 
-    def _post(self, metadata: Any, *, kind: str, reason: str, message: str, salt: str, at: str | None) -> None:
+    def _post(
+        self,
+        metadata: Any,
+        *,
+        kind: str,
+        reason: str,
+        message: str,
+        salt: str,
+        at: str,
+        of: str = "ModelDeployment",
+    ) -> None:
         name = f"{metadata['name']}.{digest([metadata['uid'], reason, salt])[:16]}"
         body: dict[str, Any] = {
             "apiVersion": "v1",
@@ -110,7 +136,7 @@ class Reporter:
             "metadata": {"name": name, "namespace": metadata["namespace"]},
             "involvedObject": {
                 "apiVersion": "switchyard.dev/v1alpha1",
-                "kind": "ModelDeployment",
+                "kind": of,
                 "name": metadata["name"],
                 "namespace": metadata["namespace"],
                 "uid": metadata["uid"],
@@ -121,9 +147,9 @@ class Reporter:
             "source": {"component": FIELD_MANAGER},
             "reportingComponent": FIELD_MANAGER,
             "count": 1,
+            "firstTimestamp": at[:19] + "Z",
+            "lastTimestamp": at[:19] + "Z",
         }
-        if at:
-            body |= {"firstTimestamp": at[:19] + "Z", "lastTimestamp": at[:19] + "Z"}
         self._notes.post(body)
 
 

@@ -134,6 +134,7 @@ def test_the_door_says_what_envoy_acknowledged(pod):
         {
             "node": "gateway-0",
             "stale": False,
+            "unrecorded": "",
             "routes": {KEY: {"generation": pod.generation, "state": "Synced", "message": ""}},
         },
     )

@@ -6,6 +6,7 @@ that counts the traffic that the route would have split.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -88,6 +89,7 @@ class Gateways:
     names: list[str] = field(default_factory=lambda: ["gateway-0", "gateway-1"])
     silent: set[str] = field(default_factory=set)
     refusing: str = ""
+    unrecorded: dict[str, str] = field(default_factory=dict)
     running: dict[str, int] = field(default_factory=dict)
     acknowledged: ModelRouteSpec | None = None
     generation: int = 0
@@ -141,7 +143,13 @@ class Gateways:
     def reports(self, subject: str, generation: int) -> tuple[GatewayReport, ...]:
         """The port."""
         return tuple(
-            GatewayReport(pod=name, generation=self.running.get(name), rejected=self.refusing) for name in self.names
+            GatewayReport(
+                pod=name,
+                generation=self.running.get(name),
+                rejected=self.refusing,
+                unrecorded=self.unrecorded.get(name, ""),
+            )
+            for name in self.names
         )
 
 
@@ -346,10 +354,17 @@ class Notes:
     """The Kubernetes events."""
 
     posted: dict[str, Body] = field(default_factory=dict)
+    times: Counter[str] = field(default_factory=Counter)
 
     def post(self, body: Body) -> None:
         """The port; the name is a hash of the content."""
         self.posted[body["metadata"]["name"]] = body
+        self.times[body["metadata"]["name"]] += 1
+
+    def of(self, kind: str = "ModelDeployment") -> list[tuple[str, str, str]]:
+        """Type, reason and words of each, in the order in which they first came."""
+        found = [body for body in self.posted.values() if body["involvedObject"]["kind"] == kind]
+        return [(body["type"], body["reason"], body["message"]) for body in found]
 
 
 SPEC: dict[str, Any] = {

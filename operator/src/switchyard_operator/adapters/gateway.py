@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 
@@ -38,6 +38,8 @@ class Round:
     answers: Mapping[str, Mapping[str, Any] | str] = field(default_factory=dict)
     """By pod: its routes, or why it could not be asked."""
     addresses: Mapping[str, str] = field(default_factory=dict)
+    unrecorded: Mapping[str, str] = field(default_factory=dict)
+    """By pod: why it does not keep what it answers."""
 
 
 class GatewayPods:
@@ -69,7 +71,9 @@ class GatewayPods:
             age = self._clock() - self._last.at
             if age > SETTLED or (age > FRESH and not _all_have(self._last, subject, generation)):
                 self._last = self._ask()
-            return tuple(_report(pod, said, subject) for pod, said in sorted(self._last.answers.items()))
+            mute = self._last.unrecorded
+            reports = [_report(pod, said, subject) for pod, said in sorted(self._last.answers.items())]
+            return tuple(replace(report, unrecorded=mute.get(report.pod, "")) for report in reports)
 
     def counted(self, subject: str) -> tuple[Counted, ...]:
         """What the gateways of the last round counted of `<namespace>/<name>`; without those that are silent."""
@@ -87,15 +91,19 @@ class GatewayPods:
             for pod in pods
             if is_ready(pod) and pod.get("status", {}).get("podIP")
         }
-        answers = dict(zip(ready, self._pool.map(self._routes, ready.values()), strict=True))
-        return Round(self._clock(), answers, ready)
+        said = dict(zip(ready, self._pool.map(self._routes, ready.values()), strict=True))
+        answers = {pod: routes for pod, (routes, _) in said.items()}
+        unrecorded = {pod: words for pod, (_, words) in said.items() if words}
+        return Round(self._clock(), answers, ready, unrecorded)
 
-    def _routes(self, address: str) -> Mapping[str, Any] | str:
+    def _routes(self, address: str) -> tuple[Mapping[str, Any] | str, str]:
+        """The routes, or why it could not be asked; and why it does not keep what it answers."""
         try:
-            routes = self._get(address, "/routes").json().get("routes")
+            document = self._get(address, "/routes").json()
+            routes, unrecorded = document.get("routes"), str(document.get("unrecorded") or "")
         except (httpx.HTTPError, ValueError) as error:
-            return f"does not say which routes it runs: {type(error).__name__}"
-        return routes if isinstance(routes, dict) else "says nothing of routes"
+            return f"does not say which routes it runs: {type(error).__name__}", ""
+        return (routes if isinstance(routes, dict) else "says nothing of routes"), unrecorded
 
     def _counters(self, address: str, subject: str) -> Counted | None:
         try:

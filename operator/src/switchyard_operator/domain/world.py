@@ -95,6 +95,8 @@ class GatewayReport:
     """Envoy's own words, when it refused."""
     error: str = ""
     """Why it could not be asked."""
+    unrecorded: str = ""
+    """Why exchanges are answered and not kept; evidence of them will be missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

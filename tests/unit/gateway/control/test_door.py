@@ -77,6 +77,7 @@ def test_routes_say_what_envoy_acknowledged(controller, metrics):
     assert ask(controller, metrics, "/routes")[2] == {
         "node": "gateway-0",
         "stale": False,
+        "unrecorded": "",
         "routes": {"ns/a": {"generation": 3, "state": "Synced", "message": ""}},
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from switchyard_gateway.control.domain.room import Limits, Room, may_record
+from switchyard_gateway.control.domain.room import Limits, Room, may_record, unrecorded
 
 LIMITS = Limits(off_at=0.9, on_at=0.8, off_below=2_000)
 
@@ -21,3 +21,16 @@ LIMITS = Limits(off_at=0.9, on_at=0.8, off_below=2_000)
 )
 def test_recording_stops_for_want_of_room(room, recording, expected):
     assert may_record(room, LIMITS, recording=recording) is expected
+
+
+@pytest.mark.parametrize(
+    ("recording", "dropped", "words"),
+    [
+        pytest.param(True, 0, "", id="all is kept"),
+        pytest.param(True, 812, "the spool is full, 812 exchanges were dropped", id="the shipper lets go"),
+        pytest.param(False, 0, "capture is off, because the volume is 93% full", id="capture is off"),
+        pytest.param(True, -5, "", id="the book was begun anew"),
+    ],
+)
+def test_it_says_why_exchanges_are_not_kept(recording, dropped, words):
+    assert unrecorded(Room(0.93, 1), recording=recording, dropped=dropped) == words

@@ -19,7 +19,7 @@ from switchyard_gateway.control.adapters import cluster, volume, xds
 from switchyard_gateway.control.adapters.envoy_admin import EnvoyAdmin
 from switchyard_gateway.control.controller import Controller, remember, remember_once
 from switchyard_gateway.control.counting import Counting
-from switchyard_gateway.control.domain.room import Limits, may_record
+from switchyard_gateway.control.domain.room import Limits, may_record, unrecorded
 from switchyard_gateway.control.errors import AdminError, SettingsError, SourceError
 from switchyard_gateway.control.metrics import Metrics
 from switchyard_gateway.control.settings import Settings
@@ -69,7 +69,7 @@ async def run(settings: Settings) -> None:
             "stale": _serve_stale(controller, settings.stale_after.total_seconds()),
             "remember": remember(controller, settings.snapshot, every=REMEMBER_EVERY),
             "counters": counting.keep_looking(),
-            "volume": _watch_volume(settings, admin, metrics),
+            "volume": _watch_volume(settings, admin, metrics, controller),
             "stopped": stopped.wait(),
         }.items()
     ]
@@ -136,10 +136,10 @@ async def _serve_stale(controller: Controller, after: float) -> None:
     await asyncio.Event().wait()
 
 
-async def _watch_volume(settings: Settings, admin: EnvoyAdmin, metrics: Metrics) -> None:
+async def _watch_volume(settings: Settings, admin: EnvoyAdmin, metrics: Metrics, controller: Controller) -> None:
     """When the shipper is dead and the volume nearly full, stop recording; answers matter more than records of them."""
     limits = Limits(settings.capture_off_at, settings.capture_on_at, settings.capture_off_below)
-    recording = True
+    recording, dropped = True, await asyncio.to_thread(volume.dropped, settings.spool)
     while True:
         try:
             room = await asyncio.to_thread(volume.room, settings.spool)
@@ -151,6 +151,8 @@ async def _watch_volume(settings: Settings, admin: EnvoyAdmin, metrics: Metrics)
             if wanted != recording:
                 log.warning("capture is %s: the volume is %.0f %% full", "on" if wanted else "off", room.used * 100)
                 recording = wanted
+            before, dropped = dropped, await asyncio.to_thread(volume.dropped, settings.spool)
+            controller.unrecorded = unrecorded(room, recording=recording, dropped=dropped - before)
         except (OSError, AdminError) as wrong:
             log.warning("the volume cannot be looked after: %s", wrong)
         await asyncio.sleep(LOOK_AT_VOLUME_EVERY)

@@ -51,6 +51,8 @@ class Controller:
         self.stale = False
         """Serving what the volume remembers, because the API server has not been heard yet."""
         self.serving = False
+        self.unrecorded = ""
+        """Why exchanges are answered and not kept; empty: they are."""
         self.trouble: dict[str, str] = {}
         """What is wrong with the connection to the API server, by kind; empty words: nothing."""
         self._changed_at: dict[DeploymentKey, float] = {}

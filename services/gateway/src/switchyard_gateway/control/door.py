@@ -46,7 +46,8 @@ class Door:
     async def routes(self, _: web.Request) -> web.Response:
         """Which ModelRoute generations Envoy runs; the operator reads this from each gateway pod."""
         shown = {key: {**asdict(each), "state": each.state.value} for key, each in self.controller.standings().items()}
-        return web.json_response({"node": self.node, "stale": self.controller.stale, "routes": shown})
+        told = {"node": self.node, "stale": self.controller.stale, "unrecorded": self.controller.unrecorded}
+        return web.json_response({**told, "routes": shown})
 
     async def counters(self, request: web.Request) -> web.Response:
         """Requests and errors by the revision that answered, since this control started.

@@ -81,3 +81,12 @@ def room(folder: Path) -> Room:
     taken = state.f_blocks - state.f_bfree
     used = taken / (taken + state.f_bavail) if taken + state.f_bavail else 0.0
     return Room(used, state.f_bavail * state.f_frsize)
+
+
+def dropped(folder: Path) -> int:
+    """How many exchanges the shipper beside us let go because its spool was full, by its own book; 0 without one."""
+    try:
+        book = json.loads((folder / "account.json").read_bytes())
+        return int(book["dropped"].get("spool_full", 0))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0

@@ -35,3 +35,16 @@ def may_record(room: Room, limits: Limits, *, recording: bool) -> bool:
     if room.free >= limits.off_below:
         return True
     return room.used < (limits.off_at if recording else limits.on_at)
+
+
+def unrecorded(room: Room, *, recording: bool, dropped: int) -> str:
+    """Why exchanges are answered and not kept; the empty string when they are.
+
+    Args:
+        room: the volume's.
+        recording: whether Envoy records.
+        dropped: what the shipper let go since the last look, because its spool was full.
+    """
+    if not recording:
+        return f"capture is off, because the volume is {room.used:.0%} full"
+    return f"the spool is full, {dropped} exchanges were dropped" if dropped > 0 else ""
