@@ -7,7 +7,7 @@
 | OPERATOR_IDENTITY | host name | this replica's name in the Lease (the pod's name) |
 | OPERATOR_LEASE | `switchyard-operator` | name of the Lease |
 | OPERATOR_GATEWAY_SELECTOR | name `switchyard`, component `gateway` | labels of the gateway's pods, `key=value,…` |
-| OPERATOR_GATEWAY_PORT | 8081 | where each gateway pod serves `/routes` |
+| OPERATOR_GATEWAY_PORT | 8081 | where each gateway pod serves `/routes` and `/counters` |
 | OPERATOR_MONITOR_URL | empty: no evidence | `http://switchyard-monitor:8080` |
 | OPERATOR_MONITOR_TOKEN_FILE | empty: none | a file with the monitor's bearer token |
 | OPERATOR_KAFKA_SERVERS | empty: nothing is published | `switchyard-kafka:9092` |

@@ -98,21 +98,22 @@ class Gateways:
     asked: int = 0
     """How often they were asked what they counted."""
     counters: dict[str, FakeCounters] = field(default_factory=dict)
-    _seconds: dict[int, int] = field(default_factory=dict)
+    _seconds: dict[int, float] = field(default_factory=dict)
     _owed: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def serve(self, requests: float, *, natures: Callable[[str], Model], now: datetime) -> None:
-        """A stride's requests, as Envoy counts them: the first strides of each generation are nobody's."""
-        route, self._seconds[self.generation] = self.acknowledged, self._seconds.get(self.generation, 0) + 1
+    def serve(self, passed: timedelta, *, rate: float, natures: Callable[[str], Model], now: datetime) -> None:
+        """So much time of traffic, as Envoy counts it: the first seconds of each generation are nobody's."""
+        seconds = passed.total_seconds()
+        route, self._seconds[self.generation] = self.acknowledged, self._seconds.get(self.generation, 0.0) + seconds
         if route is None or self._seconds[self.generation] <= SETTLING:
             return
         weights = {entry.revision: entry.weight_bp for entry in route.routes if entry.weight_bp}
         for name in self.names:
             held = self.counters.setdefault(name, FakeCounters(name))
             for revision, weight in weights.items():
-                due = self._due(f"{name} requests", revision, requests / len(self.names) * weight / 10_000)
-                failing = self._due(f"{name} failures", revision, due * natures(revision).failing)
-                held.serve(revision, due, weights=weights, traffic=self.generation, at=now, failing=failing)
+                requests = self._due(f"{name} requests", revision, seconds * rate / len(self.names) * weight / 10_000)
+                failing = self._due(f"{name} failures", revision, requests * natures(revision).failing)
+                held.serve(revision, requests, weights=weights, traffic=self.generation, at=now, failing=failing)
 
     def _due(self, what: str, revision: str, more: float) -> int:
         """Whole requests of a stream that comes in fractions."""
@@ -592,8 +593,7 @@ class Rollout:
         self.kubelets()
         self.gateways.tick()
         self.monitor.tick(self.stride, self.gateways.acknowledged, self.gateways.generation)
-        requests = self.monitor.rate * self.stride.total_seconds()
-        self.gateways.serve(requests, natures=self.nature, now=self.clock.now)
+        self.gateways.serve(self.stride, rate=self.monitor.rate, natures=self.nature, now=self.clock.now)
         for _ in range(30):
             if not self.one_pass():
                 break

@@ -25,8 +25,9 @@ WORTH_A_LOOK = (
     r"|server\.(live|uptime|memory_allocated|memory_heap_size))$"
 )
 """What of Envoy's statistics Prometheus is given: a fraction of them, for each costs a series for each revision."""
-OVERFLOWS = rf"^cluster\..*{MIRROR_DOOR}\.upstream_rq_(pending|active)_overflow$"
-RETRIES = r"^cluster\..*\.upstream_rq_retry$"
+OVERFLOW = ("_pending_overflow", "_active_overflow")
+RETRY = ("_retry",)
+OF_CLUSTERS = rf"^cluster\..*(\.upstream_rq_retry|{MIRROR_DOOR}\.upstream_rq_(pending|active)_overflow)$"
 
 
 class EnvoyAdmin:
@@ -45,8 +46,8 @@ class EnvoyAdmin:
         """What every host of a revision's cluster has been asked, and how it ended; and who counted it."""
         boot = await self._boot()
         clusters = await self._clusters()
-        overflows = _by_cluster(await self._ask("GET", "/stats", filter=OVERFLOWS))
-        retries = _by_cluster(await self._ask("GET", "/stats", filter=RETRIES))
+        text = await self._ask("GET", "/stats", filter=OF_CLUSTERS)
+        overflows, retries = _by_cluster(text, OVERFLOW), _by_cluster(text, RETRY)
         hosts = [
             _mirrored(name, host, overflows.get(name, 0)) if name.endswith(MIRROR_DOOR) else _count(name, host)
             for name, hosts in clusters
@@ -112,10 +113,11 @@ def _stats(host: JSON) -> dict[str, int]:
     return {each["name"]: int(each.get("value", 0)) for each in host.get("stats", ())}
 
 
-def _by_cluster(text: str) -> dict[str, int]:
+def _by_cluster(text: str, ends: tuple[str, ...]) -> dict[str, int]:
     """Lines such as `cluster.ns/a-2/mirror.upstream_rq_active_overflow: 7`, summed by the cluster's name."""
     found: Counter[str] = Counter()
     for line in text.splitlines():
         name, _, value = line.rpartition(": ")
-        found[name.removeprefix("cluster.").rpartition(".")[0]] += int(value) if value.isdigit() else 0
+        if name.endswith(ends):
+            found[name.removeprefix("cluster.").rpartition(".")[0]] += int(value) if value.isdigit() else 0
     return found
