@@ -12,7 +12,7 @@ from switchyard_testkit.waiting import until
 
 pytestmark = pytest.mark.timeout(480)
 RATE = 30
-"""Requests a second: a second's hitch of the candidate must not fill the mirror's 32 places, for pairs that were let fall
+"""Requests a second: a second's hitch of the candidate must not fill the mirror's 32 places. Pairs that were let fall
 are missing from the verdict, and more than 1 % of them leave it open."""
 PAIRED: dict[str, Any] = {**CANARY, "analysis": {**CANARY["analysis"], "block": "4s"}}
 SHADOW: dict[str, Any] = {
