@@ -45,7 +45,7 @@ demo: ## Run the main job on real data: deploy, observe, roll out, roll back (ST
 	@$(STAGE) story-$(STORY)$(if $(SHORT),-short) 600 $(MAKE) story
 
 .PHONY: test
-test: ## Set everything up, then pass the unit, contract and cluster tests
+test: ## Set everything up, then pass the unit, contract, browser and cluster tests
 	@$(PYTHON) -m switchyard_testkit.machine announce test
 	@rm -rf $(REPORTS) && mkdir -p $(REPORTS)
 	@$(STAGE) environments 240 $(MAKE) venv venv-gateway venv-demo
@@ -54,6 +54,7 @@ test: ## Set everything up, then pass the unit, contract and cluster tests
 	@$(STAGE) cluster-test 1200 $(MAKE) cluster SLOT=test
 	@$(STAGE) images-test 900 $(MAKE) images SLOT=test
 	@$(STAGE) contract 300 $(MAKE) test-contract
+	@$(STAGE) browser 240 $(MAKE) test-browser
 	@$(STAGE) cluster 1200 $(MAKE) test-cluster
 	@$(BIN)/python -m switchyard_testkit.tally $(REPORTS)
 
@@ -156,6 +157,12 @@ test-unit: venv venv-gateway venv-demo ## Unit tests: pure, seconds
 	@$(GATEWAY_BIN)/pytest tests/unit/gateway $(ON_ALL_CORES) --junitxml $(REPORTS)/unit-gateway.xml $(PYTEST_ARGS)
 	@$(DEMO_BIN)/pytest tests/unit/demo_model --junitxml $(REPORTS)/unit-demo-model.xml $(PYTEST_ARGS)
 
+.PHONY: test-browser
+test-browser: venv ## The monitor's page in a real browser: light, dark, phone, keyboard
+	@mkdir -p $(REPORTS)
+	@$(BIN)/python -m switchyard_testkit.browser install
+	@$(BIN)/pytest tests/browser --junitxml $(REPORTS)/browser.xml $(PYTEST_ARGS)
+
 .PHONY: test-contract
 test-contract: venv venv-gateway ## Contract tests: fakes and real things behind one suite, generated files, samples
 	@mkdir -p $(REPORTS)
@@ -171,6 +178,11 @@ test-cluster: venv ## Cluster tests: a real cluster, a namespace per test
 	@$(BIN)/python -m switchyard_testkit.install --slot test
 	@$(BIN)/pytest $(CLUSTER_TESTS) --junitxml $(REPORTS)/cluster.xml $(PYTEST_ARGS)
 
+LONG ?=
+.PHONY: test-faults
+test-faults: ## Only the cluster tests of faults: parts killed, storage full or locked, servers away (LONG=1: Kafka away for ten minutes)
+	@$(if $(LONG),SWITCHYARD_LONG=1 )$(MAKE) test-cluster CLUSTER_TESTS="$(addprefix tests/cluster/test_,$(addsuffix .py,faults storage_faults account operator_faults))"
+
 .PHONY: check-generated
 check-generated: venv ## Regenerate what is generated, and fail if it differs from what is committed
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && $(BIN)/python -m switchyard_contracts.crd "$$tmp" && diff -ru manifests/crds "$$tmp"
@@ -182,11 +194,20 @@ crds: venv ## Write the CRDs from the types, for manifests/ and the charts
 	@rm -rf manifests/crds && $(BIN)/python -m switchyard_contracts.crd manifests/crds
 	@$(BIN)/python -m switchyard_testkit.chart write
 
+.PHONY: screenshots
+screenshots: venv ## Take the README's pictures of the monitor's page, into services/monitor/page-screenshots
+	@$(BIN)/python -m switchyard_testkit.browser install
+	@$(BIN)/python -m switchyard_testkit.browser pictures services/monitor/page-screenshots
+
 .PHONY: locks
 locks: uv ## Compile the locks from their sources
 	@cd locks && for source in *.in; do $(UV) pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url -o "$${source%.in}.txt" "$$source"; done
 
 ##@ Benchmarks
+.PHONY: bench-page
+bench-page: venv ## Time until the monitor's page is there, with 20 deployments, 90 days of windows and 50 rollouts
+	@$(BIN)/python tests/bench/bench_page.py
+
 .PHONY: bench-gateway
 bench-gateway: venv venv-gateway ## CPU per request and latency: bare Envoy, gateway without capture, with capture
 	@$(GATEWAY_BIN)/python tests/bench/bench_gateway.py

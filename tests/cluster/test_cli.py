@@ -99,7 +99,11 @@ def test_a_canary_is_planned_watched_waited_for_and_explained(models: Models, tm
     assert "1 resource is as it should be" in switchyard_lint(path)
     plan = switchyard(models, "plan", path, "--rate", "80")
     assert "a new revision delay-" in plan
-    for words in ("○ quarter 25%, held for 5s", "errors (error_rate): 50 of its requests", "outcome (outcome.rmse)"):
+    for words in (
+        "○ quarter 25%, 75% mirrored, held for 5s",
+        "errors (error_rate): 50 of its requests",
+        "outcome (outcome.rmse)",
+    ):
         assert words in plan
     with living(models), watching(models, tmp_path) as shown:
         models.apply("delay", env={"VERSION": "2.0.0", "BIAS": 1}, spec=CANARY)

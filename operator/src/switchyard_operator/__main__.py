@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ from typing import Any, cast
 
 import httpx
 import kopf
+from pydantic import ValidationError
+from switchyard_contracts import logs
 from switchyard_contracts.kafka_trouble import Complaints
+from switchyard_contracts.own_metrics import own
 
 from switchyard_operator import handlers, health
 from switchyard_operator.adapters.bus import KafkaBus, NoBus
@@ -34,7 +38,7 @@ from switchyard_operator.errors import AlreadyThere, NotLeading, SwitchyardError
 from switchyard_operator.fence import FencedCluster
 from switchyard_operator.handlers import Door, Pulse
 from switchyard_operator.leader import RENEW_EVERY, Leadership
-from switchyard_operator.metrics import Metrics
+from switchyard_operator.metrics import Metrics, Rollouts
 from switchyard_operator.ports import Cluster
 from switchyard_operator.reconciler import Reconciler
 from switchyard_operator.reporter import Reporter
@@ -51,6 +55,13 @@ HEARING = 10.0
 FIRST_RESYNC = 30.0
 """The second listing comes soon, so that watches that never began are noticed soon."""
 STUCK_AFTER = 300.0
+QUIET = {
+    "httpx": logging.WARNING,
+    "kopf.objects": logging.WARNING,
+    "kopf.activities": logging.WARNING,
+    "kafka": logging.ERROR,
+}
+"""What libraries say below this is no news: our own lines say it once, with its meaning."""
 BACKOFF = (1.0, 60.0)
 
 
@@ -72,7 +83,9 @@ class ClusterNotes:
         except AlreadyThere:
             return
         except SwitchyardError as error:
-            logger.warning("an event was lost: %s", error)
+            place = body["involvedObject"]
+            named = f"{place['kind']} {place['namespace']}/{place['name']}"
+            logger.warning("an event was lost: %s", error, extra={"object": named, "reason": body["reason"]})
 
 
 @dataclass(slots=True)
@@ -168,14 +181,14 @@ class Crew:
                 self.metrics.passes.labels("not-leading").inc()
                 return 1.0
             except TryLater as error:
-                logger.info("%s: %s", "/".join(key), error)
+                logger.info("%s: %s", "/".join(key), error, extra={"deployment": "/".join(key)})
                 self.metrics.passes.labels("later").inc()
                 return error.delay
             except Exception:
                 # Whatever is wrong with one deployment must not end the worker of the others.
                 failures[key] = failures.get(key, 0) + 1
                 self.metrics.passes.labels("failed").inc()
-                logger.exception("the pass for %s failed", "/".join(key))
+                logger.exception("the pass for %s failed", "/".join(key), extra={"deployment": "/".join(key)})
                 return float(min(BACKOFF[1], BACKOFF[0] * 2.0 ** failures[key]))
         failures.pop(key, None)
         self.metrics.passes.labels("done").inc()
@@ -200,8 +213,9 @@ def token_reader(path: str) -> Callable[[], str]:
 async def run(settings: Settings, *, kubeconfig: str | None) -> None:
     """Everything, until a signal."""
     metrics = Metrics()
+    own(metrics.registry, part="operator", distribution="switchyard-operator")
     api = connect(kubeconfig)
-    cluster = ApiCluster(api, namespaces=settings.namespaces, counted=metrics.count_write)
+    cluster = ApiCluster(api, namespaces=settings.namespaces, counted=metrics.count_write, asked=metrics.count_request)
     identity = settings.identity or socket.gethostname()
     leadership = Leadership(
         cluster,
@@ -230,6 +244,7 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
     )
     also = kinds.OPTIONAL if settings.network_policies else ()
     cache, queue = Cache(), WorkQueue[Key](time.monotonic)
+    metrics.registry.register(Rollouts(cache, leading=lambda: leadership.leading))
     door = Door(cache=cache, queue=queue, monotonic=time.monotonic, pulse=Pulse(time.monotonic()))
     reconciler = Reconciler(
         cluster=fenced,
@@ -342,11 +357,14 @@ def _join(threads: list[Thread]) -> None:
 
 def main() -> None:
     """The process."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for chatty in ("httpx", "kopf.objects", "kopf.activities"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    logging.getLogger("kafka").setLevel(logging.ERROR)
-    settings = Settings.from_env(os.environ)
+    logs.configure(os.environ.get("OPERATOR_LOG_FORMAT", ""), quiet=QUIET)
+    try:
+        settings = Settings.from_env(os.environ)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            names = "_".join(str(part) for part in problem["loc"]).upper()
+            logger.critical("OPERATOR_%s: %s", names, problem["msg"])
+        sys.exit(2)
     asyncio.run(run(settings, kubeconfig=os.environ.get("KUBECONFIG")))
 
 

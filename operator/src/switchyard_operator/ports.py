@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from switchyard_contracts.counted import Counted
 from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
 
@@ -47,6 +48,9 @@ class Gateways(Protocol):
 
     def reports(self, subject: str, generation: int) -> tuple[GatewayReport, ...]:
         """What each ready gateway says of `<namespace>/<name>`; never raises for one that is silent."""
+
+    def counted(self, subject: str) -> tuple[Counted, ...]:
+        """What the gateways' Envoys counted of its arms; without those that are silent."""
 
 
 class Monitor(Protocol):

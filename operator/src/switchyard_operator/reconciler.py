@@ -20,15 +20,16 @@ from switchyard_contracts.canonical import digest
 from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.model_deployment import ModelDeploymentSpec
 from switchyard_contracts.model_revision import ModelRevisionSpec, hashes, pod_shape, revision_name
-from switchyard_contracts.model_route import ModelRouteSpec
+from switchyard_contracts.model_route import ModelRouteSpec, Route
 
 from switchyard_operator import gather
 from switchyard_operator.cache import Cache, Key
-from switchyard_operator.domain import analysis, commands, decision, kinds, lineage, status, workloads
+from switchyard_operator.domain import analysis, commands, counters, decision, kinds, lineage, memory, status, workloads
 from switchyard_operator.domain.decision import Bearings, Plan
 from switchyard_operator.domain.difference import differs
 from switchyard_operator.domain.kinds import Kind
 from switchyard_operator.domain.lineage import Mark
+from switchyard_operator.domain.rules import Move
 from switchyard_operator.domain.world import Body, Revision, Smoke, World
 from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, Refused, TryLater
 from switchyard_operator.ports import Cluster, Gateways, Models, Monitor
@@ -103,8 +104,10 @@ class Reconciler:
         world = self._ask(world, known)
         plan = decision.decide(world, known)
         routing = plan.route is not None or plan.drop_route
-        if routing and world.status.observed_generation not in (0, world.generation):
-            # Only of an edit that was taken note of can the next pass tell a route that is ahead.
+        unheard = routing and world.status.observed_generation not in (0, world.generation)
+        if unheard or (routing and _would_lose(world, plan)) or plan.decision.move is Move.END:
+            # Only of an edit that was taken note of can the next pass tell a route that is ahead; and the verdicts that
+            # end a shadow stand nowhere else: once it is marked, nobody asks for evidence again.
             self._write_status(key, world, plan, rejected)
         try:
             self._apply(key, body, world, plan)
@@ -181,6 +184,14 @@ class Reconciler:
         judged = analysis.judge_all(
             world.spec, known.course, known.memory, known.spot, answers=answers, asked=known.questions
         )
+        if silent := counters.silences(judged, answers, now=world.now):
+            judged = counters.second_opinion(
+                judged,
+                silent,
+                asked=known.questions,
+                counted=self._gateways.counted(f"{world.namespace}/{world.name}"),
+                budget=analysis.spending(world.spec, known.course, known.memory),
+            )
         smoke = self._smoke(world, known) if known.wants_smoke else Smoke()
         compared = bool(known.questions) or (
             known.spot.index >= 0 and not known.lineage.settled and known.lineage.stable
@@ -250,13 +261,14 @@ class Reconciler:
     def _apply(self, key: Key, body: Body, world: World, plan: Plan) -> None:
         where, said = "/".join(key), plan.decision
         if plan.mark:
-            logger.info("%s: %s is %s (%s)", where, plan.mark.revision, plan.mark.what, said.message)
+            names = {**_names(world, plan), "revision": plan.mark.revision}
+            logger.info("%s: %s is %s (%s)", where, plan.mark.revision, plan.mark.what, said.message, extra=names)
             self._mark(world, plan.mark)
         elif plan.route:
-            weights = ", ".join(f"{entry.revision} {entry.weight_bp}" for entry in plan.route.routes)
-            logger.info("%s: route %s (%s: %s)", where, weights, said.reason, said.message)
+            weights = ", ".join(_share(entry) for entry in plan.route.routes)
             self._reread(key, body)
-            self._write_route(world, plan.route)
+            names = {**_names(world, plan), "traffic": self._write_route(world, plan.route)}
+            logger.info("%s: route %s (%s: %s)", where, weights, said.reason, said.message, extra=names)
         elif plan.drop_route and world.route:
             self._reread(key, body)
             self._delete(kinds.MODEL_ROUTE, *key)
@@ -280,7 +292,8 @@ class Reconciler:
         if any(fresh["metadata"].get(field) != body["metadata"].get(field) for field in ("uid", "generation")):
             raise Outdated(f"{'/'.join(key)} was edited while this pass looked at it")
 
-    def _write_route(self, world: World, spec: ModelRouteSpec) -> None:
+    def _write_route(self, world: World, spec: ModelRouteSpec) -> int:
+        """Write it; the generation that it became."""
         metadata: dict[str, Any] = {
             "name": world.name,
             "namespace": world.namespace,
@@ -294,6 +307,7 @@ class Reconciler:
             self._cache.put(self._cluster.replace(body))
         else:
             self._create(kinds.MODEL_ROUTE, body)
+        return int(self._held(kinds.MODEL_ROUTE, world.namespace, world.name)["metadata"]["generation"])
 
     def _ensure_workloads(self, world: World, plan: Plan) -> None:
         for name, replicas in sorted(plan.replicas.items()):
@@ -398,6 +412,30 @@ class Reconciler:
         if body is None:
             raise Outdated(f"{kind.kind} {namespace}/{name} is gone")
         return body
+
+
+def _would_lose(world: World, plan: Plan) -> bool:
+    """Whether the mirrored generation that this pass ends is in no status yet; its pairs would count for nothing."""
+    held = world.status.rollout
+    known = memory.mirrored(held) if held and held.id == plan.memory.id else []
+    return world.route is not None and world.route.generation in set(memory.mirrored(plan.memory)) - set(known)
+
+
+def _names(world: World, plan: Plan) -> dict[str, object]:
+    """What a line of the log about this pass is found by."""
+    held = plan.memory
+    return {
+        "deployment": f"{world.namespace}/{world.name}",
+        "rollout": held.id,
+        "revision": held.revision,
+        "step": held.step,
+        "reason": plan.decision.reason,
+    }
+
+
+def _share(entry: Route) -> str:
+    copies = f" and {entry.mirror_bp} mirrored" if entry.mirror_bp else ""
+    return f"{entry.revision} {entry.weight_bp}{copies}"
 
 
 def _comparable(wanted: Body) -> Body:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from switchyard_contracts.acceptance import SpecRejected
-from switchyard_contracts.base import FIELD_MANAGER
+from switchyard_contracts.base import FIELD_MANAGER, LABEL_DEPLOYMENT, LABEL_REVISION
 from switchyard_contracts.canonical import digest
 from switchyard_contracts.model_deployment import Phase
 from switchyard_contracts.quantities import format_percent
@@ -85,7 +85,13 @@ class Reporter:
         if others:
             self._reasserted(held["kind"])
             name = f"{held['kind']} {held['metadata']['namespace']}/{held['metadata']['name']}"
-            logger.warning("%s was changed by %s; set back", name, ", ".join(others))
+            labels = held["metadata"].get("labels") or {}
+            names = {
+                "object": name,
+                "deployment": f"{held['metadata']['namespace']}/{labels.get(LABEL_DEPLOYMENT, '')}",
+                "revision": labels.get(LABEL_REVISION, ""),
+            }
+            logger.warning("%s was changed by %s; set back", name, ", ".join(others), extra=names)
 
     def gone(self, key: Key) -> None:
         """The deployment was deleted."""
@@ -163,5 +169,6 @@ def rollout_record(world: World, plan: Plan) -> RolloutRecord:
         traffic=traffic,
         reason=held.reason,
         message=held.message,
+        waiting_for=held.waiting_for,
         verdicts=held.verdicts,
     )

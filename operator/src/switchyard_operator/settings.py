@@ -21,6 +21,7 @@
 | OPERATOR_RESYNC | `5m` | how often everything is listed anew |
 | OPERATOR_STATUS_INTERVAL | `1m` | how often numbers in a status may move while its state stays |
 | OPERATOR_PORT | 8080 | `/healthz`, `/readyz`, `/metrics` |
+| OPERATOR_LOG_FORMAT | `auto` | `json`, `text`; auto is text at a terminal, JSON elsewhere |
 
 It needs no volume but the token's Secret (mounted read-only) and, with a read-only root, an emptyDir on /tmp. Readiness
 means "watching and synced" for leader and standby alike, liveness that watch events arrive and workers move.
@@ -38,7 +39,7 @@ and in its own namespace: coordination.k8s.io leases (get create update), pods (
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from switchyard_contracts.kafka_settings import KafkaSettings
 from switchyard_contracts.quantities import Duration, parse_duration
@@ -67,6 +68,7 @@ class Settings(KafkaSettings):
     resync: Duration = parse_duration("5m")
     status_interval: Duration = parse_duration("1m")
     port: int = 8080
+    log_format: Literal["auto", "json", "text"] = "auto"
 
     @property
     def namespaces(self) -> tuple[str, ...]:

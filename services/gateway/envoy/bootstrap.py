@@ -110,7 +110,8 @@ def any_of(type_name: str, **content: Any) -> JSON:
 def bootstrap(settings: Settings, *, boot: str) -> JSON:
     """The whole configuration of one start of Envoy; `boot` names that start in every line it records."""
     return {
-        "node": {"id": settings.node, "cluster": "switchyard-gateway"},
+        # Control reads the boot back, for every counter begins anew with it.
+        "node": {"id": settings.node, "cluster": "switchyard-gateway", "metadata": {"boot": boot}},
         # Admin can stop Envoy and change its runtime: only those who share this folder may ask.
         "admin": {"address": {"pipe": {"path": f"{settings.run_dir}/admin.sock", "mode": 0o660}}},
         "layered_runtime": {

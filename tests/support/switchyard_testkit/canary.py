@@ -17,10 +17,11 @@ CANARY: dict[str, Any] = {
     "strategy": {
         "type": "Canary",
         "canary": {
+            "mirror": 0,
             "steps": [
                 {"name": "quarter", "weight": 25, "hold": "5s"},
                 {"name": "half", "weight": 50, "hold": "5s"},
-            ]
+            ],
         },
     },
     "analysis": {

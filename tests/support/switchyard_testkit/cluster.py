@@ -131,6 +131,19 @@ def start_api_server(slot_name: str, environ: Mapping[str, str]) -> None:
     _node_of(cache, Places(cache.root, slot_named(slot_name))).start_api_server(progress)
 
 
+def stop_control_plane(slot_name: str, environ: Mapping[str, str]) -> None:
+    """Kill the slot's API server and its controllers; for tests of faults, on the node only."""
+    cache = Cache.from_env(environ)
+    _node_of(cache, Places(cache.root, slot_named(slot_name))).stop_control_plane()
+
+
+def start_control_plane(slot_name: str, environ: Mapping[str, str]) -> None:
+    """Start them again and wait until the API server serves."""
+    cache = Cache.from_env(environ)
+    progress = Progress(f"node {slot_name}", plan={}, durations=Durations(cache.root / "durations.json"))
+    _node_of(cache, Places(cache.root, slot_named(slot_name))).start_control_plane(progress)
+
+
 def _node_of(cache: Cache, places: Places) -> lifecycle.Node:
     return lifecycle.Node(cache, places, toolchain.folder(cache))
 

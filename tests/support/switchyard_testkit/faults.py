@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,17 @@ def pod(installation: Installation, name: str) -> dict[str, Any]:
     text = run("kubectl", "-n", NAMESPACE, "get", "pod", name, "-o", "json", kubeconfig=installation.kubeconfig)
     found: dict[str, Any] = json.loads(text)
     return found
+
+
+def pod_of(installation: Installation, component: str) -> str:
+    """The name of a component's pod; where there are several, of one that is not on its way out."""
+    selector = f"app.kubernetes.io/component={component}"
+    arguments = ("-n", NAMESPACE, "get", "pods", "-l", selector, "-o", "json")
+    pods = json.loads(run("kubectl", *arguments, kubeconfig=installation.kubeconfig))["items"]
+    names = [str(one["metadata"]["name"]) for one in pods if "deletionTimestamp" not in one["metadata"]]
+    if not names:
+        raise RuntimeError(f"no pod of the component {component} is there")
+    return sorted(names)[0]
 
 
 def container_status(installation: Installation, name: str, container: str) -> dict[str, Any]:
@@ -41,6 +52,29 @@ def processes(container_id: str) -> list[int]:
     return sorted(found)
 
 
+def kill_all(victims: Sequence[int]) -> None:
+    """kill -9; the others of a container go by themselves when its first process is gone."""
+    for victim in victims:
+        with suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+
+
+def kill_pod_unseen(installation: Installation, name: str, tell: Callable[[], object]) -> None:
+    """kill -9 every container of a pod while the API server is away, so that nobody but the kubelet can see it.
+
+    `tell` is called when all is looked up: it takes the API server away.
+    """
+    status = pod(installation, name)["status"]
+    containers = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+    held = [one["containerID"].rpartition("//")[2] for one in containers]
+    tell()
+    victims = [process for container_id in held for process in processes(container_id)]
+    if len(victims) < len(held):
+        raise RuntimeError(f"not every container of {name} has a process on this machine: {victims}")
+    kill_all(victims)
+    until(lambda: not any(map(processes, held)), f"every process of {name} has ended", seconds=30)
+
+
 def kill_container(installation: Installation, name: str, container: str) -> None:
     """kill -9 the container's main process, and see that it really ended: the kubelet counts one more restart."""
     before = container_status(installation, name, container)
@@ -48,8 +82,7 @@ def kill_container(installation: Installation, name: str, container: str) -> Non
     victims = processes(container_id)
     if not victims:
         raise RuntimeError(f"no process of {name}/{container} is on this machine; kill -9 needs the node to be here")
-    for victim in victims:
-        os.kill(victim, signal.SIGKILL)
+    kill_all(victims)
 
     def restarted() -> bool:
         now = container_status(installation, name, container)
@@ -66,8 +99,7 @@ def kill_part(installation: Installation, name: str, container: str) -> None:
     victims = {each for each in inside if _parent(each) in inside}
     if not victims:
         raise RuntimeError(f"{name}/{container} has no kept process here: {sorted(inside)}")
-    for victim in victims:
-        os.kill(victim, signal.SIGKILL)
+    kill_all(sorted(victims))
 
     def replaced() -> bool:
         now = set(processes(container_id))

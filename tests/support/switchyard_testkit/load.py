@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 
+from switchyard_testkit.waiting import until
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -76,6 +78,23 @@ class Traffic:
         if self._thread.is_alive():
             raise TimeoutError("the traffic did not end within 60 s; some request hangs")
         return self.tally
+
+    def go_on(self, more: int, *, seconds: float = 120) -> None:
+        """Wait until so many further requests were answered."""
+        target = len(self.tally.answers) + more
+        until(lambda: len(self.tally.answers) >= target, f"{more} more answers came", seconds=seconds)
+
+    def recover(self, *, seconds: float = 90) -> list[str]:
+        """Wait until half a second of traffic went by without a failure; the failures of all the traffic by then."""
+        half_a_second = max(1, round(self._rate / 2))
+
+        def calm() -> bool:
+            failed = len(self.tally.failures)
+            self.go_on(half_a_second, seconds=seconds)
+            return len(self.tally.failures) == failed
+
+        until(calm, "answers flow again", seconds=seconds)
+        return list(self.tally.failures)
 
     async def _run(self) -> None:
         limits = httpx.Limits(max_connections=256, max_keepalive_connections=64)

@@ -43,6 +43,10 @@ class LocalBroker:
         self._starts[partition] = offset
         self._logs[partition] = [record for record in self._logs.get(partition, []) if record.offset >= offset]
 
+    def log(self, partition: int) -> list[Record]:
+        """Every record of a partition that is still there."""
+        return list(self._logs.get(partition, []))
+
     def restart_learning(self) -> None:
         """A new process reads `switchyard.models` from its start."""
         self._learned = 0

@@ -62,6 +62,10 @@ IMAGE_PACKAGES = (
     Package("debootstrap", "debootstrap", 1),
     Package("ca-certificates", "/etc/ssl/certs/ca-certificates.crt", 1),
 )
+BROWSER_PACKAGES = (
+    Package("chromium-headless-shell", "chromium-headless-shell", 225),
+    Package("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", 3),
+)
 PACKAGES = NODE_PACKAGES + IMAGE_PACKAGES
 
 
@@ -141,9 +145,9 @@ def examine(cache: Cache) -> tuple[Finding, ...]:
     )
 
 
-def would_install() -> str:
+def would_install(packages: Sequence[Package] = PACKAGES) -> str:
     """Which packages apt-get will bring; MachineError where there is no apt-get to bring them."""
-    lacking = missing()
+    lacking = missing(packages)
     if not lacking:
         return "all are installed"
     names = " ".join(package.name for package in lacking)
@@ -180,8 +184,12 @@ def ensure_packages(packages: Sequence[Package] = PACKAGES, *, say: Callable[[st
     lacking = missing(packages)
     if not lacking:
         return
-    require_root()
     names = [package.name for package in lacking]
+    if os.geteuid() != 0:
+        raise MachineError(
+            f"Missing: {' '.join(names)}. Installing them needs root; run make as root (`sudo make …`), or install them"
+            " before."
+        )
     if shutil.which("apt-get") is None:
         raise MachineError(
             f"Missing: {' '.join(names)}. This machine has no apt-get; install what they bring another way."
@@ -224,12 +232,16 @@ def main(arguments: list[str]) -> int:
     cache = Cache.from_env(os.environ)
     match arguments:
         case ["doctor"]:
-            findings = examine(cache)
+            browser = finding(
+                "browser, for `make test` and `make screenshots`", lambda: would_install(BROWSER_PACKAGES)
+            )
+            findings = (*examine(cache), browser)
             for found in findings:
                 print(f"{'ok     ' if found.good else 'MISSING'} {found.what}: {found.text}")
             return 0 if all(found.good for found in findings) else 1
         case ["announce", target] if target in TARGET_MINUTES:
-            print(announcement(target, cache, packages=would_install()), flush=True)
+            wanted = PACKAGES + BROWSER_PACKAGES if target == "test" else PACKAGES
+            print(announcement(target, cache, packages=would_install(wanted)), flush=True)
             unmet = [found.text for found in examine(cache) if not found.good]
             for sentence in unmet:
                 print(sentence, file=sys.stderr)

@@ -16,15 +16,29 @@ BATCH = 500
 
 
 class Outcomes:
-    """Sends X′ = `truth` plus seeded noise for every answer of a traffic, `delay` seconds after it, until stopped."""
+    """Sends X′ = `truth` plus seeded noise for every answer of a traffic, `delay` seconds after it, until stopped.
+
+    What is not taken is sent again, word for word, for `patience` seconds, as a product does whose outcomes matter;
+    then, and at once without patience, it is a refusal.
+    """
 
     def __init__(
-        self, installation: Installation, subject: str, traffic: Traffic, *, truth: float, delay: float, seed: int
+        self,
+        installation: Installation,
+        subject: str,
+        traffic: Traffic,
+        *,
+        truth: float,
+        delay: float,
+        seed: int,
+        patience: float = 0.0,
     ) -> None:
         self.sent = 0
+        self.sent_again = 0
         self.refusals: list[str] = []
         self._installation, self._subject, self._traffic = installation, subject, traffic
         self._truth, self._delay, self._random = truth, delay, random.Random(seed)
+        self._patience = patience
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="outcomes", daemon=True)
 
@@ -50,11 +64,25 @@ class Outcomes:
 
     def _send(self, client: httpx.Client, ids: list[str]) -> None:
         now = datetime.now(UTC).isoformat()
-        items = [{"predictionId": one, "value": self._truth + self._random.gauss(0, 1), "at": now} for one in ids]
-        answer = client.post(
-            f"{self._installation.feedback}/v1/{self._subject}/outcomes",
-            json={"items": items},
-            headers={"authorization": f"Bearer {self._installation.feedback_token}"},
-        )
-        if answer.status_code >= 300:
-            self.refusals.append(f"{answer.status_code}: {answer.text[:300]}")
+        items: list[dict[str, object]] = [
+            {"predictionId": one, "value": self._truth + self._random.gauss(0, 1), "at": now} for one in ids
+        ]
+        until = time.monotonic() + self._patience
+        while wrong := self._refused(client, items):
+            if time.monotonic() >= until:
+                self.refusals.append(wrong)
+                return
+            self.sent_again += 1
+            time.sleep(0.5)
+
+    def _refused(self, client: httpx.Client, items: list[dict[str, object]]) -> str:
+        """One try; what was wrong, or nothing."""
+        try:
+            answer = client.post(
+                f"{self._installation.feedback}/v1/{self._subject}/outcomes",
+                json={"items": items},
+                headers={"authorization": f"Bearer {self._installation.feedback_token}"},
+            )
+        except httpx.HTTPError as error:
+            return f"no answer, {type(error).__name__}: {error}"
+        return f"{answer.status_code}: {answer.text[:300]}" if answer.status_code >= 300 else ""

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, LABEL_REVISION
-from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, WindowSums
+from switchyard_contracts.counted import Counted
+from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, PairBlock, Paired, WindowSums
 from switchyard_contracts.model_deployment import ModelDeploymentStatus, Phase
 from switchyard_contracts.model_route import ModelRouteSpec
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
@@ -21,12 +22,13 @@ from switchyard_operator.domain import kinds
 from switchyard_operator.domain.analysis import Question
 from switchyard_operator.domain.world import Body, GatewayReport
 from switchyard_operator.errors import EvidenceUnavailable, TryLater
-from switchyard_operator.ports import Facts
+from switchyard_operator.ports import Cluster, Facts
 from switchyard_operator.reconciler import Reconciler
 from switchyard_operator.reporter import Reporter
 from switchyard_operator.resync import resync
 
 from switchyard_testkit.fake_cluster import Crash, FakeCluster
+from switchyard_testkit.fake_counters import FakeCounters
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NAMESPACE = "airport"
@@ -35,6 +37,21 @@ KEY = (NAMESPACE, NAME)
 WINDOW = timedelta(seconds=5)
 AGE = timedelta(seconds=10)
 """When a prediction is judged."""
+SETTLING = 3
+"""Seconds of a generation that gateways do not count."""
+
+
+class Stage(Cluster, Protocol):
+    """A cluster to play on: what the operator may do, what others do in it, and a crash after a write."""
+
+    writes: list[str]
+    crash_after: int | None
+
+    def put(self, body: Mapping[str, Any]) -> Body:
+        """What others write: people, kubelets, controllers."""
+
+    def take(self, kind: kinds.Kind, namespace: str, name: str) -> None:
+        """What others delete."""
 
 
 @dataclass
@@ -58,6 +75,8 @@ class Model:
     """Share of requests that fail."""
     loss: float = 100.0
     """Mean squared error."""
+    hangs: bool = False
+    """It takes mirrored requests and answers none, so the mirror lets most of them fall."""
     pod_reason: str = "CrashLoopBackOff"
 
 
@@ -65,13 +84,46 @@ class Model:
 class Gateways:
     """Pods that run whatever the route says, unless told to be silent."""
 
-    cluster: FakeCluster
+    cluster: Cluster
     names: list[str] = field(default_factory=lambda: ["gateway-0", "gateway-1"])
     silent: set[str] = field(default_factory=set)
     refusing: str = ""
     running: dict[str, int] = field(default_factory=dict)
     acknowledged: ModelRouteSpec | None = None
     generation: int = 0
+    uncounted: bool = False
+    """They do not say what they counted."""
+    asked: int = 0
+    """How often they were asked what they counted."""
+    counters: dict[str, FakeCounters] = field(default_factory=dict)
+    _seconds: dict[int, int] = field(default_factory=dict)
+    _owed: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def serve(self, requests: float, *, natures: Callable[[str], Model], now: datetime) -> None:
+        """A stride's requests, as Envoy counts them: the first strides of each generation are nobody's."""
+        route, self._seconds[self.generation] = self.acknowledged, self._seconds.get(self.generation, 0) + 1
+        if route is None or self._seconds[self.generation] <= SETTLING:
+            return
+        weights = {entry.revision: entry.weight_bp for entry in route.routes if entry.weight_bp}
+        for name in self.names:
+            held = self.counters.setdefault(name, FakeCounters(name))
+            for revision, weight in weights.items():
+                due = self._due(f"{name} requests", revision, requests / len(self.names) * weight / 10_000)
+                failing = self._due(f"{name} failures", revision, due * natures(revision).failing)
+                held.serve(revision, due, weights=weights, traffic=self.generation, at=now, failing=failing)
+
+    def _due(self, what: str, revision: str, more: float) -> int:
+        """Whole requests of a stream that comes in fractions."""
+        owed = self._owed.get((what, revision), 0.0) + more
+        self._owed[what, revision] = owed - int(owed)
+        return int(owed)
+
+    def counted(self, subject: str) -> tuple[Counted, ...]:
+        """The port."""
+        self.asked += 1
+        if self.uncounted:
+            return ()
+        return tuple(held.counted() for name, held in sorted(self.counters.items()) if name not in self.silent)
 
     def tick(self) -> None:
         """Every gateway that works takes the newest route."""
@@ -94,13 +146,15 @@ class Gateways:
 
 
 @dataclass
-class Counted:
+class Served:
     """One window of one generation, by revision: requests, and when they were served."""
 
     start: datetime
     traffic: int
     weights: Mapping[str, int]
     served: dict[str, float] = field(default_factory=dict)
+    mirrors: Mapping[str, int] = field(default_factory=dict)
+    sums: dict[tuple[str, str], WindowSums] = field(default_factory=dict)
 
 
 @dataclass
@@ -111,7 +165,9 @@ class Monitor:
     natures: Callable[[str], Model]
     rate: float = 100.0
     down: str = ""
-    windows: list[Counted] = field(default_factory=list)
+    read_to: datetime | None = None
+    """Where it stopped to read, as Kafka fell silent."""
+    windows: list[Served] = field(default_factory=list)
     asked: list[Question] = field(default_factory=list)
 
     def tick(self, passed: timedelta, route: ModelRouteSpec | None, generation: int) -> None:
@@ -122,7 +178,8 @@ class Monitor:
         start = datetime.fromtimestamp(seconds, UTC)
         if not self.windows or (self.windows[-1].start, self.windows[-1].traffic) != (start, generation):
             weights = {entry.revision: entry.weight_bp for entry in route.routes}
-            self.windows.append(Counted(start, generation, weights))
+            mirrors = {entry.revision: entry.mirror_bp for entry in route.routes if entry.mirror_bp}
+            self.windows.append(Served(start, generation, weights, mirrors=mirrors))
         window = self.windows[-1]
         for entry in route.routes:
             served = self.rate * passed.total_seconds() * entry.weight_bp / 10_000
@@ -134,18 +191,10 @@ class Monitor:
         if self.down:
             raise EvidenceUnavailable(self.down)
         outcome = question.metric.metric.startswith("outcome.")
-        ripe = self.clock.now - WINDOW - (AGE if outcome else timedelta(0))
+        watermark = min(self.clock.now, self.read_to or self.clock.now)
+        ripe = watermark - WINDOW - (AGE if outcome else timedelta(0))
         found = [item for item in self.windows if item.traffic in question.traffic and item.start <= ripe]
-        sums = [
-            WindowSums(
-                start=item.start,
-                traffic=item.traffic,
-                probability=item.weights.get(question.revision, 0) / 10_000,
-                candidate=self._arm(item, question.revision),
-                stable=self._arm(item, question.against),
-            )
-            for item in found
-        ]
+        sums = [self._sums(item, question) for item in found]
         mine, other = sum(item.candidate.n for item in sums), sum(item.stable.n for item in sums)
         return Evidence(
             deployment=subject,
@@ -153,7 +202,7 @@ class Monitor:
             revision=question.revision,
             against=question.against,
             traffic=list(question.traffic),
-            watermark=self.clock.now,
+            watermark=watermark,
             windows=sums,
             candidate=ArmSums(n=mine),
             stable=ArmSums(n=other),
@@ -161,20 +210,96 @@ class Monitor:
             stable_coverage=Coverage(predictions=other, judged=other),
             cap=1000.0,
             rate_per_second=self.rate * (sums[-1].probability if sums else 0.0),
+            paired=self._paired(question) if outcome else None,
         )
 
-    def _arm(self, window: Counted, revision: str) -> ArmSums:
+    def _sums(self, window: Counted, question: Question) -> WindowSums:
+        """A window that is over stays as it is; an hour of them is asked for in each pass."""
+        arms = (question.revision, question.against)
+        if arms in window.sums:
+            return window.sums[arms]
+        sums = WindowSums(
+            start=window.start,
+            traffic=window.traffic,
+            probability=window.weights.get(question.revision, 0) / 10_000,
+            candidate=self._arm(window, question.revision),
+            stable=self._arm(window, question.against),
+        )
+        if window is not self.windows[-1]:
+            window.sums[arms] = sums
+        return sums
+
+    def _paired(self, question: Question) -> Paired | None:
+        """Pairs of complete blocks; days differ, so both models err more in one block than in another."""
+        copied = [
+            window
+            for window in self.windows
+            if window.traffic in question.traffic and question.revision in window.mirrors
+        ]
+        if not copied and not question.mirrored:
+            return None
+        block = question.block or timedelta(days=1)
+        ripe = self.clock.now - WINDOW - AGE - block
+        blocks: list[PairBlock] = []
+        expected = seen = pending = 0
+        for window in copied:
+            start = _start(window.start, block)
+            n = int(self._copies(window, question))
+            answered = self._answered(question.revision, n)
+            if start > ripe:
+                pending += answered
+                continue
+            expected, seen = expected + n, seen + answered
+            day = 1.0 + 0.2 * (int(start.timestamp() // block.total_seconds()) % 3 - 1)
+            blocks.append(
+                PairBlock(
+                    start=start,
+                    traffic=window.traffic,
+                    pairs=answered,
+                    candidate=self._losses(question.revision, answered, day),
+                    stable=self._losses(question.against, answered, day),
+                )
+            )
+        return Paired(
+            block_seconds=block.total_seconds(),
+            blocks=[item for item in blocks if item.pairs],
+            seen=seen,
+            judged=seen,
+            expected=float(expected),
+            pending=pending,
+            unanswered=0 if self.natures(question.revision).hangs else expected - seen,
+            rate_per_second=self.rate if seen else None,
+        )
+
+    def _copies(self, window: Served, question: Question) -> float:
+        share = window.mirrors[question.revision] / window.weights[question.against]
+        return window.served.get(question.against, 0.0) * share
+
+    def _answered(self, revision: str, copies: int) -> int:
+        nature = self.natures(revision)
+        return 0 if nature.hangs else copies - round(copies * nature.failing)
+
+    def _losses(self, revision: str, n: int, day: float) -> ArmSums:
+        loss = self.natures(revision).loss * day
+        return ArmSums(n=n, loss=n * loss, loss_squares=n * loss**2 * 1.5)
+
+    def _arm(self, window: Served, revision: str) -> ArmSums:
         n = int(window.served.get(revision, 0.0))
         nature = self.natures(revision)
         squares = nature.loss**2 * 1.5
         return ArmSums(n=n, failures=round(n * nature.failing), loss=n * nature.loss, loss_squares=n * squares)
 
 
+def _start(moment: datetime, block: timedelta) -> datetime:
+    size = block.total_seconds()
+    return datetime.fromtimestamp(moment.timestamp() // size * size, UTC)
+
+
 @dataclass
 class Models:
     """The pods' own answers."""
 
-    cluster: FakeCluster
+    cluster: Cluster
     natures: Callable[[str], Model]
     asked: int = 0
 
@@ -234,11 +359,12 @@ SPEC: dict[str, Any] = {
 CANARY: dict[str, Any] = {
     "type": "Canary",
     "canary": {
+        "mirror": 0,
         "steps": [
             {"name": "five", "weight": 5, "hold": "30s"},
             {"name": "quarter", "weight": 25, "hold": "30s"},
             {"name": "half", "weight": 50, "hold": "30s"},
-        ]
+        ],
     },
 }
 ANALYSIS: dict[str, Any] = {
@@ -266,14 +392,55 @@ CANARY_SPEC: dict[str, Any] = SPEC | {
 }
 
 
-class Simulation:
+PAIRED: dict[str, Any] = {
+    "analysis": {**ANALYSIS, "block": "5s"},
+    "monitoring": MONITORING,
+    "rollback": {"watch": "2m", "warm": {"replicas": 1, "for": "3m"}},
+}
+PAIRED_SPEC: dict[str, Any] = (
+    SPEC | PAIRED | {"strategy": {"type": "Canary", "canary": {"steps": CANARY["canary"]["steps"]}}}
+)
+"""A canary that is decided by pairs, as it is where nothing is said of a mirror."""
+SHADOW_SPEC: dict[str, Any] = SPEC | PAIRED | {"strategy": {"type": "Shadow", "shadow": {"hold": "30s"}}}
+"""A shadow that ends when it is judged."""
+THEN_SPEC: dict[str, Any] = (
+    SPEC
+    | PAIRED
+    | {
+        "strategy": {
+            "type": "Shadow",
+            "shadow": {
+                "hold": "30s",
+                "thenPromote": {
+                    "steps": [
+                        {"name": "five", "weight": 5, "hold": "20s"},
+                        {"name": "half", "weight": 50, "hold": "20s"},
+                    ]
+                },
+            },
+        }
+    }
+)
+"""A shadow whose candidate takes over by a canary."""
+
+
+class Rollout:
     """Everything together; `run` lets time pass, `restart` is a new process on the same cluster."""
 
-    def __init__(self, models: Mapping[str, Model], *, also: Sequence[kinds.Kind] = ()) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        *,
+        cluster: Stage,
+        clock: Clock,
+        stride: timedelta = timedelta(seconds=1),
+        also: Sequence[kinds.Kind] = (),
+    ) -> None:
         self.also = also
-        self.clock = Clock()
+        self.clock = clock
+        self.stride = stride
         self.images = dict(models)
-        self.cluster = FakeCluster(self.clock)
+        self.cluster = cluster
         self.gateways = Gateways(self.cluster)
         self.monitor = Monitor(self.clock, self.nature)
         self.models = Models(self.cluster, self.nature)
@@ -281,6 +448,8 @@ class Simulation:
         self.notes = Notes()
         self.frozen_pods: set[str] = set()
         """Revisions whose pods do not become ready at present."""
+        self.frozen_count: dict[str, int] = {}
+        """Of a revision, how many of its pods are not ready at present."""
         self.weights: list[tuple[str, int]] = []
         """Every (revision, weight) of a candidate or a newly stable one that was ever acknowledged, in order."""
         self._addresses = 0
@@ -357,6 +526,13 @@ class Simulation:
             return {}
         return {self.image(entry["revision"]): (entry["role"], entry["weightBp"]) for entry in body["spec"]["routes"]}
 
+    @property
+    def mirrors(self) -> dict[str, int]:
+        """Each image that stable's requests are mirrored to, and how much of the traffic."""
+        body = self.cluster.read(kinds.MODEL_ROUTE, *KEY)
+        entries = body["spec"]["routes"] if body else []
+        return {self.image(entry["revision"]): entry["mirrorBp"] for entry in entries if entry["mirrorBp"]}
+
     def image(self, revision: str) -> str:
         """The image of a revision."""
         body = self.cluster.read(kinds.MODEL_REVISION, NAMESPACE, revision)
@@ -396,11 +572,13 @@ class Simulation:
             self.tick()
 
     def tick(self) -> None:
-        """One second: the cluster moves, the operator passes until it has nothing to do at once."""
-        self.clock.now += timedelta(seconds=1)
+        """One stride of time: the cluster moves, the operator passes until it has nothing to do at once."""
+        self.clock.now += self.stride
         self.kubelets()
         self.gateways.tick()
-        self.monitor.tick(timedelta(seconds=1), self.gateways.acknowledged, self.gateways.generation)
+        self.monitor.tick(self.stride, self.gateways.acknowledged, self.gateways.generation)
+        requests = self.monitor.rate * self.stride.total_seconds()
+        self.gateways.serve(requests, natures=self.nature, now=self.clock.now)
         for _ in range(30):
             if not self.one_pass():
                 break
@@ -443,7 +621,8 @@ class Simulation:
                 continue
             held = self.cluster.read(kinds.POD, NAMESPACE, name)
             address = held["status"]["podIP"] if held else self._address()
-            self.cluster.put(self._pod(name, revision, nature, ready=ready, address=address))
+            up = ready and index >= self.frozen_count.get(revision, 0)
+            self.cluster.put(self._pod(name, revision, nature, ready=up, address=address))
         condition = {
             "type": "Available",
             "status": "True" if ready else "False",
@@ -501,4 +680,16 @@ class Simulation:
         words = (
             f"{rollout.phase} {rollout.reason}: {rollout.message} [{rollout.waiting_for}]" if rollout else "no rollout"
         )
-        return f"{words}; route {self.route}; replicas {self.replicas}; last writes {self.cluster.writes[-8:]}"
+        said = "; ".join(f"{item.type} {item.status}: {item.message}" for item in self.status.conditions)
+        stands = f"route {self.route}; replicas {self.replicas}; last writes {self.cluster.writes[-8:]}"
+        return f"{words}; {stands}; {said}"
+
+
+class Simulation(Rollout):
+    """A rollout on a cluster in memory, second by second."""
+
+    cluster: FakeCluster
+
+    def __init__(self, models: Mapping[str, Model], *, also: Sequence[kinds.Kind] = ()) -> None:
+        clock = Clock()
+        super().__init__(models, cluster=FakeCluster(clock), clock=clock, also=also)

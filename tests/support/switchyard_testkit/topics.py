@@ -35,7 +35,7 @@ def cluster_names(installation: Installation) -> Iterator[str]:
 
 
 def read_all(installation: Installation, topic: str) -> list[dict[str, Any]]:
-    """Every record of the topic up to its present end: its parsed value (or raw bytes under `raw`), key and place."""
+    """Every record of the topic up to its present end: parsed value (or raw bytes under `raw`), key, place and time."""
     records: list[dict[str, Any]] = []
     with cluster_names(installation) as servers:
         consumer = KafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, max_poll_records=5000)
@@ -57,6 +57,7 @@ def _plain(record: Any) -> dict[str, Any]:
         "key": (record.key or b"").decode(errors="replace"),
         "partition": record.partition,
         "offset": record.offset,
+        "timestamp": record.timestamp,
     }
     try:
         return {**place, "value": json.loads(record.value) if record.value is not None else None}

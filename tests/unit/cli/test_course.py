@@ -15,8 +15,9 @@ from switchyard_contracts import acceptance
 from switchyard_contracts.model_deployment import ModelDeploymentSpec, Role
 from switchyard_contracts.model_revision import ModelRevisionSpec, ModelRevisionStatus, PodShape
 from switchyard_operator.domain import lineage, steps
+from switchyard_operator.domain.step import mirrored
 from switchyard_operator.domain.world import Revision as OperatorsRevision
-from switchyard_testkit.rollout_world import ANALYSIS, CANARY_SPEC, MONITORING, NOON, SPEC
+from switchyard_testkit.rollout_world import ANALYSIS, CANARY_SPEC, MONITORING, NOON, PAIRED_SPEC, SPEC
 
 SECONDS = st.integers(0, 600)
 
@@ -43,7 +44,16 @@ def blue_greens(draw: st.DrawFn) -> ModelDeploymentSpec:
     return acceptance.read(SPEC | {"strategy": strategy, "rollback": {"warm": {"for": f"{draw(SECONDS)}s"}}})
 
 
-SPECS = canaries() | blue_greens()
+@st.composite
+def shadows(draw: st.DrawFn) -> ModelDeploymentSpec:
+    weights = sorted(draw(st.sets(st.integers(1, 100), max_size=4)))
+    listed = [{"name": f"s{weight}", "weight": weight, "hold": f"{draw(SECONDS)}s"} for weight in weights]
+    block = {"hold": f"{draw(SECONDS)}s", "mirror": draw(st.integers(1, 100))}
+    block |= {"thenPromote": {"steps": listed}} if listed else {}
+    return acceptance.read(PAIRED_SPEC | {"strategy": {"type": "Shadow", "shadow": block}})
+
+
+SPECS = canaries() | blue_greens() | shadows()
 
 
 @given(SPECS, st.sampled_from(list(mine.Way)))
@@ -54,6 +64,9 @@ def test_the_steps_are_the_operators(spec: ModelDeploymentSpec, way: mine.Way) -
     assert [(s.name, s.weight, s.hold, s.by_hand) for s in ours.steps] == [
         (s.name, s.weight, s.hold, s.by_hand) for s in theirs.steps
     ]
+    assert [s.mirror for s in ours.steps] == [mirrored(s, weight=s.weight, wanted=2, ready=2) for s in theirs.steps]
+    assert [s.decided for s in ours.steps] == [s.decided for s in theirs.steps]
+    assert ours.ends == theirs.ends
     assert mine.FINAL == steps.FINAL
     assert mine.watched(spec) == steps.watch(spec)
 
@@ -117,7 +130,10 @@ def course(*listed: dict[str, Any], min_samples: int = 200) -> tuple[mine.Planne
             {**ANALYSIS["metrics"][1], "minSamples": min_samples},
         ]
     }
-    spec = CANARY_SPEC | {"strategy": {"type": "Canary", "canary": {"steps": list(listed)}}, "analysis": analysis}
+    spec = CANARY_SPEC | {
+        "strategy": {"type": "Canary", "canary": {"mirror": 0, "steps": list(listed)}},
+        "analysis": analysis,
+    }
     return mine.plot(acceptance.read(spec), mine.Way.NEW).steps
 
 
@@ -152,7 +168,25 @@ def test_the_earliest_end_at_100_a_second(steps_: list[dict[str, Any]], samples:
     assert least.total_seconds() == pytest.approx(seconds)
 
 
-@given(canaries(), st.floats(0.1, 1000), st.floats(1, 50))
+@pytest.mark.parametrize(
+    ("strategy", "seconds"),
+    [
+        # 200 pairs take 2 s at 100 a second, but 7 blocks of 20 s come first; then 10 s until they are judged.
+        pytest.param({"type": "Shadow", "shadow": {"hold": "1s"}}, 150, id="blocks decide"),
+        pytest.param({"type": "Shadow", "shadow": {"hold": "10m"}}, 600, id="the hold is longer"),
+        pytest.param({"type": "Shadow", "shadow": {"hold": "1s", "mirror": 1}}, 210, id="a small mirror takes longer"),
+    ],
+)
+def test_the_earliest_end_of_a_comparison_by_pairs(strategy: dict[str, Any], seconds: float) -> None:
+    planned = mine.plot(acceptance.read(PAIRED_SPEC | {"strategy": strategy}), mine.Way.NEW)
+    assert planned.ends
+    assert "200 judged pairs" in mine.sentence(planned.steps[0], planned.steps[0].needs[0])
+    least = mine.earliest(planned.steps, rate=100, judged_after=timedelta(seconds=10), block=timedelta(seconds=20))
+    assert least
+    assert least.total_seconds() == pytest.approx(seconds)
+
+
+@given(canaries() | shadows(), st.floats(0.1, 1000), st.floats(1, 50))
 def test_more_traffic_never_takes_longer_and_no_traffic_shortens_a_hold(
     spec: ModelDeploymentSpec, rate: float, times: float
 ) -> None:

@@ -14,7 +14,7 @@ from switchyard_cli.errors import Forbidden, NotFound, Unreachable
 from switchyard_contracts.model_deployment import Phase
 from switchyard_operator.domain import kinds
 from switchyard_testkit.cli_world import Shell, document
-from switchyard_testkit.rollout_world import CANARY, CANARY_SPEC, NAMESPACE, SPEC, Model, Simulation
+from switchyard_testkit.rollout_world import CANARY, CANARY_SPEC, NAMESPACE, SHADOW_SPEC, SPEC, Model, Simulation
 
 ONE, TWO, THREE = "models/delay:1", "models/delay:2", "models/delay:3"
 MODELS = {
@@ -195,6 +195,14 @@ class TestStatus:
         assert (said.code, "not taken note" in said.out) == (4, True)
         assert shell("status", "delay", "--wait").code == 0
         assert rollout(shell).startswith(shell.world.revision(TWO))
+
+    def test_a_shadow_that_was_only_compared_ends_with_0_and_what_it_came_to(self) -> None:
+        shell = rolling("shadow", SHADOW_SPEC)
+        assert "shadow 0% mirrored 100%" in shell("get", "delay").flat
+        said = shell("status", "delay", "--wait")
+        assert said.code == 0
+        assert "2.0.0 was compared, as asked" in said.flat
+        assert "outcome: Pass: RMSE" in said.flat
 
     def test_a_spec_that_is_not_accepted_ends_with_2(self) -> None:
         shell = airport()
@@ -410,6 +418,20 @@ class TestPlan:
         assert "evidence against it is 200 to 1" in said.flat
         # 200 requests of 5 a second: 40 s, then two holds of 30 s.
         assert "at 100 requests a second: 1m40s from ready pods" in said.flat
+
+    def test_a_shadow_shows_what_is_mirrored_and_that_it_ends(self, tmp_path: Path) -> None:
+        said = airport()("plan", self.file(tmp_path, SHADOW_SPEC, image=TWO), "--rate", "100")
+        assert "shadow 0%, 100% mirrored, held for 30s" in said.flat
+        assert "outcome (outcome.rmse): proof by at least 200 judged pairs in 7 blocks" in said.flat
+        assert "then it ends: stable keeps all of the traffic" in said.flat
+        # Seven blocks of 5 s, and 10 s until the last is judged.
+        assert "at 100 requests a second: 45s from ready pods to its end" in said.flat
+
+    def test_a_shadow_that_was_compared_is_not_compared_again_without_a_retry(self, tmp_path: Path) -> None:
+        shell = rolling("shadow", SHADOW_SPEC)
+        shell.world.run(lambda: shell.world.phase is Phase.COMPLETED)
+        said = shell("plan", self.file(tmp_path, CANARY_SPEC, image=TWO))
+        assert "was compared before, as asked; `kubectl switchyard retry delay" in said.flat
 
     def test_what_serves_already_is_no_rollout(self, tmp_path: Path) -> None:
         said = airport()("plan", self.file(tmp_path, CANARY_SPEC))

@@ -90,6 +90,44 @@ def test_everything_may_be_observed_by_any_limit(name):
     assert metric.limit == ("min", metric.min)
 
 
+def canary(**changes: Any) -> dict[str, Any]:
+    return {"type": "Canary", "canary": {"steps": [{"name": "five", "weight": 5}]} | changes}
+
+
+JUDGED = {"analysis": {"metrics": [RMSE]}, "monitoring": OUTCOME}
+BY_DECISION = {**OUTCOME, "outcome": {**OUTCOME["outcome"], "affectedBy": "decision"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "mirror"),
+    [
+        pytest.param(JUDGED, 10_000, id="an outcome decides: all that can be taken"),
+        pytest.param({}, 0, id="nothing is decided by outcomes"),
+        pytest.param({**JUDGED, "monitoring": BY_DECISION}, 0, id="the outcome depends on what is decided"),
+        pytest.param({"strategy": canary(mirror="auto")}, 10_000, id="asked for, though it decides nothing"),
+        pytest.param({**JUDGED, "strategy": canary(mirror=0)}, 0, id="switched off"),
+        pytest.param({**JUDGED, "strategy": canary(mirror="2.5%")}, 250, id="a sample"),
+        pytest.param(
+            {**JUDGED, "strategy": canary(mirror=50, steps=[{"name": "five", "weight": 5, "mirror": 0}])},
+            0,
+            id="a step's own word, even if it is none",
+        ),
+    ],
+)
+def test_what_a_step_mirrors(changes: dict[str, Any], mirror: int):
+    found = spec(**({"strategy": canary()} | changes))
+    assert found.strategy.canary
+    assert found.mirror_of(found.strategy.canary, found.strategy.canary.steps[0]) == mirror
+    again = ModelDeploymentSpec.model_validate(found.to_json())
+    assert again == found
+
+
+def test_a_step_that_says_no_weight_only_mirrors():
+    found = spec(strategy=canary(steps=[{"name": "look", "mirror": 100}, {"name": "five", "weight": 5}]))
+    assert found.strategy.canary
+    assert [step.weight.value for step in found.strategy.canary.steps] == [0, 500]
+
+
 def routes(*roles_and_weights: tuple[str, int]) -> ModelRouteSpec:
     return ModelRouteSpec.model_validate(
         {

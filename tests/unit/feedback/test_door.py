@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from prometheus_client import generate_latest
 from switchyard_contracts.events import EventType, Label
+from switchyard_feedback.metrics import MOST_DEPLOYMENTS, Metrics
 from switchyard_feedback.ports import Answer
 from switchyard_testkit.feedback import MemoryLog, MemoryMonitor, application, token_entry, write_tokens
 
@@ -348,7 +350,7 @@ def test_what_is_nothing_here_is_said_to_be_nothing(client, method, path, status
     assert response.headers["content-type"] == "application/problem+json"
 
 
-def test_probes_and_metrics_need_no_token_and_tell_no_names(client, log):
+def test_probes_and_metrics_need_no_token_and_tell_nothing_of_callers_predictions_and_values(client, log):
     client.post(OUTCOMES, json=item())
     client.post(OUTCOMES, json=item(at="now"))
     log.silent = True
@@ -360,9 +362,31 @@ def test_probes_and_metrics_need_no_token_and_tell_no_names(client, log):
     assert 'switchyard_feedback_items_total{kind="outcome",result="accepted"} 1.0' in text
     assert 'switchyard_feedback_items_total{kind="outcome",result="unconfirmed"} 1.0' in text
     assert 'switchyard_feedback_items_total{kind="outcome",result="refused"} 1.0' in text
-    assert 'switchyard_feedback_responses_total{status="503"} 1.0' in text
-    assert "delay" not in text
+    assert 'switchyard_feedback_responses_total{deployment="shop/delay",status="503"} 1.0' in text
+    assert 'switchyard_feedback_responses_total{deployment="",status="200"} 2.0' in text
     assert "till" not in text
+    assert item()["predictionId"] not in text
+
+
+def test_a_deployment_that_a_token_does_not_cover_gives_no_series_of_its_own(client):
+    client.post("/v1/elsewhere/delay/outcomes", json=item())
+    client.post("/v1/elsewhere/delay/outcomes", json=item(), headers={"authorization": "Bearer guessed"})
+    text = client.get("/metrics").text
+    assert 'switchyard_feedback_responses_total{deployment="",status="403"} 1.0' in text
+    assert 'switchyard_feedback_responses_total{deployment="",status="401"} 1.0' in text
+    assert "elsewhere" not in text
+
+
+def test_deployments_without_end_are_counted_together():
+    metrics = Metrics()
+    for number in range(MOST_DEPLOYMENTS + 3):
+        metrics.answered(f"shop/model-{number}", 202)
+    metrics.answered("shop/model-1", 202)
+    lines = generate_latest(metrics.registry).decode().splitlines()
+    told = [line for line in lines if line.startswith("switchyard_feedback_responses_total{")]
+    assert len(told) == MOST_DEPLOYMENTS + 1
+    assert 'switchyard_feedback_responses_total{deployment="others",status="202"} 3.0' in told
+    assert 'switchyard_feedback_responses_total{deployment="shop/model-1",status="202"} 2.0' in told
 
 
 def test_the_log_is_closed_when_the_application_ends(tmp_path, log):

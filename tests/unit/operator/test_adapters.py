@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -19,6 +19,7 @@ from switchyard_testkit.rollout_world import Clock
 
 LATENCY = Metric.model_validate({"name": "l", "metric": "latency_p95", "maxIncrease": "20%", "role": "guard"})
 ERRORS = Metric.model_validate({"name": "e", "metric": "error_rate", "max": "1%", "role": "guard"})
+RMSE = Metric.model_validate({"name": "o", "metric": "outcome.rmse", "maxIncrease": "5%", "role": "decide"})
 SLOW = Metric.model_validate({"name": "s", "metric": "latency_p99", "max": "200ms", "role": "guard"})
 
 
@@ -55,6 +56,20 @@ def test_the_monitor_is_asked_in_its_own_words(metric: Metric, extra: dict[str, 
     usual["since"] = "2026-03-02T12:00:00+00:00"
     assert dict(asked[0].url.params) == usual | extra
     assert asked[0].headers["authorization"] == "Bearer secret"
+
+
+def test_the_monitor_is_told_which_generations_were_mirrored_and_what_varies_together() -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(503)
+
+    mirrored = Question(RMSE, "delay-b", "delay-a", (3, 4), None, block=timedelta(days=1), mirrored=(4,))
+    with pytest.raises(EvidenceUnavailable):
+        HttpMonitor(http(answer), url="http://monitor:8080", token=lambda: "").evidence("air/delay", mirrored)
+    sent = dict(asked[0].url.params)
+    assert (sent["traffic"], sent["mirrored"], sent["block"], sent["margin"]) == ("3,4", "4", "1d", "0.05")
 
 
 def refuse(request: httpx.Request) -> httpx.Response:
@@ -124,6 +139,36 @@ def test_one_round_serves_all_who_ask_at_the_same_time() -> None:
     for number in range(50):
         asked.reports(f"air/model-{number}", 1)
     assert rounds == ["http://10.0.0.0:8081/routes"]
+
+
+def test_what_the_gateways_counted_is_asked_of_those_of_the_last_round_and_a_silent_one_is_left_out() -> None:
+    asked: list[str] = []
+    arms = {"delay-b": {"weightBp": 500, "requests": 9, "failures": 3, "failedOver": 1}}
+    windows = [{"traffic": 7, "start": "2026-03-02T12:00:00Z", "arms": arms, "new": "field"}]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.url.host}{request.url.path}")
+        if request.url.path == "/routes":
+            return httpx.Response(200, json={"routes": {}})
+        assert dict(request.url.params) == {"deployment": "air/delay"}
+        if request.url.host == "10.0.0.1":
+            raise httpx.ReadTimeout("silent")
+        return httpx.Response(503 if request.url.host == "10.0.0.2" else 200, json={"node": "a", "windows": windows})
+
+    pods = gateways(answer, pods={"a": True, "b": True, "c": True, "d": False})
+    pods.reports("air/delay", 7)
+    (found,) = pods.counted("air/delay")
+    assert found.windows[0].traffic == 7
+    assert found.windows[0].arms["delay-b"].failed_over == 1
+    assert sorted(asked[3:]) == ["10.0.0.0/counters", "10.0.0.1/counters", "10.0.0.2/counters"]
+
+
+def test_a_gateway_of_an_older_release_counted_nothing_that_is_known() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"routes": {}, "node": "a", "counters": {"air/delay": {}}})
+
+    (found,) = gateways(answer, pods={"a": True}).counted("air/delay")
+    assert found.windows == []
 
 
 def test_a_bento_says_its_version_and_paths() -> None:

@@ -17,6 +17,10 @@ from switchyard_operator.settings import Settings
 IMAGE = {"image": "models/delay:1"}
 
 
+def then(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"thenPromote": {"steps": list(steps)}}
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
@@ -24,9 +28,49 @@ IMAGE = {"image": "models/delay:1"}
         pytest.param({"model": IMAGE | {"imag": "x"}}, r"spec\.model\.imag: there is no such field", id="misspelt"),
         pytest.param({"model": IMAGE, "serving": {"timeout": "1 minute"}}, r"spec\.serving\.timeout", id="duration"),
         pytest.param(
-            {"model": IMAGE, "strategy": {"type": "Shadow"}},
-            r"spec\.strategy\.type: Shadow .*not supported",
-            id="shadow",
+            {"model": IMAGE, "strategy": {"type": "Bandit"}},
+            r"spec\.strategy\.type: Bandit .*not supported",
+            id="a strategy that is to come",
+        ),
+        pytest.param(
+            {"model": IMAGE, "strategy": {"shadow": {}}},
+            r"spec\.strategy\.shadow: may be set only when type is Shadow",
+            id="a shadow by another strategy",
+        ),
+        pytest.param(
+            {"model": IMAGE, "strategy": {"type": "Shadow", "shadow": then({"name": "shadow", "weight": 5})}},
+            r"spec\.strategy\.shadow\.thenPromote\.steps\[0\]\.name: 'shadow' is taken",
+            id="a step of the shadow's name",
+        ),
+        pytest.param(
+            {"model": IMAGE, "strategy": {"type": "Shadow", "shadow": then({"name": "a", "mirror": 50})}},
+            r"spec: strategy\.shadow\.thenPromote\.steps: weights must rise from step to step, from above 0",
+            id="a mirror's step after the shadow",
+        ),
+        pytest.param(
+            {"model": IMAGE, "strategy": {"type": "Shadow", "shadow": {"mirror": 0}}},
+            r"spec\.strategy\.shadow\.mirror: 0 compares nothing",
+            id="a shadow without a mirror",
+        ),
+        pytest.param(
+            {"model": IMAGE, "strategy": {"type": "Shadow", "shadow": {"mirror": "all"}}},
+            r"spec\.strategy\.shadow\.mirror: 'all' is not a percentage; .*; or auto",
+            id="a mirror in other words",
+        ),
+        pytest.param(
+            {
+                "model": IMAGE,
+                "strategy": {"type": "Shadow"},
+                "analysis": {
+                    "metrics": [{"name": "o", "metric": "outcome.rmse", "maxIncrease": "5%", "role": "decide"}]
+                },
+                "monitoring": {
+                    "prediction": {"path": "$.delay", "task": "regression"},
+                    "outcome": {"horizon": "7d", "judgedAfter": "1d", "affectedBy": "decision"},
+                },
+            },
+            r"spec\.analysis\.metrics\[0\]\.role: a shadow's answers change no decision",
+            id="an outcome of decisions that a shadow cannot make",
         ),
         pytest.param(
             {"model": IMAGE, "strategy": {"type": "Canary"}}, r"spec\.strategy\.canary: must be set", id="no steps"

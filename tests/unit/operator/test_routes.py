@@ -29,12 +29,16 @@ names = st.sampled_from(["delay-a", "delay-b", "delay-c"]).map(revision)
 
 
 @given(
-    names, st.none() | names, st.integers(-5, FULL + 5), st.lists(names, max_size=3, unique_by=lambda item: item.name)
+    names,
+    st.none() | names,
+    st.integers(-5, FULL + 5),
+    st.integers(-5, FULL + 5),
+    st.lists(names, max_size=3, unique_by=lambda item: item.name),
 )
 def test_weights_sum_to_the_whole_and_each_revision_stands_once(
-    stable: Revision, candidate: Revision | None, weight: int, warm: list[Revision]
+    stable: Revision, candidate: Revision | None, weight: int, mirror: int, warm: list[Revision]
 ) -> None:
-    shares = Shares(stable=stable, candidate=candidate, weight=weight, warm=tuple(warm))
+    shares = Shares(stable=stable, candidate=candidate, weight=weight, mirror=mirror, warm=tuple(warm))
     if candidate and candidate.name == stable.name:
         shares = Shares(stable=stable, warm=tuple(warm))
     route = compose(shares, paths=["/predict"], timeout=timedelta(seconds=5), rollout_id="delay-b.1")
@@ -42,4 +46,6 @@ def test_weights_sum_to_the_whole_and_each_revision_stands_once(
     assert [entry.role for entry in route.routes].count(RouteRole.STABLE) == 1
     assert len({entry.revision for entry in route.routes}) == len(route.routes)
     assert route.routes[0].role is RouteRole.STABLE
+    assert all(entry.role is RouteRole.CANDIDATE for entry in route.mirrored)
+    assert all(entry.mirror_bp <= route.stable.weight_bp for entry in route.mirrored)
     assert all(entry.weight_bp == 0 for entry in route.routes if entry.role is RouteRole.PREVIEW)

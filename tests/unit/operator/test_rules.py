@@ -21,9 +21,8 @@ from switchyard_operator.domain.rules import (
     decide,
     needed,
     says,
-    sustainable,
 )
-from switchyard_operator.domain.step import Step
+from switchyard_operator.domain.step import Step, mirrored, sustainable
 from switchyard_operator.domain.sync import Sync, SyncState
 from switchyard_operator.domain.world import Judged, Smoke
 
@@ -50,6 +49,9 @@ def seen(*judged: Judged, waited: timedelta = timedelta(0), **changes: Any) -> S
 
 AT_HALF: dict[str, Any] = {"index": 1, "weight": 5000}
 SWITCHED: dict[str, Any] = {"index": 2, "weight": FULL}
+SHADOW = Step("shadow", 0, MINUTE, mirror=FULL, decided=True)
+SHADOWED: dict[str, Any] = {"steps": (SHADOW, *STEPS), "index": 0, "weight": 0}
+ONLY_COMPARED: dict[str, Any] = {"steps": (SHADOW,), "index": 0, "weight": 0, "ends": True}
 WAITING = Sync(SyncState.WAITING, "1 of 2 gateways")
 
 
@@ -166,6 +168,42 @@ WAITING = Sync(SyncState.WAITING, "1 of 2 gateways")
             id="smoke keeps failing",
         ),
         pytest.param(
+            seen(guard(Verdict.NO_DATA), outcome(Verdict.PASS), **SHADOWED),
+            Move.ENTER,
+            "Stepped",
+            500,
+            id="a shadow that passed goes on without guards",
+        ),
+        pytest.param(seen(**SHADOWED), Move.HOLD, "AwaitingEvidence", 0, id="a shadow is left only by its pairs"),
+        pytest.param(
+            seen(outcome(Verdict.PASS), held_for=MINUTE / 2, **SHADOWED),
+            Move.HOLD,
+            "Holding",
+            0,
+            id="a shadow is held as long as it says",
+        ),
+        pytest.param(
+            seen(outcome(Verdict.FAIL), **SHADOWED), Move.TAKE_BACK, "AnalysisFailed", 0, id="a shadow is worse"
+        ),
+        pytest.param(
+            seen(granted=frozenset({"shadow"}), **SHADOWED), Move.ENTER, "Stepped", 500, id="a person ends a shadow"
+        ),
+        pytest.param(seen(ready=0, **SHADOWED), Move.HOLD, "CandidateNotReady", 0, id="a shadow without a pod"),
+        pytest.param(
+            seen(outcome(Verdict.PASS), **ONLY_COMPARED), Move.END, "ShadowEnded", 0, id="compared, and no more"
+        ),
+        pytest.param(
+            seen(outcome(Verdict.PASS), ready=1, **ONLY_COMPARED), Move.END, "ShadowEnded", 0, id="ends with one pod"
+        ),
+        pytest.param(seen(**ONLY_COMPARED), Move.HOLD, "AwaitingEvidence", 0, id="not compared yet"),
+        pytest.param(
+            seen(stable_ready=0, stable_dead_for=DEAD_AFTER, **ONLY_COMPARED),
+            Move.HOLD,
+            "AwaitingEvidence",
+            0,
+            id="only compared, so it never takes over from a dead stable",
+        ),
+        pytest.param(
             seen(steps=(), index=-1, weight=0, has_stable=False, sync=Sync(SyncState.UNKNOWN)),
             Move.ENTER,
             "Switching",
@@ -193,10 +231,16 @@ spans = st.integers(0, 40).map(lambda days: timedelta(days=days)) | st.integers(
 )
 
 
+shares = st.integers(0, FULL)
+
+
 @st.composite
 def situations(draw: st.DrawFn) -> Seen:
-    weights = sorted(draw(st.sets(st.integers(1, FULL - 1), max_size=4)))
-    steps = tuple(Step(f"s{index}", weight, draw(spans)) for index, weight in enumerate(weights))
+    weights = sorted(draw(st.sets(st.integers(0, FULL - 1), max_size=4)))
+    steps = tuple(
+        Step(f"s{index}", weight, draw(spans), mirror=draw(shares), decided=draw(st.booleans()))
+        for index, weight in enumerate(weights)
+    )
     index = draw(st.integers(-1, len(steps)))
     full = 0 if index < 0 else FULL if index == len(steps) else steps[index].weight
     judged = tuple(draw(judged_lists))
@@ -222,6 +266,7 @@ def situations(draw: st.DrawFn) -> Seen:
         paused=draw(st.sampled_from(["", "lunch"])),
         suspended=draw(st.booleans()),
         automatic=draw(st.booleans()),
+        ends=draw(st.booleans()) and bool(steps),
     )
 
 
@@ -252,7 +297,10 @@ def test_a_step_is_left_only_on_evidence_or_by_a_person(situation: Seen) -> None
     assert situation.step is not None
     assert (situation.held_for or timedelta(0)) >= situation.step.hold
     pairs = list(zip(situation.judged, situation.waited, strict=True))
-    asked = [pair for pair in pairs if pair[0].metric.role == "guard" or decision.index == situation.final]
+    # Guards are on what users met: nobody met anything in a step without weight.
+    guards = bool(situation.step.weight)
+    decided = situation.step.decided or decision.index == situation.final
+    asked = [pair for pair in pairs if (guards if pair[0].metric.role == "guard" else decided)]
     assert all(says(judged, waited) is Says.GO for judged, waited in asked)
 
 
@@ -269,6 +317,34 @@ def test_an_outage_alone_never_takes_a_candidate_back(situation: Seen) -> None:
     decision = decide(situation)
     if all(judged.judgement.verdict is Verdict.ERROR and not judged.unavailable for judged in situation.judged):
         assert decision.reason != "AnalysisFailed"
+
+
+@given(situations())
+def test_what_is_only_compared_never_has_all_of_the_traffic(situation: Seen) -> None:
+    decision = decide(situation)
+    if situation.ends and situation.index < situation.final:
+        assert decision.index < situation.final
+        assert decision.weight <= max([situation.weight, *(step.weight for step in situation.steps)])
+
+
+@given(situations())
+def test_a_comparison_ends_only_after_its_last_step(situation: Seen) -> None:
+    if decide(situation).move is Move.END:
+        assert situation.ends
+        assert situation.index == situation.final - 1
+
+
+@given(shares, shares, shares, st.integers(1, 50), st.integers(0, 60))
+def test_what_is_mirrored_is_stables_and_leaves_the_pods_for_users(
+    weight: int, given_now: int, mirror: int, wanted: int, ready: int
+) -> None:
+    copies = mirrored(
+        Step("a", weight, MINUTE, mirror=mirror), weight=given_now, wanted=wanted, ready=min(wanted, ready)
+    )
+    assert 0 <= copies <= min(mirror, FULL - given_now)
+    if copies:
+        assert given_now == weight
+        assert needed(wanted, given_now + copies) <= ready
 
 
 @given(situations())

@@ -56,7 +56,13 @@ def test_another_base_makes_another_image(recipe: Recipe) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["elsewhere/notes.txt", "part/src/__pycache__/code.pyc", "part/part.egg-info/PKG-INFO"]
+    "name",
+    [
+        "elsewhere/notes.txt",
+        "part/src/__pycache__/code.pyc",
+        "part/part.egg-info/PKG-INFO",
+        "part/page-screenshots/x.png",
+    ],
 )
 def test_what_does_not_enter_the_image_does_not_make_another(recipe: Recipe, name: str) -> None:
     before = recipe.key("base")

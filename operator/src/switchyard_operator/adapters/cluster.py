@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
@@ -41,10 +42,19 @@ def connect(kubeconfig: str | None = None) -> client.ApiClient:
 class ApiCluster:
     """The verbs of `ports.Cluster` over plain REST."""
 
-    def __init__(self, api: client.ApiClient, *, namespaces: Sequence[str] = (), counted: Callable[[str, str], None]):
+    def __init__(
+        self,
+        api: client.ApiClient,
+        *,
+        namespaces: Sequence[str] = (),
+        counted: Callable[[str, str], None],
+        asked: Callable[[str, int | None, float], None] = lambda _verb, _code, _seconds: None,
+    ):
+        """`counted` hears of each write, `asked` of each request: its method, the answer's code if any, how long."""
         self._api = api
         self._namespaces = tuple(namespaces)
         self._counted = counted
+        self._asked = asked
         self._lock = Lock()
 
     def read(self, kind: Kind, namespace: str, name: str) -> Body | None:
@@ -160,11 +170,16 @@ class ApiCluster:
                 auth_settings=["BearerToken"],
             )
         verb, url, sent, _, _ = serialized
+        began = time.monotonic()
+        code: int | None = None
         try:
             answer: Any = self._api.call_api(verb, url, sent, body, _request_timeout=TIMEOUT)
-            return int(answer.status), answer.read()
+            code = int(answer.status)
+            return code, answer.read()
         except (urllib3.exceptions.HTTPError, client.ApiException) as error:
             raise TryLater(f"the API server does not answer {method} {path}: {error}", delay=2.0) from error
+        finally:
+            self._asked(method, code, time.monotonic() - began)
 
 
 def _path(kind: Kind, namespace: str, name: str = "") -> str:

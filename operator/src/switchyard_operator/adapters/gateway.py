@@ -1,7 +1,11 @@
-"""The gateway pods: which generation of each route every ready one runs, asked of all of them at once, seldom."""
+"""The gateway pods: which generation of each route every ready one runs, asked of all of them at once, seldom.
+
+And, while the monitor is silent, what each has counted of a deployment.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,11 +13,15 @@ from threading import Lock
 from typing import Any
 
 import httpx
+from pydantic import ValidationError
+from switchyard_contracts.counted import Counted
 
 from switchyard_operator.domain.kinds import POD
 from switchyard_operator.domain.pods import is_ready
 from switchyard_operator.domain.world import GatewayReport
 from switchyard_operator.ports import Cluster
+
+logger = logging.getLogger(__name__)
 
 FRESH = 0.2
 """Seconds for which one round of answers serves every deployment that asks."""
@@ -29,6 +37,7 @@ class Round:
     at: float = -1e9
     answers: Mapping[str, Mapping[str, Any] | str] = field(default_factory=dict)
     """By pod: its routes, or why it could not be asked."""
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
 
 class GatewayPods:
@@ -62,6 +71,15 @@ class GatewayPods:
                 self._last = self._ask()
             return tuple(_report(pod, said, subject) for pod, said in sorted(self._last.answers.items()))
 
+    def counted(self, subject: str) -> tuple[Counted, ...]:
+        """What the gateways of the last round counted of `<namespace>/<name>`; without those that are silent."""
+        with self._lock:
+            if self._clock() - self._last.at > SETTLED:
+                self._last = self._ask()
+            addresses = self._last.addresses
+        said = self._pool.map(lambda address: self._counters(address, subject), addresses.values())
+        return tuple(each for each in said if each)
+
     def _ask(self) -> Round:
         pods = self._cluster.find(POD, namespace=self._namespace, labels=self._labels)
         ready = {
@@ -70,17 +88,26 @@ class GatewayPods:
             if is_ready(pod) and pod.get("status", {}).get("podIP")
         }
         answers = dict(zip(ready, self._pool.map(self._routes, ready.values()), strict=True))
-        return Round(self._clock(), answers)
+        return Round(self._clock(), answers, ready)
 
     def _routes(self, address: str) -> Mapping[str, Any] | str:
-        host = f"[{address}]" if ":" in address else address
         try:
-            answer = self._http.get(f"http://{host}:{self._port}/routes", timeout=PATIENCE)
-            answer.raise_for_status()
-            routes = answer.json().get("routes")
+            routes = self._get(address, "/routes").json().get("routes")
         except (httpx.HTTPError, ValueError) as error:
             return f"does not say which routes it runs: {type(error).__name__}"
         return routes if isinstance(routes, dict) else "says nothing of routes"
+
+    def _counters(self, address: str, subject: str) -> Counted | None:
+        try:
+            return Counted.model_validate_json(self._get(address, "/counters", deployment=subject).content)
+        except (httpx.HTTPError, ValidationError) as error:
+            logger.warning("the gateway at %s does not say what it counted: %s", address, type(error).__name__)
+            return None
+
+    def _get(self, address: str, path: str, **query: str) -> httpx.Response:
+        host = f"[{address}]" if ":" in address else address
+        answer = self._http.get(f"http://{host}:{self._port}{path}", params=query or None, timeout=PATIENCE)
+        return answer.raise_for_status()
 
 
 def _report(pod: str, said: Mapping[str, Any] | str, subject: str) -> GatewayReport:

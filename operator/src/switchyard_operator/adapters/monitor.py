@@ -8,6 +8,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import ValidationError
 from switchyard_contracts.evidence import Evidence
+from switchyard_contracts.quantities import format_duration
 
 from switchyard_operator.domain.analysis import Question
 from switchyard_operator.errors import EvidenceUnavailable
@@ -56,6 +57,9 @@ def _query(question: Question) -> dict[str, str]:
         query["max" if field == "max" else "margin"] = str(threshold.value)
     elif field in ("maxIncrease", "maxDecrease"):
         query["margin"] = str(threshold.value)
+    if question.mirrored and question.block:
+        query["block"] = format_duration(question.block)
+        query["mirrored"] = ",".join(str(generation) for generation in question.mirrored)
     return query
 
 

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from switchyard_contracts.evidence import Evidence
-from switchyard_contracts.judgement import Judgement, Verdict
-from switchyard_contracts.model_deployment import Metric, MetricVerdict, ModelDeploymentSpec, Role, RolloutStatus
+from switchyard_contracts.judgement import Budget, Judgement, Verdict
+from switchyard_contracts.model_deployment import (
+    Affected,
+    Metric,
+    MetricVerdict,
+    ModelDeploymentSpec,
+    Role,
+    RolloutStatus,
+)
 from switchyard_contracts.verdicts import budget, judge, waiting_for
 
 from switchyard_operator.domain import memory as memories
@@ -31,6 +38,10 @@ class Question:
     since: datetime | None
     begun: datetime | None = None
     """When the rollout began; what was counted before it under the same generations was another life's."""
+    block: timedelta | None = None
+    """The units of pairs; None where none are to be had."""
+    mirrored: tuple[int, ...] = ()
+    """The generations in which stable's requests were mirrored to the revision."""
 
 
 def questions(
@@ -42,17 +53,33 @@ def questions(
     record = memory.steps_done[-1] if memory.steps_done else None
     over_all = tuple(memories.traffic(memory))[-MOST_GENERATIONS:]
     first = memories.first_traffic_at(memory)
+    copied = frozenset(memories.mirrored(memory)) if _can_be_paired(spec) else frozenset()
     asked = []
     for metric in spec.analysis.metrics:
         if metric.role is Role.GUARD:
-            generations, since = (tuple(record.generations), record.synced_at) if record else ((), None)
+            # Guards are on what users met; in a step that only mirrors nobody met anything.
+            live = record if record and record.weight_bp else None
+            generations, since = (tuple(live.generations), live.synced_at) if live else ((), None)
         else:
             if metric.role is Role.DECIDE and not course.decides:
                 continue
             generations, since = over_all, first
-        if generations:
-            asked.append(Question(metric, memory.revision, against, generations, since, memory.started_at))
+        if not generations:
+            continue
+        pairs = tuple(g for g in generations if g in copied) if metric.metric.startswith("outcome.") else ()
+        block = spec.analysis.block if pairs else None
+        asked.append(
+            Question(
+                metric, memory.revision, against, generations, since, memory.started_at, block=block, mirrored=pairs
+            )
+        )
     return tuple(asked)
+
+
+def _can_be_paired(spec: ModelDeploymentSpec) -> bool:
+    """Where people's decisions change the outcome, nobody knows what a mirrored answer would have led to."""
+    outcome = spec.monitoring.outcome if spec.monitoring else None
+    return outcome is not None and outcome.affected_by is Affected.NOTHING
 
 
 def judge_all(
@@ -68,7 +95,7 @@ def judge_all(
 
     A metric that was not asked has no data, except a decide metric where nothing has to be decided.
     """
-    spend = budget(spec.analysis, steps=course.final + 1, attempt=memory.attempt)
+    spend = spending(spec, course, memory)
     coverage = spec.monitoring.outcome.min_coverage.share if spec.monitoring and spec.monitoring.outcome else 0.0
     by_name = {question.metric.name: question for question in asked}
     found = []
@@ -85,6 +112,8 @@ def judge_all(
             silent = Judgement(Verdict.ERROR, "EvidenceUnavailable", answer)
             found.append(Judged(metric=metric, judgement=silent, since=question.since, unavailable=True))
             continue
+        if not _can_be_paired(spec):
+            answer = answer.model_copy(update={"paired": None})
         judgement = judge(metric, answer, budget=spend, min_coverage=coverage)
         found.append(
             Judged(
@@ -95,6 +124,11 @@ def judge_all(
             )
         )
     return tuple(found)
+
+
+def spending(spec: ModelDeploymentSpec, course: Course, memory: RolloutStatus) -> Budget:
+    """What each test of this rollout may spend; the switch is a step too."""
+    return budget(spec.analysis, steps=course.final + 1, attempt=memory.attempt)
 
 
 def waited(judged: tuple[Judged, ...], *, now: datetime) -> tuple[timedelta, ...]:
@@ -117,6 +151,7 @@ def shown(judged: tuple[Judged, ...], *, now: datetime) -> list[MetricVerdict]:
             value=item.judgement.value,
             against=item.judgement.against,
             bound=item.judgement.bound,
+            paired=item.judgement.paired,
             at=now,
         )
         for item in judged

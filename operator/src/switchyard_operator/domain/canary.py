@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from switchyard_contracts.model_deployment import Canary
+from switchyard_contracts.model_deployment import Canary, ModelDeploymentSpec
 from switchyard_contracts.quantities import FULL
 
 from switchyard_operator.domain.step import Step
 
 
-def steps(canary: Canary) -> tuple[Step, ...]:
-    """The steps before the whole."""
-    return tuple(Step(step.name, step.weight.value, step.hold) for step in canary.steps if step.weight.value < FULL)
+def steps(canary: Canary, spec: ModelDeploymentSpec) -> tuple[Step, ...]:
+    """The steps before the whole; each says how much is mirrored beside its weight."""
+    return tuple(
+        Step(step.name, step.weight.value, step.hold, mirror=spec.mirror_of(canary, step))
+        for step in canary.steps
+        if step.weight.value < FULL
+    )

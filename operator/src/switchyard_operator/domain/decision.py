@@ -21,6 +21,7 @@ from switchyard_operator.domain.lineage import Lineage, Mark
 from switchyard_operator.domain.memory import Place
 from switchyard_operator.domain.routes import Shares
 from switchyard_operator.domain.rules import Decision, Move, Seen
+from switchyard_operator.domain.step import mirrored
 from switchyard_operator.domain.steps import Course, Way, course, watch
 from switchyard_operator.domain.sync import Sync, SyncState, compare
 from switchyard_operator.domain.world import NO_WORKLOAD, Revision, Smoke, World
@@ -206,12 +207,13 @@ def _seen(world: World, known: Bearings) -> Seen:
         suspended=world.spec.suspend,
         automatic=world.spec.rollback.automatic,
         decides=known.course.decides,
+        ends=known.course.ends,
     )
 
 
 def _carry_out(world: World, known: Bearings, decision: Decision, *, ended: tuple[HistoryEntry, ...]) -> Plan:
     line = known.lineage
-    if decision.move is Move.TAKE_BACK:
+    if decision.move in (Move.TAKE_BACK, Move.END):
         mark = lineage.sent_home(line.target.name, now=world.now, reason=decision.reason, message=decision.message)
         return _mark(world, known, mark, decision=decision, ended=ended)
     if decision.move is Move.PROMOTE:
@@ -219,7 +221,7 @@ def _carry_out(world: World, known: Bearings, decision: Decision, *, ended: tupl
         return _mark(world, known, mark, decision=decision, ended=ended)
     route = None
     if decision.move in (Move.ENTER, Move.LOWER):
-        route = _route(world, known, _shares(known, decision))
+        route = _route(world, known, _shares(world, known, decision))
     elif world.route and not world.spec.suspend:
         # The same shares, in case paths, timeout or a version were edited in place.
         route = _route(world, known, _same_shares(world, known))
@@ -228,13 +230,28 @@ def _carry_out(world: World, known: Bearings, decision: Decision, *, ended: tupl
     return _finish(world, known, decision, route=route, ended=ended)
 
 
-def _shares(known: Bearings, decision: Decision) -> Shares:
+def _shares(world: World, known: Bearings, decision: Decision) -> Shares:
     line = known.lineage
     if line.stable is None:
         return Shares(stable=line.target)
     if decision.weight == FULL and decision.index == known.course.final:
         return Shares(stable=line.target, warm=(line.stable,))
-    return Shares(stable=line.stable, candidate=line.target, weight=decision.weight)
+    mirror = _mirror(world, known, index=decision.index, weight=decision.weight)
+    return Shares(stable=line.stable, candidate=line.target, weight=decision.weight, mirror=mirror)
+
+
+def _mirror(world: World, known: Bearings, *, index: int, weight: int) -> int:
+    """What a step mirrors now. It goes with the step's weight, and never outlives the step."""
+    steps, pods = known.course.steps, world.workload(known.lineage.target.name)
+    step = steps[index] if 0 <= index < len(steps) else None
+    return mirrored(step, weight=weight, wanted=world.spec.serving.replicas, ready=pods.ready)
+
+
+def _same_mirror(world: World, known: Bearings) -> int:
+    """The mirror where the weight stays: less at once, more only when every gateway has what was written last."""
+    spot = known.spot
+    able = 0 if spot.passed else _mirror(world, known, index=spot.index, weight=spot.weight)
+    return able if known.sync.acknowledged else min(able, spot.mirror)
 
 
 def _same_shares(world: World, known: Bearings) -> Shares:
@@ -247,7 +264,8 @@ def _same_shares(world: World, known: Bearings) -> Shares:
         return Shares(stable=line.target)
     if spot.index == known.course.final and spot.weight == FULL:
         return Shares(stable=line.target, warm=(line.stable,))
-    return Shares(stable=line.stable, candidate=line.target, weight=spot.weight)
+    mirror = _same_mirror(world, known)
+    return Shares(stable=line.stable, candidate=line.target, weight=spot.weight, mirror=mirror)
 
 
 def _is_candidate(world: World, target: Revision) -> bool:
@@ -337,13 +355,13 @@ def _stay_home(world: World, known: Bearings) -> Plan:
     """The spec asks for a revision that was taken back: serve stable, and say so until a retry or another spec."""
     line, held = known.lineage, known.memory
     home = line.target
-    outcome = Phase.ROLLED_BACK if line.stable else Phase.REFUSED
+    outcome = Phase.COMPLETED if home.shadowed else Phase.ROLLED_BACK if line.stable else Phase.REFUSED
     there, _, _ = memory.place(world.route, home.name)
     settled = not there and (line.stable is None or known.sync.acknowledged)
     text = home.because_message or "taken back"
     decision = Decision(
         move=Move.HOLD,
-        phase=outcome if settled else Phase.ROLLING_BACK,
+        phase=outcome if settled else Phase.SHADOWING if home.shadowed else Phase.ROLLING_BACK,
         reason=home.because or "RolledBack",
         message=text,
         waiting_for="a new revision, or a retry by a ModelCommand" if settled else known.sync.message,
@@ -533,7 +551,8 @@ def _superseded(world: World, line: Lineage) -> tuple[HistoryEntry, ...]:
         return (_history(old, Phase.COMPLETED, "Promoted", text, world),)
     sent = world.revisions.get(old.revision)
     if sent and sent.sent_home:
-        return (_history(old, Phase.ROLLED_BACK, sent.because or "RolledBack", sent.because_message, world),)
+        outcome = Phase.COMPLETED if sent.shadowed else Phase.ROLLED_BACK
+        return (_history(old, outcome, sent.because or "RolledBack", sent.because_message, world),)
     reason = "Cancelled" if line.settled else "Superseded"
     text = "the spec went back to stable" if line.settled else f"the spec asks for {line.target.name} now"
     return (_history(old, Phase.SUPERSEDED, reason, text, world),)
@@ -572,9 +591,10 @@ def _remember(held: RolloutStatus, decision: Decision, world: World, known: Bear
         "waiting_for": "" if ended and decision.phase is Phase.COMPLETED else decision.waiting_for[:4096],
         "step": known.course.name(known.spot.index),
         "step_index": max(0, known.spot.index + 1),
-        "steps": known.course.final + 1,
+        "steps": known.course.final + (0 if known.course.ends else 1),
         "weight_bp": weight,
         "weight": format_percent(weight) if known.spot.in_route else "",
+        "mirror_bp": known.spot.mirror,
         "phase_since": world.now if moved else held.phase_since,
         "ended_at": (held.ended_at or world.now) if ended else None,
     }

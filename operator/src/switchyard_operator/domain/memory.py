@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from switchyard_contracts.model_deployment import ModelDeploymentSpec, Phase, RolloutStatus, StepRecord
+from switchyard_contracts.model_route import RouteRole
 from switchyard_contracts.quantities import FULL
 
 from switchyard_operator.domain.lineage import Lineage
@@ -63,6 +64,8 @@ class Place:
     """The step's record is closed: only its successor has changed."""
     weight: int
     in_route: bool
+    mirror: int = 0
+    """How much of the traffic is mirrored to it."""
 
 
 def place(route: SeenRoute | None, target: str) -> tuple[bool, int, bool]:
@@ -71,6 +74,17 @@ def place(route: SeenRoute | None, target: str) -> tuple[bool, int, bool]:
     if found is None or route is None:
         return False, 0, False
     return True, found.weight_bp, route.spec.stable.revision == target
+
+
+def mirror(route: SeenRoute | None, target: str) -> int:
+    """How much of the traffic the route mirrors to the target."""
+    return next((entry.mirror_bp for entry in route.spec.routes if entry.revision == target), 0) if route else 0
+
+
+def _is_preview(route: SeenRoute | None, target: str) -> bool:
+    """In the route for those only who ask for it by name: it is at no step."""
+    entries = route.spec.routes if route else []
+    return any(entry.revision == target and entry.role is RouteRole.PREVIEW for entry in entries)
 
 
 def _matches(record: StepRecord, course: Course, index: int) -> bool:
@@ -86,6 +100,7 @@ def locate(course: Course, records: list[StepRecord], *, route: SeenRoute | None
     in_route, weight, switched = place(route, target)
     if not in_route:
         return Place(-1, False, 0, False)
+    copies = mirror(route, target)
     done = 0
     while (
         done < len(records) and done < course.final and records[done].ended_at and _matches(records[done], course, done)
@@ -97,15 +112,15 @@ def locate(course: Course, records: list[StepRecord], *, route: SeenRoute | None
     else:
         index, passed = done - 1, done > 0
     if switched:
-        return Place(course.final, False, weight, True)
-    if not edited and index < course.final:
+        return Place(course.final, False, weight, True, copies)
+    if not edited and index < course.final and not _is_preview(route, target):
         ahead = next((i for i, step in enumerate(course.steps) if step.weight == weight), None)
         if ahead is not None and ahead > index:
-            return Place(ahead, False, weight, True)
+            return Place(ahead, False, weight, True, copies)
         if ahead is None and index < 0:
             below = [i for i, step in enumerate(course.steps) if step.weight < weight]
-            return Place(below[-1] if below else -1, False, weight, True)
-    return Place(index, passed, weight, True)
+            return Place(below[-1] if below else -1, False, weight, True, copies)
+    return Place(index, passed, weight, True, copies)
 
 
 def follow(
@@ -122,15 +137,20 @@ def follow(
     # The route's own time: a crash, or a pass that comes late, must not make the switch look faster than it was.
     entered = min(now, route.written_at or now)
     record = found or StepRecord(name=course.name(spot.index), weight_bp=want, started_at=entered)
-    if route.generation not in record.generations and spot.weight > 0:
-        kept = [*record.generations, route.generation][-MOST_GENERATIONS:]
-        record = record.model_copy(update={"generations": kept})
+    if spot.weight > 0 or spot.mirror > 0:
+        record = record.model_copy(update={"generations": _with(record.generations, route.generation)})
+    if spot.mirror > 0:
+        record = record.model_copy(update={"mirrored": _with(record.mirrored, route.generation)})
     if spot.weight != want:
         record = record.model_copy(update={"synced_at": None})
     elif acknowledged and record.synced_at is None:
         record = record.model_copy(update={"synced_at": now})
     records.append(record)
     return memory.model_copy(update={"steps_done": records[:MOST_RECORDS]})
+
+
+def _with(generations: list[int], newest: int) -> list[int]:
+    return generations if newest in generations else [*generations, newest][-MOST_GENERATIONS:]
 
 
 def _before(held: list[StepRecord], course: Course, index: int, *, now: datetime) -> list[StepRecord]:
@@ -149,10 +169,16 @@ def _before(held: list[StepRecord], course: Course, index: int, *, now: datetime
 
 
 def traffic(memory: RolloutStatus) -> list[int]:
-    """Every generation that split the traffic in this rollout, oldest first; the switch's own is no comparison."""
+    """Every generation that split or mirrored in this rollout, oldest first; the switch's own is no comparison."""
     return sorted({g for record in memory.steps_done if record.weight_bp < FULL for g in record.generations})
 
 
+def mirrored(memory: RolloutStatus) -> list[int]:
+    """Of these, the ones in which stable's requests were mirrored."""
+    return sorted({g for record in memory.steps_done if record.weight_bp < FULL for g in record.mirrored})
+
+
 def first_traffic_at(memory: RolloutStatus) -> datetime | None:
-    """When the first step that gave traffic began."""
-    return next((record.started_at for record in memory.steps_done if record.weight_bp and record.started_at), None)
+    """When the first step began that gave it requests, whether or not anybody was given the answers."""
+    given = (record for record in memory.steps_done if record.weight_bp or record.mirrored)
+    return next((record.started_at for record in given if record.started_at), None)

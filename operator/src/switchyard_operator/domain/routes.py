@@ -18,6 +18,8 @@ class Shares:
     stable: Revision
     candidate: Revision | None = None
     weight: int = 0
+    mirror: int = 0
+    """How much of the traffic is mirrored to the candidate; never more than stable has."""
     warm: tuple[Revision, ...] = ()
 
 
@@ -26,18 +28,20 @@ def compose(shares: Shares, *, paths: list[str], timeout: timedelta, rollout_id:
     weight = min(FULL, max(0, shares.weight)) if shares.candidate else 0
     routes = [_entry(shares.stable, RouteRole.STABLE, FULL - weight)]
     if shares.candidate and shares.candidate.name != shares.stable.name:
-        routes.append(_entry(shares.candidate, RouteRole.CANDIDATE, weight))
+        mirror = min(FULL - weight, max(0, shares.mirror))
+        routes.append(_entry(shares.candidate, RouteRole.CANDIDATE, weight, mirror=mirror))
     taken = {route.revision for route in routes}
     routes.extend(_entry(revision, RouteRole.PREVIEW, 0) for revision in shares.warm if revision.name not in taken)
     return ModelRouteSpec(paths=paths, timeout=timeout, rollout_id=rollout_id, routes=routes)
 
 
-def _entry(revision: Revision, role: RouteRole, weight: int) -> Route:
+def _entry(revision: Revision, role: RouteRole, weight: int, *, mirror: int = 0) -> Route:
     return Route(
         revision=revision.name,
         version=revision.version,
         role=role,
         weight_bp=weight,
+        mirror_bp=mirror,
         service=revision.name,
         port=revision.spec.pod.port,
     )

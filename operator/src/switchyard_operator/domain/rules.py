@@ -11,10 +11,10 @@ from datetime import timedelta
 from enum import StrEnum
 
 from switchyard_contracts.judgement import Verdict
-from switchyard_contracts.model_deployment import Missing, Phase, Role
+from switchyard_contracts.model_deployment import SHADOW_ENDED, Missing, Phase, Role
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
 
-from switchyard_operator.domain.step import Step
+from switchyard_operator.domain.step import Step, sustainable
 from switchyard_operator.domain.sync import Sync, SyncState
 from switchyard_operator.domain.world import Judged, Smoke
 
@@ -42,6 +42,8 @@ class Move(StrEnum):
     """Every gateway has switched: the candidate is the model now."""
     TAKE_BACK = "take-back"
     """Send the candidate home."""
+    END = "end"
+    """It was only to be compared, and was: send it home in peace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,8 @@ class Seen:
     suspended: bool = False
     automatic: bool = True
     decides: bool = True
+    ends: bool = False
+    """Whether it is over after the last step, without a switch."""
 
     @property
     def final(self) -> int:
@@ -117,11 +121,6 @@ class Seen:
 def needed(wanted: int, weight: int) -> int:
     """How many ready pods a share needs: never none, and rounded up."""
     return max(1, -(-wanted * weight // FULL))
-
-
-def sustainable(wanted: int, ready: int) -> int:
-    """The largest share that so many ready pods can take."""
-    return min(FULL, FULL * ready // max(1, wanted))
 
 
 class Says(StrEnum):
@@ -180,6 +179,8 @@ def _phase(seen: Seen) -> Phase:
     """The phase of a rollout that only waits."""
     if seen.index < 0:
         return Phase.PROVISIONING if seen.ready < seen.wanted else Phase.GATING
+    if seen.step is not None and seen.step.mirrors_only:
+        return Phase.SHADOWING
     return Phase.PROMOTING if seen.index == seen.final else Phase.PROGRESSING
 
 
@@ -207,8 +208,14 @@ def take_back_what_fails(seen: Seen) -> Decision | None:
         move=Move.TAKE_BACK,
         phase=Phase.ROLLING_BACK,
         reason="AnalysisFailed",
-        message=f"taken back at {format_percent(seen.weight)}: {message}",
+        message=f"taken back {_when(seen)}: {message}",
     )
+
+
+def _when(seen: Seen) -> str:
+    if seen.step is not None and seen.step.mirrors_only and not seen.weight:
+        return "before any user was given an answer of it"
+    return f"at {format_percent(seen.weight)}"
 
 
 def give_up_on_the_never_ready(seen: Seen) -> Decision | None:
@@ -265,8 +272,17 @@ def gate(seen: Seen) -> Decision | None:
 
 
 def expedite(seen: Seen) -> Decision | None:
-    """Stable is dead and the candidate is not: users come before analysis. Both dead: hold, loudly."""
-    if not seen.has_stable or seen.stable_ready or seen.index == seen.final or seen.stable_dead_for < DEAD_AFTER:
+    """Stable is dead and the candidate is not: users come before analysis. Both dead: hold, loudly.
+
+    A candidate that is only compared was never meant for users, so it is not given to them now.
+    """
+    if (
+        seen.ends
+        or not seen.has_stable
+        or seen.stable_ready
+        or seen.index == seen.final
+        or seen.stable_dead_for < DEAD_AFTER
+    ):
         return None
     if seen.ready >= 1:
         return Decision(
@@ -292,7 +308,7 @@ def restore(seen: Seen) -> Decision | None:
         reason, text = "Restored", f"ready again: back to {format_percent(seen.step_weight)}"
     return Decision(
         move=Move.ENTER,
-        phase=Phase.PROGRESSING,
+        phase=_phase(seen),
         reason=reason,
         message=text,
         index=seen.index,
@@ -334,7 +350,7 @@ def hold_the_step(seen: Seen) -> Decision | None:
     if held < step.hold:
         left = format_duration(_whole(step.hold - held))
         text = f"step {step.name} is held for {format_duration(step.hold)}"
-        return _hold(Phase.PROGRESSING, "Holding", text, waiting_for=f"{left} more of step {step.name}")
+        return _hold(_phase(seen), "Holding", text, waiting_for=f"{left} more of step {step.name}")
     return None
 
 
@@ -357,8 +373,9 @@ def wait_for_a_person(seen: Seen) -> Decision | None:
 
 
 def wait_for_outcomes(seen: Seen) -> Decision | None:
-    """The last step to all of the traffic is taken only when every decide metric passes."""
-    if seen.index + 1 < seen.final or not seen.decides or not seen.steps or seen.has_grant:
+    """The last step to all of the traffic is taken only when every decide metric passes; so is a shadow's own left."""
+    here = seen.step is not None and seen.step.decided and not seen.passed
+    if not (here or seen.index + 1 >= seen.final) or not seen.decides or not seen.steps or seen.has_grant:
         return None
     waiting = [judged for judged, word in _of(seen, Role.DECIDE) if word is not Says.GO]
     return _awaiting(waiting, phase=Phase.AWAITING_EVIDENCE) if waiting else None
@@ -366,6 +383,8 @@ def wait_for_outcomes(seen: Seen) -> Decision | None:
 
 def be_ready_for_the_next(seen: Seen) -> Decision | None:
     """Raising a weight asks for the pods first."""
+    if seen.ends and seen.index + 1 >= seen.final:
+        return None
     weight = seen.steps[seen.index + 1].weight if seen.index + 1 < seen.final else FULL
     want = seen.wanted if weight == FULL else needed(seen.wanted, weight)
     if seen.ready >= want:
@@ -400,6 +419,8 @@ def decide(seen: Seen) -> Decision:
         if decision := rule(seen):
             return decision
     index = seen.index + 1
+    if index >= seen.final and seen.ends:
+        return Decision(move=Move.END, phase=_phase(seen), reason=SHADOW_ENDED, message=_findings(seen))
     if index >= seen.final:
         return Decision(
             move=Move.ENTER,
@@ -410,14 +431,22 @@ def decide(seen: Seen) -> Decision:
             weight=FULL,
         )
     step = seen.steps[index]
+    copies = ", and stable's requests are mirrored" if step.mirror else ""
     return Decision(
         move=Move.ENTER,
-        phase=Phase.PROGRESSING,
+        phase=Phase.SHADOWING if step.mirrors_only else Phase.PROGRESSING,
         reason="Stepped",
-        message=f"step {step.name}: {format_percent(step.weight)}",
+        message=f"step {step.name}: {format_percent(step.weight)}{copies}",
         index=index,
         weight=step.weight,
     )
+
+
+def _findings(seen: Seen) -> str:
+    """What the comparison came to, for the history."""
+    deciding = [judged for judged, _ in _of(seen, Role.DECIDE)]
+    words = "; ".join(f"{item.metric.name}: {item.judgement.verdict}: {item.judgement.message}" for item in deciding)
+    return f"compared, and no user was given an answer of it: {words or 'no metric decides'}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -12,6 +12,7 @@ from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.conditions import Condition, ConditionStatus
 from switchyard_contracts.judgement import Verdict
 from switchyard_contracts.model_deployment import (
+    SHADOW_ENDED,
     HistoryEntry,
     MetricVerdict,
     ModelDeploymentStatus,
@@ -74,7 +75,9 @@ def build(world: World, plan: Plan, rejected: SpecRejected | None = None) -> Mod
         warm=Served(revision=plan.warm.name, version=plan.warm.version) if plan.warm else None,
         warm_until=plan.warm_until,
         rollout=rollout,
-        conditions=_conditions(world, parts, rollout=rollout, arrived=settled, rejected=rejected),
+        conditions=_conditions(
+            world, parts, rollout=rollout, arrived=settled or rollout.phase is Phase.COMPLETED, rejected=rejected
+        ),
         history=_history(world.status.history, plan.ended),
     )
 
@@ -138,6 +141,8 @@ def revision_status(world: World, plan: Plan, revision: Revision) -> ModelRevisi
 
 def _revision_phase(plan: Plan, revision: Revision) -> RevisionPhase:
     line = plan.bearings.lineage
+    if revision.shadowed:
+        return RevisionPhase.RETIRED
     if revision.sent_home:
         return RevisionPhase.ROLLED_BACK if revision.promoted_at or line.stable else RevisionPhase.REFUSED
     if line.stable and revision.name == line.stable.name:
@@ -199,6 +204,9 @@ def _accepted(plan: Plan, rejected: SpecRejected | None) -> Said:
     if rejected:
         return Said("False", rejected.reason, str(rejected))
     target = plan.bearings.lineage.target
+    if target.shadowed:
+        text = f"{target.name} was compared, as asked; set another strategy and retry it to let it take over"
+        return Said("True", SHADOW_ENDED, text)
     if target.sent_home:
         text = f"{target.name} was taken back ({target.because}); it stays back until a retry command names it"
         return Said("False", conditions.TAKEN_BACK, text)
@@ -235,6 +243,10 @@ def _synced(sync: Sync) -> Said:
 
 def _judged(judged: Sequence[Judged], plan: Plan) -> Said:
     target, phase = plan.bearings.lineage.target, plan.decision.phase
+    if target.shadowed:
+        deciding = [item.verdict for item in plan.memory.verdicts if item.role is Role.DECIDE]
+        passed = bool(deciding) and set(deciding) == {Verdict.PASS.value}
+        return Said("True", "Passed" if passed else "NothingToJudge", target.because_message)
     if target.sent_home:
         return Said("False", "Failed", target.because_message)
     speaking = [item for item in judged if item.metric.role is not Role.OBSERVE]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from switchyard_contracts.quantities import FULL
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -14,3 +16,28 @@ class Step:
     weight: int
     hold: timedelta
     by_hand: bool = False
+    mirror: int = 0
+    """How much of the traffic is mirrored at most, in basis points of the whole; only stable's share can be."""
+    decided: bool = False
+    """Whether decide metrics must pass before it is left, though steps follow."""
+
+    @property
+    def mirrors_only(self) -> bool:
+        """Whether no user sees an answer of the candidate."""
+        return self.mirror > 0 and not self.weight
+
+
+def mirrored(step: Step | None, *, weight: int, wanted: int, ready: int) -> int:
+    """How much of the traffic may be mirrored to the candidate now.
+
+    No more than stable has, and no more than the ready pods can take beside their weight: whom the split gave to the
+    candidate must not wait behind copies. A candidate that has lost weight for want of pods gets no copies at all.
+    """
+    if step is None or weight != step.weight:
+        return 0
+    return max(0, min(step.mirror, FULL - weight, sustainable(wanted, ready) - weight))
+
+
+def sustainable(wanted: int, ready: int) -> int:
+    """The largest share that so many ready pods can take."""
+    return min(FULL, FULL * ready // max(1, wanted))

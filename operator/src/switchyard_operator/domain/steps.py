@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from switchyard_contracts.model_deployment import ModelDeploymentSpec, StrategyType
+from switchyard_contracts.model_deployment import ModelDeploymentSpec, Shadow, StrategyType
 
-from switchyard_operator.domain import blue_green, canary
+from switchyard_operator.domain import blue_green, canary, shadow
 from switchyard_operator.domain.lineage import Lineage
 from switchyard_operator.domain.step import Step
 
@@ -35,6 +35,8 @@ class Course:
 
     way: Way
     steps: tuple[Step, ...]
+    ends: bool = False
+    """Whether it is over after the last of them: the candidate was compared, and takes nothing over."""
 
     @property
     def decides(self) -> bool:
@@ -70,7 +72,10 @@ def course(spec: ModelDeploymentSpec, chosen: Way) -> Course:
     if chosen is not Way.NEW:
         return Course(chosen, ())
     if spec.strategy.type is StrategyType.CANARY and spec.strategy.canary:
-        return Course(chosen, canary.steps(spec.strategy.canary))
+        return Course(chosen, canary.steps(spec.strategy.canary, spec))
+    if spec.strategy.type is StrategyType.SHADOW:
+        said = spec.strategy.shadow or Shadow()
+        return Course(chosen, shadow.steps(said, spec), ends=shadow.ends(said))
     return Course(chosen, blue_green.steps(spec.strategy.blue_green))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from switchyard_contracts.judgement import Judgement
 from switchyard_contracts.model_command import ModelCommandSpec
-from switchyard_contracts.model_deployment import Metric, ModelDeploymentSpec, ModelDeploymentStatus
+from switchyard_contracts.model_deployment import SHADOW_ENDED, Metric, ModelDeploymentSpec, ModelDeploymentStatus
 from switchyard_contracts.model_revision import ModelRevisionSpec, ModelRevisionStatus
 from switchyard_contracts.model_route import ModelRouteSpec
 
@@ -40,6 +40,11 @@ class Revision:
     def sent_home(self) -> bool:
         """Taken back after whatever promotion it had; only a retry clears it."""
         return self.sent_home_at is not None and (self.promoted_at is None or self.sent_home_at >= self.promoted_at)
+
+    @property
+    def shadowed(self) -> bool:
+        """Sent home because its comparison is done, not because anything spoke against it."""
+        return self.sent_home and self.because == SHADOW_ENDED
 
     @property
     def version(self) -> str:

@@ -6,20 +6,23 @@ The operator walks these steps; a test holds this list to the operator's own, fo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
 from switchyard_contracts.judgement import count, number
 from switchyard_contracts.model_deployment import (
-    Analysis,
+    SHADOW_STEP,
     BlueGreen,
+    Canary,
     Metric,
     ModelDeploymentSpec,
     Role,
+    Shadow,
     StrategyType,
 )
+from switchyard_contracts.paired import FIRST_BLOCKS
 from switchyard_contracts.quantities import FULL, format_duration
 from switchyard_contracts.unpaired import FIRST_LOOK
 from switchyard_contracts.verdicts import budget
@@ -51,7 +54,9 @@ class Need:
 
     metric: Metric
     samples: int
-    """Of the candidate's."""
+    """Of the candidate's, or pairs."""
+    paired: bool = False
+    """Whether it counts pairs: requests that stable and the candidate both answered."""
 
     @property
     def outcomes(self) -> bool:
@@ -68,7 +73,10 @@ class Planned:
     """Basis points."""
     hold: timedelta = timedelta(0)
     by_hand: bool = False
-    mirror: int | None = None
+    mirror: int = 0
+    """How much of the traffic the candidate is sent too, with all of its pods ready."""
+    decided: bool = False
+    """Whether outcomes must decide before it is left, though steps follow."""
     needs: tuple[Need, ...] = ()
 
 
@@ -80,6 +88,8 @@ class Course:
     steps: tuple[Planned, ...]
     known: bool = True
     """False for a strategy that a newer release brought: its steps are the operator's to say."""
+    ends: bool = False
+    """Whether it is over after the last step, and stable keeps all of the traffic."""
 
     @property
     def final(self) -> Planned:
@@ -93,34 +103,56 @@ def plot(spec: ModelDeploymentSpec, way: Way) -> Course:
         return Course(way, ())
     match spec.strategy.type:
         case StrategyType.CANARY if spec.strategy.canary:
-            bare = [
-                Planned(
-                    step.name,
-                    step.weight.value,
-                    step.hold,
-                    mirror=step.mirror.value if step.mirror is not None else None,
-                )
-                for step in spec.strategy.canary.steps
-                if step.weight.value < FULL
-            ]
+            bare = _canary(spec.strategy.canary, spec)
+        case StrategyType.SHADOW:
+            shadow = spec.strategy.shadow or Shadow()
+            own = Planned(SHADOW_STEP, 0, shadow.hold, mirror=shadow.mirror.value, decided=True)
+            bare = [own, *(_canary(shadow.then_promote, spec) if shadow.then_promote else ())]
         case StrategyType.BLUE_GREEN:
             chosen = spec.strategy.blue_green or BlueGreen()
             bare = [Planned(PREVIEW, 0, chosen.hold, by_hand=not chosen.auto_promote)]
         case _:
             return Course(way, (), known=False)
+    paired = spec.judged_by_pairs and any(step.mirror for step in bare)
     last = len(bare) - 1
-    return Course(way, tuple(_with_needs(spec.analysis, step, last=index == last) for index, step in enumerate(bare)))
+    steps = [
+        replace(step, needs=tuple(_needs(spec, step, decides=step.decided or index == last, paired=paired)))
+        for index, step in enumerate(bare)
+    ]
+    ends = spec.strategy.type is StrategyType.SHADOW and len(bare) == 1
+    return Course(way, tuple(steps), ends=ends)
 
 
-def _with_needs(analysis: Analysis, step: Planned, *, last: bool) -> Planned:
+def _canary(canary: Canary, spec: ModelDeploymentSpec) -> list[Planned]:
+    return [
+        Planned(
+            step.name,
+            step.weight.value,
+            step.hold,
+            mirror=min(spec.mirror_of(canary, step), FULL - step.weight.value),
+        )
+        for step in canary.steps
+        if step.weight.value < FULL
+    ]
+
+
+def _needs(spec: ModelDeploymentSpec, step: Planned, *, decides: bool, paired: bool) -> Iterator[Need]:
     """Guards speak where there is traffic; outcomes decide before all of it."""
-    guards = [Need(m, m.min_samples) for m in analysis.metrics if m.role is Role.GUARD and step.weight]
-    decide = [Need(m, max(m.min_samples, FIRST_LOOK)) for m in analysis.metrics if m.role is Role.DECIDE and last]
-    return Planned(step.name, step.weight, step.hold, step.by_hand, step.mirror, (*guards, *decide))
+    for metric in spec.analysis.metrics:
+        if metric.role is Role.GUARD and step.weight:
+            yield Need(metric, metric.min_samples)
+    for metric in spec.analysis.metrics:
+        if metric.role is Role.DECIDE and decides:
+            yield Need(metric, max(metric.min_samples, FIRST_LOOK), paired)
 
 
 def sentence(step: Planned, need: Need) -> str:
     """What a metric waits for in a step, in numbers: `errors: 200 of its requests, about 4,000 in all at 5 %`."""
+    if need.paired:
+        return (
+            f"{need.metric.name} ({need.metric.metric}): proof by at least {count(need.samples)} judged pairs in"
+            f" {FIRST_BLOCKS} blocks (analysis.block), over all steps"
+        )
     if need.outcomes:
         return (
             f"{need.metric.name} ({need.metric.metric}): proof by at least {count(need.samples)} judged outcomes of its"
@@ -140,7 +172,9 @@ def stakes(spec: ModelDeploymentSpec, course: Course, *, attempt: int) -> str:
     return f"a guard takes it back when the evidence against it is {number(1 / spend.alpha_guard)} to 1"
 
 
-def earliest(steps: Sequence[Planned], *, rate: float, judged_after: timedelta) -> timedelta | None:
+def earliest(
+    steps: Sequence[Planned], *, rate: float, judged_after: timedelta, block: timedelta = timedelta(0)
+) -> timedelta | None:
     """The least time to all of the traffic at so many requests a second; None where a person has to speak.
 
     Every outcome is taken to arrive, and every verdict to come with its least number of samples: it cannot be sooner.
@@ -151,13 +185,23 @@ def earliest(steps: Sequence[Planned], *, rate: float, judged_after: timedelta) 
         return None
     passed = 0.0
     judged: list[tuple[float, float]] = []  # when a number of predictions was reached: (seconds, how many by then)
-    mine = 0.0
+    paired: list[tuple[float, float]] = []  # the same for pairs
+    first_pair: float | None = None
+    mine = pairs = 0.0
     for step in steps:
-        own = rate * step.weight / FULL
+        own, copies = rate * step.weight / FULL, rate * step.mirror / FULL
+        first_pair = passed if first_pair is None and copies else first_pair
         least = step.hold.total_seconds()
         for need in step.needs:
             if not need.outcomes:
                 least = max(least, need.samples / own)
+            elif need.paired:
+                reached = _reached(paired, need.samples)
+                if reached is None and copies:
+                    reached = passed + (need.samples - pairs) / copies
+                if reached is not None and first_pair is not None:
+                    enough = max(reached, first_pair + FIRST_BLOCKS * block.total_seconds())
+                    least = max(least, enough + judged_after.total_seconds() - passed)
             elif own:
                 reached = _reached(judged, need.samples)
                 if reached is None:
@@ -165,8 +209,10 @@ def earliest(steps: Sequence[Planned], *, rate: float, judged_after: timedelta) 
                 stable = FIRST_LOOK / (rate * (1 - step.weight / FULL))
                 least = max(least, max(reached, stable) + judged_after.total_seconds() - passed)
         mine += least * own
+        pairs += least * copies
         passed += least
         judged.append((passed, mine))
+        paired.append((passed, pairs))
     return timedelta(seconds=passed)
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from switchyard_contracts.canonical import digest
-from switchyard_contracts.model_deployment import ModelDeploymentSpec, Role, StrategyType
+from switchyard_contracts.model_deployment import SHADOW_ENDED, ModelDeploymentSpec, Role, StrategyType
 from switchyard_contracts.model_revision import hashes, pod_shape, revision_name
 
 from switchyard_cli.course import WORDS, Course, Way, plot
@@ -105,6 +105,9 @@ def _roll(spec: ModelDeploymentSpec, situation: Situation, *, bare: Forecast, mo
     live = situation.live.live if situation.live else None
     other = live if live and live.revision != target else None
     if held and held.sent_home:
+        if held.status.reason == SHADOW_ENDED:
+            text = f"{target} was compared before, as asked; `kubectl switchyard retry {bare.name} --revision {target}`"
+            return replace(bare, sentence=f"{text} rolls it out by this file", refused=True)
         text = (
             f"{target} was taken back before{f' ({held.status.reason})' if held.status.reason else ''}; it stays back"
             f" until `kubectl switchyard retry {bare.name} --revision {target}`"
@@ -192,5 +195,7 @@ def _notes(spec: ModelDeploymentSpec) -> Iterator[str]:
         yield "no guard metric: only pods that are not ready, or outcomes, would take it back"
     if spec.strategy.type is StrategyType.CANARY and Role.DECIDE not in roles:
         yield "no decide metric: time and guards alone promote it, whether or not its answers are right"
+    if spec.strategy.type is StrategyType.SHADOW and Role.DECIDE not in roles:
+        yield "no decide metric: time alone ends the shadow, whether or not its answers are right"
     if not spec.rollback.automatic:
         yield "rollback.automatic is false: what fails holds the rollout until a person aborts or promotes"

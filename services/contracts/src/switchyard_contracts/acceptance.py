@@ -16,6 +16,9 @@ from switchyard_contracts.model_deployment import (
     METRIC_PATTERN,
     PATH_PATTERN,
     SEMANTIC_VERSION,
+    SHADOW_STEP,
+    Affected,
+    CanaryStep,
     ModelDeploymentSpec,
     OnSpecChange,
     Role,
@@ -91,35 +94,61 @@ def _what_helps(fault: Any) -> str:
     return f"{shown}{fault['msg']}"
 
 
+NOT_YET = "NotSupportedYet"
+KNOWN = (StrategyType.BLUE_GREEN, StrategyType.CANARY, StrategyType.SHADOW)
+
+
 def _refuse_what_is_to_come(spec: ModelDeploymentSpec) -> None:
-    not_yet = "NotSupportedYet"
     strategy = spec.strategy
-    if strategy.type not in (StrategyType.BLUE_GREEN, StrategyType.CANARY):
+    if strategy.type not in KNOWN:
         raise SpecRejected(
-            f"spec.strategy.type: {strategy.type.value} is not supported yet; use BlueGreen or Canary", reason=not_yet
+            f"spec.strategy.type: {strategy.type.value} is not supported yet; use BlueGreen, Canary or Shadow",
+            reason=NOT_YET,
         )
     if (strategy.type is StrategyType.CANARY) != (strategy.canary is not None):
         raise SpecRejected("spec.strategy.canary: must be set when type is Canary, and only then")
     if strategy.blue_green and strategy.type is not StrategyType.BLUE_GREEN:
         raise SpecRejected("spec.strategy.blueGreen: may be set only when type is BlueGreen")
-    for index, step in enumerate(strategy.canary.steps if strategy.canary else []):
-        if step.mirror is not None:
-            path = f"spec.strategy.canary.steps[{index}].mirror"
-            raise SpecRejected(f"{path}: mirroring is not supported yet; remove it", reason=not_yet)
+    if strategy.shadow and strategy.type is not StrategyType.SHADOW:
+        raise SpecRejected("spec.strategy.shadow: may be set only when type is Shadow")
+    if strategy.shadow and not strategy.shadow.mirror.value:
+        raise SpecRejected("spec.strategy.shadow.mirror: 0 compares nothing; write auto, or a percentage above 0")
     if spec.on_spec_change is not OnSpecChange.REPLACE:
         text = f"spec.onSpecChange: {spec.on_spec_change.value} is not supported yet; use Replace"
-        raise SpecRejected(text, reason=not_yet)
-    if strategy.type is StrategyType.BLUE_GREEN:
-        for index, metric in enumerate(spec.analysis.metrics):
-            if metric.role is Role.DECIDE:
-                raise SpecRejected(
-                    f"spec.analysis.metrics[{index}].role: BlueGreen has no split traffic by which {metric.name!r}"
-                    " could be decided before the switch; use Canary, or role: observe",
-                    reason=not_yet,
-                )
+        raise SpecRejected(text, reason=NOT_YET)
+    _refuse_what_nobody_could_decide(spec)
     if strategy.canary:
-        names = [step.name for step in strategy.canary.steps]
-        for index, name in enumerate(names):
-            if name in names[:index] or name == "full":
-                path = f"spec.strategy.canary.steps[{index}].name"
-                raise SpecRejected(f"{path}: {name!r} is taken; step names must differ, and 'full' is the last step's")
+        _refuse_names_that_are_taken(strategy.canary.steps, path="spec.strategy.canary.steps", taken=("full",))
+    if strategy.shadow and strategy.shadow.then_promote:
+        path = "spec.strategy.shadow.thenPromote.steps"
+        _refuse_names_that_are_taken(strategy.shadow.then_promote.steps, path=path, taken=("full", SHADOW_STEP))
+
+
+def _refuse_what_nobody_could_decide(spec: ModelDeploymentSpec) -> None:
+    outcome = spec.monitoring.outcome if spec.monitoring else None
+    for index, metric in enumerate(spec.analysis.metrics):
+        if metric.role is not Role.DECIDE:
+            continue
+        path = f"spec.analysis.metrics[{index}].role"
+        if spec.strategy.type is StrategyType.BLUE_GREEN:
+            raise SpecRejected(
+                f"{path}: BlueGreen has no split traffic by which {metric.name!r} could be decided before the switch;"
+                " use Canary, or role: observe",
+                reason=NOT_YET,
+            )
+        if spec.strategy.type is StrategyType.SHADOW and outcome and outcome.affected_by is Affected.DECISION:
+            raise SpecRejected(
+                f"{path}: a shadow's answers change no decision, and {metric.name!r} is of an outcome that depends on"
+                " it (monitoring.outcome.affectedBy); use Canary, or role: observe"
+            )
+
+
+def _refuse_names_that_are_taken(steps: Sequence[CanaryStep], *, path: str, taken: tuple[str, ...]) -> None:
+    names = [step.name for step in steps]
+    for index, name in enumerate(names):
+        if name in taken[1:]:
+            raise SpecRejected(f"{path}[{index}].name: {name!r} is taken by the step that mirrors; choose another")
+        if name in names[:index] or name in taken:
+            raise SpecRejected(
+                f"{path}[{index}].name: {name!r} is taken; step names must differ, and 'full' is the last step's"
+            )

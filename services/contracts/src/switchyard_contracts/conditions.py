@@ -15,7 +15,7 @@ from switchyard_contracts.base import Message, Status, Timestamp
 ConditionStatus = Literal["True", "False", "Unknown"]
 
 ACCEPTED = "Accepted"
-"""The spec can be honoured. Reasons: Valid, Invalid, NotSupportedYet, RolledBackRevision."""
+"""The spec can be honoured. Reasons: Valid, ShadowEnded, Invalid, NotSupportedYet, RolledBackRevision."""
 AVAILABLE = "Available"
 """Users get answers. Reasons: Serving, Impaired, NoReadyPods, NotDeployed."""
 TRAFFIC_SYNCED = "TrafficSynced"

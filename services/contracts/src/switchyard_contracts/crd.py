@@ -18,7 +18,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from switchyard_contracts import model_command, model_deployment, model_revision, model_route
 from switchyard_contracts.base import GROUP, VERSION, Shape, Status
-from switchyard_contracts.quantities import BasisPoints, Threshold, format_duration
+from switchyard_contracts.quantities import BasisPoints, MirrorShare, Threshold, format_duration
 
 NOT_STRUCTURAL = {
     "anyOf",
@@ -158,7 +158,7 @@ class _OwnSpelling(GenerateJsonSchema):
     def encode_default(self, dft: Any) -> Any:
         if isinstance(dft, timedelta):
             return format_duration(dft)
-        if isinstance(dft, BasisPoints | Threshold):
+        if isinstance(dft, BasisPoints | MirrorShare | Threshold):
             return str(dft)
         if isinstance(dft, BaseModel):
             return dft.model_dump(mode="json", by_alias=True, exclude_none=True)

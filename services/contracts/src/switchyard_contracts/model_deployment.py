@@ -6,6 +6,7 @@ rather than passed over: a limit that silently does nothing is worse than an err
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from ipaddress import ip_network
 from itertools import pairwise
@@ -15,7 +16,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from switchyard_contracts.base import JsonPath, Message, ResourceName, Shape, Status, Text, Timestamp
 from switchyard_contracts.conditions import Condition
-from switchyard_contracts.quantities import BasisPoints, Duration, Threshold, parse_duration
+from switchyard_contracts.quantities import FULL, BasisPoints, Duration, MirrorShare, Threshold, parse_duration
 
 SEMANTIC_VERSION = r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}(-[0-9A-Za-z.-]{1,40})?(\+[0-9A-Za-z.-]{1,40})?$"
 PATH_PATTERN = r"^/[A-Za-z0-9_][A-Za-z0-9_./-]*$"
@@ -134,18 +135,42 @@ class Serving(Shape):
 
 
 class CanaryStep(Shape):
-    """A weight, and how long it is held at least."""
+    """A weight, and how long it is held at least. A step without a weight only mirrors."""
 
     name: ResourceName
-    weight: BasisPoints
+    weight: BasisPoints = BasisPoints(0)
     hold: Duration = parse_duration("1m")
-    mirror: BasisPoints | None = None
+    mirror: MirrorShare | None = None
+    """How much of the traffic is sent to the candidate too, out of stable's share of it; nobody is given these answers.
+    Where it is not said, `canary.mirror` holds."""
 
 
 class Canary(Shape):
     """Named steps in rising order; 100 is implicit at the end."""
 
     steps: Annotated[list[CanaryStep], Field(min_length=1, max_length=20)]
+    mirror: MirrorShare | None = None
+    """For every step that does not say its own. Where it is not said, `auto` if a decide metric can be judged by
+    pairs, else none. Write 0 for a model whose answers have effects of their own."""
+
+
+SHADOW_STEP = "shadow"
+"""The name of the strategy Shadow's own step."""
+
+
+SHADOW_ENDED = "ShadowEnded"
+"""Why a rollout is over whose revision was only to be compared, and was."""
+
+
+class Shadow(Shape):
+    """Stable's requests are mirrored to the candidate, whose answers nobody is given, until it is judged by pairs."""
+
+    mirror: MirrorShare = MirrorShare.parse("auto")
+    """How much of the traffic."""
+    hold: Duration = parse_duration("1m")
+    """How long at least, whatever the pairs say."""
+    then_promote: Canary | None = None
+    """The steps by which a candidate that passed takes over. Without them the rollout ends there, and stable stays."""
 
 
 class BlueGreen(Shape):
@@ -171,6 +196,7 @@ class Strategy(Shape):
     type: StrategyType = StrategyType.BLUE_GREEN
     canary: Canary | None = None
     blue_green: BlueGreen | None = None
+    shadow: Shadow | None = None
 
 
 class Role(StrEnum):
@@ -358,11 +384,31 @@ class ModelDeploymentSpec(Shape):
         needs_outcome = [m.name for m in self.analysis.metrics if m.metric.startswith("outcome.")]
         if needs_outcome and (self.monitoring is None or self.monitoring.outcome is None):
             raise ValueError(f"analysis.metrics: {needs_outcome[0]!r} needs monitoring.outcome, which is not set")
-        if self.strategy.canary:
-            weights = [step.weight.value for step in self.strategy.canary.steps]
-            if any(later <= earlier for earlier, later in pairwise(weights)):
-                raise ValueError("strategy.canary.steps: weights must rise from step to step")
+        if self.strategy.canary and not _rise(self.strategy.canary.steps):
+            raise ValueError("strategy.canary.steps: weights must rise from step to step")
+        after = self.strategy.shadow.then_promote if self.strategy.shadow else None
+        if after and not (_rise(after.steps) and after.steps[0].weight.value):
+            raise ValueError("strategy.shadow.thenPromote.steps: weights must rise from step to step, from above 0")
         return self
+
+    @property
+    def judged_by_pairs(self) -> bool:
+        """Whether a decide metric can compare pairs: where people's decisions change the outcome, none can."""
+        outcome = self.monitoring.outcome if self.monitoring else None
+        if outcome is None or outcome.affected_by is not Affected.NOTHING:
+            return False
+        return any(metric.role is Role.DECIDE for metric in self.analysis.metrics)
+
+    def mirror_of(self, canary: Canary, step: CanaryStep) -> int:
+        """How much of the traffic a step mirrors at most, in basis points."""
+        said = step.mirror or canary.mirror
+        if said is not None:
+            return said.value
+        return FULL if self.judged_by_pairs else 0
+
+
+def _rise(steps: Sequence[CanaryStep]) -> bool:
+    return all(earlier.weight.value < later.weight.value for earlier, later in pairwise(steps))
 
 
 class ServingState(StrEnum):
@@ -408,6 +454,8 @@ class MetricVerdict(Status):
     against: float | None = None
     bound: float | None = None
     """The anytime bound or the e-value by which it was decided; its kind stands in `message`."""
+    paired: bool = False
+    """Whether it rests on pairs of answers to the same requests; `samples` and `needed` then count pairs."""
     at: Timestamp | None = None
 
 
@@ -417,6 +465,8 @@ class StepRecord(Status):
     name: str
     weight_bp: int
     generations: list[int] = []
+    mirrored: list[int] = []
+    """Of these, the ones in which stable's requests were mirrored to the revision."""
     started_at: Timestamp | None = None
     synced_at: Timestamp | None = None
     ended_at: Timestamp | None = None
@@ -440,6 +490,8 @@ class RolloutStatus(Status):
     """As the ModelRoute says it; kept here only to be printed."""
     weight: str = ""
     """The same as people read it: `5%`."""
+    mirror_bp: int = 0
+    """How much of the traffic is mirrored to it now, out of stable's share."""
     verdict: str = ""
     """The worst of the verdicts of guards and decide metrics."""
     reason: str = ""
@@ -496,13 +548,10 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
     ConfigSource: [
         {"rule": "has(self.configMap) != has(self.secret)", "message": "set exactly one of configMap and secret"},
     ],
-    CanaryStep: [
-        {"rule": "!has(self.mirror)", "message": "mirror is not supported yet; remove it", "fieldPath": ".mirror"},
-    ],
     Strategy: [
         {
-            "rule": "self.type in ['BlueGreen', 'Canary']",
-            "message": "this strategy is not supported yet; use BlueGreen or Canary",
+            "rule": "self.type in ['BlueGreen', 'Canary', 'Shadow']",
+            "message": "this strategy is not supported yet; use BlueGreen, Canary or Shadow",
             "fieldPath": ".type",
         },
         {
@@ -512,6 +561,10 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
         {
             "rule": "self.type == 'BlueGreen' || !has(self.blueGreen)",
             "message": "the block blueGreen may be set only when type is BlueGreen",
+        },
+        {
+            "rule": "self.type == 'Shadow' || !has(self.shadow)",
+            "message": "the block shadow may be set only when type is Shadow",
         },
     ],
     Metric: [

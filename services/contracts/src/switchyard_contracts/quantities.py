@@ -20,6 +20,8 @@ FULL = 10_000
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION_PATTERN = r"^[0-9]{1,6}(ms|s|m|h|d)$"
 PERCENT_PATTERN = r"^(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)%$"
+AUTO = "auto"
+MIRROR_PATTERN = rf"^{AUTO}$|{PERCENT_PATTERN}"
 THRESHOLD_PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,6})?(%|ms|s)?$"
 
 
@@ -87,6 +89,41 @@ class BasisPoints:
 
     def __str__(self) -> str:
         return format_percent(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorShare:
+    """How much of the traffic is mirrored at most: a percentage of the whole, or `auto`, all that can be taken."""
+
+    value: int
+    """Basis points. Only stable's requests are mirrored, and only as many as the ready pods can take."""
+    text: str
+
+    @classmethod
+    def parse(cls, value: object) -> MirrorShare:
+        """Read `auto`, or a percentage."""
+        if isinstance(value, MirrorShare):
+            return value
+        if value == AUTO:
+            return cls(FULL, AUTO)
+        try:
+            basis_points = parse_percent(value)
+        except ValueError as error:
+            raise ValueError(f"{error}; or auto, for all that the candidate's pods can take") from error
+        return cls(basis_points, format_percent(basis_points))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"x-kubernetes-int-or-string": True, "pattern": MIRROR_PATTERN, "minimum": 0, "maximum": 100}
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,4 +73,6 @@ class RolloutRecord(Part):
     traffic: int = 0
     reason: str
     message: str = ""
+    waiting_for: str = ""
+    """In numbers, as they were when this was said."""
     verdicts: list[MetricVerdict] = []

@@ -27,7 +27,7 @@ from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, fa
 from switchyard_contracts.model_deployment import Analysis, Metric, Role
 from switchyard_contracts.unpaired import FIRST_LOOK
 
-__all__ = ["Budget", "Judgement", "Verdict", "budget", "judge", "waiting_for"]
+__all__ = ["Budget", "Judgement", "Verdict", "budget", "judge", "judge_counted", "waiting_for"]
 
 QUANTILES = {"latency_p50": 0.5, "latency_p90": 0.9, "latency_p95": 0.95, "latency_p99": 0.99}
 """By the metric's name; the share of requests that may be slower than the threshold is the rest."""
@@ -74,6 +74,17 @@ def judge(metric: Metric, evidence: Evidence, *, budget: Budget, min_coverage: f
         return against_limit(metric, windows, limit=limit, what=what, budget=budget)
     if field == "max":
         return against_limit(metric, windows, limit=threshold.value, what="failed", budget=budget)
+    return against_stable(metric, windows, margin=1.0 + threshold.value, budget=budget)
+
+
+def judge_counted(metric: Metric, windows: Sequence[WindowSums], *, budget: Budget) -> Judgement:
+    """Judge a guard on errors by what gateways counted. A fixed limit asks nothing of the split, so neither is it."""
+    field, threshold = metric.limit
+    if field == "max":
+        return against_limit(metric, windows, limit=threshold.value, what="failed", budget=budget)
+    mismatch = sample_ratio.log_mismatch(counts_of(windows))
+    if mismatch >= math.log(sample_ratio.ALARM):
+        return _off(windows, mismatch)
     return against_stable(metric, windows, margin=1.0 + threshold.value, budget=budget)
 
 

@@ -12,8 +12,10 @@ from typing import Any
 import httpx
 import uvicorn
 from pydantic import ValidationError
+from switchyard_contracts import logs
 from switchyard_contracts.kafka_settings import SecretUnreadable
 from switchyard_contracts.kafka_trouble import Complaints
+from switchyard_contracts.own_metrics import own
 
 from switchyard_feedback.adapters.bus import KafkaLog
 from switchyard_feedback.adapters.monitor import HttpMonitor
@@ -24,28 +26,30 @@ from switchyard_feedback.metrics import Metrics
 from switchyard_feedback.settings import Settings
 from switchyard_feedback.tokens import Tokens
 
+log = logging.getLogger("switchyard_feedback")
 LOOK_EVERY = 5.0
 """Seconds between two looks at the certificate's files."""
 
 
 def main() -> int:
     """Serve until told to stop; what is under way is finished first."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout)
-    logging.getLogger("kafka").setLevel(logging.WARNING)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    quiet = {"kafka": logging.WARNING, "httpx": logging.WARNING}
+    logs.configure(os.environ.get("FEEDBACK_LOG_FORMAT", ""), quiet=quiet)
     try:
         settings = Settings.from_env(os.environ)
         tokens = Tokens(settings.tokens_file)
         brokers = settings.connection("switchyard-feedback")
         certificate = served_with(settings)
     except (ValidationError, SecretUnreadable, TokensUnreadable, CertificateUnreadable) as error:
-        logging.error("feedback cannot start: %s", error)
+        log.error("feedback cannot start: %s", error)
         return 2
     timeout = settings.kafka_timeout.total_seconds()
     monitor = None
     if settings.monitor_url and settings.monitor_token_file:
         client = httpx.AsyncClient(base_url=settings.monitor_url, timeout=5.0)
         monitor = HttpMonitor(client, token_file=settings.monitor_token_file)
+    metrics = Metrics()
+    own(metrics.registry, part="feedback", distribution="switchyard-feedback")
     app = create_app(
         tokens=tokens,
         events=KafkaLog(
@@ -55,7 +59,7 @@ def main() -> int:
             explain=Complaints.hear(settings).explain,
         ),
         monitor=monitor,
-        metrics=Metrics(),
+        metrics=metrics,
         max_body=settings.max_body,
         now=lambda: datetime.now(UTC),
     )
@@ -71,6 +75,7 @@ def main() -> int:
         port=settings.port,
         access_log=False,
         log_config=None,
+        log_level="warning",
         server_header=False,
         timeout_keep_alive=75,  # longer than the gateway keeps an idle connection, so that it never meets a closed one
         timeout_graceful_shutdown=int(timeout) + 2,

@@ -100,6 +100,7 @@ def create_app(
                 "Forbidden",
                 f"the token {token.name!r} may not speak about {subject}; add it to the token's deployments",
             )
+        request.state.deployment = subject
         return Caller(subject=subject, token=token.name)
 
     allowed = Annotated[Caller, Depends(caller)]
@@ -258,8 +259,13 @@ def _add_errors(app: FastAPI) -> None:
         return problem(error.status, error.title, error.detail, faults=error.faults, headers=headers)
 
     @app.exception_handler(MonitorUnavailable)
-    async def unavailable(_: Request, error: MonitorUnavailable) -> Response:
-        log.warning("%s", error)
+    async def unavailable(request: Request, error: MonitorUnavailable) -> Response:
+        asked = request.path_params
+        names = {
+            "deployment": f"{asked.get('namespace')}/{asked.get('name')}",
+            "prediction": asked.get("prediction_id"),
+        }
+        log.warning("%s", error, extra=names)
         detail = f"{error}; try again in {RETRY_AFTER} s"
         return problem(503, "No answer from the monitor", detail, headers={"Retry-After": RETRY_AFTER})
 
@@ -287,5 +293,5 @@ def _add_counting(app: FastAPI, metrics: Metrics) -> None:
     @app.middleware("http")
     async def count(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         response = await answer(request)
-        metrics.responses.labels(str(response.status_code)).inc()
+        metrics.answered(getattr(request.state, "deployment", ""), response.status_code)
         return response

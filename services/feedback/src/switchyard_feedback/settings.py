@@ -11,6 +11,7 @@
     FEEDBACK_PORT                   default 8080
     FEEDBACK_TLS_CERTIFICATE_FILE   serve TLS with this certificate chain               default: plain HTTP
     FEEDBACK_TLS_KEY_FILE           and its key; both are read again when they change
+    FEEDBACK_LOG_FORMAT             auto | json | text; auto: text at a terminal, JSON lines elsewhere
 
 Volumes: the tokens' Secret, and the monitor's token if any, read-only and as folders (a Secret mounted with subPath is
 never updated). Ports: 8080 (/v1, /metrics, /healthz, /readyz). No access to the Kubernetes API: no RBAC, and
@@ -21,7 +22,7 @@ what is under way.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from switchyard_contracts.kafka_settings import KafkaSettings
@@ -42,6 +43,7 @@ class Settings(KafkaSettings):
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     tls_certificate_file: Path | None = None
     tls_key_file: Path | None = None
+    log_format: Literal["auto", "json", "text"] = "auto"
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

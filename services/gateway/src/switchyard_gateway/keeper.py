@@ -10,11 +10,14 @@ A part that ends with an error right after its start is let go of: its settings 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
 import time
 from types import FrameType
+
+from switchyard_contracts import logs
 
 log = logging.getLogger("switchyard_gateway.keeper")
 
@@ -73,9 +76,10 @@ class Keeper:
 
 def main() -> None:
     """Keep the module that the command line names."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     if len(sys.argv) != 2:
         sys.exit("say which part to keep: python -m switchyard_gateway.keeper MODULE")
+    part = sys.argv[1].rpartition(".")[2].upper()
+    logs.configure(os.environ.get(f"{part}_LOG_FORMAT", ""), quiet={})
     keeper = Keeper(sys.argv[1])
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, keeper.tell)

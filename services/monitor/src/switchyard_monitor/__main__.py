@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -14,17 +15,24 @@ from types import FrameType
 import uvicorn
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
+from switchyard_contracts import logs
 from switchyard_contracts.kafka_trouble import Complaints
+from switchyard_contracts.own_metrics import own
 
+from switchyard_monitor.adapters.looks import SqliteLooks
 from switchyard_monitor.adapters.store import SqliteStore
+from switchyard_monitor.adapters.timeline import SqliteTimeline
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import TokenFile
 from switchyard_monitor.bus import KafkaBroker, connection
+from switchyard_monitor.chronicle import Chronicle
 from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable
 from switchyard_monitor.health import Health
-from switchyard_monitor.metrics import MonitorCollector
+from switchyard_monitor.metrics import MonitorCollector, commit_seconds
 from switchyard_monitor.models import Models
+from switchyard_monitor.page.app import Page, create_page
 from switchyard_monitor.reader import Pace, Reader
+from switchyard_monitor.rollout_bus import KafkaRollouts
 from switchyard_monitor.settings import Settings
 
 log = logging.getLogger("switchyard_monitor")
@@ -37,27 +45,47 @@ def main() -> int:
     # A batch makes tens of thousands of objects that all go when it is committed: looking for cycles among them in
     # between finds none.
     gc.set_threshold(100_000, 20, 50)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # an outage is said once, by us, not ten times a second
+    # Kafka: an outage is said once, by us, not ten times a second.
+    quiet = {"kafka": logging.CRITICAL, "alembic": logging.WARNING}
+    logs.configure(os.environ.get("MONITOR_LOG_FORMAT", ""), quiet=quiet)
     try:
         settings = Settings.from_env(os.environ)
         tokens = TokenFile(settings.tokens_file)
         store = SqliteStore(settings.database)
         store.migrate()
+        timeline, looks = SqliteTimeline(settings.database), SqliteLooks(settings.database)
+        rollouts = KafkaRollouts(lambda: connection(settings))
+        chronicle = Chronicle(log=rollouts, timeline=timeline, clock_us=_now_us)
     except (ValidationError, ValueError, OSError, StoreUnavailable) as error:
         log.error("cannot start: %s", error)
         return 2
     models, health = Models(), Health(time.monotonic)
-    registry = CollectorRegistry()
+    registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
+    health.on_commit = commit_seconds(registry).observe
     registry.register(MonitorCollector(store=store, health=health))
-    app = create_app(store=store, models=models, tokens=tokens, health=health, registry=registry)
-    server = uvicorn.Server(uvicorn.Config(app, host="0.0.0.0", port=settings.port, log_level="warning"))
+    page = create_page(
+        Page(
+            store=store,
+            timeline=timeline,
+            looks=looks,
+            models=models,
+            health=health,
+            tokens=tokens,
+            now=time.time,
+            draw=lambda: secrets.token_urlsafe(32),
+        )
+    )
+    app = create_app(store=store, models=models, tokens=tokens, health=health, registry=registry, page=page)
+    config = uvicorn.Config(
+        app, host="0.0.0.0", port=settings.port, log_config=None, log_level="warning", access_log=False
+    )
+    server = uvicorn.Server(config)
     stop = threading.Event()
     failed: list[BaseException] = []
 
     def read() -> None:
         try:
-            _read(settings, store, models, health, stop)
+            _read(settings, store, models, health, stop, chronicle)
         except Exception as error:  # a fault of ours: end the process, so that it is seen and started anew
             log.exception("the reader failed")
             failed.append(error)
@@ -75,10 +103,19 @@ def main() -> int:
     stop.set()
     thread.join(timeout=20)
     store.close()
+    timeline.close()
+    looks.close()
     return 1 if failed else 0
 
 
-def _read(settings: Settings, store: SqliteStore, models: Models, health: Health, stop: threading.Event) -> None:
+def _read(
+    settings: Settings,
+    store: SqliteStore,
+    models: Models,
+    health: Health,
+    stop: threading.Event,
+    chronicle: Chronicle,
+) -> None:
     explain = Complaints.hear(settings).explain
     broker: KafkaBroker | None = None
     reader: Reader | None = None
@@ -95,12 +132,22 @@ def _read(settings: Settings, store: SqliteStore, models: Models, health: Health
             if broker is None or reader is None:
                 broker = KafkaBroker(connection(settings), batch=settings.batch, explain=explain)
                 reader = Reader(
-                    member=settings.member, broker=broker, store=store, models=models, pace=pace, clock_us=_now_us
+                    member=settings.member,
+                    broker=broker,
+                    store=store,
+                    models=models,
+                    pace=pace,
+                    clock_us=_now_us,
+                    on_commit=health.on_commit,
                 )
             health.passed(reader.step())
             health.lag = dict(reader.lag)
+            health.dead_letters = reader.dead_letters
+            health.dead_letters_waiting = reader.dead_letters_waiting
             health.models_unreadable = models.unreadable
             health.create_time_records = broker.create_time_records
+            chronicle.step()
+            health.timeline = chronicle.trouble
         except (StoreUnavailable, BrokerUnavailable) as error:
             if health.trouble != str(error):
                 log.warning("waiting: %s", error)
@@ -108,6 +155,7 @@ def _read(settings: Settings, store: SqliteStore, models: Models, health: Health
             if reader is not None:
                 reader.reset()
             stop.wait(PAUSE_SECONDS)
+    chronicle.close()
     if reader is not None and broker is not None:
         try:
             reader.close()

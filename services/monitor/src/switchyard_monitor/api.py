@@ -9,11 +9,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import CollectorRegistry
 from pydantic import AwareDatetime
 from starlette.exceptions import HTTPException as AnyHttpError
+from starlette.types import ASGIApp
 from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.model_deployment import Affected
 from switchyard_contracts.quantities import Duration
@@ -67,15 +68,30 @@ class Desk:
         )
 
 
-def create_app(*, store: Store, models: Models, tokens: Finder, health: Health, registry: CollectorRegistry) -> FastAPI:
-    """The application."""
+def create_app(
+    *,
+    store: Store,
+    models: Models,
+    tokens: Finder,
+    health: Health,
+    registry: CollectorRegistry,
+    page: ASGIApp | None = None,
+) -> FastAPI:
+    """The application; with a page, that is mounted at /page, and / leads there."""
     app = FastAPI(title="Switchyard monitor", version="1", description=__doc__ or "", docs_url=None, redoc_url=None)
     app.state.desk = Desk(store, models, tokens)
     app.include_router(everything)
     app.include_router(deployment)
     _add_probes(app, store=store, health=health, registry=registry)
     _add_errors(app)
+    if page is not None:
+        app.add_api_route("/", _to_page, include_in_schema=False)
+        app.mount("/page", page)
     return app
+
+
+def _to_page() -> Response:
+    return RedirectResponse("/page/", status_code=307)
 
 
 def _desk(request: Request) -> Desk:

@@ -23,6 +23,9 @@ class Finder(Protocol):
     def find(self, presented: str) -> Token | None:
         """The caller that a token belongs to."""
 
+    def still(self, token: Token) -> Token | None:
+        """The same caller as it is written down now; None when it was taken out."""
+
 
 class Token(BaseModel):
     """A caller: its name, the hash of its token, and the deployments it may ask about."""
@@ -72,6 +75,10 @@ class Tokens:
                 found = token
         return found
 
+    def still(self, token: Token) -> Token | None:
+        """The same caller as it is written down now; None when it was taken out."""
+        return next((held for held in self.held if held.sha256 == token.sha256), None)
+
 
 class TokenFile:
     """The mounted file: renewed, it holds from the next request on; broken, it changes nothing."""
@@ -83,13 +90,21 @@ class TokenFile:
 
     def find(self, presented: str) -> Token | None:
         """The caller that a token belongs to."""
+        self._renew()
+        return self._tokens.find(presented)
+
+    def still(self, token: Token) -> Token | None:
+        """The same caller as it is written down now; None when it was taken out."""
+        self._renew()
+        return self._tokens.still(token)
+
+    def _renew(self) -> None:
         if (stamp := self._stamp()) != self._seen and stamp is not None:
             self._seen = stamp
             try:
                 self._tokens = Tokens.load(self._path)
             except (ValueError, OSError) as error:
                 log.warning("the tokens of before still hold: %s", error)
-        return self._tokens.find(presented)
 
     def _stamp(self) -> tuple[int, int] | None:
         try:

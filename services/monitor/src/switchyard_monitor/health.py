@@ -16,11 +16,19 @@ class Health:
     """Monotonic seconds."""
     last_pass: float | None = None
     trouble: str = "the first pass is not done"
+    timeline: str = ""
+    """Why the timeline of rollouts may be behind; empty when it is not."""
     records: int = 0
     passes_failed: int = 0
     lag: dict[int, int] = field(default_factory=dict)
     models_unreadable: int = 0
     create_time_records: int = 0
+    dead_letters: int = 0
+    """Sent since this start."""
+    dead_letters_waiting: bool = False
+    """Whether some could not be sent, and wait in the store."""
+    on_commit: Callable[[float], None] = lambda _seconds: None
+    """Hears how long each transaction took."""
 
     def passed(self, records: int) -> None:
         """A pass was done."""

@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
 
+from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -24,6 +25,19 @@ log = logging.getLogger(__name__)
 
 ARM = ("deployment", "revision", "role")
 PAIR = ("deployment", "revision", "against")
+
+
+COMMIT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+def commit_seconds(registry: CollectorRegistry) -> Histogram:
+    """The one figure that is not read from the store: how long the reader's transactions take."""
+    return Histogram(
+        "switchyard_monitor_commit_seconds",
+        "How long one transaction took, from the first record folded to the commit.",
+        buckets=COMMIT_BUCKETS,
+        registry=registry,
+    )
 
 
 class MonitorCollector(Collector):
@@ -61,6 +75,12 @@ class MonitorCollector(Collector):
             "Records without the broker's own time; set message.timestamp.type=LogAppendTime on the topic.",
             health.create_time_records,
         )
+        yield _counter("switchyard_monitor_dead_letters", "Dead letters sent by this replica.", health.dead_letters)
+        yield GaugeMetricFamily(
+            "switchyard_monitor_dead_letters_waiting",
+            "1 while dead letters wait in the store because Kafka does not take them.",
+            float(health.dead_letters_waiting),
+        )
         lag = GaugeMetricFamily(
             "switchyard_monitor_lag_records", "Records in the log that are not committed yet.", labels=("partition",)
         )
@@ -72,8 +92,13 @@ class MonitorCollector(Collector):
         ledgers = self._store.ledgers()
         events = CounterMetricFamily(
             "switchyard_monitor_events",
-            "What became of each offset; the columns of a partition add up to the offsets read.",
+            "What became of each offset; the columns of a partition and what is held add up to the offsets read.",
             labels=("partition", "column"),
+        )
+        held = GaugeMetricFamily(
+            "switchyard_monitor_held_records",
+            "Records that wait for their deployment to be published.",
+            labels=("partition",),
         )
         stopped = GaugeMetricFamily(
             "switchyard_monitor_partition_stopped",
@@ -83,9 +108,13 @@ class MonitorCollector(Collector):
         for ledger in ledgers:
             number = str(ledger.position.partition)
             stopped.add_metric((number,), float(ledger.position.stopped is not None))
+            held.add_metric((number,), ledger.columns.get("held", 0))
             for column, value in sorted(ledger.columns.items()):
+                if column == "held":
+                    continue
                 events.add_metric((number, column), value)
         yield events
+        yield held
         yield stopped
         mark = watermark([ledger.position for ledger in ledgers])
         if mark is not None:
@@ -95,7 +124,14 @@ class MonitorCollector(Collector):
 
     def _deployments(self) -> Iterator[Metric]:
         by_name: dict[str, Metric] = {}
+        labels = GaugeMetricFamily(
+            "switchyard_monitor_labels",
+            "What became of decisions and outcomes, by row; in = joined + orphan + deleted.",
+            labels=("deployment", "column"),
+        )
         for subject in self._store.deployments():
+            for column, value in sorted(self._store.labels(subject).items()):
+                labels.add_metric((subject, column), value)
             cells = self._store.totals(self._store.arms(subject))
             for count in _by_revision(counts(cells)).items():
                 for name, help_text, value in _counted(count[1]):
@@ -113,6 +149,7 @@ class MonitorCollector(Collector):
                     if share is not None:
                         metric = by_name.setdefault(name, GaugeMetricFamily(name, help_text, labels=ARM))
                         metric.add_metric((subject, line.revision, line.role), share)  # type: ignore[attr-defined]
+        yield labels
         yield from by_name.values()
 
 

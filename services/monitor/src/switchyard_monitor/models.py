@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from switchyard_contracts.topics import ModelRecord
 
 from switchyard_monitor.domain.facts import Record
@@ -36,7 +37,11 @@ class Models:
                 model = ModelRecord.model_validate_json(record.value)
             except ValidationError as error:
                 self.unreadable += 1
-                log.warning("switchyard.models, offset %d, key %s: passed over: %s", record.offset, subject, error)
+                faults = "; ".join(_fault(each) for each in error.errors(include_url=False, include_input=False)[:3])
+                names = {"deployment": subject, "partition": record.partition, "offset": record.offset}
+                log.warning(
+                    "switchyard.models, offset %d, key %s: passed over: %s", record.offset, subject, faults, extra=names
+                )
                 continue
             self._records[model.subject] = model
             self._rules[model.subject] = Rule.of(model)
@@ -54,3 +59,7 @@ class Models:
     def subjects(self) -> list[str]:
         """All deployments that are known."""
         return sorted(self._records)
+
+
+def _fault(each: ErrorDetails) -> str:
+    return f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}"

@@ -10,6 +10,7 @@ from typing import Protocol
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums
 
@@ -222,6 +223,67 @@ class Store(Protocol):
 
     def arm(self, number: int) -> Arm:
         """An arm, for reading."""
+
+    def close(self) -> None:
+        """Let go of all connections."""
+
+
+class RolloutLog(Protocol):
+    """`switchyard.rollouts`. Every call may raise `BrokerUnavailable`."""
+
+    def open(self, topic_id: str | None, offsets: Mapping[int, int]) -> str | None:
+        """Read on from these offsets; from the start where the topic is another one, or no longer has them.
+
+        Answers the topic's id; None while there is no such topic.
+        """
+
+    def poll(self) -> list[Record]:
+        """What is new; nothing is waited for."""
+
+    def close(self) -> None:
+        """Let go of all connections."""
+
+
+class Timeline(Protocol):
+    """What happened in rollouts, kept for the page. Every call may raise `StoreUnavailable`."""
+
+    def place(self) -> tuple[str | None, dict[int, int]]:
+        """The topic that was read, and the next offset of each of its partitions."""
+
+    def learn(
+        self, happenings: Sequence[Happening], *, topic_id: str, offsets: Mapping[int, int], oldest_us: int
+    ) -> None:
+        """Merge these in, move the offsets and forget what is older, in one transaction.
+
+        The same records again, in any order, change nothing. Of a deployment, the newest so many stay.
+        """
+
+    def of(self, subject: str, *, limit: int) -> list[Happening]:
+        """The newest of a deployment, newest first."""
+
+    def latest(self, subjects: Sequence[str]) -> dict[str, Happening]:
+        """The newest of each."""
+
+    def close(self) -> None:
+        """Let go of all connections."""
+
+
+class Looks(Protocol):
+    """Sums for people to look at: few queries, whatever the number of arms. May raise `StoreUnavailable`."""
+
+    def totals(self, subjects: Sequence[str], *, generations: int) -> dict[str, list[Cell]]:
+        """Each arm's windows added up, of the newest so many generations of each deployment."""
+
+    def windows(
+        self, subject: str, *, generations: int, since_us: int, limit: int, without: tuple[str, ...]
+    ) -> list[Cell]:
+        """The windows since then, each partition's apart, without sums whose names begin so.
+
+        At most so many, the newest. Nobody may change them.
+        """
+
+    def pair_totals(self, subject: str, *, generations: int) -> list[PairCell]:
+        """Each pair's windows added up, of the newest so many generations that have pairs."""
 
     def close(self) -> None:
         """Let go of all connections."""

@@ -45,7 +45,15 @@ class Reader:
     """One member of the group of monitors."""
 
     def __init__(
-        self, *, member: str, broker: Broker, store: Store, models: Models, pace: Pace, clock_us: Callable[[], int]
+        self,
+        *,
+        member: str,
+        broker: Broker,
+        store: Store,
+        models: Models,
+        pace: Pace,
+        clock_us: Callable[[], int],
+        on_commit: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self._member = member
         self._broker = broker
@@ -53,12 +61,17 @@ class Reader:
         self._models = models
         self._pace = pace
         self._clock = clock_us
+        self._on_commit = on_commit
         self._leases: dict[int, Lease] = {}
         self._next: dict[int, int] = {}
         self._held: dict[int, dict[str, int]] = {}
         self._pulsed_us: int | None = None
         self._moved = False
         self._send_after_us = 0
+        self.dead_letters = 0
+        """Sent since this start."""
+        self.dead_letters_waiting = False
+        """Whether some could not be sent, and wait in the store."""
         self.lag: dict[int, int] = {}
         """Records that are in the log and not yet committed, per partition that is held."""
 
@@ -123,7 +136,7 @@ class Reader:
             list(self._leases.values()), now_us=now_us, ttl_us=self._pace.lease_us, watermarks=idle
         )
         for number in self._leases.keys() - {lease.partition for lease in kept}:
-            log.warning("partition %d was taken over by another member", number)
+            log.warning("partition %d was taken over by another member", number, extra={"partition": number})
             self._let_go(number)
         self._pulsed_us = now_us
 
@@ -151,7 +164,8 @@ class Reader:
         self._moved = True
 
     def _refuse(self, lease: Lease, reason: str) -> None:
-        log.error("partition %d is stopped: %s", lease.partition, reason)
+        names = {"partition": lease.partition, "offset": self._next.get(lease.partition)}
+        log.error("partition %d is stopped: %s", lease.partition, reason, extra=names)
         self._store.stop(lease, reason)
 
     def _stop(self, lost: OffsetLost) -> None:
@@ -215,6 +229,7 @@ class Reader:
         wanted = {number: records for number, records in polled.items() if records and number in self._leases}
         while wanted:
             held: dict[int, dict[str, int]] = {}
+            began_us = self._clock()
             try:
                 with self._store.begin() as batch:
                     for number, records in sorted(wanted.items()):
@@ -223,10 +238,12 @@ class Reader:
                             batch, self._leases[number], records, next_offset=records[-1].offset + 1, drained=False
                         )
             except Deposed as deposed:
-                log.warning("%s", deposed)
+                names = {"partition": deposed.partition, "offset": self._next[deposed.partition]}
+                log.warning("%s", deposed, extra=names)
                 self._let_go(deposed.partition)
                 del wanted[deposed.partition]
                 continue
+            self._on_commit(max(0, self._clock() - began_us) / 1e6)
             for number, records in wanted.items():
                 self._next[number] = records[-1].offset + 1
                 for subject, oldest in held[number].items():
@@ -297,8 +314,11 @@ class Reader:
             except BrokerUnavailable as error:
                 log.warning("%d dead letters wait in the outbox: %s", len(letters), error)
                 self._send_after_us = self._clock() + SEND_PAUSE_US
+                self.dead_letters_waiting = True
                 return
             self._store.sent(letters)
+            self.dead_letters += len(letters)
+        self.dead_letters_waiting = False
 
 
 def _keys(facts: Sequence[Fact]) -> tuple[set[bytes], set[bytes], set[bytes]]:

@@ -6,15 +6,16 @@
     MONITOR_TOKENS_FILE             YAML or JSON: [{name, sha256, deployments: ["ns/name", "ns/*", "*"]}]   required
     MONITOR_MEMBER                  this replica's name; default the host name (the pod's)
     MONITOR_PORT                    default 8080
+    MONITOR_LOG_FORMAT              auto | json | text; auto: text at a terminal, JSON lines elsewhere
     MONITOR_BATCH, MONITOR_LINGER   a transaction takes this many events, or waits so long: 5000, 250ms
     MONITOR_LEASE, MONITOR_PULSE    how long a partition is held, and how often that is renewed: 10s, 1s
     MONITOR_CLOCK_MARGIN            how far our clock and the broker's may differ: 1s
     MONITOR_HOLD                    how long records of an unknown deployment wait for it: 1h
 
 Volumes: the database's folder /var/lib/switchyard (a PersistentVolumeClaim, one replica), the tokens' Secret read-only.
-Ports: 8080 (evidence API, /metrics, /healthz, /readyz). No access to the Kubernetes API: no RBAC, and
-automountServiceAccountToken should be false. Kafka: reads `switchyard.events` and `switchyard.models`, writes
-`switchyard.deadletter`; joins no consumer group. Topics must use LogAppendTime.
+Ports: 8080 (evidence API, the page at /page/, /metrics, /healthz, /readyz). No access to the Kubernetes API: no RBAC,
+and automountServiceAccountToken should be false. Kafka: reads `switchyard.events`, `switchyard.models` and
+`switchyard.rollouts`, writes `switchyard.deadletter`; joins no consumer group. Topics must use LogAppendTime.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from __future__ import annotations
 import socket
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from switchyard_contracts.kafka_settings import KafkaSettings
@@ -38,6 +39,7 @@ class Settings(KafkaSettings):
     tokens_file: Path
     member: str = Field(default_factory=socket.gethostname, min_length=1)
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    log_format: Literal["auto", "json", "text"] = "auto"
     batch: Annotated[int, Field(ge=1, le=100_000)] = 5000
     linger: Duration = timedelta(milliseconds=250)
     lease: Duration = parse_duration("10s")

@@ -16,7 +16,9 @@ from switchyard_testkit.images.store import KEY_LETTERS
 REPOSITORY = Path(__file__).resolve().parents[4]
 
 # Of a copied folder, what says nothing about the image; .dockerignore keeps the same out of the builds themselves.
-IGNORED_FOLDERS = frozenset({"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"})
+IGNORED_FOLDERS = frozenset(
+    {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", "page-screenshots"}
+)
 IGNORED_SUFFIXES = frozenset({".pyc", ".egg-info"})
 
 # COPY from the context: options but no --from, then sources, then the target.

@@ -30,6 +30,7 @@ STAGES: Mapping[str, float] = {
     "cluster services": 5,
 }
 API_SERVER = "kube-apiserver"
+CONTROLLERS = "kube-controller-manager"
 PATIENCE = 180.0  # a part is there within 15 s on an idle machine; a busy one gets its time
 
 
@@ -146,20 +147,32 @@ class Node:
 
     def stop_api_server(self) -> None:
         """Kill the API server alone, as a crash would; for tests of faults."""
-        first = self._first()
-        for pid in self._pids(first, self._components[API_SERVER]):
-            processes.end(
-                pid,
-                lambda number: number in self._pids(first, self._components[API_SERVER]),
-                number=signal.SIGKILL,
-                seconds=20,
-            )
+        self._kill(API_SERVER)
 
     def start_api_server(self, progress: Progress) -> None:
         """Start it again and wait until it serves; one that runs is left alone."""
         if not self._running(self._first(), self._components[API_SERVER]):
             self._start(API_SERVER)
         self._await(progress, "the API server", self._api.not_ready, suspect=API_SERVER)
+
+    def stop_control_plane(self) -> None:
+        """The API server, and the controllers: where several elect a leader, they end when they cannot renew its lease.
+
+        Left running, with all that they know minutes old, they would take the node for dead on the server's return.
+        """
+        self._kill(CONTROLLERS)
+        self._kill(API_SERVER)
+
+    def start_control_plane(self, progress: Progress) -> None:
+        """Both again."""
+        self.start_api_server(progress)
+        if not self._running(self._first(), self._components[CONTROLLERS]):
+            self._start(CONTROLLERS)
+
+    def _kill(self, name: str) -> None:
+        first, component = self._first(), self._components[name]
+        for pid in self._pids(first, component):
+            processes.end(pid, lambda number: number in self._pids(first, component), number=signal.SIGKILL, seconds=20)
 
     def _first(self) -> int:
         first = processes.first_process(self._places.home)

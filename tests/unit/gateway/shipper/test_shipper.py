@@ -215,7 +215,7 @@ def test_files_are_put_aside_and_removed_when_they_are_done(house: House) -> Non
     account = house.run()
     assert house.envoy.reopened > 3
     assert account.delivered == 200
-    assert house.shipper.spool_bytes() < 10_000
+    assert house.shipper.room().bytes < 10_000
 
 
 def test_an_old_file_is_put_aside_though_it_is_small(house: House) -> None:
@@ -224,7 +224,7 @@ def test_an_old_file_is_put_aside_though_it_is_small(house: House) -> None:
     house.now += house.limits.segment_age
     house.run(5)
     assert house.envoy.reopened == 1
-    assert house.shipper.spool_bytes() == 0
+    assert house.shipper.room().bytes == 0
 
 
 def test_kafka_away_is_waited_for_and_said(house: House) -> None:
@@ -247,7 +247,7 @@ def test_a_full_spool_lets_the_oldest_go(house: House) -> None:
         house.envoy.answer(10)
         house.run(2)
     account = house.run()
-    assert house.shipper.spool_bytes() <= house.limits.spool_bytes + house.limits.segment_bytes
+    assert house.shipper.room().bytes <= house.limits.spool_bytes + house.limits.segment_bytes
     dropped = account.dropped["spool_full"]
     assert dropped > 100
     assert (account.spooled, account.unaccounted) == (400 - dropped, 0)

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
 from switchyard_gateway.shipper.account import Account, Book, Boot, close
-from switchyard_gateway.shipper.shipper import Shipper
+from switchyard_gateway.shipper.shipper import Room, Shipper
 from switchyard_gateway.shipper.web import application
 
 BOOK = Book(
@@ -36,15 +37,18 @@ class Told:
             capture_errors=1,
         )
 
-    def spool_bytes(self) -> int:
-        return 123
+    kafka_failures = 4
+
+    def room(self) -> Room:
+        return Room(bytes=123, segments=2, oldest_age=7.5)
 
     def trouble(self) -> str:
         return self.trouble_now
 
 
 def client(told: Told, *, alive: bool = True) -> TestClient:
-    return TestClient(application(cast(Shipper, told), alive=lambda: alive))
+    registry = CollectorRegistry(auto_describe=False)
+    return TestClient(application(cast(Shipper, told), alive=lambda: alive, registry=registry))
 
 
 def test_the_account_is_told_in_full() -> None:
@@ -74,6 +78,9 @@ def test_the_account_is_told_in_full() -> None:
         'switchyard_gateway_refused_total{status="404"} 2.0',
         "switchyard_shipper_spooled 2.0",
         "switchyard_shipper_spool_bytes 123.0",
+        "switchyard_shipper_spool_segments 2.0",
+        "switchyard_shipper_oldest_age_seconds 7.5",
+        "switchyard_shipper_kafka_failures_total 4.0",
         "switchyard_gateway_capture_errors_total 1.0",
     ],
 )

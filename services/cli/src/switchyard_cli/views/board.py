@@ -134,7 +134,7 @@ def steps(item: Deployment, rollout: RolloutStatus, *, now: datetime) -> list[Te
     """The steps that were entered, and those to come."""
     course = course_of(item, rollout)
     records = {record.name: record for record in rollout.steps_done}
-    planned = [*course.steps, course.final] if course else []
+    planned = [*course.steps, *([] if course.ends else [course.final])] if course else []
     shown = [*planned] + [
         Planned(record.name, record.weight_bp)
         for record in rollout.steps_done

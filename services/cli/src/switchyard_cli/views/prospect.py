@@ -69,12 +69,14 @@ def _course(root: Tree, planned: Forecast, spec: ModelDeploymentSpec, *, rate: f
                 branch.add(Text(sentence(step, need)))
             if step.by_hand:
                 branch.add(Text(f"a person's word: `kubectl switchyard promote {planned.name}`"))
-    root.add(_step(course.final, done=False))
+    root.add("then it ends: stable keeps all of the traffic" if course.ends else _step(course.final, done=False))
     if course.steps and (said := stakes(spec, course, attempt=planned.attempt)):
         root.add(said)
-    root.add(aftermath(spec))
+    if not course.ends:
+        root.add(aftermath(spec))
     if rate is not None:
-        root.add(_estimate(course.steps[planned.done :], spec, rate=rate))
+        goal = "its end" if course.ends else "all of the traffic"
+        root.add(_estimate(course.steps[planned.done :], spec, rate=rate, goal=goal))
 
 
 def _step(step: Planned, *, done: bool) -> Text:
@@ -90,12 +92,13 @@ def _step(step: Planned, *, done: bool) -> Text:
     return text
 
 
-def _estimate(steps: Sequence[Planned], spec: ModelDeploymentSpec, *, rate: float) -> str:
+def _estimate(steps: Sequence[Planned], spec: ModelDeploymentSpec, *, rate: float, goal: str) -> str:
     outcome = spec.monitoring.outcome if spec.monitoring else None
-    least = earliest(steps, rate=rate, judged_after=outcome.judged_after if outcome else timedelta(0))
+    judged_after = outcome.judged_after if outcome else timedelta(0)
+    least = earliest(steps, rate=rate, judged_after=judged_after, block=spec.analysis.block)
     if least is None:
         return f"at {rate:g} requests a second: a person decides when"
     return (
-        f"at {rate:g} requests a second: {span(least)} from ready pods to all of the traffic at the earliest"
+        f"at {rate:g} requests a second: {span(least)} from ready pods to {goal} at the earliest"
         " (a close call takes longer)"
     )

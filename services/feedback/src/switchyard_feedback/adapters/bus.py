@@ -47,7 +47,8 @@ class KafkaLog:
     async def append(self, records: Sequence[Record]) -> list[bool]:
         """Send, and wait for every acknowledgement, no longer than the timeout in all."""
         if len(records) > self._room:
-            log.warning("%d records refused: too many wait for Kafka already", len(records))
+            names = _names(records)
+            log.warning("%d records refused: too many wait for Kafka already", len(records), extra=names)
             return [False] * len(records)
         self._room -= len(records)
         loop = asyncio.get_running_loop()
@@ -96,7 +97,10 @@ class KafkaLog:
         try:
             for record, future in zip(records, confirmed, strict=True):
                 if time.monotonic() >= deadline:
-                    log.warning("Kafka did not take %d of %d records in time", len(records) - handed, len(records))
+                    late = len(records) - handed
+                    log.warning(
+                        "Kafka did not take %d of %d records in time", late, len(records), extra=_names(records)
+                    )
                     return
                 producer = self._ready()
                 sent = producer.send(self._topic, key=record.key, value=record.value)
@@ -104,7 +108,7 @@ class KafkaLog:
                 sent.add_callback(lambda _, future=future: answer(future, kept=True))
                 sent.add_errback(lambda _, future=future, producer=producer: fail(future, producer))
         except KafkaError as error:
-            log.warning("Kafka takes nothing: %s", self._explain(error))
+            log.warning("Kafka takes nothing: %s", self._explain(error), extra=_names(records))
         finally:
             for rest in confirmed[handed:]:
                 answer(rest, kept=False)
@@ -132,3 +136,10 @@ class KafkaLog:
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.close(timeout)
+
+
+def _names(records: Sequence[Record]) -> dict[str, str]:
+    """What a line of the log is found by: all records of one request are about one deployment."""
+    subject, _, prediction = records[0].key.decode(errors="replace").rpartition("/")
+    one = {"prediction": prediction} if len(records) == 1 else {}
+    return {"deployment": subject, **one}

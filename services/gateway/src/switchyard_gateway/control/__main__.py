@@ -11,10 +11,14 @@ import sys
 import time
 from collections.abc import Mapping
 
+from switchyard_contracts import logs
+from switchyard_contracts.own_metrics import own
+
 from switchyard_gateway.control import door
 from switchyard_gateway.control.adapters import cluster, volume, xds
 from switchyard_gateway.control.adapters.envoy_admin import EnvoyAdmin
 from switchyard_gateway.control.controller import Controller, remember, remember_once
+from switchyard_gateway.control.counting import Counting
 from switchyard_gateway.control.domain.room import Limits, may_record
 from switchyard_gateway.control.errors import AdminError, SettingsError, SourceError
 from switchyard_gateway.control.metrics import Metrics
@@ -24,7 +28,6 @@ from switchyard_gateway.control.watching import Follower
 
 log = logging.getLogger("switchyard_gateway.control")
 
-COUNT_EVERY = 5.0
 REMEMBER_EVERY = 0.5
 LOOK_AT_VOLUME_EVERY = 10.0
 
@@ -32,6 +35,7 @@ LOOK_AT_VOLUME_EVERY = 10.0
 async def run(settings: Settings) -> None:
     """Serve until a signal says otherwise."""
     metrics = Metrics()
+    own(metrics.registry, part="control", distribution="switchyard-gateway")
     bell: list[xds.Streams] = []
     controller = Controller(
         domain=settings.domain,
@@ -50,11 +54,8 @@ async def run(settings: Settings) -> None:
     )
     bell.append(streams)
     admin = EnvoyAdmin(settings.admin_socket)
-
-    async def refresh_counters() -> None:
-        controller.count(await admin.hosts())
-
-    shown = door.Door(controller, settings.node, metrics, refresh_counters)
+    counting = Counting(controller, admin.look, clock=time.monotonic, now=time.time)
+    shown = door.Door(controller, settings.node, metrics, counting.look, admin.prometheus)
     http = await door.serve(shown, address=settings.address, port=settings.port)
     grpc_server = await xds.serve(streams, settings.xds_socket)
     stopped = asyncio.Event()
@@ -67,7 +68,7 @@ async def run(settings: Settings) -> None:
             "cluster": _follow(controller, settings),
             "stale": _serve_stale(controller, settings.stale_after.total_seconds()),
             "remember": remember(controller, settings.snapshot, every=REMEMBER_EVERY),
-            "counters": _keep_counting(controller, admin),
+            "counters": counting.keep_looking(),
             "volume": _watch_volume(settings, admin, metrics),
             "stopped": stopped.wait(),
         }.items()
@@ -135,16 +136,6 @@ async def _serve_stale(controller: Controller, after: float) -> None:
     await asyncio.Event().wait()
 
 
-async def _keep_counting(controller: Controller, admin: EnvoyAdmin) -> None:
-    """A host's counters go with the host, so they are read now and then, asked for or not."""
-    while True:
-        await asyncio.sleep(COUNT_EVERY)
-        try:
-            controller.count(await admin.hosts())
-        except AdminError as wrong:
-            log.debug("%s", wrong)
-
-
 async def _watch_volume(settings: Settings, admin: EnvoyAdmin, metrics: Metrics) -> None:
     """When the shipper is dead and the volume nearly full, stop recording; answers matter more than records of them."""
     limits = Limits(settings.capture_off_at, settings.capture_on_at, settings.capture_off_below)
@@ -156,6 +147,7 @@ async def _watch_volume(settings: Settings, admin: EnvoyAdmin, metrics: Metrics)
             wanted = may_record(room, limits, recording=recording)
             # At each look: whether Envoy started anew since, or this control did, is not known here.
             await admin.capture(on=wanted)
+            metrics.capture_enabled.set(wanted)
             if wanted != recording:
                 log.warning("capture is %s: the volume is %.0f %% full", "on" if wanted else "off", room.used * 100)
                 recording = wanted
@@ -166,8 +158,7 @@ async def _watch_volume(settings: Settings, admin: EnvoyAdmin, metrics: Metrics)
 
 def main(environ: Mapping[str, str]) -> int:
     """Read the settings and serve."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.configure(environ.get("CONTROL_LOG_FORMAT", ""), quiet={"httpx": logging.WARNING})
     try:
         settings = Settings.from_env(environ)
     except SettingsError as wrong:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from switchyard_gateway.control.adapters import volume
-from switchyard_gateway.control.domain.counters import Counters, HostCount, HostKey, Owner
+from switchyard_gateway.control.domain.arms import Arms
+from switchyard_gateway.control.domain.counters import Counters, HostKey, Look, Owner, of_cluster
 from switchyard_gateway.control.domain.delivery import Delivery, Kind, Send
-from switchyard_gateway.control.domain.fragment import Fragment, Routing
+from switchyard_gateway.control.domain.fragment import Assignment, Cluster, Fragment, Routing
 from switchyard_gateway.control.domain.ledger import Ledger, Standing, State, Target
 from switchyard_gateway.control.domain.translation import MIRROR_PORT, translate
 from switchyard_gateway.control.domain.world import DeploymentKey, RouteObject, Slice, World
@@ -45,6 +46,7 @@ class Controller:
         self.world = World()
         self.ledger = Ledger()
         self.counters = Counters()
+        self.arms = Arms()
         self.targets: dict[DeploymentKey, Target] = {}
         self.stale = False
         """Serving what the volume remembers, because the API server has not been heard yet."""
@@ -52,6 +54,8 @@ class Controller:
         self.trouble: dict[str, str] = {}
         """What is wrong with the connection to the API server, by kind; empty words: nothing."""
         self._changed_at: dict[DeploymentKey, float] = {}
+        self._refusals: dict[DeploymentKey, str] = {}
+        """What was said in the log already."""
         self._delivery: Delivery | None = None
 
     def recall(self, path: Path) -> None:
@@ -64,12 +68,14 @@ class Controller:
         if remembered is None:
             return
         routes, endpoints = remembered
+        self.remembered(path.stat().st_mtime)
         self.world.recall(routes, endpoints)
         for route in routes:
             try:
                 self.ledger.accepted[route.key] = self._translate(route)
             except RouteRefusedError as wrong:
-                log.warning("%s: the remembered route is left out: %s", route.key, wrong)
+                names = {"deployment": route.key, "traffic": route.generation}
+                log.warning("%s: the remembered route is left out: %s", route.key, wrong, extra=names)
 
     def serve_stale(self) -> None:
         """The API server is silent and Envoy may be waiting: serve what is remembered, if anything is."""
@@ -116,6 +122,8 @@ class Controller:
     def answered(self, delivery: Delivery, send: Send, refusal: str | None) -> None:
         """Envoy took or refused a response; what it now runs is measured from the change that began it."""
         self._metrics.responses.labels(send.kind.value, "refused" if refusal is not None else "taken").inc()
+        if refusal is not None:
+            self._tell_refusals(self.targets)
         if refusal is not None or send.kind is not Kind.ROUTES:
             return
         now = self._clock()
@@ -126,6 +134,8 @@ class Controller:
                 target and target.desired and target.desired.routing == running
             ):
                 self._metrics.sync_seconds.observe(now - self._changed_at.pop(key))
+                names = {"deployment": key, "traffic": running.generation if running else None}
+                log.info("%s: Envoy %s", key, "runs the new route" if running else "routes to it no more", extra=names)
 
     def standings(self) -> dict[DeploymentKey, Standing]:
         """How each deployment stands with this gateway's Envoy."""
@@ -134,6 +144,16 @@ class Controller:
             waiting = Standing(0, State.PENDING, "Envoy is not connected")
             return dict.fromkeys(sorted(self.targets), waiting)
         return {key: delivery.standing(key, self.targets[key]) for key in sorted(self.targets)}
+
+    def resources(self) -> dict[Kind, int]:
+        """How many resources of each kind Envoy should have."""
+        parts = self._wanted_parts()
+        kinds = {Kind.CLUSTERS: Cluster, Kind.ENDPOINTS: Assignment, Kind.ROUTES: Routing}
+        return {kind: sum(isinstance(part, of) for part in parts) for kind, of in kinds.items()}
+
+    def remembered(self, at: float) -> None:
+        """The snapshot on the volume is from this time, in seconds since 1970."""
+        self._metrics.snapshot_written.set(at)
 
     def disconnected(self) -> None:
         """Envoy went away."""
@@ -144,19 +164,40 @@ class Controller:
         """Envoy has acknowledged a first whole snapshot."""
         return self._delivery is not None and self._delivery.settled
 
-    def count(self, shown: Iterable[HostCount]) -> None:
-        """Add up Envoy's counters."""
-        self.counters.take(shown, self._owners())
+    def wants_a_look(self) -> bool:
+        """Whether Envoy's counters should be read now, as it runs another generation than at the last look."""
+        self._note_routes()
+        return self.arms.wants_a_look(self._clock())
+
+    def count(self, look: Look, *, looked_at: float, at: float) -> None:
+        """Add up Envoy's counters, which were read at `looked_at`; `at` is the same for people."""
+        self._note_routes()
+        if look.boot != self.counters.boot:
+            self.arms.begin_anew()
+        self.arms.take(self.counters.take(look, self._owners()), looked_at=looked_at, at=at)
         self.counters.forget(self.targets)
+        self.arms.forget(self.targets)
+
+    def _note_routes(self) -> None:
+        delivery = self._delivery
+        self.arms.run(delivery.routed if delivery and delivery.confirmed else {}, now=self._clock())
 
     def _owners(self) -> dict[HostKey, Owner]:
-        return {
-            (assignment.cluster, member.address, member.port): (assignment.deployment, member.revision)
+        assigned = self._assigned()
+        wholes = {of_cluster(each.cluster): (each.deployment, each.cluster.split("/")[1]) for each in assigned}
+        return wholes | {
+            (each.cluster, member.address, member.port): (each.deployment, member.revision)
+            for each in assigned
+            for member in (*each.first, *each.second)
+        }
+
+    def _assigned(self) -> list[Assignment]:
+        return [
+            assignment
             for target in self.targets.values()
             for fragment in (target.fallback, target.desired)
             for assignment in (fragment.assignments if fragment else ())
-            for member in (*assignment.first, *assignment.second)
-        }
+        ]
 
     def _moved(self, changed: set[DeploymentKey]) -> None:
         if not self.serving or self.stale:
@@ -189,12 +230,28 @@ class Controller:
                 self.targets[key] = after
             if self.ready and _routing(before) != _routing(after):  # before, it would be Envoy's start that is measured
                 self._changed_at.setdefault(key, now)
+        self._tell_refusals(keys)
         if self.ledger.refused:
             self.ledger.prune(self._wanted_parts().__contains__)
         self._metrics.routes.set(len(self.targets))
         if self._delivery:
             self._delivery.want(self.targets, keys)
         self._ring()
+
+    def _tell_refusals(self, keys: Iterable[DeploymentKey]) -> None:
+        """Each route that cannot be served as written is said once, with the words against it."""
+        for key in keys:
+            target = self.targets.get(key)
+            words = target.problem if target else ""
+            if target and target.desired:
+                words = self.ledger.objection(target.desired)
+            if target and words and self._refusals.get(key) != words:
+                names = {"deployment": key, "traffic": target.generation}
+                log.warning("%s: generation %d is not served: %s", key, target.generation, words, extra=names)
+            if words:
+                self._refusals[key] = words
+            else:
+                self._refusals.pop(key, None)
 
     def _target(self, key: DeploymentKey) -> Target | None:
         route = self.world.routes.get(key)
@@ -248,6 +305,7 @@ async def remember_once(controller: Controller, path: Path, written: int) -> int
     fragments = [controller.ledger.accepted[key] for key in sorted(controller.ledger.accepted)]
     try:
         await asyncio.to_thread(volume.write, path, fragments)
+        controller.remembered(path.stat().st_mtime)
     except OSError as wrong:
         log.warning("the snapshot cannot be written: %s", wrong)
         return written

@@ -46,6 +46,23 @@ class Metrics:
             buckets=BUCKETS,
             registry=self.registry,
         )
+        self.resources = Gauge(
+            "switchyard_control_resources",
+            "Resources that Envoy should have: clusters and their endpoints, and the deployments' routes.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.snapshot_written = Gauge(
+            "switchyard_control_snapshot_timestamp_seconds",
+            "When what Envoy last acknowledged was written to the volume; 0: nothing is there.",
+            registry=self.registry,
+        )
+        self.capture_enabled = Gauge(
+            "switchyard_control_capture_enabled",
+            "Whether exchanges are recorded; 0 when the volume is too full for it.",
+            registry=self.registry,
+        )
+        self.capture_enabled.set(1)
         self.volume_used = Gauge(
             "switchyard_control_volume_used_ratio", "The taken share of the spool's volume.", registry=self.registry
         )

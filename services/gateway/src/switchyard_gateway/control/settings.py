@@ -5,7 +5,8 @@ What the chart must give the container `control` (a native sidecar: init contain
 - environment: `CONTROL_NODE` (the pod's name, by the downward API); optional `CONTROL_DOMAIN` (hosts are
   `<name>.<namespace>.<domain>`; empty: paths only), `CONTROL_PREVIEW` (`true|false`: whether requests may pick a
   revision), and the rest below. `enableServiceLinks: false` on the pod.
-- command `python -m switchyard_gateway.control`; port 8081 (`/routes /counters /healthz /readyz /metrics`).
+- command `python -m switchyard_gateway.control`; port 8081 (`/routes /counters /healthz /readyz /metrics`, and Envoy's
+  own at `/metrics/envoy`).
 - volumes: `/run/switchyard` (emptyDir, shared with Envoy: control makes `xds.sock`, Envoy makes `admin.sock`) and
   `/var/spool/switchyard` (the gateway's PersistentVolumeClaim: `snapshot.json`). Nothing else is written.
 - RBAC, cluster-wide or in each of `CONTROL_WATCH_NAMESPACES`: `list, watch` on `modelroutes.switchyard.dev` and on
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from switchyard_contracts.quantities import Duration, parse_duration
@@ -60,6 +61,8 @@ class Settings(BaseModel):
     capture_on_at: Annotated[float, Field(gt=0, le=1)] = 0.8
     capture_off_below: Annotated[int, Field(ge=0)] = 2 * 1024**3
     """Bytes: while more than this is left, exchanges are recorded however full the volume is."""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """auto: text at a terminal, JSON lines elsewhere."""
 
     @property
     def namespaces(self) -> tuple[str, ...]:

@@ -10,8 +10,11 @@ import threading
 import time
 
 import uvicorn
+from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
+from switchyard_contracts import logs
 from switchyard_contracts.kafka_trouble import Complaints
+from switchyard_contracts.own_metrics import own
 
 from switchyard_gateway.shipper.bus import KafkaBus, KafkaTarget
 from switchyard_gateway.shipper.envoy import Boots, EnvoyAdmin
@@ -65,9 +68,9 @@ def compose(settings: Settings, bus: KafkaBus) -> Shipper:
 
 def serve(shipper: Shipper, port: int, alive: threading.Event) -> uvicorn.Server:
     """Answer on the port, from a thread of its own."""
-    config = uvicorn.Config(
-        application(shipper, alive=alive.is_set), host="0.0.0.0", port=port, log_level="warning", access_log=False
-    )
+    registry = own(CollectorRegistry(auto_describe=False), part="shipper", distribution="switchyard-gateway")
+    app = application(shipper, alive=alive.is_set, registry=registry)
+    config = uvicorn.Config(app, host="0.0.0.0", port=port, log_config=None, log_level="warning", access_log=False)
     server = uvicorn.Server(config)
     threading.Thread(target=server.run, name="web", daemon=True).start()
     return server
@@ -112,9 +115,8 @@ def run(settings: Settings) -> None:
 
 def main() -> None:
     """Read the settings, run."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    quiet = {"kafka": logging.CRITICAL, "httpx": logging.WARNING}
+    logs.configure(os.environ.get("SHIPPER_LOG_FORMAT", ""), quiet=quiet)
     try:
         run(Settings.from_env(os.environ))
     except ValidationError as error:

@@ -4,6 +4,7 @@
     SHIPPER_KAFKA_SECURITY, …       who may in, and how: `switchyard_contracts.kafka_settings`
     SHIPPER_KAFKA_TIMEOUT           how long one attempt to deliver a batch may take: 10s
     SHIPPER_TOPIC                   switchyard.events
+    SHIPPER_LOG_FORMAT              auto | json | text; auto: text at a terminal, JSON lines elsewhere
     SHIPPER_NODE                    this gateway pod's name; default the host name
     SHIPPER_SPOOL_DIR               /var/spool/switchyard
     SHIPPER_SPOOL_MAX_BYTES         1073741824; over it the oldest whole segment goes, and is counted
@@ -27,7 +28,7 @@ from __future__ import annotations
 import socket
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, Json, field_validator, model_validator
 from switchyard_contracts.events import TOPIC_EVENTS
@@ -47,6 +48,7 @@ class Settings(KafkaSettings):
     kafka_timeout: Duration = timedelta(seconds=10)
     topic: Annotated[str, Field(min_length=1)] = TOPIC_EVENTS
     node: str = Field(default_factory=socket.gethostname, min_length=1)
+    log_format: Literal["auto", "json", "text"] = "auto"
     spool_dir: Path = Path("/var/spool/switchyard")
     spool_max_bytes: Annotated[int, Field(ge=1)] = 1_073_741_824
     segment_bytes: Annotated[int, Field(ge=1)] = 8_388_608

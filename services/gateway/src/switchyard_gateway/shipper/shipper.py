@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from switchyard_gateway.shipper.bus import Bus, Failure, Outcome, Record
 from switchyard_gateway.shipper.envoy import Counters
 from switchyard_gateway.shipper.errors import EnvoyUnavailable
 from switchyard_gateway.shipper.line import Event, Reader, Refusal, Unreadable
-from switchyard_gateway.shipper.spool import Piece, Position, Spool, boot_of
+from switchyard_gateway.shipper.spool import Piece, Position, Spool, begun, boot_of
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """What the spool holds at one moment."""
+
+    bytes: int
+    segments: int
+    oldest_age: float
+    """Seconds since the oldest exchange in it began."""
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Lines on their way: what of them is to be sent, and what is to be written down when it was."""
 
@@ -95,6 +106,7 @@ class Shipper:
         store: BookStore,
         limits: Limits,
         clock: Callable[[], float],
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._node = node
         self._spool = spool
@@ -105,6 +117,9 @@ class Shipper:
         self._store = store
         self._limits = limits
         self._clock = clock
+        self._now = now
+        self.kafka_failures = 0
+        """Batches that Kafka did not take whole, since this start."""
         self._lock = threading.RLock()
         self._book = store.read()
         self._written = self._book
@@ -157,10 +172,14 @@ class Shipper:
                 capture_errors=self._counters.capture_errors,
             )
 
-    def spool_bytes(self) -> int:
-        """How much of the volume the spool takes."""
+    def room(self) -> Room:
+        """What the spool takes, and since when the oldest exchange waits in it."""
         with self._lock:
-            return self._spool.size(self._book.position)
+            present = self._spool.segments(self._book.position)
+            first = self._spool.first(self._book.position)
+        began = begun(first) if first else None
+        age = max(0.0, self._now() - began) if began else 0.0
+        return Room(sum(segment.size for segment in present), len(present), age)
 
     def trouble(self) -> str:
         """Why nothing is being delivered; empty when all is well."""
@@ -189,7 +208,8 @@ class Shipper:
             lines = self._spool.let_go(position, busy=busy)
             if lines is None:
                 break
-            log.error("the spool is full: %d exchanges were dropped", len(lines))
+            names = {"reason": reasons.SPOOL_FULL}
+            log.error("the spool is full: %d exchanges were dropped", len(lines), extra=names)
             self._book = self._book.add(_unsent(lines), position)
 
     def _reopen(self) -> None:
@@ -234,7 +254,8 @@ class Shipper:
         for line in piece.lines:
             read = self._reader.read(line)
             if isinstance(read, Unreadable):
-                log.error("a line of Envoy's record cannot be read and is dropped: %s", read.reason)
+                names = {"reason": reasons.UNPARSABLE}
+                log.error("a line of Envoy's record cannot be read and is dropped: %s", read.reason, extra=names)
                 dropped[reasons.UNPARSABLE] += 1
                 lines[boot_of(line)] += 1
                 answered[boot_of(line)] += 1
@@ -252,6 +273,10 @@ class Shipper:
         undelivered = [event for n, event in enumerate(batch.events) if outcome.failures.get(n) is Failure.UNAVAILABLE]
         too_large = sum(failure is Failure.TOO_LARGE for failure in outcome.failures.values())
         delivered = [event for n, event in enumerate(batch.events) if n not in outcome.failures]
+        for n, failure in outcome.failures.items():
+            if failure is Failure.TOO_LARGE:
+                names = {**_names(batch.events[n]), "reason": reasons.TOO_LARGE}
+                log.error("an event is too large for Kafka, without its bodies too, and is dropped", extra=names)
         done = Tally(
             delivered=batch.done.delivered + len(delivered),
             refused=batch.done.refused,
@@ -263,6 +288,7 @@ class Shipper:
         )
         rest = Batch(batch.number, tuple(undelivered), done, batch.end)
         if undelivered:
+            self.kafka_failures += 1
             if not self._failing:
                 log.warning(
                     "Kafka takes nothing (%s); the spool keeps %d exchanges and more", outcome.detail, len(undelivered)
@@ -325,6 +351,12 @@ class Shipper:
             log.error("the shipper's place cannot be written down: %s", error)
             return
         self._written = self._book
+
+
+def _names(event: Event) -> dict[str, str]:
+    """What a line of the log about an event is found by: its key is `<namespace>/<name>/<prediction id>`."""
+    subject, _, prediction = event.key.decode(errors="replace").rpartition("/")
+    return {"deployment": subject, "prediction": prediction}
 
 
 def _unsent(lines: Sequence[bytes]) -> Tally:

@@ -21,6 +21,7 @@ NUMBER = re.compile(r"([0-9]{12})\.log")
 LEFT_OVER = re.compile(r"left-over-[0-9]{19}\.log")
 FIRST_LINE = 65_536
 COUNTED_AT_ONCE = 1_048_576
+START_OF_LINE = re.compile(rb'"start":"([0-9]{16})"')
 BOOT_OF_LINE = re.compile(rb'"boot":"([0-9]{19})"')
 
 
@@ -184,6 +185,12 @@ def boot_of(line: bytes) -> str:
     """Which start of Envoy wrote the line; the field is ours and its value cannot stand in a body unescaped."""
     match = BOOT_OF_LINE.search(line)
     return match[1].decode() if match else ""
+
+
+def begun(line: bytes) -> float | None:
+    """When the line's exchange began, in seconds since 1970; None when it does not say."""
+    match = START_OF_LINE.search(line)
+    return int(match[1]) / 1e6 if match else None
 
 
 def _lines(

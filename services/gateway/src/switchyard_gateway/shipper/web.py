@@ -41,8 +41,16 @@ class Figures(Collector):
         yield GaugeMetricFamily(
             "switchyard_shipper_unaccounted", "Exchanges under way or missing", value=account.unaccounted
         )
+        room = self._shipper.room()
+        yield GaugeMetricFamily("switchyard_shipper_spool_bytes", "Bytes of the spool", value=room.bytes)
+        yield GaugeMetricFamily("switchyard_shipper_spool_segments", "Files of the spool", value=room.segments)
         yield GaugeMetricFamily(
-            "switchyard_shipper_spool_bytes", "Bytes of the spool", value=self._shipper.spool_bytes()
+            "switchyard_shipper_oldest_age_seconds",
+            "Age of the oldest exchange not yet delivered; 0 when there is none",
+            value=room.oldest_age,
+        )
+        yield counter(
+            "switchyard_shipper_kafka_failures", "Batches that Kafka did not take whole", self._shipper.kafka_failures
         )
 
 
@@ -53,10 +61,9 @@ def counter(name: str, text: str, value: int) -> Metric:
     return family
 
 
-def application(shipper: Shipper, *, alive: Callable[[], bool]) -> FastAPI:
+def application(shipper: Shipper, *, alive: Callable[[], bool], registry: CollectorRegistry) -> FastAPI:
     """The routes; `alive` says whether the loop still turns."""
     app = FastAPI(title="Switchyard shipper", docs_url=None, redoc_url=None)
-    registry = CollectorRegistry(auto_describe=False)
     registry.register(Figures(shipper))
 
     @app.get("/account", response_model_by_alias=True)

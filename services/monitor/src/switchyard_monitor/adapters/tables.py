@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -200,4 +201,24 @@ outbox = Table(
     Column("key", LargeBinary),
     Column("value", LargeBinary),
     Column("headers", Text, nullable=False),
+)
+
+rollout_event = Table(
+    "rollout_event",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("first_us", BigInteger, nullable=False),
+    Column("last_us", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("rollout_event_newest", "subject", "last_us", "id"),
+    Index("rollout_event_age", "last_us"),
+)
+
+rollout_place = Table(
+    "rollout_place",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("topic_id", Text, nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
 )

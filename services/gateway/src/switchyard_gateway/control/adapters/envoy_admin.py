@@ -10,14 +10,23 @@ from typing import Any
 
 import httpx
 
-from switchyard_gateway.control.domain.counters import Count, HostCount, HostKey
+from switchyard_gateway.control.domain.counters import Count, HostCount, HostKey, Look, of_cluster
 from switchyard_gateway.control.domain.fragment import MIRROR_DOOR
 from switchyard_gateway.control.errors import AdminError
 
 JSON = Mapping[str, Any]
 
 CAPTURE = "switchyard.capture"
+WORTH_A_LOOK = (
+    r"^(http\.(product|mirror)\.(downstream_rq_(total|[1-5]xx|active|time)|downstream_cx_active|lua\.errors)"
+    r"|cluster\..+\.(upstream_rq_(total|[2345]xx|timeout|pending_overflow|active_overflow)|upstream_cx_connect_fail"
+    r"|membership_(healthy|total)|outlier_detection\.ejections_active)"
+    r"|switchyard\.(exchanges|recorded)"
+    r"|server\.(live|uptime|memory_allocated|memory_heap_size))$"
+)
+"""What of Envoy's statistics Prometheus is given: a fraction of them, for each costs a series for each revision."""
 OVERFLOWS = rf"^cluster\..*{MIRROR_DOOR}\.upstream_rq_(pending|active)_overflow$"
+RETRIES = r"^cluster\..*\.upstream_rq_retry$"
 
 
 class EnvoyAdmin:
@@ -32,19 +41,35 @@ class EnvoyAdmin:
         """Let go of the socket."""
         await self._client.aclose()
 
-    async def hosts(self) -> list[HostCount]:
-        """What every host of a revision's cluster has been asked, and how it ended."""
+    async def look(self) -> Look:
+        """What every host of a revision's cluster has been asked, and how it ended; and who counted it."""
+        boot = await self._boot()
         clusters = await self._clusters()
         overflows = _by_cluster(await self._ask("GET", "/stats", filter=OVERFLOWS))
-        return [
+        retries = _by_cluster(await self._ask("GET", "/stats", filter=RETRIES))
+        hosts = [
             _mirrored(name, host, overflows.get(name, 0)) if name.endswith(MIRROR_DOOR) else _count(name, host)
             for name, hosts in clusters
             for host in hosts
         ]
+        wholes = [HostCount(of_cluster(name), Count(retries=number)) for name, number in retries.items() if number]
+        return Look((*hosts, *wholes), boot)
+
+    async def prometheus(self) -> str:
+        """The figures that are worth a look, in Prometheus' format."""
+        return await self._ask("GET", "/stats/prometheus", filter=WORTH_A_LOOK)
 
     async def capture(self, *, on: bool) -> None:
         """Record no exchange, or as many as Envoy's own configuration says; said twice, it is as said once."""
         await self._ask("POST", "/runtime_modify", **{CAPTURE: "" if on else "0"})
+
+    async def _boot(self) -> str:
+        """The start of Envoy, as `start.py` has named it."""
+        try:
+            node = json.loads(await self._ask("GET", "/server_info")).get("node") or {}
+            return str((node.get("metadata") or {}).get("boot", ""))
+        except (ValueError, AttributeError) as wrong:
+            raise AdminError(f"/server_info: {type(wrong).__name__}: {wrong}") from wrong
 
     async def _clusters(self) -> list[tuple[str, list[JSON]]]:
         text = await self._ask("GET", "/clusters", format="json")

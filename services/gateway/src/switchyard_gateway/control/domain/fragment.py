@@ -53,6 +53,11 @@ class Arm:
     weight: int
     stamp: str
 
+    @property
+    def revision(self) -> str:
+        """Whose share it is, as the stamp says."""
+        return self.stamp.split("|")[1]
+
 
 @dataclass(frozen=True, slots=True)
 class Pin:

@@ -1,0 +1,82 @@
+"""The chronicle: moves what the operator says of rollouts into the timeline.
+
+It works beside the reader, in the same thread, and must never be in its way: what goes wrong here is said on the page,
+and tried again after a pause, while events are joined as before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from switchyard_monitor.domain.rollouts import Happening, read
+from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable, Unreadable
+from switchyard_monitor.ports import RolloutLog, Timeline
+
+log = logging.getLogger(__name__)
+
+SECOND_US = 1_000_000
+EVERY_US = SECOND_US
+PAUSE_US = 10 * SECOND_US
+KEEP_US = 400 * 86_400 * SECOND_US
+
+
+class Chronicle:
+    """Reads one topic to its end, and then what is new, about once a second."""
+
+    def __init__(self, *, log: RolloutLog, timeline: Timeline, clock_us: Callable[[], int]) -> None:
+        self._log = log
+        self._timeline = timeline
+        self._clock = clock_us
+        self._topic_id: str | None = None
+        self._next_us = 0
+        self.trouble = ""
+        """Why the timeline may be behind; empty when it is not."""
+        self.unreadable = 0
+
+    def step(self) -> int:
+        """One look at the topic, if it is time; answers how many records were read. Raises nothing of the world's."""
+        now_us = self._clock()
+        if now_us < self._next_us:
+            return 0
+        try:
+            count = self._read(now_us)
+        except (BrokerUnavailable, StoreUnavailable) as error:
+            if self.trouble != str(error):
+                log.warning("the timeline of rollouts waits: %s", error)
+            self.trouble = str(error)
+            self._topic_id = None  # what was polled and not stored is read again
+            self._next_us = now_us + PAUSE_US
+            return 0
+        if not count:
+            self._next_us = now_us + EVERY_US
+        return count
+
+    def close(self) -> None:
+        """Let go of the topic."""
+        self._log.close()
+
+    def _read(self, now_us: int) -> int:
+        if self._topic_id is None:
+            self._topic_id = self._log.open(*self._timeline.place())
+        if self._topic_id is None:
+            self.trouble = "the topic of rollouts does not exist yet"
+            return 0
+        records = self._log.poll()
+        self.trouble = ""
+        if not records:
+            return 0
+        happenings: list[Happening] = []
+        for record in records:
+            try:
+                happenings.append(read(record))
+            except Unreadable as error:
+                self.unreadable += 1
+                log.warning("switchyard.rollouts, offset %d: passed over: %s", record.offset, error)
+        self._timeline.learn(
+            happenings,
+            topic_id=self._topic_id,
+            offsets={record.partition: record.offset + 1 for record in records},
+            oldest_us=now_us - KEEP_US,
+        )
+        return len(records)

@@ -1,0 +1,89 @@
+"""Numbers as people read them: each with its unit, and a word where there is none."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+NOTHING = "none yet"
+GAP = "\u00a0"
+"""Between a number and its unit, which never part at the end of a line."""
+MINUS = "\u2212"
+_SPANS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def count(value: int) -> str:
+    """A whole number, its thousands apart."""
+    return f"{value:,}"
+
+
+def number(value: float | None) -> str:
+    """Three or four digits that matter."""
+    if value is None:
+        return NOTHING
+    if value < 0:
+        return f"{MINUS}{number(-value)}"
+    if value == int(value) and value < 1_000_000:
+        return f"{int(value):,}"
+    if value >= 1_000_000 or value < 0.0001:
+        return f"{value:.3e}"
+    places = max(0, 3 - len(str(int(value))) + (1 if value < 1 else 0))
+    return f"{value:,.{places}f}"
+
+
+def percent(share: float | None, places: int | None = None) -> str:
+    """A share of 1 in percent; small ones keep the digits that tell them from nothing."""
+    if share is None:
+        return NOTHING
+    value = share * 100
+    if places is None:
+        value = round(value, 6)
+        places = 0 if value == int(value) else 2 if abs(value) < 1 else 1
+    return f"{value:.{places}f}{GAP}%"
+
+
+def weight(basis_points: int) -> str:
+    """A weight in percent, as short as it is exact."""
+    return f"{basis_points / 100:g}{GAP}%"
+
+
+def seconds(value: float | None) -> str:
+    """A time that something took."""
+    if value is None:
+        return NOTHING
+    if value < 0:
+        return f"{MINUS}{seconds(-value)}"
+    if value == 0:
+        return f"0{GAP}ms"
+    if value < 0.001:
+        return f"{value * 1_000_000:.0f}{GAP}µs"
+    if value < 1:
+        return f"{value * 1000:.3g}{GAP}ms"
+    if value < 120:
+        return f"{value:.3g}{GAP}s"
+    return span(value)
+
+
+def span(value: float) -> str:
+    """A longer time, by its two largest units."""
+    left = round(abs(value))
+    parts: list[str] = []
+    for size, name in _SPANS:
+        if (whole := left // size) and len(parts) < 2:
+            parts.append(f"{whole}{GAP}{name}")
+        left %= size
+    return (MINUS if value < 0 else "") + (" ".join(parts) or f"0{GAP}s")
+
+
+def clock(at_us: int) -> str:
+    """A time in UTC, where the page has said that all of them are."""
+    return moment(from_us(at_us)).removesuffix(" UTC")
+
+
+def moment(at: datetime | None) -> str:
+    """A time in UTC, to the second."""
+    return "never" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def from_us(at_us: int) -> datetime:
+    """Microseconds since 1970."""
+    return datetime.fromtimestamp(at_us / 1_000_000, UTC)

@@ -1,0 +1,182 @@
+"""How long the monitor takes to make its pages: 20 deployments, 90 days of windows of five minutes, 50 rollouts.
+
+Run as `python tests/bench/bench_page.py [--times N] [--days N]`. One deployment has it all, in four partitions and
+with a candidate beside stable in the last two days; the others are there to be listed and to make the database large.
+The pages are asked for over HTTP on the loopback, one after the other, by somebody who is logged in. Windows and sums
+are written straight into the database, as large as the monitor's own; arms, rollouts and records come through its door.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sqlite3
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+
+import httpx
+from switchyard_contracts.topics import RolloutRecord
+from switchyard_testkit.browser import TOKEN, served
+from switchyard_testkit.monitor_world import MONITORING, NOON, NOON_US, SECOND, SUBJECT, inference
+from switchyard_testkit.page_world import PageWorld, encoded, rollout_record, verdict
+
+LIMIT_MS = 300.0
+DEPLOYMENTS, ROLLOUTS, STEPS, PARTITIONS = 20, 50, 5, 4
+WINDOW_US = 300 * SECOND
+CANDIDATE_DAYS = 2
+OTHERS_BYTES = 600
+"""Of a window that no page of these reads."""
+MONITORING_OF_DAYS = {**MONITORING, "window": "5m", "outcome": {**MONITORING["outcome"], "judgedAfter": "12h"}}
+PHASES = ("Provisioning", "Progressing", "Progressing", "AwaitingEvidence", "Progressing")
+
+
+def sums(chance: random.Random) -> str:
+    """The sums of a window as the monitor keeps them: counts, and histograms of latency, errors and delay."""
+    found = {"requests": 100, "predictions": 99, "errors": 1, "dec.n": 50, "dec.agree": 40}
+    for age in ("age", "now"):
+        found |= {f"{age}.n": 90, f"{age}.e": 123_456, f"{age}.a": 1_234_567}
+        found |= {f"{age}.ee": 123_456_789_012, f"{age}.eeee": 12_345_678_901_234_567_890}
+    for name in ("latency", "delay", "age.h", "now.h"):
+        for _ in range(60):
+            found[f"{name}:{chance.randrange(300, 420)}"] = chance.randrange(1, 9)
+    return json.dumps(found, sort_keys=True, separators=(",", ":"))
+
+
+def history() -> Iterator[RolloutRecord]:
+    """Rollouts, one after the other, each of a handful of steps with a few records each."""
+    for number in range(ROLLOUTS):
+        revision = f"flight-delay-{number:06}"
+        began = NOON - timedelta(days=90) + timedelta(days=90 / ROLLOUTS * number)
+        facts = {"rollout": f"{revision}.1", "revision": revision, "version": f"1.{number}.0"}
+        for step in range(STEPS):
+            for part in range(3):
+                said = ("NoData", "Inconclusive", "Pass")[part]
+                yield rollout_record(
+                    f"{number}-{step}-{part}",
+                    at=began + timedelta(hours=step, minutes=part),
+                    phase=PHASES[step],
+                    step=f"step-{step}",
+                    weight_bp=500 * step,
+                    traffic=number * STEPS + step + 1,
+                    verdicts=[verdict(name, "error_rate", said, value=0.004, samples=99) for name in "abcd"],
+                    **facts,
+                )
+        yield rollout_record(
+            f"{number}-end",
+            at=began + timedelta(hours=STEPS),
+            phase="Completed",
+            step="full",
+            weight_bp=10_000,
+            traffic=number * STEPS + STEPS,
+            reason="Promoted",
+            **facts,
+        )
+
+
+def fill(world: PageWorld, folder: Path, days: int) -> int:
+    """Everything that the pages are made of; answers how many windows there are."""
+    others = [f"demo/other-{number:02}" for number in range(1, DEPLOYMENTS)]
+    generations = ROLLOUTS * STEPS
+    stable = f"flight-delay-{ROLLOUTS - 1:06}"
+    world.publish(SUBJECT, MONITORING_OF_DAYS, stable=stable, traffic=generations, versions={stable: "1.49.0"})
+    for subject in others:
+        world.publish(subject, MONITORING_OF_DAYS, stable="one-1", versions={"one-1": "1.0.0"})
+    for generation in range(1, generations + 1):
+        for role in ("stable", "candidate"):
+            name, revision = f"p{generation}{role}", f"flight-delay-{(generation - 1) // STEPS:06}"
+            world.world.say(inference(name, role=role, revision=revision, traffic=generation))
+    for subject in others:
+        world.world.say(inference("p", subject=subject, revision="one-1"))
+    for record in history():
+        world.rollouts.append(encoded(record))
+    world.world.now_us += 900 * SECOND
+    world.catch_up()
+    with sqlite3.connect(folder / "monitor.db") as database:
+        count = _write_windows(database, days)
+    database.close()
+    return count
+
+
+def _write_windows(database: sqlite3.Connection, days: int) -> int:
+    chance = random.Random(1)
+    large = [sums(chance) for _ in range(64)]
+    small = [text[: text.index(",", OTHERS_BYTES)] + "}" for text in large]
+    arms = database.execute(
+        "SELECT arm.id, rule.subject, arm.role, arm.traffic FROM arm JOIN rule ON rule.id = arm.rule ORDER BY arm.id"
+    ).fetchall()
+    mine = [(arm, role) for arm, subject, role, _ in sorted(arms, key=lambda row: row[3]) if subject == SUBJECT]
+    numbers = {role: [arm for arm, of in mine if of == role] for role in ("stable", "candidate")}
+    windows = days * 86_400 * SECOND // WINDOW_US
+
+    def rows() -> Iterator[tuple[int, int, int, str]]:
+        for window in range(windows):
+            start = NOON_US // WINDOW_US * WINDOW_US - (windows - window) * WINDOW_US
+            late = windows - window <= CANDIDATE_DAYS * 86_400 * SECOND // WINDOW_US
+            for role in ("stable", "candidate") if late else ("stable",):
+                arm = numbers[role][-1 if late else window * len(numbers[role]) // windows]
+                for partition in range(PARTITIONS):
+                    yield arm, start, partition, large[(window + partition) % len(large)]
+            for arm, subject, _, _ in arms:
+                if subject != SUBJECT:
+                    yield arm, start, window % PARTITIONS, small[window % len(small)]
+
+    insert = "INSERT OR REPLACE INTO {} VALUES ({})"
+    database.executemany(insert.format("cell", "?, ?, ?, ?"), rows())
+    totals = ((arm, partition, large[arm % len(large)]) for arm, *_ in arms for partition in range(PARTITIONS))
+    database.executemany(insert.format("total", "?, ?, ?"), totals)
+    (count,) = database.execute("SELECT count(*) FROM cell").fetchone()
+    return int(count)
+
+
+def measure(client: httpx.Client, path: str, times: int) -> str:
+    """A line of the table; the first load, which finds nothing in memory, is told apart."""
+    taken: list[float] = []
+    size = 0
+    for _ in range(times + 1):
+        began = time.perf_counter()
+        answer = client.get(path)
+        taken.append((time.perf_counter() - began) * 1000)
+        answer.raise_for_status()
+        size = len(answer.content)
+    first, *rest = taken
+    p95 = statistics.quantiles(rest, n=20, method="inclusive")[-1]
+    verdict = "within" if p95 <= LIMIT_MS else "OVER"
+    return (
+        f"{path:<40} {statistics.median(rest):8.1f} {p95:8.1f} {max(rest):8.1f} {first:8.1f} {size / 1024:8.0f}"
+        f"  {verdict} {LIMIT_MS:.0f} ms\n"
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=40)
+    parser.add_argument("--days", type=int, default=90)
+    arguments = parser.parse_args()
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        world = PageWorld(folder)
+        count = fill(world, folder, arguments.days)
+        size = sum(path.stat().st_size for path in folder.glob("monitor.db*")) / 2**20
+        sys.stdout.write(
+            f"{DEPLOYMENTS} deployments, {count:,} windows of {arguments.days} days, {ROLLOUTS} rollouts, database"
+            f" {size:,.0f} MiB, {arguments.times} loads of each page over HTTP\n"
+            f"{'milliseconds':<40} {'median':>8} {'p95':>8} {'max':>8} {'first':>8} {'KiB':>8}\n"
+        )
+        with served(world) as base, httpx.Client(base_url=base, timeout=60, follow_redirects=True) as client:
+            client.post("/page/login", data={"token": TOKEN}, headers={"origin": base}).raise_for_status()
+            for path in ("/page/", f"/page/deployments/{SUBJECT}"):
+                sys.stdout.write(measure(client, path, arguments.times))
+        world.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""The monitor's page in a real browser: light, dark, on a phone, by keyboard, and asking nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+from switchyard_monitor.page.app import COOKIE
+from switchyard_testkit.browser import DESKTOP, PATHS, PHONE, Scheme, Watched, chromium, served, tab
+from switchyard_testkit.page_story import tell
+from switchyard_testkit.page_world import PageWorld
+
+LOOKS: list[Any] = [
+    pytest.param(scheme, size, id=f"{scheme}, {name}")
+    for scheme in ("light", "dark")
+    for name, size in (("desktop", DESKTOP), ("phone", PHONE))
+] + [pytest.param("light", (width, 1100), id=f"light, {width} wide") for width in (700, 820, 1000)]
+
+CONTRAST = """() => {
+  const parse = colour => colour.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+    return .2126 * x + .7152 * y + .0722 * z;
+  };
+  const ground = element => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = parse(getComputedStyle(at).backgroundColor);
+      if (colour.length < 4 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || element.tagName === 'desc' || element.tagName === 'title') continue;
+    const style = getComputedStyle(element);
+    const ink = light(parse(element.tagName === 'text' ? style.fill : style.color)), paper = light(ground(element));
+    const ratio = (Math.max(ink, paper) + .05) / (Math.min(ink, paper) + .05);
+    if (ratio < 4.5) found.push([walker.currentNode.data.trim().slice(0, 40), Math.round(ratio * 100) / 100]);
+  }
+  return found;
+}"""
+
+CLIPPED = """() => [...document.querySelectorAll('svg[role=img]')].flatMap(svg => {
+  const frame = svg.closest('.chart').getBoundingClientRect();
+  return [...svg.querySelectorAll('text')].filter(text => {
+    const box = text.getBoundingClientRect();
+    return box.width && (box.left < frame.left || box.right > frame.right);
+  }).map(text => text.textContent);
+})"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    world = PageWorld(tmp_path_factory.mktemp("page"))
+    tell(world, rate=2.0)
+    with served(world) as address:
+        yield address
+    world.close()
+
+
+@pytest.fixture
+def watched(browser: Browser, base: str) -> Iterator[Watched]:
+    with tab(browser, base) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(("scheme", "size"), LOOKS)
+def test_both_pages_load_whole_and_ask_nobody_else(
+    browser: Browser, base: str, scheme: Scheme, size: tuple[int, int]
+) -> None:
+    with tab(browser, base, scheme=scheme, size=size) as watched:
+        watched.go("/page/")
+        watched.log_in()
+        for name, path in PATHS.items():
+            assert watched.go(path) == 200
+            page = watched.page
+            page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+            assert page.locator("h1").count() == 1, name
+            assert page.evaluate("document.scripts.length") == 0
+            assert page.evaluate("document.styleSheets.length") == 1, "the style is there"
+            assert page.evaluate("document.documentElement.scrollWidth") <= size[0], f"{name} does not scroll sideways"
+            assert page.evaluate(CONTRAST) == [], f"{name} can be read"
+            assert page.evaluate(CLIPPED) == [], f"{name}'s charts show their words whole"
+        assert watched.outside == []
+        assert watched.complaints == []
+
+
+def test_the_ground_follows_the_scheme(browser: Browser, base: str) -> None:
+    grounds = []
+    for scheme in ("light", "dark"):
+        with tab(browser, base, scheme=scheme) as watched:
+            watched.go("/page/login")
+            grounds.append(watched.page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
+    assert grounds == ["rgb(246, 247, 249)", "rgb(18, 22, 27)"]
+
+
+def test_a_shared_address_leads_through_the_form_and_out_again(watched: Watched) -> None:
+    watched.go(PATHS["deployment"])
+    assert watched.page.url.startswith(f"{watched.base}/page/login?next=")
+    watched.log_in("wrong")
+    assert "Nobody knows this token" in watched.page.get_by_role("alert").inner_text()
+    watched.log_in()
+    assert watched.page.url == f"{watched.base}{PATHS['deployment']}"
+    (cookie,) = watched.page.context.cookies()
+    assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (COOKIE, True, "Strict", "/page")
+    watched.page.get_by_role("button", name="Log out").click()
+    watched.page.wait_for_url("**/page/login")
+    watched.go(PATHS["deployment"])
+    assert "/page/login" in watched.page.url
+    assert not any("all" in url.partition("?")[2] for url in watched.asked), "no token in an address"
+
+
+def test_a_link_in_a_chat_leads_somebody_who_is_logged_in_straight_to_the_page(watched: Watched) -> None:
+    watched.go("/page/")
+    watched.log_in()
+    watched.go("/page/static/icon.svg")
+    watched.page.goto("data:text/html,<a href='" + watched.base + PATHS["deployment"] + "'>look</a>")
+    watched.page.get_by_role("link", name="look").click()
+    watched.page.wait_for_selector("#ledger")
+    assert watched.page.url == f"{watched.base}{PATHS['deployment']}"
+
+
+def test_everything_is_reached_by_keyboard(watched: Watched) -> None:
+    watched.go("/page/")
+    watched.page.keyboard.type("all")  # the field has the focus
+    watched.page.keyboard.press("Enter")
+    watched.page.wait_for_url("**/page/")
+    watched.page.keyboard.press("Tab")
+    assert watched.page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    assert watched.page.evaluate("document.activeElement.getBoundingClientRect().left >= 0"), (
+        "it is seen while it is it"
+    )
+    watched.page.keyboard.press("Enter")
+    for _ in range(10):
+        watched.page.keyboard.press("Tab")
+        if "flight-delay" in watched.page.evaluate("document.activeElement.textContent"):
+            break
+    assert watched.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    watched.page.keyboard.press("Enter")
+    watched.page.wait_for_url(f"**{PATHS['deployment']}")
+    details = watched.page.locator(".chart details").first
+    details.locator("summary").focus()
+    watched.page.keyboard.press("Enter")
+    assert details.get_by_role("table").is_visible()
+
+
+def test_a_screen_reader_finds_landmarks_headings_tables_and_words_for_charts(watched: Watched) -> None:
+    watched.go("/page/")
+    watched.log_in()
+    watched.go(PATHS["deployment"])
+    page = watched.page
+    for role in ("main", "banner", "contentinfo"):
+        assert page.get_by_role(role).count() == 1, role  # type: ignore[arg-type]
+    tree = page.locator("body").aria_snapshot()
+    for heading in ("Rollout", "Requests, errors, latency", "Quality", "Pairs", "Ledger"):
+        assert f'heading "{heading}" [level=2]' in tree
+    charts = page.get_by_role("img")
+    assert charts.count() == 6, "one more is in the details of an earlier rollout"
+    weight = page.get_by_role("img", name="Weight of 2.0.0 over time 2.0.0: from 0")
+    assert weight.count() == 1
+    for caption in ("Who answers now", "Requests, errors and latency", "Quality against", "Events of all deployments"):
+        assert page.get_by_role("table", name=caption).count() == 1, caption
+
+
+def test_the_overview_is_a_table_to_a_screen_reader_on_a_phone_too(browser: Browser, base: str) -> None:
+    with tab(browser, base, size=PHONE) as watched:
+        watched.go("/page/")
+        watched.log_in()
+        assert watched.page.get_by_role("table", name="3 deployments").get_by_role("row").count() == 4
+        assert watched.page.get_by_role("columnheader", name="Error rate").count() == 1
+
+
+def test_on_a_phone_weights_and_verdicts_are_seen_without_moving_anything_sideways(browser: Browser, base: str) -> None:
+    with tab(browser, base, size=PHONE) as watched:
+        watched.go("/page/")
+        watched.log_in()
+        watched.go(PATHS["deployment"])
+        for caption, column in (("Who answers now", "Weight"), ("Verdicts as last said", "Verdict")):
+            table = watched.page.get_by_role("table", name=caption).first
+            cells = table.locator(f"td[data-label='{column}'] > *").all()
+            boxes = [cell.bounding_box() for cell in cells]
+            assert boxes, caption
+            assert all(box and 0 <= box["x"] <= box["x"] + box["width"] <= PHONE[0] for box in boxes), caption
+
+
+def test_the_browser_obeys_the_policy_and_runs_no_script(watched: Watched) -> None:
+    watched.go("/page/login")
+    watched.page.evaluate(
+        "() => document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.ran = 1'}))"
+    )
+    assert watched.page.evaluate("window.ran === undefined")
+    assert any("Content Security Policy" in complaint for complaint in watched.complaints), "it was refused by name"

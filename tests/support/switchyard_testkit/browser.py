@@ -1,0 +1,155 @@
+"""A real browser at the monitor's page: Debian's Chromium without a window, driven by Playwright.
+
+`python -m switchyard_testkit.browser install` brings the browser, `… pictures FOLDER` takes the README's pictures.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import uvicorn
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from switchyard_testkit.envoy import free_port
+from switchyard_testkit.errors import MachineError, TestkitError
+from switchyard_testkit.machine import BROWSER_PACKAGES, SEARCH, ensure_packages
+from switchyard_testkit.page_story import tell
+from switchyard_testkit.page_world import PageWorld
+from switchyard_testkit.waiting import until
+
+Scheme = Literal["light", "dark"]
+DESKTOP, PHONE = (1280, 900), (390, 844)
+TOKEN = "all"  # the world's own, of no use elsewhere
+PICTURES: tuple[tuple[str, Scheme, tuple[int, int]], ...] = (
+    ("light", "light", (1280, 560)),
+    ("dark", "dark", (1280, 560)),
+    ("phone", "light", (390, 844)),
+)
+MOST_HEIGHT = 1700
+PATHS = {"overview": "/page/", "deployment": "/page/deployments/demo/flight-delay"}
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser. It runs as root here, where its sandbox cannot; it loads nothing but our own page."""
+    program = shutil.which("chromium-headless-shell", path=SEARCH) or shutil.which("chromium", path=SEARCH)
+    if program is None:
+        raise MachineError("no Chromium is installed; run `python -m switchyard_testkit.browser install`.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def served(world: PageWorld) -> Iterator[str]:
+    """The monitor over HTTP on the loopback; answers its address."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(world.app(), host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, name="page")
+    thread.start()
+    try:
+        until(lambda: server.started, "the page is served", seconds=20, every=0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=20)
+
+
+@dataclass
+class Watched:
+    """A tab, and all that it asked for and complained about."""
+
+    page: Page
+    base: str
+    asked: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        self.page.on("console", lambda message: self.complaints.append(f"console {message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+
+    def go(self, path: str) -> int:
+        """Load an address of the page; answers the status."""
+        answer = self.page.goto(f"{self.base}{path}", wait_until="networkidle")
+        return answer.status if answer else 0
+
+    def log_in(self, token: str = TOKEN) -> None:
+        """Fill the form in, as a person does."""
+        self.page.get_by_label("Token").fill(token)
+        self.page.get_by_role("button", name="Log in").click()
+        self.page.wait_for_load_state("networkidle")
+
+    @property
+    def outside(self) -> list[str]:
+        """What was asked of anybody else."""
+        return [url for url in self.asked if not url.startswith(f"{self.base}/")]
+
+
+@contextmanager
+def tab(browser: Browser, base: str, *, scheme: Scheme = "light", size: tuple[int, int] = DESKTOP) -> Iterator[Watched]:
+    """A browser window of its own, that knows no cookie yet."""
+    width, height = size
+    context = browser.new_context(
+        color_scheme=scheme,
+        viewport={"width": width, "height": height},
+        reduced_motion="reduce",
+        locale="en-GB",
+        timezone_id="UTC",
+        has_touch=width < 600,
+    )
+    yield Watched(context.new_page(), base)
+    context.close()
+
+
+def take_pictures(folder: Path) -> list[Path]:
+    """The pictures of the README."""
+    folder.mkdir(parents=True, exist_ok=True)
+    taken: list[Path] = []
+    with tempfile.TemporaryDirectory() as held, chromium() as browser:
+        world = PageWorld(Path(held))
+        tell(world)
+        with served(world) as base:
+            for name, scheme, size in PICTURES:
+                with tab(browser, base, scheme=scheme, size=size) as watched:
+                    watched.go("/page/")
+                    watched.log_in()
+                    for what, path in PATHS.items():
+                        watched.go(path)
+                        height = watched.page.evaluate("document.documentElement.scrollHeight")
+                        clip = {"x": 0, "y": 0, "width": size[0], "height": min(height, MOST_HEIGHT)}
+                        taken.append(folder / f"{what}-{name}.png")
+                        watched.page.screenshot(path=taken[-1], clip=clip, full_page=True)  # type: ignore[arg-type]
+        world.close()
+    return taken
+
+
+def main(arguments: list[str]) -> int:
+    """`install` or `pictures FOLDER`."""
+    match arguments:
+        case ["install"]:
+            # Debian's newest, of no fixed version: a security update takes the one before it out of the archive.
+            ensure_packages(BROWSER_PACKAGES)
+        case ["pictures", folder]:
+            for path in take_pictures(Path(folder)):
+                print(path)
+        case _:
+            raise MachineError(f"{' '.join(arguments)!r} is no command; use install or pictures FOLDER.")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except TestkitError as error:
+        sys.exit(str(error))

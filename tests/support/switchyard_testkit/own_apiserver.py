@@ -1,0 +1,100 @@
+"""An API server of a test's own, with an etcd of its own, and nobody else in it.
+
+No controllers, no kubelet and no operator: what stands in it, the test has written, so a test may play all of them.
+The programs are those of the node from source.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import urllib3
+from kubernetes import client
+from switchyard_operator.adapters.cluster import connect
+
+from switchyard_testkit.cache import Cache
+from switchyard_testkit.envoy import free_port
+from switchyard_testkit.errors import MachineError
+from switchyard_testkit.machine import NODE_PACKAGES, missing
+from switchyard_testkit.node import pki
+from switchyard_testkit.progress import Durations, Progress
+from switchyard_testkit.toolchain import ensure
+from switchyard_testkit.waiting import until
+
+ADMIN = "admin"
+
+
+@contextmanager
+def own_api_server(folder: Path) -> Iterator[client.ApiClient]:
+    """A client of a server that has just begun; both processes are ended whatever happens."""
+    cache = Cache.from_env(os.environ)
+    if lacking := [package.name for package in missing(NODE_PACKAGES) if package.name in ("etcd-server", "openssl")]:
+        raise MachineError(f"an API server needs the packages {', '.join(lacking)}; `make doctor` says how to get them")
+    tools = ensure(cache, Progress("API server", plan={}, durations=Durations(cache.root / "durations.json")))
+    store, peers, port = free_port(), free_port(), free_port()
+    pki.make_authority(folder, "test")
+    pki.make_server(folder, "apiserver", ["127.0.0.1"])
+    pki.make_client(folder, ADMIN, pki.Identity(ADMIN, ("system:masters",)))
+    pki.make_token_key(folder, "service-accounts")
+    kubeconfig = folder / "kubeconfig"
+    kubeconfig.write_text(pki.kubeconfig(folder, ADMIN, cluster="test", server=f"https://127.0.0.1:{port}"))
+    with ExitStack() as stack:
+        etcd = [
+            "/usr/bin/etcd",
+            f"--data-dir={folder / 'etcd'}",
+            "--unsafe-no-fsync",
+            f"--listen-client-urls=http://127.0.0.1:{store}",
+            f"--advertise-client-urls=http://127.0.0.1:{store}",
+            f"--listen-peer-urls=http://127.0.0.1:{peers}",
+            f"--initial-advertise-peer-urls=http://127.0.0.1:{peers}",
+            f"--initial-cluster=default=http://127.0.0.1:{peers}",
+            "--log-level=error",
+        ]
+        stack.enter_context(_running(etcd, folder / "etcd.log"))
+        server = [
+            str(tools / "kube-apiserver"),
+            f"--etcd-servers=http://127.0.0.1:{store}",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={port}",
+            "--service-cluster-ip-range=10.0.0.0/16",
+            f"--client-ca-file={folder}/ca.crt",
+            f"--tls-cert-file={folder}/apiserver.crt",
+            f"--tls-private-key-file={folder}/apiserver.key",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={folder}/service-accounts.pub",
+            f"--service-account-signing-key-file={folder}/service-accounts.key",
+            "--authorization-mode=RBAC",
+            # Nobody makes the accounts that it would ask for.
+            "--disable-admission-plugins=ServiceAccount",
+            "--profiling=false",
+        ]
+        process = stack.enter_context(_running(server, folder / "apiserver.log"))
+        api = stack.enter_context(connect(str(kubeconfig)))
+
+        def serves() -> bool:
+            if process.poll() is not None:
+                raise MachineError(f"the API server ended: {(folder / 'apiserver.log').read_text()[-2000:]}")
+            try:
+                answer = api.call_api("GET", f"https://127.0.0.1:{port}/readyz", _request_timeout=3)
+            except urllib3.exceptions.HTTPError:
+                return False
+            return bool(answer.status == 200)
+
+        until(serves, "the API server is ready", seconds=60)
+        yield api
+
+
+@contextmanager
+def _running(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)

@@ -1,0 +1,213 @@
+"""A small world for the monitor's page: deployments with traffic, pairs, outcomes and rollouts, all through the join.
+
+Its story is told in `page_story`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from switchyard_contracts.model_deployment import MetricVerdict, Monitoring
+from switchyard_contracts.topics import ModelRecord, RolloutRecord
+from switchyard_monitor.adapters.looks import SqliteLooks
+from switchyard_monitor.adapters.timeline import SqliteTimeline
+from switchyard_monitor.api import create_app
+from switchyard_monitor.auth import Token, Tokens
+from switchyard_monitor.chronicle import Chronicle
+from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.errors import BrokerUnavailable
+from switchyard_monitor.health import Health
+from switchyard_monitor.page.app import Page, create_page
+
+from switchyard_testkit.monitor_world import MONITORING, NOON, NOON_US, World, decision, inference, mirrored
+from switchyard_testkit.monitor_world import outcome as outcome_of
+
+OLD, NEW, BAD = "flight-delay-7c1f0a", "flight-delay-9be2d4", "flight-delay-31aa07"
+VERSIONS = {OLD: "1.0.0", NEW: "2.0.0", BAD: "1.1.0"}
+MINUTE = 60.0
+
+
+@dataclass
+class LocalRollouts:
+    """`switchyard.rollouts` in memory; `away` makes every call fail."""
+
+    topic_id: str | None = "first"
+    away: bool = False
+    start: int = 0
+    log: list[Record] = field(default_factory=list)
+    position: int = 0
+
+    def append(self, value: bytes | None, *, broker_us: int = NOON_US + 10**12) -> None:
+        self.log.append(Record(0, self.start + len(self.log), broker_us, None, value))
+
+    def open(self, topic_id: str | None, offsets: Mapping[int, int]) -> str | None:
+        self._answer()
+        wanted = offsets.get(0, -1) if topic_id == self.topic_id else -1
+        there = self.start <= wanted <= self.start + len(self.log)
+        self.position = wanted if there else self.start
+        return self.topic_id
+
+    def poll(self) -> list[Record]:
+        self._answer()
+        new = self.log[self.position - self.start :]
+        self.position += len(new)
+        return new
+
+    def close(self) -> None:
+        self.position = self.start
+
+    def _answer(self) -> None:
+        if self.away:
+            raise BrokerUnavailable("the local topic of rollouts is away")
+
+
+def token(name: str, secret: str, *deployments: str) -> Token:
+    """A caller as the tokens' file holds it."""
+    return Token(name=name, sha256=hashlib.sha256(secret.encode()).hexdigest(), deployments=list(deployments))
+
+
+def rollout_record(
+    id: str, *, at: datetime = NOON, subject: str = "demo/flight-delay", **changes: Any
+) -> RolloutRecord:
+    """One thing that happened; each test says only what differs."""
+    namespace, _, name = subject.partition("/")
+    facts: dict[str, Any] = {
+        "rollout": f"{NEW}.1",
+        "revision": NEW,
+        "version": "2.0.0",
+        "phase": "Progressing",
+        "step": "five",
+        "weight_bp": 500,
+        "traffic": 4,
+        "reason": "Stepped",
+        "message": "5 % of the requests",
+    }
+    return RolloutRecord(id=id, namespace=namespace, name=name, at=at, **(facts | changes))
+
+
+def encoded(record: RolloutRecord) -> bytes:
+    """The record as the operator sends it."""
+    return record.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+
+def verdict(name: str, metric: str, said: str, **numbers: Any) -> MetricVerdict:
+    """What one metric says."""
+    facts: dict[str, Any] = {"role": "guard", "reason": said, "message": f"{name} says {said}"}
+    return MetricVerdict.model_validate({"name": name, "metric": metric, "verdict": said, **(facts | numbers)})
+
+
+def scattered(index: int, below: int) -> int:
+    """A number that looks drawn, and is the same in every run."""
+    return (index * 2_654_435_761 % 2**32 >> 5) % below
+
+
+class PageWorld:
+    """The monitor with its page, over a store in a folder."""
+
+    def __init__(self, folder: Path, *, template: Path | None = None) -> None:
+        self.world = World(folder, template=template)
+        url = f"sqlite:///{folder / 'monitor.db'}"
+        self.timeline, self.looks = SqliteTimeline(url), SqliteLooks(url)
+        self.rollouts = LocalRollouts()
+        self.chronicle = Chronicle(log=self.rollouts, timeline=self.timeline, clock_us=lambda: self.world.now_us)
+        self.health = Health(lambda: 0.0)
+        self.health.passed(0)
+        self.callers = [token("operator", "all", "*"), token("team", "demo", "demo/*"), token("other", "other", "x/*")]
+        self._secrets = (f"secret-{number}" for number in itertools.count())
+
+    def app(self, *, tokens: Tokens | None = None) -> FastAPI:
+        """The monitor's application."""
+        known = tokens or Tokens(self.callers)
+        page = Page(
+            store=self.world.store,
+            timeline=self.timeline,
+            looks=self.looks,
+            models=self.world.models,
+            health=self.health,
+            tokens=known,
+            now=lambda: self.world.now_us / 1e6,
+            draw=lambda: next(self._secrets),
+        )
+        return create_app(
+            store=self.world.store,
+            models=self.world.models,
+            tokens=known,
+            health=self.health,
+            registry=CollectorRegistry(),
+            page=create_page(page),
+        )
+
+    def publish(self, subject: str, monitoring: Mapping[str, Any] | None = MONITORING, **changes: Any) -> None:
+        """The operator's record of a deployment."""
+        namespace, _, name = subject.partition("/")
+        held = None if monitoring is None else Monitoring.model_validate(monitoring)
+        record = ModelRecord(namespace=namespace, name=name, generation=1, monitoring=held, **changes)
+        self.world.broker.teach(subject, record.model_dump_json(by_alias=True).encode())
+
+    def happen(self, *records: RolloutRecord) -> None:
+        """The operator's records of rollouts, sent and read."""
+        for record in records:
+            self.rollouts.append(encoded(record))
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Everything read, and told to the page, as the process does after each pass."""
+        self.world.pass_time(2)
+        while self.chronicle.step():
+            pass
+        self.world.run()
+        self.health.timeline = self.chronicle.trouble
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.world.store.close()
+        self.timeline.close()
+        self.looks.close()
+
+    def serve(
+        self, begin: float, end: float, *, every: float, arms: Sequence[tuple[str, str, int]], traffic: int
+    ) -> None:
+        """Requests from `begin` to `end`, in seconds after NOON, split by weight; outcomes come 5 s later."""
+        total = round((end - begin) / every)
+        for index in range(total):
+            at = begin + index * every
+            lot, name = index * 3779 % 10_000, f"p{traffic}-{index}"
+            bounds = itertools.accumulate(weight for _, role, weight in arms if role != "shadow")
+            drawn = [arm for arm in arms if arm[1] != "shadow"]
+            revision, role, weight = next(arm for arm, bound in zip(drawn, bounds, strict=True) if lot < bound)
+            truth = 10.0 + (index * 7 % 41)
+            self._answer(name, revision, role, weight, traffic=traffic, at=at, index=index, truth=truth)
+            for other, shade, mirror in arms:
+                if shade == "shadow" and role == "stable":
+                    answer = truth + self._error(other, index)
+                    latency = 5200 + scattered(index, 2900)
+                    facts: dict[str, Any] = {"revision": other, "traffic": traffic, "weightBp": mirror}
+                    self.world.say(mirrored(name, y=answer, x=index, at=at, latencyUs=latency, **facts), at=at)
+            if index % 20:
+                self.world.say(outcome_of(name, truth, at=at + 5), at=at + 5)
+            if index % 4 == 0:
+                self.world.say(decision(name, index % 12 != 0, at=at + 2), at=at + 2)
+
+    def _answer(
+        self, name: str, revision: str, role: str, weight: int, *, traffic: int, at: float, index: int, truth: float
+    ) -> None:
+        latency: int | None = 6000 + scattered(index, 4100) + (900 if revision == OLD else 0)
+        facts: dict[str, Any] = {"revision": revision, "role": role, "weightBp": weight, "traffic": traffic}
+        if scattered(index, 211) == 17:
+            latency = None
+            facts |= {"status": 503, "error": True}
+        answer = truth + self._error(revision, index)
+        self.world.say(inference(name, y=answer, x=index, at=at, latencyUs=latency, **facts), at=at)
+
+    @staticmethod
+    def _error(revision: str, index: int) -> float:
+        size = 12.0 if revision == OLD else 8.5
+        return size * (scattered(index + 7, 2001) / 1000 - 1)

@@ -1,0 +1,152 @@
+"""The recomputation on pandas: it agrees with the monitor where the monitor is right, and says so where it is not."""
+
+from __future__ import annotations
+
+import ast
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
+from switchyard_monitor.api import create_app
+from switchyard_monitor.auth import Token
+from switchyard_monitor.health import Health
+from switchyard_testkit.local_broker import LocalBroker
+from switchyard_testkit.monitor_world import MONITORING, NOON_US, SECOND, SUBJECT, World, inference, mirrored, outcome
+from switchyard_testkit.recheck import READ_SUMS
+
+SCRIPT = Path(__file__).resolve().parents[2] / "support" / "recompute.py"
+MONITORED = {key: value for key, value in MONITORING.items() if key != "decision"}
+Found = dict[str, Any]
+
+
+class Anyone:
+    """Lets every token in."""
+
+    def find(self, presented: str) -> Token:
+        return Token(name="test", sha256="0" * 64)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A rollout's worth of events: retries, errors, conflicts, failovers, late and corrected outcomes, resends."""
+    world = World(tmp_path_factory.mktemp("world"), broker=LocalBroker(3))
+    world.teach(MONITORED)
+    chance = random.Random(11)
+    for i in range(400):
+        name, at, partition = f"p{i}", i / 20, i % 3
+        arm: dict[str, Any] = {"traffic": 3 + i // 200, "latencyUs": chance.randrange(90_000)}
+        if chance.random() < 0.3:
+            arm |= {"revision": "next-2", "role": "candidate", "weightBp": 2500}
+        if chance.random() < 0.1:
+            arm |= {"error": True, "status": 503}
+        if chance.random() < 0.1:
+            arm |= {"answeredBy": "stable-1"}
+        if chance.random() < 0.05:
+            arm |= {"latencyUs": None}
+        value = inference(name, y=chance.choice([chance.gauss(20, 30), 1e9, 7]), at=at, **arm)
+        for _ in range(chance.choice([1, 1, 1, 2])):  # one sent again keeps its id
+            world.say(value, at=at + 0.2, partition=partition)
+        if chance.random() < 0.1:
+            world.say(inference(name, x=2, event_id=f"c-{i}", at=at, **arm), at=at + 0.3, partition=partition)
+        if chance.random() < 0.1:
+            world.say(inference(name, event_id=f"r-{i}", at=at + 1, **arm), at=at + 1.2, partition=partition)
+        if "role" not in arm and chance.random() < 0.8:
+            its = {"traffic": arm["traffic"], "latencyUs": chance.randrange(90_000)}
+            if chance.random() < 0.1:
+                its |= {"answeredBy": "stable-1"}
+            world.say(
+                mirrored(name, y=chance.choice([chance.gauss(20, 30), 7]), at=at, **its), partition=partition, at=at
+            )
+        for version in range(chance.choice([0, 1, 1, 1, 2])):
+            came = at + chance.choice([1, 5, 30])
+            said = outcome(name, chance.gauss(20, 30), at=at + 1, revision=version)
+            world.say(said, at=came, partition=(partition + version) % 3)
+    world.now_us = NOON_US + 100 * SECOND
+    world.run()
+    return world
+
+
+@pytest.fixture(scope="module")
+def found(world: World) -> Found:
+    """What the cluster tests read of a monitor in a pod."""
+    database = str(world.path / "monitor.db")
+    printed = subprocess.run(
+        [sys.executable, "-c", READ_SUMS, database, SUBJECT], check=True, capture_output=True, text=True
+    )
+    registry, health = CollectorRegistry(), Health(lambda: 0.0)
+    app = create_app(store=world.store, models=world.models, tokens=Anyone(), health=health, registry=registry)
+    client = TestClient(app, headers={"Authorization": "Bearer any"})
+    answers = {
+        key: client.get(f"/v1/deployments/{SUBJECT}/{path}").raise_for_status().json()
+        for key, path in (("counts", "counts"), ("quality", "quality"), ("pairCounts", "pairs"))
+    }
+    return {**json.loads(printed.stdout), **answers}
+
+
+def recomputed(world: World, said: Found) -> subprocess.CompletedProcess[str]:
+    """Run the script on what the broker holds."""
+    events = world.path / "events.jsonl"
+    with events.open("w", encoding="utf-8") as file:
+        for number in range(3):
+            for record in world.broker.log(number):
+                line = {
+                    "partition": number,
+                    "offset": record.offset,
+                    "timestamp": record.broker_us / 1000,
+                    "value": json.loads(record.value or b"null"),
+                }
+                file.write(json.dumps(line) + "\n")
+    (world.path / "monitoring.json").write_text(json.dumps(MONITORED))
+    (world.path / "found.json").write_text(json.dumps(said))
+    options = [f"--{name}={world.path / name}.json" for name in ("monitoring", "found")]
+    return subprocess.run(
+        [sys.executable, "-I", SCRIPT, f"--events={events}", *options], capture_output=True, text=True, check=False
+    )
+
+
+def test_it_agrees_with_the_monitor_bit_for_bit(world: World, found: Found) -> None:
+    done = recomputed(world, found)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "numbers are equal" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda said: said["cells"][0]["sums"].update(requests=1 << 70), id="a sum of the database"),
+        pytest.param(lambda said: said["cells"].pop(), id="a window that is missing"),
+        pytest.param(lambda said: said["pairs"][0]["sums"].update({"now.x.ee": 1}), id="a sum of pairs"),
+        pytest.param(lambda said: said["counts"][0].update(requests=0), id="a count of the API"),
+        pytest.param(lambda said: said["quality"][0]["latest"].update(rmse=1.0), id="an RMSE of the API"),
+        pytest.param(lambda said: said["pairCounts"][0].update(agreed=10_000), id="a count of pairs"),
+    ],
+)
+def test_it_finds_what_differs(world: World, found: Found, spoil: Callable[[Found], object]) -> None:
+    said = deepcopy(found)
+    spoil(said)
+    done = recomputed(world, said)
+    assert done.returncode == 1, done.stderr
+    assert "from the topic" in done.stdout
+
+
+def test_it_imports_nothing_of_ours() -> None:
+    modules = {
+        name.partition(".")[0]
+        for node in ast.walk(ast.parse(SCRIPT.read_text(encoding="utf-8")))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert modules - set(sys.stdlib_module_names) == {"numpy", "pandas"}
