@@ -19,6 +19,7 @@ from switchyard_feedback.settings import Settings as FeedbackSettings
 from switchyard_monitor.settings import Settings as MonitorSettings
 from switchyard_operator.settings import Settings as OperatorSettings
 from switchyard_testkit import envoy
+from switchyard_testkit.audit import granted
 from switchyard_testkit.install import merged
 from switchyard_testkit.rendering import (
     CHART,
@@ -350,6 +351,18 @@ def test_the_same_rights_in_a_namespace_as_everywhere(tmp_path: Path) -> None:
         return {body["metadata"]["name"]: body["rules"] for body in found if "system" in body["metadata"]["name"]}
 
     assert rules({}, "ClusterRole") == rules({"watchNamespaces": ["shop"]}, "Role")
+
+
+def test_no_role_grants_everything_of_something_or_shows_a_secret(bodies: list[JSON]) -> None:
+    rights = {right for body in of_kind(bodies, "Role", "ClusterRole") for right in granted(body["rules"])}
+    assert rights
+    assert not {right for right in rights if right.resource.startswith(("secrets", "serviceaccounts", "roles"))}
+    assert {right.verb for right in rights} <= {"get", "list", "watch", "create", "update", "patch", "delete"}
+
+
+def test_only_who_speaks_to_the_api_server_is_given_a_token_for_it(bodies: list[JSON]) -> None:
+    given = {name for name, pod in pods(bodies) if pod["spec"].get("automountServiceAccountToken") is not False}
+    assert given == {"switchyard-operator", "switchyard-gateway"}
 
 
 @pytest.mark.parametrize(

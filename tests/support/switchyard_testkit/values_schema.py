@@ -90,6 +90,7 @@ SHAPE = group(
     crds=group(install=SWITCH),
     watchNamespaces=many(text(LABEL), uniqueItems=True),
     imagePullSecrets=many(group(("name",), name=text(NAME))),
+    logFormat=one_of("json", "text", "auto"),
     operator=group(
         image=ref("image"),
         replicas=whole(0, 10),
