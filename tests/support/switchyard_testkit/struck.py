@@ -38,12 +38,12 @@ CANARY: dict[str, Any] = {
     "strategy": {
         "type": "Canary",
         "canary": {
-            "steps": [{"name": "quarter", "weight": 25, "hold": "15s"}, {"name": "half", "weight": 50, "hold": "15s"}]
+            "steps": [{"name": "quarter", "weight": 25, "hold": "25s"}, {"name": "half", "weight": 50, "hold": "15s"}]
         },
     },
     "analysis": {
         # Seven blocks must be complete before the first look at pairs, so the second step outlasts the kills in it.
-        "block": "10s",
+        "block": "12s",
         "metrics": [
             {"name": "errors", "metric": "error_rate", "max": "1%", "role": "guard", "minSamples": 50},
             {
