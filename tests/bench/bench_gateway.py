@@ -1,12 +1,13 @@
-"""What the gateway costs: CPU per request and latency, of bare Envoy, of the gateway without capture, and with it.
+"""What the gateway costs: CPU per request and latency, of bare Envoy, of the gateway without capture, with it, and with
+every request mirrored: to a revision that answers, to one that hangs, and to one that is dead.
 
     python tests/bench/bench_gateway.py [--rate 500] [--seconds 6] [--rounds 7] [--report FILE] [--realtime]
 
-Four Envoys on loopback: one is the model (it answers a fixed prediction), three are measured, in turns, so that
-whatever else the machine does meets all three. Bare is a static route and nothing more. The gateway runs the product's
-own bootstrap with the routes that control would send for a canary; without capture it has neither the capture script
-nor the record. CPU is the process's own time on a core, as the kernel's scheduler counts it; latency is vegeta's at a
-constant rate.
+Seven Envoys on loopback: one is the model (it answers a fixed prediction), six are measured, in turns, so that whatever
+else the machine does meets all of them. Bare is a static route and nothing more. The gateway runs the product's own
+bootstrap with the routes that control would send for a canary, or for a shadow; without capture it has neither the
+capture script nor the record. CPU is the process's own time on a core, as the kernel's scheduler counts it (where it
+mirrors, of both the request and its copy); latency is vegeta's at a constant rate, of what users are answered.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -33,8 +35,9 @@ from google.protobuf.json_format import MessageToDict
 from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole
 from switchyard_contracts.quantities import parse_duration
 from switchyard_gateway.control.adapters.protobuf import route_table
-from switchyard_gateway.control.domain.delivery import RouteTable
-from switchyard_gateway.control.domain.translation import translate
+from switchyard_gateway.control.domain.delivery import MIRROR, RouteTable
+from switchyard_gateway.control.domain.fragment import MIRROR_DOOR
+from switchyard_gateway.control.domain.translation import PLACES, translate
 from switchyard_gateway.control.domain.world import Endpoint, RouteObject
 from switchyard_testkit import toolchain
 from switchyard_testkit.cache import Cache, Durations
@@ -51,6 +54,7 @@ BODY = {
 ANSWER = {"delay": 11.25, "model": "flight-delay", "interval": [2.5, 31.0]}
 
 BARE, ROUTED, CAPTURED = "bare Envoy", "gateway without capture", "gateway with capture"
+MIRRORED, HANGING, DEAD = "mirrored", "mirrored, and it hangs", "mirrored, and it is dead"
 
 
 @dataclass
@@ -82,10 +86,14 @@ class Routed(Adapted):
     """The product listener's routes are a whole table of control's."""
 
     table: JSON = field(default_factory=dict)
+    mirror_table: JSON | None = None
 
     def put_into(self, content: JSON) -> JSON:
         changed = super().put_into(content)
-        next(managers(changed))["route_config"] = self.table
+        product, *others = managers(changed)
+        product["route_config"] = self.table
+        if self.mirror_table is not None:
+            others[0]["route_config"] = self.mirror_table
         return changed
 
 
@@ -120,10 +128,56 @@ def canary(port: int) -> tuple[JSON, list[JSON]]:
     spec = ModelRouteSpec(paths=["/predict"], timeout=parse_duration("10s"), routes=arms)
     route = RouteObject("shop", "flight", 7, spec)
     fragment = translate(route, lambda _: (Endpoint("127.0.0.1", 1),), domain="models.local")
-    encoded = route_table(RouteTable("switchyard", (fragment.routing,)))
-    table: JSON = MessageToDict(route_pb2.RouteConfiguration.FromString(encoded), preserving_proto_field_name=True)
+    table = as_json(RouteTable("switchyard", (fragment.routing,)))
     names = sorted(each.name for each in fragment.clusters)
     return table, [model_cluster(name, port=port, revision="flight") for name in names]
+
+
+def shadow(port: int, *, mirrored_to: int, mirror_port: int) -> Routed:
+    """What control sends while all of stable's requests are mirrored to a candidate that users see nothing of."""
+    stable = Route(
+        revision="flight-stable", version="1.0.0", role=RouteRole.STABLE, weight_bp=10_000, service="flight", port=3000
+    )
+    copied = Route(
+        revision="flight-candidate",
+        version="2.0.0",
+        role=RouteRole.CANDIDATE,
+        weight_bp=0,
+        mirror_bp=10_000,
+        service="flight",
+        port=3000,
+    )
+    spec = ModelRouteSpec(paths=["/predict"], timeout=parse_duration("10s"), routes=[stable, copied])
+    route = RouteObject("shop", "flight", 7, spec)
+    fragment = translate(route, lambda _: (Endpoint("127.0.0.1", 1),), domain="models.local", mirror_port=mirror_port)
+    clusters = []
+    for name in sorted(each.name for each in fragment.clusters):
+        door = name.endswith(MIRROR_DOOR)
+        leads_to = mirror_port if door else mirrored_to if copied.revision in name else port
+        made = model_cluster(name, port=leads_to, revision="flight")
+        if door:
+            made["circuit_breakers"]["thresholds"][0]["max_requests"] = PLACES
+        clusters.append(made)
+    return Routed(
+        [],
+        clusters,
+        table=as_json(RouteTable("switchyard", (fragment.routing,))),
+        mirror_table=as_json(RouteTable(MIRROR, ())),
+    )
+
+
+def as_json(table: RouteTable) -> JSON:
+    """As the configuration file has it."""
+    routes = route_pb2.RouteConfiguration.FromString(route_table(table))
+    found: JSON = MessageToDict(routes, preserving_proto_field_name=True)
+    return found
+
+
+def hanging(stack: ExitStack) -> int:
+    """The port of a server that takes connections and never says anything: the kernel's queue is all there is of it."""
+    server = stack.enter_context(socket.create_server(("127.0.0.1", free_port()), backlog=1024))
+    port: int = server.getsockname()[1]
+    return port
 
 
 def model_routes() -> list[JSON]:
@@ -154,9 +208,18 @@ def variants(folder: Path, executable: Path) -> Iterator[Sequence[Variant]]:
             (ROUTED, Routed([], clusters, table=table, change=without_capture), "/shop/flight/predict"),
             (CAPTURED, Routed([], clusters, table=table), "/shop/flight/predict"),
         ]
+        envoys = {name: {"static": static, "mirror_port": free_port()} for name, static, _ in chosen}
+        for name, leads_to in ((MIRRORED, model.port), (HANGING, hanging(stack)), (DEAD, free_port())):
+            door = free_port()
+            envoys[name] = {
+                "static": shadow(model.port, mirrored_to=leads_to, mirror_port=door),
+                "mirror_port": door,
+            }
+        paths = {name: path for name, _, path in chosen}
         made = []
-        for name, static, path in chosen:
-            envoy = EnvoyProcess(executable, folder / name.replace(" ", "-"), static=static, port=free_port())
+        for name, options in envoys.items():
+            path = paths.get(name, "/shop/flight/predict")
+            envoy = EnvoyProcess(executable, folder / name.replace(" ", "-"), port=free_port(), **options)
             stack.enter_context(running(envoy, now_ns=time.time_ns()))
             made.append(Variant(name, envoy, path))
         yield made
@@ -208,6 +271,11 @@ def ratios(of: Variant, to: Variant) -> list[float]:
     return [mine / theirs for mine, theirs in zip(of.cpu_us, to.cpu_us, strict=True)]
 
 
+def tail(of: Variant, to: Variant) -> list[float]:
+    """The slowest hundredth against the other's, round by round."""
+    return [mine / theirs for mine, theirs in zip(of.p99_ms, to.p99_ms, strict=True)]
+
+
 def table(chosen: Sequence[Variant]) -> str:
     """The figures as people read them."""
     lines = [f"{'':28}{'CPU per request, µs':>26}{'p50, ms':>26}{'p99, ms':>26}"]
@@ -222,13 +290,13 @@ def table(chosen: Sequence[Variant]) -> str:
 
 def verdicts(chosen: Sequence[Variant]) -> Mapping[str, tuple[float, float]]:
     """Each target: what was measured, and what it may be."""
-    plain, routed, captured = chosen
+    plain, routed, captured, *mirrored = chosen
     slower = [mine - theirs for mine, theirs in zip(captured.p99_ms, plain.p99_ms, strict=True)]
     return {
         "CPU, gateway without capture / bare": (statistics.median(ratios(routed, plain)), 1.05),
         "CPU, capture on top": (statistics.median(ratios(captured, routed)), 1.35),
         "p99, gateway with capture − bare, ms": (statistics.median(slower), 0.3),
-    }
+    } | {f"p99, {each.name} / not mirrored": (statistics.median(tail(each, captured)), 1.05) for each in mirrored}
 
 
 def main() -> int:

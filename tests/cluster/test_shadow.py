@@ -11,14 +11,18 @@ from switchyard_testkit.models import Models
 from switchyard_testkit.waiting import until
 
 pytestmark = pytest.mark.timeout(480)
+RATE = 30
+"""Requests a second: a second's hitch of the candidate must not fill the mirror's 32 places, for pairs that were let fall
+are missing from the verdict, and more than 1 % of them leave it open."""
+PAIRED: dict[str, Any] = {**CANARY, "analysis": {**CANARY["analysis"], "block": "4s"}}
 SHADOW: dict[str, Any] = {
-    **CANARY,
+    **PAIRED,
     "strategy": {
         "type": "Shadow",
         "shadow": {"hold": "5s", "thenPromote": {"steps": [{"name": "half", "weight": 50, "hold": "5s"}]}},
     },
 }
-ONLY_COMPARED: dict[str, Any] = {**CANARY, "strategy": {"type": "Shadow", "shadow": {"hold": "5s"}}}
+ONLY_COMPARED: dict[str, Any] = {**PAIRED, "strategy": {"type": "Shadow", "shadow": {"hold": "5s"}}}
 UNTIMED: dict[str, Any] = {
     **CANARY,
     "strategy": {"type": "Shadow", "shadow": {"hold": "1h"}},
@@ -55,7 +59,7 @@ def mirrored(models: Models) -> None:
 
 def test_a_better_model_takes_over_once_its_pairs_have_proven_it(models: Models) -> None:
     start(models, spec=SHADOW, bias=10)
-    with living(models) as traffic:
+    with living(models, rate=RATE) as traffic:
         models.apply("delay", env={"VERSION": "2.0.0", "BIAS": 1}, spec=SHADOW)
         mirrored(models)
         models.wait("delay", lambda s: "pair" in (s.get("rollout") or {}).get("waitingFor", ""), "waits for pairs")
@@ -72,7 +76,7 @@ def test_a_better_model_takes_over_once_its_pairs_have_proven_it(models: Models)
 
 def test_a_worse_model_ends_without_any_user_having_seen_it(models: Models) -> None:
     start(models, spec=SHADOW, bias=1)
-    with living(models) as traffic:
+    with living(models, rate=RATE) as traffic:
         models.apply("delay", env={"VERSION": "2.0.0", "BIAS": 30}, spec=SHADOW)
         mirrored(models)
         status = models.phase("delay", "RolledBack", seconds=240)
@@ -84,7 +88,7 @@ def test_a_worse_model_ends_without_any_user_having_seen_it(models: Models) -> N
 
 def test_a_shadow_that_is_only_compared_ends_with_its_verdict_and_its_pods_go(models: Models) -> None:
     start(models, spec=ONLY_COMPARED, bias=10)
-    with living(models) as traffic:
+    with living(models, rate=RATE) as traffic:
         models.apply("delay", env={"VERSION": "2.0.0", "BIAS": 1}, spec=ONLY_COMPARED)
         mirrored(models)
         status = models.wait(

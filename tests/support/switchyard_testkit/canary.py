@@ -17,10 +17,11 @@ CANARY: dict[str, Any] = {
     "strategy": {
         "type": "Canary",
         "canary": {
+            "mirror": 0,
             "steps": [
                 {"name": "quarter", "weight": 25, "hold": "5s"},
                 {"name": "half", "weight": 50, "hold": "5s"},
-            ]
+            ],
         },
     },
     "analysis": {
@@ -46,9 +47,9 @@ CANARY: dict[str, Any] = {
 
 
 @contextmanager
-def living(models: Models) -> Iterator[Traffic]:
+def living(models: Models, *, rate: float = 80) -> Iterator[Traffic]:
     """Traffic, and outcomes a second after each answer; at the end no request may have failed."""
-    traffic = Traffic(models.url("delay"), body=FLIGHT, rate=80, prefix=models.namespace)
+    traffic = Traffic(models.url("delay"), body=FLIGHT, rate=rate, prefix=models.namespace)
     outcomes = Outcomes(models.installation, models.subject("delay"), traffic, truth=TRUTH, delay=1, seed=17)
     with traffic, outcomes:
         yield traffic

@@ -117,6 +117,7 @@ class Counted:
     weights: Mapping[str, int]
     served: dict[str, float] = field(default_factory=dict)
     mirrors: Mapping[str, int] = field(default_factory=dict)
+    sums: dict[tuple[str, str], WindowSums] = field(default_factory=dict)
 
 
 @dataclass
@@ -153,16 +154,7 @@ class Monitor:
         outcome = question.metric.metric.startswith("outcome.")
         ripe = self.clock.now - WINDOW - (AGE if outcome else timedelta(0))
         found = [item for item in self.windows if item.traffic in question.traffic and item.start <= ripe]
-        sums = [
-            WindowSums(
-                start=item.start,
-                traffic=item.traffic,
-                probability=item.weights.get(question.revision, 0) / 10_000,
-                candidate=self._arm(item, question.revision),
-                stable=self._arm(item, question.against),
-            )
-            for item in found
-        ]
+        sums = [self._sums(item, question) for item in found]
         mine, other = sum(item.candidate.n for item in sums), sum(item.stable.n for item in sums)
         return Evidence(
             deployment=subject,
@@ -180,6 +172,22 @@ class Monitor:
             rate_per_second=self.rate * (sums[-1].probability if sums else 0.0),
             paired=self._paired(question) if outcome else None,
         )
+
+    def _sums(self, window: Counted, question: Question) -> WindowSums:
+        """A window that is over stays as it is; an hour of them is asked for in each pass."""
+        arms = (question.revision, question.against)
+        if arms in window.sums:
+            return window.sums[arms]
+        sums = WindowSums(
+            start=window.start,
+            traffic=window.traffic,
+            probability=window.weights.get(question.revision, 0) / 10_000,
+            candidate=self._arm(window, question.revision),
+            stable=self._arm(window, question.against),
+        )
+        if window is not self.windows[-1]:
+            window.sums[arms] = sums
+        return sums
 
     def _paired(self, question: Question) -> Paired | None:
         """Pairs of complete blocks; days differ, so both models err more in one block than in another."""

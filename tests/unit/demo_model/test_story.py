@@ -33,6 +33,7 @@ from switchyard_demo_model.story.figures import (
     Serving,
     Switch,
     Told,
+    Topic,
     figures,
     per_version,
     tables,
@@ -44,6 +45,7 @@ from switchyard_demo_model.world.schedule import Pace
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 IDS = frozenset(f"id-{n}" for n in range(20_000))
+MIRRORED = Counter(f"id-{n}" for n in range(5_000))
 
 
 # --- what is promised -------------------------------------------------------------------------------------------------
@@ -123,13 +125,26 @@ def test_every_file_of_every_story_is_a_legal_model_deployment(story: Story) -> 
         assert spec.analysis.block == spec.monitoring.outcome.judged_after == timedelta(seconds=Pace().day_seconds)
 
 
-def test_between_the_files_only_the_model_differs() -> None:
+def test_between_the_files_only_the_model_and_its_way_differ() -> None:
     first, *others = [
         deployment(chapter, image=chapter.recipe, provenance={}, namespace="f", pace=Pace())["spec"]
         for chapter in chapters(Story.MAIN)
     ]
-    for other in others:
-        assert {key for key in first if first[key] != other[key]} == {"model"}
+    differing = [{key for key in first if first[key] != other[key]} for other in others]
+    assert differing == [{"model", "strategy"}, {"model"}]
+
+
+def test_only_the_second_version_is_a_shadow_first() -> None:
+    types = {
+        chapter.version: deployment(chapter, image="i", provenance={}, namespace="f", pace=Pace())["spec"]["strategy"]
+        for chapter in chapters(Story.MAIN)
+    }
+    assert {version: strategy["type"] for version, strategy in types.items()} == {
+        "1.0.0": "Canary",
+        "2.0.0": "Shadow",
+        "3.0.0": "Canary",
+    }
+    assert types["3.0.0"]["canary"]["mirror"] == 0
 
 
 def test_the_stories_promise_the_same_and_offer_something_else() -> None:
@@ -176,7 +191,7 @@ def read(**changes: Any) -> Read:
     usual: dict[str, Any] = {
         "product": STATISTICS,
         "served_ids": IDS,
-        "event_ids": Counter(IDS),
+        "topic": Topic(primary=Counter(IDS), mirrored=MIRRORED),
         "quality": [
             quality("1.0.0", predictions=10_000, labelled=9_700),
             quality("2.0.0", predictions=9_000, labelled=8_730, rmse=17.0),
@@ -196,10 +211,11 @@ def outcome(verdict: Any, **changes: Any) -> MetricVerdict:
 
 
 FIRST, SECOND, THIRD = chapters(Story.MAIN)
+PAIRED = outcome("Pass", samples=4_000, paired=True)
 SWITCHES = (Switch("fifth", 2000, 0.2), Switch("half", 5000, 0.3))
 TOLD = (
     Told(FIRST, Ending.PROMOTED, 30.0),
-    Told(SECOND, Ending.PROMOTED, 70.0, verdict=outcome("Pass"), peak_bp=10_000, switches=SWITCHES),
+    Told(SECOND, Ending.PROMOTED, 70.0, verdict=PAIRED, peak_bp=10_000, given_in_shadow=0, switches=SWITCHES),
     Told(THIRD, Ending.TAKEN_BACK, 60.0, verdict=outcome("Fail"), peak_bp=5000, switches=SWITCHES),
 )
 
@@ -216,9 +232,25 @@ def test_a_story_that_went_as_promised_breaks_no_promise() -> None:
         pytest.param({"product": replace(STATISTICS, in_flight=1)}, "no request", id="a request was never answered"),
         pytest.param({"product": replace(STATISTICS, failed={"outcomes": 1})}, "was refused", id="feedback failed"),
         pytest.param({"product": replace(STATISTICS, behind=9.0)}, "kept its pace", id="the driver was late"),
-        pytest.param({"event_ids": Counter(list(IDS)[1:])}, "account closes", id="an answer without an event"),
-        pytest.param({"event_ids": Counter([*IDS, "id-0"])}, "twice", id="an event twice"),
-        pytest.param({"event_ids": Counter([*IDS, "x"])}, "did not ask for", id="an event of nobody"),
+        pytest.param(
+            {"topic": Topic(Counter(list(IDS)[1:]), MIRRORED)}, "account closes", id="an answer without an event"
+        ),
+        pytest.param({"topic": Topic(Counter([*IDS, "id-0"]), MIRRORED)}, "twice", id="an event twice"),
+        pytest.param({"topic": Topic(Counter([*IDS, "x"]), MIRRORED)}, "did not ask for", id="an event of nobody"),
+        pytest.param({"topic": Topic(Counter(IDS), Counter())}, "answered to copies", id="nothing was mirrored"),
+        pytest.param({"topic": Topic(Counter(IDS), MIRRORED + Counter(["x"]))}, "beside the answer", id="a lone copy"),
+        pytest.param({"topic": Topic(Counter(IDS), MIRRORED + Counter(["id-0"]))}, "none of it", id="a copy twice"),
+        pytest.param(
+            {"told": (TOLD[0], replace(TOLD[1], given_in_shadow=1), TOLD[2])}, "no user", id="a shadow that was seen"
+        ),
+        pytest.param(
+            {"told": (TOLD[0], replace(TOLD[1], given_in_shadow=None), TOLD[2])}, "no user", id="no shadow at all"
+        ),
+        pytest.param(
+            {"told": (TOLD[0], replace(TOLD[1], verdict=outcome("Pass", samples=4_000)), TOLD[2])},
+            "of pairs",
+            id="promoted by the split",
+        ),
         pytest.param({"account": Account(20_000, 19_999, open=1)}, "shipper's own", id="the account is open"),
         pytest.param({"serving": Serving("3.0.0", 10_000)}, "serves in the end", id="the wrong model serves"),
         pytest.param({"serving": Serving("2.0.0", 8_000)}, "alone", id="somebody else serves too"),
@@ -265,7 +297,7 @@ def test_a_revision_without_outcomes_has_no_error_and_hides_none() -> None:
 
 def test_the_tables_name_every_decision_with_its_numbers() -> None:
     found = {title: rows for title, _, rows in tables(read())}
-    assert [row[:5] for row in found["Decisions"]][1] == ("2.0.0", "promoted", "Pass", "–", "240")
+    assert [row[:5] for row in found["Decisions"]][1] == ("2.0.0", "promoted", "Pass", "–", "4,000 pairs")
     assert ("2.0.0", "fifth", "20 %", "0.20 s") in found["Changes of weights"]
 
 
@@ -328,13 +360,15 @@ class FakeSystem:
             return ModelDeploymentStatus(observed_generation=generation, conditions=[refused])
         recipe = self.applied[generation - 1]["spec"]["model"]["image"].rpartition("@")[2]
         ending = self.endings[recipe]
-        phase = Phase.PROGRESSING
+        strategy = self.applied[generation - 1]["spec"]["strategy"]["type"]
+        shadow = strategy == "Shadow" and passed < 10.0
+        phase = Phase.SHADOWING if shadow else Phase.PROGRESSING
         if passed >= 20.0 or generation < len(self.applied):
             phase = {Ending.PROMOTED: Phase.WATCHING, Ending.TAKEN_BACK: Phase.ROLLED_BACK, None: phase}[ending]
         revision = f"flight-delay-{recipe}"
         if phase is Phase.WATCHING:
             self.stable = revision
-        weight = {Phase.WATCHING: 10_000, Phase.ROLLED_BACK: 0}.get(phase, 2000)
+        weight = {Phase.WATCHING: 10_000, Phase.ROLLED_BACK: 0, Phase.SHADOWING: 0}.get(phase, 2000)
         return ModelDeploymentStatus(
             observed_generation=generation,
             stable=Served(revision=self.stable) if self.stable else None,
@@ -355,7 +389,13 @@ class FakeSystem:
                 steps_done=[
                     StepRecord(name="fifth", weight_bp=2000, started_at=NOON, synced_at=NOON + timedelta(seconds=0.4))
                 ],
-                verdicts=[outcome({Ending.PROMOTED: "Pass", Ending.TAKEN_BACK: "Fail"}.get(ending, "Inconclusive"))],  # type: ignore[arg-type]
+                verdicts=[
+                    outcome(
+                        {Ending.PROMOTED: "Pass", Ending.TAKEN_BACK: "Fail"}.get(ending, "Inconclusive"),  # type: ignore[arg-type]
+                        samples=4_000,
+                        paired=strategy == "Shadow",
+                    )
+                ],
             ),
         )
 
@@ -365,20 +405,23 @@ class FakeSystem:
     def quality(self) -> list[Quality]:
         return list(read().quality)
 
-    def event_ids(self) -> Counter[str]:
-        return self.events
+    def topic(self) -> Topic:
+        return Topic(self.events, MIRRORED)
 
     def account(self) -> Account:
         return read().account
 
 
 class FakeProduct:
-    """A product that saw what the ledger says."""
+    """A product that saw what the ledger says; of the second version nothing before it had traffic."""
 
-    def __init__(self, statistics: Statistics, failures: list[Failure]) -> None:
-        self._statistics, self._failures = statistics, failures
+    def __init__(self, system: FakeSystem, statistics: Statistics, failures: list[Failure], *, seen: int) -> None:
+        self._system, self._statistics, self._failures, self._seen = system, statistics, failures, seen
 
     def statistics(self) -> Statistics:
+        rollout = self._system.status().rollout
+        if rollout and rollout.phase is Phase.SHADOWING:
+            return replace(self._statistics, versions={**self._statistics.versions, "2.0.0": self._seen})
         return self._statistics
 
     def failures(self) -> list[Failure]:
@@ -395,6 +438,7 @@ def tell(
     failures: list[Failure] | None = None,
     events: Counter[str] | None = None,
     objection: str = "",
+    seen: int = 0,
 ) -> tuple[list[str], str, FakeSystem]:
     """Tell it; the promises that broke, what was said, and the system after it."""
     clock, out = Clock(), io.StringIO()
@@ -405,7 +449,7 @@ def tell(
 
     @contextmanager
     def traffic() -> Iterator[FakeProduct]:
-        yield FakeProduct(statistics, failures or [])
+        yield FakeProduct(system, statistics, failures or [], seen=seen)
 
     telling = Telling(story, short=False, pace=Pace())
     narrator = Narrator(out, clock=clock)
@@ -476,6 +520,12 @@ def test_a_revision_on_its_way_back_is_not_taken_for_a_file_that_was_refused() -
 def test_a_broken_third_version_that_is_promoted_breaks_the_story() -> None:
     false, _, _ = tell(Story.MAIN, {**AS_PROMISED, "3.0.0": Ending.PROMOTED})
     assert "3.0.0 was taken back" in false
+
+
+def test_a_shadow_whose_answers_users_were_given_breaks_the_story() -> None:
+    false, said, _ = tell(Story.MAIN, AS_PROMISED, seen=3)
+    assert false == ["while it was a shadow no user was given an answer of it"]
+    assert "2.0.0 comes by shadow, then by canary" in said
 
 
 def test_failed_requests_are_told_with_their_details() -> None:

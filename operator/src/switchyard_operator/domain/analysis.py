@@ -146,6 +146,7 @@ def shown(judged: tuple[Judged, ...], *, now: datetime) -> list[MetricVerdict]:
             value=item.judgement.value,
             against=item.judgement.against,
             bound=item.judgement.bound,
+            paired=item.judgement.paired,
             at=now,
         )
         for item in judged

@@ -436,6 +436,8 @@ class MetricVerdict(Status):
     against: float | None = None
     bound: float | None = None
     """The anytime bound or the e-value by which it was decided; its kind stands in `message`."""
+    paired: bool = False
+    """Whether it rests on pairs of answers to the same requests; `samples` and `needed` then count pairs."""
     at: Timestamp | None = None
 
 

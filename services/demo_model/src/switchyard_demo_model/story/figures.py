@@ -34,6 +34,7 @@ class Told:
     message: str = ""
     verdict: MetricVerdict | None = None
     peak_bp: int = 0
+    given_in_shadow: int | None = None  # answers of it that users were given while it was a shadow
     switches: tuple[Switch, ...] = ()
 
 
@@ -48,6 +49,14 @@ class Quality:
     rmse: float | None
     decisions: int
     agreed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """How often each prediction id stands in the topic of events."""
+
+    primary: Counter[str]  # answers that users were given
+    mirrored: Counter[str]  # answers to copies of their requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +82,7 @@ class Read:
 
     product: Statistics
     served_ids: frozenset[str]
-    event_ids: Counter[str]  # of primary inference events in the topic
+    topic: Topic
     quality: Sequence[Quality]
     account: Account
     serving: Serving
@@ -123,10 +132,13 @@ def figures(read: Read) -> dict[str, Figure]:
         "feedback.failed": product.failed.get("decisions", 0) + product.failed.get("outcomes", 0),
         "feedback.decisions": product.decisions,
         "feedback.outcomes": product.outcomes,
-        "events.delivered": sum(read.event_ids.values()),
-        "events.missing": len(read.served_ids - read.event_ids.keys()),
-        "events.unasked": len(read.event_ids.keys() - read.served_ids),
-        "events.twice": sum(count > 1 for count in read.event_ids.values()),
+        "events.delivered": sum(read.topic.primary.values()),
+        "events.missing": len(read.served_ids - read.topic.primary.keys()),
+        "events.unasked": len(read.topic.primary.keys() - read.served_ids),
+        "events.twice": sum(count > 1 for count in read.topic.primary.values()),
+        "mirrored.delivered": sum(read.topic.mirrored.values()),
+        "mirrored.alone": len(read.topic.mirrored.keys() - read.topic.primary.keys()),
+        "mirrored.twice": sum(count > 1 for count in read.topic.mirrored.values()),
         "account.served": read.account.served,
         "account.delivered": read.account.delivered,
         "account.open": read.account.open,
@@ -156,7 +168,13 @@ def _of_chapter(told: Told) -> dict[str, Figure]:
         f"{name}.peak": told.peak_bp / 100,
     }
     if told.verdict is not None:
-        found |= {f"{name}.verdict": told.verdict.verdict, f"{name}.samples": told.verdict.samples}
+        found |= {
+            f"{name}.verdict": told.verdict.verdict,
+            f"{name}.evidence": "pairs" if told.verdict.paired else "split",
+            f"{name}.samples": told.verdict.samples,
+        }
+    if told.given_in_shadow is not None:
+        found[f"{name}.givenInShadow"] = told.given_in_shadow
     return found
 
 
@@ -173,6 +191,7 @@ def tables(read: Read) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]
                 ("latency p50 / p99", f"{product.p50 * 1000:.1f} ms / {product.p99 * 1000:.1f} ms"),
                 ("primary events in the topic", f"{known['events.delivered']:,}"),
                 ("answers without an event", f"{known['events.missing']:,}"),
+                ("mirrored answers in the topic", f"{known['mirrored.delivered']:,}"),
                 ("shippers' account: served / delivered", f"{read.account.served:,} / {read.account.delivered:,}"),
                 ("decisions / outcomes sent", f"{product.decisions:,} / {product.outcomes:,}"),
                 ("predictions joined to an outcome", share(known.get("join.coverage"))),
@@ -195,7 +214,7 @@ def tables(read: Read) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]
         ),
         (
             "Decisions",
-            ("version", "outcome", "verdict", "reason", "samples", "RMSE / against", "bound", "most traffic", "took"),
+            ("version", "outcome", "verdict", "reason", "judged", "RMSE / against", "bound", "most traffic", "took"),
             [_decision(told) for told in read.told],
         ),
         (
@@ -222,7 +241,7 @@ def _decision(told: Told) -> tuple[str, ...]:
         told.ending.value,
         verdict.verdict if verdict else "–",
         told.reason or "–",
-        f"{verdict.samples:,}" if verdict else "–",
+        f"{verdict.samples:,}{' pairs' if verdict.paired else ''}" if verdict else "–",
         f"{minutes(verdict.value)} / {minutes(verdict.against)}" if verdict else "–",
         f"{verdict.bound:,.3g}" if verdict and verdict.bound is not None else "–",
         f"{told.peak_bp / 100:g} %",

@@ -1,5 +1,8 @@
 """The three chapters of each story, and the ModelDeployment of each chapter: what a person would put into Git.
 
+The second version comes by shadow, so that the same flights judge both before any user is given its answers; the third
+comes straight by canary.
+
 All stories promise the same. `no-difference` serves 1.0.0's model again under the name 2.0.0; `swapped` offers 3.0.0
 where 2.0.0 should come, and 2.0.0 after it. Both must therefore break their promise: a demo that cannot fail shows
 nothing.
@@ -17,7 +20,12 @@ from switchyard_demo_model.world.dispatcher import BUFFER_FROM
 from switchyard_demo_model.world.schedule import Pace
 
 NAME = "flight-delay"
-STEPS = ({"name": "fifth", "weight": 20, "hold": "12s"}, {"name": "half", "weight": 50, "hold": "12s"})
+AFTER_SHADOW = (
+    {"name": "twentieth", "weight": 5, "hold": "6s"},
+    {"name": "quarter", "weight": 25, "hold": "6s"},
+    {"name": "half", "weight": 50, "hold": "6s"},
+)
+STRAIGHT = ({"name": "fifth", "weight": 20, "hold": "12s"}, {"name": "half", "weight": 50, "hold": "12s"})
 METRIC = "outcome"
 
 
@@ -46,6 +54,13 @@ class Chapter:
     recipe: str  # which of the pipeline's models
     expected: Ending
 
+    shadowed: bool = False  # whether it is a shadow first
+
+    @property
+    def way(self) -> str:
+        """How it comes, in words."""
+        return "by shadow, then by canary" if self.shadowed else "by canary"
+
     @property
     def version(self) -> str:
         """The version the image says it is."""
@@ -64,15 +79,26 @@ def chapters(story: Story) -> tuple[Chapter, Chapter, Chapter]:
     first, second, third = RECIPES[story]
     return (
         Chapter("first", first, Ending.PROMOTED),
-        Chapter("second", second, Ending.PROMOTED),
+        Chapter("second", second, Ending.PROMOTED, shadowed=True),
         Chapter("third", third, Ending.TAKEN_BACK),
     )
+
+
+def strategy(chapter: Chapter, *, day: str) -> dict[str, Any]:
+    """How the chapter's version comes. A canary without copies is judged by the split alone: each flight meets one."""
+    if chapter.shadowed:
+        steps = [dict(step) for step in AFTER_SHADOW]
+        return {"type": "Shadow", "shadow": {"mirror": "auto", "hold": day, "thenPromote": {"steps": steps}}}
+    return {"type": "Canary", "canary": {"mirror": 0, "steps": [dict(step) for step in STRAIGHT]}}
 
 
 def deployment(
     chapter: Chapter, *, image: str, provenance: Mapping[str, str], namespace: str, pace: Pace
 ) -> dict[str, Any]:
-    """The chapter's file. Only the model's own lines change; the first version meets nobody and takes all at once."""
+    """The chapter's file: only the model's own lines and the strategy change.
+
+    The first version meets nobody and takes all at once, whatever the strategy.
+    """
     day = f"{pace.day_seconds:g}s"
     spec: dict[str, Any] = {
         "model": {"image": image, "version": chapter.version, "provenance": dict(provenance)},
@@ -83,7 +109,7 @@ def deployment(
             "timeout": "10s",
             "readyWithin": "3m",
         },
-        "strategy": {"type": "Canary", "canary": {"steps": [dict(step) for step in STEPS]}},
+        "strategy": strategy(chapter, day=day),
         "analysis": {
             "risk": {"wrongPromotion": "5%", "wrongRollback": "5%"},
             "block": day,

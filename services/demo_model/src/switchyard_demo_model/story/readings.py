@@ -19,19 +19,19 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from switchyard_contracts.events import TOPIC_EVENTS, EventType
 from switchyard_contracts.model_deployment import ModelDeploymentStatus
-from switchyard_contracts.model_route import ModelRouteSpec
+from switchyard_contracts.model_route import ModelRouteSpec, RouteRole
 from switchyard_testkit.apiserver import api_client
 from switchyard_testkit.install import Installation, slot_folder
 from switchyard_testkit.topics import cluster_names
 
 from switchyard_demo_model.product.gateway import Addresses
-from switchyard_demo_model.story.figures import Account, Quality, Serving
+from switchyard_demo_model.story.figures import Account, Quality, Serving, Topic
 from switchyard_demo_model.story.plot import NAME
 
 RESOURCES = ("switchyard.dev", "v1alpha1")
 APPLY = "application/apply-patch+yaml"
 MINE = "switchyard.dev/story"
-PRIMARY = frozenset({"stable", "candidate"})
+PRIMARY = frozenset({RouteRole.STABLE, RouteRole.CANDIDATE})
 LABELS = {MINE: "flights", "pod-security.kubernetes.io/enforce": "restricted"}
 
 
@@ -145,9 +145,9 @@ class Readings:
             if line["role"] in PRIMARY
         ]
 
-    def event_ids(self) -> Counter[str]:
-        """How many primary inference events the topic holds of each prediction id of this story."""
-        found: Counter[str] = Counter()
+    def topic(self) -> Topic:
+        """How many inference events the topic holds of each prediction id of this story."""
+        found = Topic(primary=Counter(), mirrored=Counter())
         seen: set[str] = set()  # of events: a resend keeps its id, and is one event
         with cluster_names(self.installation) as servers:
             consumer = KafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, max_poll_records=5000)
@@ -161,10 +161,12 @@ class Readings:
                 while any(consumer.position(partition) < ends[partition] for partition in partitions):
                     for batch in consumer.poll(timeout_ms=1000).values():
                         for record in batch:
-                            if event := self._primary(record.key, record.value):
-                                if event["id"] not in seen:
-                                    found[event["data"]["predictionId"]] += 1
+                            event = self._mine(record.key, record.value)
+                            if event and event["id"] not in seen:
                                 seen.add(event["id"])
+                                mirrored = event["data"]["role"] == RouteRole.SHADOW
+                                kind = found.mirrored if mirrored else found.primary
+                                kind[event["data"]["predictionId"]] += 1
             finally:
                 consumer.close()
         return found
@@ -185,12 +187,12 @@ class Readings:
             open=sum(book["unaccounted"] + book["spooled"] + sum(book["dropped"].values()) for book in books),
         )
 
-    def _primary(self, key: bytes | None, value: bytes | None) -> dict[str, Any] | None:
-        """The event, if it is an inference of this story that a user asked for."""
+    def _mine(self, key: bytes | None, value: bytes | None) -> dict[str, Any] | None:
+        """The event, if it is an inference of this story that a user asked for, or a copy of one."""
         if not (key or b"").startswith(f"{self.subject}/".encode()) or value is None:
             return None
         event: dict[str, Any] = json.loads(value)
-        mine = event["type"] == EventType.INFERENCE and event["data"]["role"] in PRIMARY
+        mine = event["type"] == EventType.INFERENCE and event["data"]["role"] in {*PRIMARY, RouteRole.SHADOW}
         return event if mine and event["data"].get("assignment") != "pinned" else None
 
     def _get(self, plural: str) -> dict[str, Any]:

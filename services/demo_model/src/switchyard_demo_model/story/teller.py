@@ -7,7 +7,6 @@ not promoted, or the third not taken back, it says so and ends.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from switchyard_contracts.model_deployment import ModelDeploymentStatus, Phase, 
 
 from switchyard_demo_model.product.ledger import Failure, Statistics
 from switchyard_demo_model.story.expectations import Held, Script
-from switchyard_demo_model.story.figures import Account, Quality, Read, Serving, Switch, Told, figures, tables
+from switchyard_demo_model.story.figures import Account, Quality, Read, Serving, Switch, Told, Topic, figures, tables
 from switchyard_demo_model.story.narrator import Narrator
 from switchyard_demo_model.story.plot import METRIC, Chapter, Ending, Story, chapters, deployment
 from switchyard_demo_model.world.schedule import Pace
@@ -39,7 +38,7 @@ class System(Protocol):
     def status(self) -> ModelDeploymentStatus: ...
     def serving(self) -> Serving: ...
     def quality(self) -> list[Quality]: ...
-    def event_ids(self) -> Counter[str]: ...
+    def topic(self) -> Topic: ...
     def account(self) -> Account: ...
 
 
@@ -69,6 +68,7 @@ class Following:
     """What was seen of one rollout while it ran: the status forgets steps, the story must not."""
 
     peak_bp: int = 0
+    given_in_shadow: int | None = None  # answers of the version that users were given while it was a shadow
     steps: dict[str, StepRecord] = field(default_factory=dict)
     said: str = ""
 
@@ -113,7 +113,7 @@ class Teller:
                     if promised
                     else (patience.taken_back, patience.taken_back_short)
                 )
-                self._narrator.title(f"{chapter.ordinal.capitalize()} chapter: {chapter.version} comes by canary")
+                self._narrator.title(f"{chapter.ordinal.capitalize()} chapter: {chapter.version} comes {chapter.way}")
                 self._chapter(chapter, patience=limits[short], product=product)
                 if not self._as_told():
                     break
@@ -147,11 +147,13 @@ class Teller:
         self._narrator.say(f"applied: image {body['spec']['model']['image']}")
         began, following = self._clock(), Following()
         while True:
+            # Before the status: where that still says shadow, it was one when these answers were counted.
+            given = product.statistics().versions.get(chapter.version, 0) if product else 0
             status = self._system.status()
             rollout = status.rollout
             fresh = rollout and status.observed_generation >= generation and (not before or rollout.id != before.id)
             if rollout and fresh:
-                self._follow(rollout, following)
+                self._follow(rollout, following, given=given)
                 if ending := ended(status, rollout):
                     self._told.append(told(chapter, ending, rollout, following, self._clock() - began))
                     self._narrator.say(f"{chapter.version} is {ending.value}: {rollout.reason}. {rollout.message}")
@@ -170,8 +172,10 @@ class Teller:
             self._narrator.state(progress(rollout if fresh else None, product))
             self._sleep(LOOK)
 
-    def _follow(self, rollout: RolloutStatus, following: Following) -> None:
+    def _follow(self, rollout: RolloutStatus, following: Following, *, given: int) -> None:
         """Remember steps and say what is new."""
+        if rollout.phase is Phase.SHADOWING:
+            following.given_in_shadow = given
         following.peak_bp = max(following.peak_bp, rollout.weight_bp)
         for record in rollout.steps_done:
             if record.synced_at or record.name not in following.steps:
@@ -217,7 +221,7 @@ class Teller:
         return Read(
             product=product.statistics(),
             served_ids=product.served_ids(),
-            event_ids=self._system.event_ids(),
+            topic=self._system.topic(),
             quality=self._system.quality(),
             account=self._system.account(),
             serving=self._system.serving(),
@@ -277,6 +281,7 @@ def told(chapter: Chapter, ending: Ending, rollout: RolloutStatus | None, follow
         message=rollout.message,
         verdict=next((verdict for verdict in rollout.verdicts if verdict.name == METRIC), None),
         peak_bp=following.peak_bp,
+        given_in_shadow=following.given_in_shadow,
         switches=tuple(switch(step) for step in following.steps.values()),
     )
 

@@ -278,9 +278,6 @@ def _tree(name: str, domain: str, header: str, branches: Iterable[bytes]) -> byt
         name=name,
         domains=[domain],
         retry_policy=_retries(),
-        # An answer without a caller's id gets a minted one. The table's own headers are set before a host's, so one
-        # that is there is seen; two of the same place would both stand.
-        response_headers_to_add=[_header(PREDICTION_ID, MINTED, IF_ABSENT)],
     )
     return _bytes(host) + _field(_number(route_components_pb2.VirtualHost, "matcher"), outer)
 
@@ -360,9 +357,7 @@ def _feedback() -> Any:
 def _bad_id() -> Any:
     """The answer carries an id of ours: the caller's could not be joined."""
     detail = f"The header {PREDICTION_ID} must be 1 to 128 letters, digits, dots, underscores, colons or hyphens."
-    refused = _direct(route_components_pb2.RouteMatch(prefix="/"), 400, detail)
-    refused.response_headers_to_add.append(_header(PREDICTION_ID, MINTED, OVERWRITE))
-    return refused
+    return _direct(route_components_pb2.RouteMatch(prefix="/"), 400, detail, minted=OVERWRITE)
 
 
 def _model_routes(routing: Routing, prefix: str) -> list[Any]:
@@ -473,8 +468,12 @@ def _not_found(detail: str) -> list[Any]:
     return [_direct(route_components_pb2.RouteMatch(prefix="/"), 404, detail)]
 
 
-def _direct(match: Any, status: int, detail: str) -> Any:
-    """One plain sentence; the listener makes an RFC 9457 document of it."""
+def _direct(match: Any, status: int, detail: str, *, minted: Any = IF_ABSENT) -> Any:
+    """One plain sentence; the listener makes an RFC 9457 document of it.
+
+    It never becomes a request to anybody, so the table's id of requests does not reach it: it mints its own, after the
+    table's headers were set. (On the host the same header would cost every model's answer the making of an id.)
+    """
     if len(detail) > DETAIL_LIMIT:
         detail = detail[: DETAIL_LIMIT - 1] + "…"
     return route_components_pb2.Route(
@@ -482,6 +481,7 @@ def _direct(match: Any, status: int, detail: str) -> Any:
         direct_response=route_components_pb2.DirectResponseAction(
             status=status, body=base_pb2.DataSource(inline_string=detail)
         ),
+        response_headers_to_add=[_header(PREDICTION_ID, MINTED, minted)],
     )
 
 
