@@ -138,7 +138,7 @@ def test_every_part_killed_in_the_middle_of_a_canary_changes_no_decision(
     lost_before = account(models.installation)["dropped"].get("lost_in_crash", 0)
 
     def strike(course: Course) -> None:
-        for step, parts in (("quarter", order[:2]), ("half", order[2:])):
+        for step, parts in (("quarter", order[:3]), ("half", order[3:])):
             course.reach(step)
             for part in parts:
                 course.traffic.go_on(chance.randrange(RATE // 2, 2 * RATE))

@@ -18,7 +18,7 @@ from switchyard_testkit.install import NAMESPACE, Installation, run
 from switchyard_testkit.load import Traffic
 from switchyard_testkit.models import Models
 from switchyard_testkit.recheck import DATABASE, ask
-from switchyard_testkit.struck import CANARY, GATEWAY, NAME, RATE, Topic, account, address, product, well
+from switchyard_testkit.struck import CANARY, GATEWAY, NAME, RATE, SHADOW, Topic, account, address, product, well
 from switchyard_testkit.toolchain import tool_path
 from switchyard_testkit.waiting import until
 
@@ -77,6 +77,9 @@ def test_a_full_spool_stops_the_recording_and_no_answer(model: Models) -> None:
 
 
 def test_a_locked_database_loses_nothing_and_is_said(model: Models, tmp_path: Path) -> None:
+    """With a mirrored candidate beside, so that pairs are joined across the lock too."""
+    model.apply(NAME, env={"VERSION": "2.0.0", "BIAS": 1}, spec=SHADOW)
+    until(lambda: mirrored(model), "all of the traffic is mirrored", seconds=90)
     installation, subject = model.installation, model.subject(NAME)
     monitor = pod_of(installation, "monitor")
     restarts = container_status(installation, monitor, "monitor")["restartCount"]
@@ -101,7 +104,15 @@ def test_a_locked_database_loses_nothing_and_is_said(model: Models, tmp_path: Pa
     topic = Topic(model)
     assert topic.missing(traffic.tally) == set()
     assert topic.outcomes() == dict.fromkeys(traffic.tally.ids, 1)
-    assert "numbers are equal" in topic.recomputed(CANARY["monitoring"], tmp_path)
+    said = topic.recomputed(CANARY["monitoring"], tmp_path)
+    assert "numbers are equal" in said
+    assert " 0 pairs" not in said
+
+
+def mirrored(models: Models) -> bool:
+    """Whether every gateway mirrors all of stable's requests."""
+    shares = {entry["role"]: entry["mirrorBp"] for entry in models.get(NAME, "modelroutes")["spec"]["routes"]}
+    return shares.get("candidate") == 10_000 and models.condition(NAME, "TrafficSynced").get("status") == "True"
 
 
 @contextmanager

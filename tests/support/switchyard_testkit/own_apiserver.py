@@ -17,12 +17,12 @@ import urllib3
 from kubernetes import client
 from switchyard_operator.adapters.cluster import connect
 
-from switchyard_testkit.cache import Cache
+from switchyard_testkit.cache import Cache, Durations
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.errors import MachineError
 from switchyard_testkit.machine import NODE_PACKAGES, missing
 from switchyard_testkit.node import pki
-from switchyard_testkit.progress import Durations, Progress
+from switchyard_testkit.progress import Progress
 from switchyard_testkit.toolchain import ensure
 from switchyard_testkit.waiting import until
 

@@ -38,11 +38,13 @@ CANARY: dict[str, Any] = {
     "strategy": {
         "type": "Canary",
         "canary": {
-            "steps": [{"name": "quarter", "weight": 25, "hold": "15s"}, {"name": "half", "weight": 50, "hold": "15s"}]
+            # Decided without pairs: an Envoy or a candidate that starves while others start anew lets copies fall, and
+            # more than 1 % of them leave a verdict on pairs open. The steps last as long as the kills in them.
+            "mirror": 0,
+            "steps": [{"name": "quarter", "weight": 25, "hold": "25s"}, {"name": "half", "weight": 50, "hold": "60s"}],
         },
     },
     "analysis": {
-        # Seven blocks must be complete before the first look at pairs, so the second step outlasts the kills in it.
         "block": "10s",
         "metrics": [
             {"name": "errors", "metric": "error_rate", "max": "1%", "role": "guard", "minSamples": 50},
@@ -64,6 +66,13 @@ CANARY: dict[str, Any] = {
         "outcome": {"horizon": "1h", "judgedAfter": "10s", "minCoverage": "50%", "affectedBy": "nothing"},
     },
 }
+
+SHADOW: dict[str, Any] = {
+    **CANARY,
+    "strategy": {"type": "Shadow", "shadow": {"hold": "1h"}},
+    "analysis": {"block": "10s", "metrics": []},
+}
+"""Every request of stable's is mirrored to the candidate, and nothing is decided."""
 
 
 def kill(installation: Installation, part: str) -> None:

@@ -1,0 +1,127 @@
+"""kill -9 before every statement and every commit of the monitor, on the real database: everything is counted once.
+
+A forked process lives through a history and kills itself at one statement: nothing is rolled back, nothing closed.
+Another opens the file as it was left and reads on. (`tests/unit/monitor/test_laws.py` strikes the same places by an
+exception; here nobody has a chance to tidy up.)
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event as sql_event
+from switchyard_monitor.adapters.store import SqliteStore
+from switchyard_monitor.ports import Letter
+from switchyard_testkit.local_broker import LocalBroker
+from switchyard_testkit.monitor_world import World, decision, deletion, inference, mirrored, outcome
+
+OTHER = "demo/other"
+SUBJECTS = ("demo/flight-delay", OTHER)
+COLUMNS = {"stored": 8, "invalid": 1, "superseded": 1, "repeat": 1, "conflict": 1, "deleted": 1}
+
+
+@dataclass
+class Posting(LocalBroker):
+    """A broker whose letters outlive the process that sent them."""
+
+    box: Path = Path()
+
+    def send(self, letters: Sequence[Letter]) -> None:
+        with self.box.open("a", encoding="utf-8") as file:
+            file.writelines(dict(letter.headers)["switchyard-id"].decode() + "\n" for letter in letters)
+
+
+def tell(world: World) -> None:
+    """New rows, a pair, poison, labels and a correction, a repeat, a conflict, an erasure."""
+    world.teach()
+    world.teach(subject=OTHER)
+    world.say(inference("a"), at=0)
+    world.say(b"\xff poison", at=1)
+    world.say(inference("z", subject=OTHER), at=1)
+    world.say(inference("b"), at=1)
+    world.say(mirrored("a", y=5.0), at=1)
+    world.say(outcome("a", 3.0), at=2)
+    world.say(inference("a", event_id="retry"), at=2)
+    world.say(inference("a", x=2, event_id="conflict"), at=3)
+    world.say(deletion("b"), at=4)
+    world.say(outcome("b", 1.0), at=4)
+    world.say(outcome("a", 4.0, revision=1), at=5)
+    world.say(outcome("z", 2.0, subject=OTHER), at=6)
+    world.say(decision("a", True), at=6)
+
+
+def open_world(folder: Path) -> World:
+    """As a process finds it: the database as it was left, the log as it always was."""
+    world = World(folder, broker=Posting(box=folder / "letters"))
+    world.reader.close()
+    world.pace = type(world.pace)(batch=4, linger=0.0, margin_us=0)
+    world.start()
+    tell(world)
+    return world
+
+
+def books(world: World) -> tuple[Any, ...]:
+    """Everything that must be the same."""
+    letters = (world.path / "letters").read_text().split()
+    sums = [(world.sums(subject), world.pair_sums(subject), world.store.labels(subject)) for subject in SUBJECTS]
+    return world.ledger(), sums, sorted(set(letters)), world.store.outbox(10)
+
+
+def killed_at(folder: Path, statement: int) -> bool:
+    """Live in a process of its own and be killed before that statement or commit; whether there was one."""
+    child = os.fork()
+    if child:
+        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    try:
+        world = open_world(folder)
+        left = statement
+
+        def cut(*_: Any) -> None:
+            nonlocal left
+            left -= 1
+            if left == -1:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sql_event.listen(world.store._writer, "before_cursor_execute", cut)
+        sql_event.listen(world.store._writer, "commit", cut)
+        world.run()
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+@pytest.mark.timeout(600)
+def test_a_kill_at_any_statement_changes_nothing(tmp_path: Path) -> None:
+    empty = SqliteStore(f"sqlite:///{tmp_path / 'empty.db'}")
+    empty.migrate()
+    empty.close()
+
+    def house(name: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        shutil.copy(tmp_path / "empty.db", folder / "monitor.db")
+        return folder
+
+    world = open_world(house("whole"))
+    world.run()
+    expected = books(world)
+    world.store.close()
+    assert expected[0] == COLUMNS
+
+    statement, struck = 0, True
+    while struck:
+        folder = house(str(statement))
+        struck = killed_at(folder, statement)
+        world = open_world(folder)
+        world.run()
+        assert books(world) == expected, f"killed at statement {statement}"
+        world.store.close()
+        statement += struck
+    assert statement > 50, "the kills must have struck every statement of several commits"
