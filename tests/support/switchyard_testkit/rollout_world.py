@@ -222,7 +222,7 @@ class Monitor:
             paired=self._paired(question) if outcome else None,
         )
 
-    def _sums(self, window: Counted, question: Question) -> WindowSums:
+    def _sums(self, window: Served, question: Question) -> WindowSums:
         """A window that is over stays as it is; an hour of them is asked for in each pass."""
         arms = (question.revision, question.against)
         if arms in window.sums:
