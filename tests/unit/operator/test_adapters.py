@@ -128,6 +128,16 @@ def test_every_ready_gateway_is_asked_and_a_silent_one_is_reported() -> None:
     assert asked.reports("air/other", 1)[0].generation is None
 
 
+def test_a_gateway_that_keeps_nothing_of_what_it_answers_says_so_beside_its_routes() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        mute = {"unrecorded": "the spool is full, 3 exchanges were dropped"} if request.url.host == "10.0.0.1" else {}
+        return httpx.Response(200, json={"routes": {"air/delay": {"generation": 7, "state": "Synced"}}, **mute})
+
+    first, second = gateways(answer, pods={"a": True, "b": True}).reports("air/delay", 7)
+    assert (first.generation, first.unrecorded) == (7, "")
+    assert (second.generation, second.unrecorded) == (7, "the spool is full, 3 exchanges were dropped")
+
+
 def test_one_round_serves_all_who_ask_at_the_same_time() -> None:
     rounds: list[str] = []
 

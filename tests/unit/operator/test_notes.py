@@ -284,6 +284,19 @@ def test_a_state_that_comes_again_is_the_same_event_once_more() -> None:
     assert world.notes.times[name] == 2
 
 
+def test_the_log_names_what_each_route_is_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", logger="switchyard_operator")
+    world = canary(at="five")
+    assert world.status.rollout
+    routed = [record.__dict__ for record in caplog.records if "route " in record.getMessage()]
+    last = routed[-1]
+    assert (last["deployment"], last["rollout"]) == ("/".join(world.cache.deployments()[0]), world.status.rollout.id)
+    assert (last["revision"], last["reason"]) == (world.revision(TWO), "Stepped")
+    assert last["traffic"] == world.gateways.generation
+
+
 def event(message: str = "it is so", at: str = NEW_YEAR) -> Body:
     place = {"kind": "ModelDeployment", "namespace": "demo", "name": "delay", "uid": "u"}
     return {

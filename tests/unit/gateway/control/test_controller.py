@@ -13,6 +13,8 @@ from switchyard_gateway.control.domain.fragment import Routing
 from switchyard_gateway.control.domain.ledger import State
 from switchyard_gateway.control.metrics import Metrics
 from switchyard_gateway.control.ports import Gone, Listing, Put
+from switchyard_gateway.shipper.account import Book
+from switchyard_gateway.shipper.store import Store
 from switchyard_testkit.fake_api import endpoint_slice, model_route, route
 from switchyard_testkit.fake_envoy import FakeEnvoy
 
@@ -233,3 +235,25 @@ def test_only_what_changed_is_translated_again(pod):
     before = dict(pod.controller.targets)
     pod.controller.route_changed(Put(a_route("m7", 1, generation=2), "2"))
     assert {key for key, target in pod.controller.targets.items() if target is not before[key]} == {"ns/m7"}
+
+
+def test_a_refusal_is_said_once_in_the_log_with_the_deployment_and_the_generation(pod, caplog):
+    pod.listed([a_route("a", 1)], [pods("a-1", "10.0.0.1")])
+    for generation in (2, 2, 3):
+        pod.controller.route_changed(Put(a_route("a", 1, generation=generation, paths=["/a/../b"]), "2"))
+    said = [record for record in caplog.records if "is not served" in record.getMessage()]
+    assert [(record.deployment, record.traffic) for record in said] == [("ns/a", 2)]
+
+
+@pytest.mark.parametrize(
+    ("book", "lost"),
+    [
+        pytest.param(None, 0, id="no shipper yet"),
+        pytest.param(Book(dropped={"spool_full": 812, "unparsable": 3}), 812, id="what the full spool let go"),
+        pytest.param(Book(), 0, id="nothing"),
+    ],
+)
+def test_what_the_shipper_let_go_is_read_from_its_book(tmp_path, book, lost):
+    if book:
+        Store(tmp_path).write(book)
+    assert volume.dropped(tmp_path) == lost
