@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from switchyard_contracts.base import LABEL_DEPLOYMENT
+from switchyard_contracts.model_deployment import Serving
 from switchyard_contracts.model_revision import ModelRevisionSpec, PodShape
 from switchyard_operator.adapters.cluster import ApiCluster, connect
 from switchyard_operator.domain.difference import differs
@@ -138,7 +139,7 @@ def test_marks_are_set_and_removed_by_a_patch_that_rests_on_a_version(at: Place)
 
 def test_an_apply_that_changes_nothing_writes_nothing_and_is_not_needed(at: Place) -> None:
     made = parsed(at.cluster.create(revision(at, "delay-applied")))
-    for wanted in bodies(at.namespace, made, replicas=0, timeout=timedelta(seconds=30)):
+    for wanted in bodies(at.namespace, made, replicas=0, serving=Serving()):
         applied = at.cluster.apply(wanted)
         comparable = {key: value for key, value in wanted.items() if key not in ("apiVersion", "kind")}
         assert not differs(comparable, applied), wanted["kind"]
@@ -162,7 +163,7 @@ def test_an_apply_keeps_what_others_own(at: Place) -> None:
 
 def test_children_go_with_their_owner(at: Place) -> None:
     made = parsed(at.cluster.create(revision(at, "delay-owner")))
-    for wanted in bodies(at.namespace, made, replicas=0, timeout=timedelta(seconds=30)):
+    for wanted in bodies(at.namespace, made, replicas=0, serving=Serving()):
         at.cluster.apply(wanted)
     at.cluster.delete(MODEL_REVISION, at.namespace, "delay-owner")
     until(
