@@ -170,7 +170,9 @@ test-contract: venv venv-gateway ## Contract tests: fakes and real things behind
 	@$(BIN)/pytest tests/contract --ignore tests/contract/gateway --junitxml $(REPORTS)/contract.xml $(PYTEST_ARGS)
 	@$(GATEWAY_BIN)/pytest tests/contract/gateway --junitxml $(REPORTS)/contract-gateway.xml $(PYTEST_ARGS)
 
-CLUSTER_TESTS ?= tests/cluster
+# Faults and the chart's own tests need some twenty minutes more: they have targets of their own until they are faster.
+APART := $(addprefix tests/cluster/test_,$(addsuffix .py,faults storage_faults chart rights))
+CLUSTER_TESTS ?= $(filter-out $(APART),$(sort $(wildcard tests/cluster/test_*.py)))
 .PHONY: test-cluster
 test-cluster: venv ## Cluster tests: a real cluster, a namespace per test
 	@mkdir -p $(REPORTS)
@@ -182,6 +184,10 @@ LONG ?=
 .PHONY: test-faults
 test-faults: ## Only the cluster tests of faults: parts killed, storage full or locked, servers away (LONG=1: Kafka away for ten minutes)
 	@$(if $(LONG),SWITCHYARD_LONG=1 )$(MAKE) test-cluster CLUSTER_TESTS="$(addprefix tests/cluster/test_,$(addsuffix .py,faults storage_faults account operator_faults))"
+
+.PHONY: test-chart
+test-chart: ## Only the cluster tests of the chart: upgrade under traffic, named namespaces, a clean end; all other cluster tests, then rights used
+	@$(MAKE) test-cluster CLUSTER_TESTS="$(CLUSTER_TESTS) $(addprefix tests/cluster/test_,rights.py chart.py)"
 
 .PHONY: check-generated
 check-generated: venv ## Regenerate what is generated, and fail if it differs from what is committed
