@@ -100,7 +100,7 @@ def test_a_canary_is_planned_watched_waited_for_and_explained(models: Models, tm
     plan = switchyard(models, "plan", path, "--rate", "80")
     assert "a new revision delay-" in plan
     for words in (
-        "○ quarter 25%, 75% mirrored, held for 5s",
+        "○ quarter 25%, held for 5s",
         "errors (error_rate): 50 of its requests",
         "outcome (outcome.rmse)",
     ):
