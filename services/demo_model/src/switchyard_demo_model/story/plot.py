@@ -114,7 +114,7 @@ def deployment(
             "risk": {"wrongPromotion": "5%", "wrongRollback": "5%"},
             "block": day,
             "metrics": [
-                {"name": "errors", "metric": "error_rate", "role": "guard", "max": "1%", "minSamples": 100},
+                {"name": "errors", "metric": "error_rate", "role": "guard", "max": "1%", "minSamples": 20},
                 # Not merely no worse: 0 % asks for proof that it is better.
                 {
                     "name": METRIC,
