@@ -29,7 +29,7 @@ from switchyard_demo_model.world.schedule import Pace, World
 
 UNTOLD = 2
 """The exit code of a story that could not be told."""
-DAYS = 180  # of flights in store; at the usual pace, 18 minutes of traffic
+DAYS = 240  # of flights in store; at the usual pace, 16 minutes of traffic
 
 
 def main(arguments: Sequence[str]) -> int:
