@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from switchyard_testkit import canary
 from switchyard_testkit.canary import FLIGHT, TRUTH
 from switchyard_testkit.faults import container_status, kill_container, kill_part, pod, pod_of
 from switchyard_testkit.install import Installation, unready
@@ -34,7 +35,7 @@ KILLED = 137
 """The exit code of what was killed by signal 9."""
 
 CANARY: dict[str, Any] = {
-    "serving": {"paths": ["/predict"], "timeout": "10s", "port": 3000},
+    **canary.CANARY,
     "strategy": {
         "type": "Canary",
         "canary": {
@@ -44,23 +45,8 @@ CANARY: dict[str, Any] = {
             "steps": [{"name": "quarter", "weight": 25, "hold": "25s"}, {"name": "half", "weight": 50, "hold": "60s"}],
         },
     },
-    "analysis": {
-        "block": "10s",
-        "metrics": [
-            {"name": "errors", "metric": "error_rate", "max": "1%", "role": "guard", "minSamples": 50},
-            {
-                "name": "outcome",
-                "metric": "outcome.rmse",
-                "maxIncrease": "5%",
-                "role": "decide",
-                "minSamples": 200,
-                "maxWait": "10m",
-            },
-        ],
-    },
     "monitoring": {
-        "window": "2s",
-        "prediction": {"path": "$.delay", "task": "regression"},
+        **canary.CANARY["monitoring"],
         # While Kafka or feedback starts anew, outcomes come later than their predictions are judged. That is no loss:
         # in both arms alike they count as not judged, and the coverage says so.
         "outcome": {"horizon": "1h", "judgedAfter": "10s", "minCoverage": "50%", "affectedBy": "nothing"},
