@@ -7,9 +7,10 @@ once, because `multipleOf: 0.01` on a JSON number refuses 5 and 0.29.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
@@ -63,20 +64,33 @@ def format_percent(basis_points: int) -> str:
     return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") + "%" if rest else f"{whole}%"
 
 
+class Written(ABC):
+    """A quantity that stands in a resource as people write it: `parse` reads it, `str` writes it back."""
+
+    __slots__ = ()
+
+    @classmethod
+    @abstractmethod
+    def parse(cls, value: object) -> Self:
+        """Read it, or take it as it is; raises ValueError with the value and how to write it."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+
 @dataclass(frozen=True, slots=True)
-class BasisPoints:
+class BasisPoints(Written):
     """A percentage in its own type, so that 5 (per cent) and 500 (basis points) cannot be mixed up unseen."""
 
     value: int
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def read(value: object) -> BasisPoints:
-            return value if isinstance(value, BasisPoints) else cls(parse_percent(value))
-
-        return core_schema.no_info_plain_validator_function(
-            read, serialization=core_schema.plain_serializer_function_ser_schema(str)
-        )
+    def parse(cls, value: object) -> Self:
+        """Read a percentage."""
+        return value if isinstance(value, cls) else cls(parse_percent(value))
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -92,7 +106,7 @@ class BasisPoints:
 
 
 @dataclass(frozen=True, slots=True)
-class MirrorShare:
+class MirrorShare(Written):
     """How much of the traffic is mirrored at most: a percentage of the whole, or `auto`, all that can be taken."""
 
     value: int
@@ -100,9 +114,9 @@ class MirrorShare:
     text: str
 
     @classmethod
-    def parse(cls, value: object) -> MirrorShare:
+    def parse(cls, value: object) -> Self:
         """Read `auto`, or a percentage."""
-        if isinstance(value, MirrorShare):
+        if isinstance(value, cls):
             return value
         if value == AUTO:
             return cls(FULL, AUTO)
@@ -113,12 +127,6 @@ class MirrorShare:
         return cls(basis_points, format_percent(basis_points))
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
-        )
-
-    @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"x-kubernetes-int-or-string": True, "pattern": MIRROR_PATTERN, "minimum": 0, "maximum": 100}
 
@@ -127,7 +135,7 @@ class MirrorShare:
 
 
 @dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(Written):
     """A limit: a plain number (`40.5`), a share (`1%`) or a time (`200ms`); `value` is in 1 or in seconds."""
 
     value: float
@@ -135,9 +143,9 @@ class Threshold:
     text: str
 
     @classmethod
-    def parse(cls, value: object) -> Threshold:
+    def parse(cls, value: object) -> Self:
         """Read a threshold; whole numbers may stand without quotes."""
-        if isinstance(value, Threshold):
+        if isinstance(value, cls):
             return value
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return cls(float(value), "", str(value))
@@ -151,12 +159,6 @@ class Threshold:
             return cls(float(value), "", value)
         raise ValueError(
             f'{value!r} is not a threshold; write a number, a share such as "1%", or a time such as "200ms"'
-        )
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
         )
 
     @classmethod
