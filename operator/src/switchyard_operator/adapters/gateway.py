@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
@@ -71,9 +71,7 @@ class GatewayPods:
             age = self._clock() - self._last.at
             if age > SETTLED or (age > FRESH and not _all_have(self._last, subject, generation)):
                 self._last = self._ask()
-            mute = self._last.unrecorded
-            reports = [_report(pod, said, subject) for pod, said in sorted(self._last.answers.items())]
-            return tuple(replace(report, unrecorded=mute.get(report.pod, "")) for report in reports)
+            return tuple(_report(pod, self._last, subject) for pod in sorted(self._last.answers))
 
     def counted(self, subject: str) -> tuple[Counted, ...]:
         """What the gateways of the last round counted of `<namespace>/<name>`; without those that are silent."""
@@ -94,7 +92,7 @@ class GatewayPods:
         said = dict(zip(ready, self._pool.map(self._routes, ready.values()), strict=True))
         answers = {pod: routes for pod, (routes, _) in said.items()}
         unrecorded = {pod: words for pod, (_, words) in said.items() if words}
-        return Round(self._clock(), answers, ready, unrecorded)
+        return Round(self._clock(), answers, addresses=ready, unrecorded=unrecorded)
 
     def _routes(self, address: str) -> tuple[Mapping[str, Any] | str, str]:
         """The routes, or why it could not be asked; and why it does not keep what it answers."""
@@ -118,16 +116,17 @@ class GatewayPods:
         return answer.raise_for_status()
 
 
-def _report(pod: str, said: Mapping[str, Any] | str, subject: str) -> GatewayReport:
+def _report(pod: str, last: Round, subject: str) -> GatewayReport:
+    said, mute = last.answers[pod], last.unrecorded.get(pod, "")
     if isinstance(said, str):
         return GatewayReport(pod=pod, error=said)
     standing = said.get(subject)
     if standing is None:
-        return GatewayReport(pod=pod)
+        return GatewayReport(pod=pod, unrecorded=mute)
     refused = str(standing.get("message") or "refused") if standing.get("state") == "Rejected" else ""
-    return GatewayReport(pod=pod, generation=int(standing.get("generation", 0)), rejected=refused)
+    return GatewayReport(pod=pod, generation=int(standing.get("generation", 0)), rejected=refused, unrecorded=mute)
 
 
 def _all_have(last: Round, subject: str, generation: int) -> bool:
-    reports = [_report(pod, said, subject) for pod, said in last.answers.items()]
+    reports = [_report(pod, last, subject) for pod in last.answers]
     return bool(reports) and all((report.generation or 0) >= generation for report in reports)
