@@ -20,7 +20,7 @@ from switchyard_testkit.load import Traffic
 from switchyard_testkit.models import Models
 from switchyard_testkit.waiting import until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
 
 FLIGHT = {"flight": {"distance": 500}}
 TWO = {"serving": {"paths": ["/predict"], "timeout": "10s", "port": 3000, "replicas": 2}}

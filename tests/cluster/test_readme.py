@@ -13,7 +13,7 @@ import pytest
 from switchyard_testkit.install import ROOT, Installation, install, run, service_address
 from switchyard_testkit.waiting import until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
 FENCED = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
