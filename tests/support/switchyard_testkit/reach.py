@@ -32,7 +32,7 @@ def tried(target):
     except OSError:
         return "{NAMELESS}"
     try:
-        socket.create_connection(address, timeout=4).close()
+        socket.create_connection(address, timeout=3).close()
     except OSError:
         return "{CLOSED}"
     return "{OPEN}"
