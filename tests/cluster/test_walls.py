@@ -147,6 +147,7 @@ def named(installation: Installation, stranger: Pod) -> Iterator[Pod]:
     install(installation.slot)
 
 
+@pytest.mark.alone
 def test_whom_the_values_name_comes_in(installation: Installation, named: Pod, models: Models) -> None:
     _, doors_of_theirs = doors(installation)
 
