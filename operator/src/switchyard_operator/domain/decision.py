@@ -70,6 +70,8 @@ class Plan:
     warm_until: datetime | None = None
     ended: tuple[HistoryEntry, ...] = ()
     again: timedelta | None = None
+    hindrance: str = ""
+    """Why the API server refused what the plan writes."""
 
 
 def bearings(world: World) -> Bearings:

@@ -42,14 +42,22 @@ class Said:
     message: str
 
 
+REFUSED_WRITE = "RefusedByApiServer"
+
+
 def hindered(plan: Plan, words: str) -> Plan:
-    """The plan whose writes the API server refuses: nothing of it came true, and the rollout says why."""
+    """The plan whose writes the API server refuses: nothing of it came true, and the rollout says why.
+
+    A rollout that is over remembers its own end; then the conditions alone say it.
+    """
+    if plan.memory.phase in memory.ENDED:
+        return replace(plan, hindrance=words)
     changes = {
-        "reason": "RefusedByApiServer",
+        "reason": REFUSED_WRITE,
         "message": words[:4096],
         "waiting_for": "another spec, or what refuses it to be changed",
     }
-    return replace(plan, memory=plan.memory.model_copy(update=changes))
+    return replace(plan, memory=plan.memory.model_copy(update=changes), hindrance=words)
 
 
 def build(world: World, plan: Plan, rejected: SpecRejected | None = None) -> ModelDeploymentStatus:
@@ -75,9 +83,7 @@ def build(world: World, plan: Plan, rejected: SpecRejected | None = None) -> Mod
         warm=Served(revision=plan.warm.name, version=plan.warm.version) if plan.warm else None,
         warm_until=plan.warm_until,
         rollout=rollout,
-        conditions=_conditions(
-            world, parts, rollout=rollout, arrived=settled or rollout.phase is Phase.COMPLETED, rejected=rejected
-        ),
+        conditions=_conditions(world, plan, parts, rollout=rollout, rejected=rejected),
         history=_history(world.status.history, plan.ended),
     )
 
@@ -266,30 +272,69 @@ def _judged(judged: Sequence[Judged], plan: Plan) -> Said:
 
 
 def _conditions(
-    world: World, parts: dict[str, Said], *, rollout: RolloutStatus, arrived: bool, rejected: SpecRejected | None
+    world: World, plan: Plan, parts: dict[str, Said], *, rollout: RolloutStatus, rejected: SpecRejected | None
 ) -> list[Condition]:
     now, generation = world.now, world.generation
     found: list[Condition] = list(world.status.conditions)
     for kind, said in parts.items():
         found = conditions.put(found, _condition(kind, said, generation=generation, now=now))
     judged = [item for item in found if item.type in parts]
-    if not arrived:
+    if plan.hindrance:
+        judged.append(
+            _condition("Applied", Said("False", REFUSED_WRITE, plan.hindrance), generation=generation, now=now)
+        )
+    if not _arrived(world, plan):
         on_the_way = Said("Unknown", rollout.phase.value, rollout.message)
         judged.append(_condition("Arrived", on_the_way, generation=generation, now=now))
     found = conditions.put(found, conditions.summary(judged, generation=generation, now=now))
-    live = rollout.phase not in memory.ENDED and rollout.phase is not Phase.WATCHING
-    stalled = rollout.phase in (Phase.ROLLED_BACK, Phase.REFUSED)
-    told = Said("True", rollout.reason or rollout.phase.value, rollout.message)
-    fault = Said("True", rejected.reason, str(rejected)) if rejected else told
-    for kind, said, holds in (
-        (conditions.RECONCILING, told, live and not rejected),
-        (conditions.STALLED, fault, stalled or rejected is not None),
+    stalled = _stalled(plan, rollout, rejected)
+    for kind, abnormal in (
+        (conditions.RECONCILING, None if stalled else _reconciling(world, plan, rollout)),
+        (conditions.STALLED, stalled),
     ):
-        if holds:
-            found = conditions.put(found, _condition(kind, said, generation=generation, now=now))
+        if abnormal:
+            found = conditions.put(found, _condition(kind, abnormal, generation=generation, now=now))
         else:
             found = conditions.drop(found, kind)
     return found
+
+
+def _arrived(world: World, plan: Plan) -> bool:
+    """Whether what the spec asks for is so: its revision is stable and alone in the traffic, or was compared as asked.
+
+    While this is not so, no tool that waits for the deployment may take it for done.
+    """
+    target = plan.bearings.lineage.target
+    if target.shadowed:
+        return plan.decision.phase is Phase.COMPLETED
+    if not plan.bearings.lineage.settled or world.route is None:
+        return False
+    others = (entry for entry in world.route.spec.routes if entry.revision != target.name)
+    return not any(entry.weight_bp or entry.mirror_bp for entry in others)
+
+
+def _stalled(plan: Plan, rollout: RolloutStatus, rejected: SpecRejected | None) -> Said | None:
+    """What only a person can mend."""
+    if rejected:
+        return Said("True", rejected.reason, str(rejected))
+    if plan.hindrance:
+        return Said("True", REFUSED_WRITE, plan.hindrance)
+    left_to_people = rollout.phase in (Phase.PAUSED, Phase.WATCHING) and rollout.reason == "AnalysisFailed"
+    if left_to_people or rollout.phase in (Phase.ROLLED_BACK, Phase.REFUSED):
+        return Said("True", rollout.reason or rollout.phase.value, rollout.message)
+    return None
+
+
+def _reconciling(world: World, plan: Plan, rollout: RolloutStatus) -> Said | None:
+    """What is still on its way to be as the spec says. Where nothing is, a suspended deployment is at rest."""
+    settled = plan.bearings.lineage.settled
+    resting = memory.ENDED | {Phase.WATCHING} | ({Phase.SUSPENDED} if settled else set())
+    if rollout.phase not in resting or not _arrived(world, plan):
+        return Said("True", rollout.reason or rollout.phase.value, rollout.message)
+    ready, wanted = world.workload(plan.bearings.lineage.target.name).ready, world.spec.serving.replicas
+    if settled and ready < wanted:
+        return Said("True", "WaitingForPods", f"{ready} of {wanted} pods ready")
+    return None
 
 
 def _condition(kind: str, said: Said, *, generation: int, now: Any) -> Condition:

@@ -1,7 +1,7 @@
 """Conditions: what is true of a deployment, in the words that Kubernetes tools read.
 
 `Accepted`, `Available`, `TrafficSynced` and `Judged` are judged one by one; `Ready` is computed from them.
-`Reconciling` and `Stalled` are kstatus' and stand only while they are true.
+`Reconciling` and `Stalled` are kstatus' and stand only while they are true, never both.
 """
 
 from __future__ import annotations
@@ -27,7 +27,12 @@ EvidenceUnavailable."""
 READY = "Ready"
 """All of the above, said by the worst of them."""
 RECONCILING = "Reconciling"
+"""Something is on its way to be as the spec says: a rollout that is not over, or pods that are not ready. Reasons: the
+rollout's own, WaitingForPods."""
 STALLED = "Stalled"
+"""A person has to act: the revision was taken back or refused, or failed where `rollback.automatic` is false; the spec
+cannot be honoured; the API server refuses what it asks for. Reasons: the rollout's own, those of `Accepted`,
+RefusedByApiServer."""
 
 TAKEN_BACK = "RolledBackRevision"
 """Why `Accepted` is False once the spec asks for a revision that was taken back."""

@@ -247,6 +247,9 @@ def definition(kind: Kind) -> dict[str, Any]:
     if kind.status:
         status = _without_defaults(structural(kind.status, {}))
         _conditions_as_map(status)
+        if "observedGeneration" in status["properties"]:
+            # Until the operator has been there, tools that wait must not take an object without conditions for done.
+            status["default"] = {"observedGeneration": 0}
         properties["status"] = status
     version: dict[str, Any] = {
         "name": VERSION,
