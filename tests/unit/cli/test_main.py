@@ -33,7 +33,20 @@ def test_both_commands_are_installed_and_list_the_verbs(command: str, called: st
     said = done.stdout.decode()
     assert done.returncode == 0
     assert f"Usage: {called} " in said
-    for verb in ("init", "lint", "plan", "get", "status", "why", "promote", "abort", "retry"):
+    for verb in (
+        "init",
+        "lint",
+        "plan",
+        "get",
+        "status",
+        "why",
+        "promote",
+        "abort",
+        "retry",
+        "rollback",
+        "pause",
+        "resume",
+    ):
         assert f"  {verb} " in said
 
 

@@ -66,7 +66,9 @@ def _rollout(item: Deployment, rollout: RolloutStatus, *, now: datetime) -> Iter
     if wait and wait != rollout.message:
         yield _indent(Text.assemble(("It waits for: ", "bold"), wait))
     if rollout.paused:
-        yield _indent(Text(rollout.paused, style="magenta"))
+        yield _indent(Text(rollout.paused, style=words.PERSON))
+    if rollout.overridden:
+        yield _indent(Text(rollout.overridden, style=words.PERSON))
     if rollout.granted:
         steps = "every step" if "*" in rollout.granted else f"step {', '.join(rollout.granted)}"
         yield _indent(Text(f"{steps} passes by a person's promote"))
