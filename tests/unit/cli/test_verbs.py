@@ -490,7 +490,7 @@ class TestPlan:
         assert shell.world.cluster.objects == before
 
 
-@pytest.mark.parametrize("verb", ["get", "status", "why", *STEERING])
+@pytest.mark.parametrize("verb", ["get", "status", "why", "history", *STEERING])
 def test_no_kubeconfig_is_a_sentence(verb: str) -> None:
     shell = Shell(Simulation(MODELS), no_cluster="there is no kubeconfig at /nowhere; set KUBECONFIG")
     said = shell(verb)
@@ -498,7 +498,7 @@ def test_no_kubeconfig_is_a_sentence(verb: str) -> None:
     assert said.err == "error: there is no kubeconfig at /nowhere; set KUBECONFIG\n"
 
 
-@pytest.mark.parametrize("verb", ["status", "why", *STEERING])
+@pytest.mark.parametrize("verb", ["status", "why", "history", *STEERING])
 def test_an_empty_namespace_is_a_sentence(verb: str) -> None:
     said = Shell(Simulation(MODELS))(verb)
     assert said.code == 1

@@ -13,6 +13,7 @@ from switchyard_cli.desk import Desk
 from switchyard_cli.errors import Unfit, Unreadable
 from switchyard_cli.exits import Ended, Exit
 from switchyard_cli.options import Context, Files, Kubeconfig, Name, Namespace, Patience, duration
+from switchyard_cli.views import past as ended
 from switchyard_cli.views import prospect, reasons
 from switchyard_cli.waiting import waits
 
@@ -174,6 +175,24 @@ def why(
     desk: Desk = ctx.obj
     cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
     desk.show(reasons.explain(orders.pick(name, cluster), now=desk.time.now(), past=past))
+
+
+@app.command()
+def history(
+    ctx: typer.Context,
+    name: Name = "",
+    past: Annotated[int, typer.Option("--past", min=1, help="How many at most; the newest ten are kept.")] = 10,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """List the rollouts that ended, and who told them what.
+
+    The newest first, each with its outcome, its reason and the numbers that it rests on.
+    """
+    desk: Desk = ctx.obj
+    cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
+    desk.show(ended.history(orders.pick(name, cluster), now=desk.time.now(), past=past))
 
 
 for steer in steering.VERBS:
