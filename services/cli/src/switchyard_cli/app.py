@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from switchyard_cli import bento, documents, follow, linting, orders, outcome, planning, steering, store, watching
+from switchyard_cli import (
+    bento,
+    documents,
+    follow,
+    linting,
+    orders,
+    outcome,
+    pinning,
+    planning,
+    steering,
+    store,
+    watching,
+)
 from switchyard_cli.desk import Desk
 from switchyard_cli.errors import Unfit, Unreadable
 from switchyard_cli.exits import Ended, Exit
@@ -109,6 +121,45 @@ def plan(
         refused = refused or found_out.forecast.refused
     if refused:
         raise Ended(Exit.FAILED)
+
+
+@app.command()
+def pin(
+    ctx: typer.Context,
+    files: Files,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit code 1 if an image has no digest.")
+    ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Ask again for the tags that have a digest already.")
+    ] = False,
+    plain_http: Annotated[
+        bool, typer.Option("--plain-http", help="Of registries without TLS on another machine.")
+    ] = False,
+) -> None:
+    """Write the digest of each image into files.
+
+    The registry is asked what the tag means now; the value alone changes, comments stay. From standard input to
+    standard output.
+    """
+    desk: Desk = ctx.obj
+    texts = pinning.read(files, stdin=desk.stdin)
+    missing = [named for text in texts for named in pinning.unpinned(text.images)]
+    if check:
+        for named in missing:
+            desk.say(f"{named}: {named.image} is a tag, which may come to mean another image; pin it by `pin`")
+        if missing:
+            raise Ended(Exit.FAILED)
+        desk.say("every image has its digest")
+        return
+    with desk.registries(plain_http=plain_http) as registry:
+        pinned = [pinning.pin(text, registry, update=update) for text in texts]
+    for text, changes in pinned:
+        pinning.write(text, desk.out.file)
+        for named, image in changes:
+            desk.warn(f"{named}: {image}")
+    if not any(changes for _, changes in pinned):
+        desk.warn("nothing to do: every image has its digest")
 
 
 @app.command()
