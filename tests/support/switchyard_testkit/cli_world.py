@@ -17,6 +17,7 @@ from switchyard_cli.__main__ import run
 from switchyard_cli.desk import Desk, console
 from switchyard_cli.errors import CliError, NoCluster
 from switchyard_cli.ports import Body, Cluster
+from switchyard_cli.registry import registries
 from switchyard_operator.domain import kinds
 
 from switchyard_testkit.rollout_world import NAME, NAMESPACE, Simulation
@@ -134,6 +135,7 @@ class Shell:
         out, err = Terminal() if self.terminal else io.StringIO(), io.StringIO()
         desk = Desk(
             connect=self._connect,
+            registries=registries,
             time=self.time,
             out=console(out, width=self.width),
             err=console(err, width=self.width),

@@ -13,6 +13,7 @@ import yaml
 from switchyard_cli.__main__ import run
 from switchyard_cli.desk import Desk, console
 from switchyard_cli.ports import Cluster, RealTime
+from switchyard_cli.registry import registries
 from switchyard_testkit.cli_world import document
 from switchyard_testkit.rollout_world import SPEC
 
@@ -33,7 +34,20 @@ def test_both_commands_are_installed_and_list_the_verbs(command: str, called: st
     said = done.stdout.decode()
     assert done.returncode == 0
     assert f"Usage: {called} " in said
-    for verb in ("init", "lint", "plan", "get", "status", "why", "promote", "abort", "retry"):
+    for verb in (
+        "init",
+        "lint",
+        "plan",
+        "get",
+        "status",
+        "why",
+        "promote",
+        "abort",
+        "retry",
+        "rollback",
+        "pause",
+        "resume",
+    ):
         assert f"  {verb} " in said
 
 
@@ -60,6 +74,7 @@ def broken(*, kubeconfig: str | None, context: str | None, namespace: str | None
 def desk(err: io.StringIO) -> Desk:
     return Desk(
         connect=broken,
+        registries=registries,
         time=RealTime(),
         out=console(io.StringIO()),
         err=console(err),

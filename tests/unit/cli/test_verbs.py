@@ -13,45 +13,11 @@ import yaml
 from switchyard_cli.errors import Forbidden, NotFound, Unreachable
 from switchyard_contracts.model_deployment import Phase
 from switchyard_operator.domain import kinds
+from switchyard_testkit.cli_airport import BY_HAND, MODELS, ONE, THREE, TWO, airport, rolling, rollout, taken_back
 from switchyard_testkit.cli_world import Shell, document
-from switchyard_testkit.rollout_world import CANARY, CANARY_SPEC, NAMESPACE, SHADOW_SPEC, SPEC, Model, Simulation
+from switchyard_testkit.rollout_world import CANARY, CANARY_SPEC, NAMESPACE, SHADOW_SPEC, Simulation
 
-ONE, TWO, THREE = "models/delay:1", "models/delay:2", "models/delay:3"
-MODELS = {
-    ONE: Model(version="1.0.0", loss=100.0),
-    TWO: Model(version="2.0.0", loss=50.0),
-    THREE: Model(version="3.0.0", loss=200.0),
-}
-BY_HAND: dict[str, Any] = SPEC | {"strategy": {"type": "BlueGreen", "blueGreen": {"autoPromote": False}}}
-
-
-def airport(spec: Mapping[str, Any] = CANARY_SPEC, **models: Model) -> Shell:
-    """The first model serves, and nothing is under way."""
-    world = Simulation(MODELS | {{"two": TWO, "three": THREE}[key]: nature for key, nature in models.items()})
-    world.deploy(spec)
-    world.run(lambda: world.phase is Phase.COMPLETED)
-    return Shell(world)
-
-
-def rolling(step: str = "five", spec: Mapping[str, Any] = CANARY_SPEC, *, image: str = TWO) -> Shell:
-    """Another model is on its way, and has reached a step."""
-    shell = airport(spec)
-    shell.world.deploy(spec, image=image)
-    shell.world.run(lambda: (shell.world.status.rollout and shell.world.status.rollout.step) == step)
-    return shell
-
-
-def taken_back() -> Shell:
-    """A worse model was taken back."""
-    shell = airport()
-    shell.world.deploy(CANARY_SPEC, image=THREE)
-    shell.world.run(lambda: shell.world.phase is Phase.ROLLED_BACK)
-    return shell
-
-
-def rollout(shell: Shell) -> str:
-    assert shell.world.status.rollout
-    return shell.world.status.rollout.id
+STEERING = ("promote", "abort", "retry", "rollback", "pause", "resume")
 
 
 def another(shell: Shell, name: str, like: str = "delay") -> None:
@@ -524,7 +490,7 @@ class TestPlan:
         assert shell.world.cluster.objects == before
 
 
-@pytest.mark.parametrize("verb", ["get", "status", "why", "promote", "abort", "retry"])
+@pytest.mark.parametrize("verb", ["get", "status", "why", "history", *STEERING])
 def test_no_kubeconfig_is_a_sentence(verb: str) -> None:
     shell = Shell(Simulation(MODELS), no_cluster="there is no kubeconfig at /nowhere; set KUBECONFIG")
     said = shell(verb)
@@ -532,7 +498,7 @@ def test_no_kubeconfig_is_a_sentence(verb: str) -> None:
     assert said.err == "error: there is no kubeconfig at /nowhere; set KUBECONFIG\n"
 
 
-@pytest.mark.parametrize("verb", ["status", "why", "promote", "abort", "retry"])
+@pytest.mark.parametrize("verb", ["status", "why", "history", *STEERING])
 def test_an_empty_namespace_is_a_sentence(verb: str) -> None:
     said = Shell(Simulation(MODELS))(verb)
     assert said.code == 1

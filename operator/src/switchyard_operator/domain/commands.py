@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from switchyard_contracts.model_command import ModelCommandStatus, Verb
-from switchyard_contracts.model_deployment import RolloutStatus
+from switchyard_contracts.model_deployment import Obeyed, RolloutStatus
 
 from switchyard_operator.domain import lineage
 from switchyard_operator.domain.decision import Bearings
@@ -23,6 +23,8 @@ TOO_OLD = timedelta(hours=1)
 """A restored backup must not replay what was wanted long ago."""
 KEPT = timedelta(days=7)
 """A consumed command is deleted after this time."""
+MOST_OBEYED = 20
+"""How many commands a rollout remembers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ def consider(command: Command, world: World, known: Bearings) -> Answer:
         case Verb.PAUSE | Verb.RESUME:
             return _pause(command, world, known)
         case Verb.RETRY:
-            return _retry(command, world)
+            return _retry(command, world, known)
         case Verb.ROLLBACK:
             return _rollback(command, world, known)
         case _:
@@ -59,12 +61,44 @@ def _who(command: Command) -> str:
     return f"{command.spec.requested_by}{reason}"
 
 
+def _obeyed(command: Command, held: RolloutStatus) -> bool:
+    return any(item.uid == command.uid for item in held.commands)
+
+
+def _noted(command: Command, held: RolloutStatus, world: World, **changes: object) -> RolloutStatus:
+    """The rollout's memory with this command in it."""
+    spec = command.spec
+    word = Obeyed(
+        uid=command.uid,
+        verb=spec.verb.value,
+        by=spec.requested_by,
+        reason=spec.reason,
+        step=spec.step or "",
+        override=bool(spec.override),
+        at=world.now,
+    )
+    return held.model_copy(update={"commands": [*held.commands, word][-MOST_OBEYED:], **changes})
+
+
+def _told(command: Command, held: RolloutStatus, world: World) -> RolloutStatus | None:
+    """The memory of a command whose effect is a mark; None where it is noted already, or the status is of another."""
+    here = world.status.rollout
+    return None if here is None or here.id != held.id or _obeyed(command, held) else _noted(command, held, world)
+
+
+def _stale(command: Command, world: World, known: Bearings) -> Answer | None:
+    """A command that names another rollout than the one under way, or the last one."""
+    if command.spec.rollout == known.memory.id:
+        return None
+    text = f"the rollout under way is {known.memory.id}, the command names {command.spec.rollout}"
+    return _refuse(world, "Stale", text)
+
+
 def _not_live(command: Command, world: World, known: Bearings) -> Answer | None:
     """A command that names another rollout than the one under way, or one that is over."""
     held, line = known.memory, known.lineage
-    if command.spec.rollout != held.id:
-        text = f"the rollout under way is {held.id}, the command names {command.spec.rollout}"
-        return _refuse(world, "Stale", text)
+    if objection := _stale(command, world, known):
+        return objection
     if line.target.sent_home:
         return _refuse(world, "Over", f"{held.id} was taken back already: {line.target.because_message}")
     if line.settled or held.phase in ENDED:
@@ -74,49 +108,82 @@ def _not_live(command: Command, world: World, known: Bearings) -> Answer | None:
 
 
 def _abort(command: Command, world: World, known: Bearings) -> Answer:
-    target = known.lineage.target
+    target, held = known.lineage.target, known.memory
+    done = f"{target.name} is taken back"
     if target.sent_home and target.marked_by == command.uid:
-        return _accept(world, "Aborted", f"{target.name} is taken back")
+        return _accept(world, "Aborted", done, memory=_told(command, held, world))
     if objection := _not_live(command, world, known):
         return objection
     message = f"aborted by {_who(command)}"
     mark = lineage.sent_home(target.name, now=world.now, reason="Aborted", message=message, by=command.uid)
-    return _accept(world, "Aborted", f"{target.name} is taken back", marks=(mark,))
+    return _accept(world, "Aborted", done, marks=(mark,), memory=_told(command, held, world))
 
 
 def _promote(command: Command, world: World, known: Bearings) -> Answer:
     held = known.memory
     token = command.spec.step or EVERYTHING
-    if command.spec.rollout == held.id and token in held.granted:
+    mine = command.spec.rollout == held.id and token in held.granted
+    if mine and (_obeyed(command, held) or not command.spec.override or held.overridden):
         return _accept(world, "Promoted", "granted already")
     if objection := _not_live(command, world, known):
         return objection
+    if command.spec.override and command.spec.step:
+        return _refuse(world, "Unfit", "override is for a promote of every step; leave step out, or override")
+    if command.spec.override and not command.spec.reason:
+        return _refuse(world, "ReasonMissing", "an override needs a reason, which is recorded; give one in spec.reason")
     here = known.course.name(known.spot.index)
     if command.spec.step and command.spec.step != here:
         text = f"the rollout is at step {here or '(before the first)'}, the command names {command.spec.step}"
         return _refuse(world, "StepOver", text)
-    granted = [*held.granted, token]
-    what = f"step {token} waits no longer" if command.spec.step else "no step waits any longer"
-    memory = held.model_copy(update={"granted": granted})
-    return _accept(world, "Promoted", f"{what}; readiness is still waited for", memory=memory)
+    granted = held.granted if token in held.granted else [*held.granted, token]
+    changes: dict[str, object] = {"granted": granted}
+    message = f"step {token} waits no longer" if command.spec.step else "no step waits any longer"
+    if command.spec.override:
+        changes["overridden"] = f"overridden by {_who(command)}"[:4096]
+        message = f"{message}; one ready pod is enough, and no gate is waited for"
+    else:
+        message = f"{message}; readiness is still waited for"
+    if held.paused:
+        message = f"{message}; it is {held.paused}, so it goes on when it is resumed"
+    return _accept(world, "Promoted", message[:4096], memory=_noted(command, held, world, **changes))
 
 
 def _pause(command: Command, world: World, known: Bearings) -> Answer:
+    held = known.memory
+    pausing = command.spec.verb is Verb.PAUSE
+    word = "Paused" if pausing else "Resumed"
+    if command.spec.rollout == held.id and _obeyed(command, held):
+        return _accept(world, word, f"{held.id}: {word.lower()} already")
     if objection := _not_live(command, world, known):
         return objection
-    held = known.memory
-    paused = f"paused by {_who(command)}"[:4096] if command.spec.verb is Verb.PAUSE else ""
-    word = "Paused" if paused else "Resumed"
-    memory = held.model_copy(update={"paused": paused})
-    return _accept(world, word, f"{held.id}: {word.lower()}", memory=memory)
+    message = f"{held.id}: {word.lower()}"
+    if pausing and held.paused:
+        message = f"{message}; it was {held.paused}, and one resume lets it go on"
+    elif not pausing:
+        message = f"{message}{_still_held(world, known)}" if held.paused else f"{held.id}: nobody had paused it"
+    paused = f"paused by {_who(command)}"[:4096] if pausing else ""
+    return _accept(world, word, message[:4096], memory=_noted(command, held, world, paused=paused))
 
 
-def _retry(command: Command, world: World) -> Answer:
+def _still_held(world: World, known: Bearings) -> str:
+    """A person's pause and the rollout's own wait for a person are two reasons; a resume clears the first."""
+    if world.spec.suspend:
+        return "; spec.suspend still holds it"
+    index, held = known.spot.index, known.memory
+    step = known.course.steps[index] if 0 <= index < known.course.final else None
+    if step is None or not step.by_hand or step.name in held.granted or EVERYTHING in held.granted:
+        return ""
+    return f"; step {step.name} still waits for a promote"
+
+
+def _retry(command: Command, world: World, known: Bearings) -> Answer:
     revision = world.revisions.get(command.spec.revision or "")
     if revision is None:
         return _refuse(world, "NotFound", f"there is no revision {command.spec.revision} of {world.name}")
     if revision.marked_by == command.uid and not revision.sent_home:
         return _accept(world, "Retried", f"attempt {revision.attempt} of {revision.name}")
+    if command.spec.rollout and (objection := _stale(command, world, known)):
+        return objection
     if not revision.sent_home:
         return _refuse(world, "NotRolledBack", f"{revision.name} was not taken back, so there is nothing to retry")
     mark = lineage.retried(revision, by=command.uid)
@@ -125,9 +192,12 @@ def _retry(command: Command, world: World) -> Answer:
 
 def _rollback(command: Command, world: World, known: Bearings) -> Answer:
     goal = world.revisions.get(command.spec.revision or "")
-    line = known.lineage
+    line, held = known.lineage, known.memory
+    begun = any(revision.marked_by == command.uid for revision in world.revisions.values())
     if goal is None:
         return _refuse(world, "NotFound", f"there is no revision {command.spec.revision} of {world.name}")
+    if command.spec.rollout and not begun and (objection := _stale(command, world, known)):
+        return objection
     if goal.promoted_at is None or goal.sent_home:
         return _refuse(world, "NeverPromoted", f"{goal.name} was never promoted, or was taken back; it cannot serve")
     newer = [
@@ -138,15 +208,15 @@ def _rollback(command: Command, world: World, known: Bearings) -> Answer:
     if not line.target.sent_home and line.target.name != goal.name and line.target not in newer:
         newer.append(line.target)
     if not newer:
-        if line.stable and line.stable.name == goal.name:
-            return _accept(world, "RolledBack", f"{goal.name} is stable")
-        return _refuse(world, "NothingToDo", f"{goal.name} is stable already")
+        memory = _told(command, held, world) if begun else None
+        return _accept(world, "RolledBack", f"{goal.name} is stable", memory=memory)
     message = f"rolled back to {goal.name} by {_who(command)}"
     marks = tuple(
         lineage.sent_home(revision.name, now=world.now, reason="RolledBackByCommand", message=message, by=command.uid)
         for revision in sorted(newer, key=lambda item: item.name)
     )
-    return _accept(world, "RolledBack", f"back to {goal.name}", marks=marks)
+    back = f"back to {goal.name}"
+    return _accept(world, "RolledBack", back, marks=marks, memory=_told(command, held, world))
 
 
 def _accept(

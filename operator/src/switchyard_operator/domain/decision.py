@@ -206,6 +206,8 @@ def _seen(world: World, known: Bearings) -> Seen:
         waited=analysis.waited(world.judged, now=world.now),
         granted=frozenset(held.granted),
         paused=held.paused,
+        # A route without a path could not be written, whoever wants it.
+        overridden=bool(held.overridden and facts),
         suspended=world.spec.suspend,
         automatic=world.spec.rollback.automatic,
         decides=known.course.decides,
@@ -578,6 +580,7 @@ def _history(held: RolloutStatus, outcome: Phase, reason: str, message: str, wor
         started_at=held.started_at,
         ended_at=world.now,
         verdicts=verdicts,
+        commands=held.commands,
     )
 
 

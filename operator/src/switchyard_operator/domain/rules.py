@@ -89,6 +89,8 @@ class Seen:
     granted: frozenset[str] = frozenset()
     """Steps that a person lets pass without waiting."""
     paused: str = ""
+    overridden: bool = False
+    """A person is content with one ready pod, and with no gate."""
     suspended: bool = False
     automatic: bool = True
     decides: bool = True
@@ -116,6 +118,15 @@ class Seen:
     def has_grant(self) -> bool:
         """Whether a person let the present step pass."""
         return EVERYTHING in self.granted or (self.step is not None and self.step.name in self.granted)
+
+    def pods_for(self, weight: int) -> int:
+        """How many ready pods this share of the traffic asks for; never none, whatever a person overrides."""
+        return 1 if self.overridden else needed(self.wanted, weight)
+
+    @property
+    def pods_now(self) -> int:
+        """How many ready pods it must have where it stands: all of them before its first traffic."""
+        return self.pods_for(FULL if self.index < 0 else self.step_weight)
 
 
 def needed(wanted: int, weight: int) -> int:
@@ -220,8 +231,7 @@ def _when(seen: Seen) -> str:
 
 def give_up_on_the_never_ready(seen: Seen) -> Decision | None:
     """Not ready within its deadline, whether before or in the traffic."""
-    short = seen.ready < (seen.wanted if seen.index < 0 else needed(seen.wanted, seen.step_weight))
-    if not short or seen.paused or seen.unready_for <= seen.deadline:
+    if seen.ready >= seen.pods_now or seen.paused or seen.unready_for <= seen.deadline:
         return None
     words = f": {seen.problem}" if seen.problem else ""
     return Decision(
@@ -235,7 +245,7 @@ def give_up_on_the_never_ready(seen: Seen) -> Decision | None:
 def provision(seen: Seen) -> Decision | None:
     """Before the traffic: wait for every pod. In it: an unready candidate gets at once only what it can take."""
     if seen.index < 0:
-        if seen.ready >= seen.wanted:
+        if seen.ready >= seen.pods_now:
             return None
         words = f"; {seen.problem}" if seen.problem else ""
         text = f"{seen.ready} of {seen.wanted} pods ready{words}"
@@ -247,7 +257,7 @@ def provision(seen: Seen) -> Decision | None:
             waiting_for=f"{_count(seen.wanted - seen.ready, 'more pod')} to become ready,"
             f" for at most {format_duration(_whole(left))} more",
         )
-    if seen.ready >= needed(seen.wanted, seen.step_weight):
+    if seen.ready >= seen.pods_now:
         return None
     able = min(seen.weight, sustainable(seen.wanted, seen.ready))
     if seen.index == seen.final and seen.has_stable:
@@ -263,7 +273,7 @@ def provision(seen: Seen) -> Decision | None:
 
 def gate(seen: Seen) -> Decision | None:
     """A smoke or warm-up request must be answered before any traffic."""
-    if seen.index >= 0 or seen.smoke.passed:
+    if seen.index >= 0 or seen.smoke.passed or seen.overridden:
         return None
     if seen.smoke.asked and seen.gating_for > GATE_PATIENCE:
         return Decision(move=Move.TAKE_BACK, phase=Phase.ROLLING_BACK, reason="SmokeFailed", message=seen.smoke.message)
@@ -386,7 +396,7 @@ def be_ready_for_the_next(seen: Seen) -> Decision | None:
     if seen.ends and seen.index + 1 >= seen.final:
         return None
     weight = seen.steps[seen.index + 1].weight if seen.index + 1 < seen.final else FULL
-    want = seen.wanted if weight == FULL else needed(seen.wanted, weight)
+    want = seen.pods_for(weight)
     if seen.ready >= want:
         return None
     words = f"; {seen.problem}" if seen.problem else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from switchyard_cli.app import app
 from switchyard_cli.desk import Desk, console
 from switchyard_cli.errors import CliError
 from switchyard_cli.exits import Ended, Exit
-from switchyard_cli.ports import Cluster, RealTime
+from switchyard_cli.ports import Cluster, RealTime, Registry
 
 DEBUG = "SWITCHYARD_DEBUG"
 USAGE = 2
@@ -26,6 +27,7 @@ def main() -> int:
             stream.reconfigure(errors="replace")  # a terminal that cannot show a sign gets a question mark, not a fault
     desk = Desk(
         connect=_connect,
+        registries=_registries,
         time=RealTime(),
         out=console(sys.stdout),
         err=console(sys.stderr),
@@ -60,6 +62,13 @@ def _connect(*, kubeconfig: str | None, context: str | None, namespace: str | No
     from switchyard_cli.cluster import connect
 
     return connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
+
+
+def _registries(*, plain_http: bool) -> AbstractContextManager[Registry]:
+    """Only `pin` speaks HTTP to registries: imported when it does."""
+    from switchyard_cli.registry import registries
+
+    return registries(plain_http=plain_http)
 
 
 def _prog(called: str) -> str:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from switchyard_contracts.model_command import Verb
-from switchyard_contracts.quantities import parse_duration
 
-from switchyard_cli import bento, documents, follow, linting, orders, outcome, planning, store, watching
+from switchyard_cli import (
+    bento,
+    documents,
+    follow,
+    linting,
+    orders,
+    outcome,
+    pinning,
+    planning,
+    steering,
+    store,
+    watching,
+)
 from switchyard_cli.desk import Desk
 from switchyard_cli.errors import Unfit, Unreadable
 from switchyard_cli.exits import Ended, Exit
-from switchyard_cli.orders import Wish
-from switchyard_cli.ports import Cluster
+from switchyard_cli.options import Context, Files, Kubeconfig, Name, Namespace, Patience, duration
+from switchyard_cli.views import past as ended
 from switchyard_cli.views import prospect, reasons
 from switchyard_cli.waiting import waits
 
@@ -32,17 +41,6 @@ app = typer.Typer(
         " As `kubectl switchyard` where kubectl-switchyard is on the PATH."
     ),
 )
-
-Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Default: the context's own.")]
-Context = Annotated[
-    str | None, typer.Option("--context", help="A context of the kubeconfig; default: the current one.")
-]
-Kubeconfig = Annotated[str | None, typer.Option("--kubeconfig", help="Default: $KUBECONFIG, else ~/.kube/config.")]
-Name = Annotated[str, typer.Argument(help="A ModelDeployment; may be left out where only one comes into question.")]
-Files = Annotated[list[str], typer.Argument(help="YAML files, folders, or - for standard input.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; it stands in the command and in the rollout.")]
-Rollout = Annotated[str, typer.Option("--rollout", help="Only if this is the rollout under way.")]
-Patience = Annotated[str, typer.Option("--timeout", help="How long to wait, such as 90s, 10m or 24h.")]
 
 
 @app.command()
@@ -126,6 +124,45 @@ def plan(
 
 
 @app.command()
+def pin(
+    ctx: typer.Context,
+    files: Files,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit code 1 if an image has no digest.")
+    ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Ask again for the tags that have a digest already.")
+    ] = False,
+    plain_http: Annotated[
+        bool, typer.Option("--plain-http", help="Of registries without TLS on another machine.")
+    ] = False,
+) -> None:
+    """Write the digest of each image into files.
+
+    The registry is asked what the tag means now; the value alone changes, comments stay. From standard input to
+    standard output.
+    """
+    desk: Desk = ctx.obj
+    texts = pinning.read(files, stdin=desk.stdin)
+    missing = [named for text in texts for named in pinning.unpinned(text.images)]
+    if check:
+        for named in missing:
+            desk.say(f"{named}: {named.image} is a tag, which may come to mean another image; pin it by `pin`")
+        if missing:
+            raise Ended(Exit.FAILED)
+        desk.say("every image has its digest")
+        return
+    with desk.registries(plain_http=plain_http) as registry:
+        pinned = [pinning.pin(text, registry, update=update) for text in texts]
+    for text, changes in pinned:
+        pinning.write(text, desk.out.file)
+        for named, image in changes:
+            desk.warn(f"{named}: {image}")
+    if not any(changes for _, changes in pinned):
+        desk.warn("nothing to do: every image has its digest")
+
+
+@app.command()
 def get(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="A ModelDeployment; default: all, in a table.")] = "",
@@ -164,7 +201,7 @@ def status(
     Exit codes: 0 promoted, 2 rolled back or refused, 3 paused, 4 not decided (in time), 1 it could not be asked.
     """
     desk: Desk = ctx.obj
-    patience = _duration(timeout)
+    patience = duration(timeout)
     cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
     seen = orders.pick(name, cluster)
     if wait:
@@ -192,82 +229,25 @@ def why(
 
 
 @app.command()
-def promote(
+def history(
     ctx: typer.Context,
     name: Name = "",
-    step: Annotated[str, typer.Option("--step", help="Default: the step it is at.")] = "",
-    full: Annotated[bool, typer.Option("--full", help="Let every step pass; readiness is still waited for.")] = False,
-    rollout: Rollout = "",
-    reason: Reason = "",
-    timeout: Patience = "30s",
+    past: Annotated[int, typer.Option("--past", min=1, help="How many at most; the newest ten are kept.")] = 10,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Let the present step pass.
+    """List the rollouts that ended, and who told them what.
 
-    Neither its time nor its evidence is waited for any more; readiness is.
+    The newest first, each with its outcome, its reason and the numbers that it rests on.
     """
     desk: Desk = ctx.obj
     cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
-    wish = Wish(verb=Verb.PROMOTE, rollout=rollout, step=step, full=full, reason=reason)
-    _order(desk, cluster, name, wish, patience=timeout)
+    desk.show(ended.history(orders.pick(name, cluster), now=desk.time.now(), past=past))
 
 
-@app.command()
-def abort(
-    ctx: typer.Context,
-    name: Name = "",
-    rollout: Rollout = "",
-    reason: Reason = "",
-    timeout: Patience = "30s",
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> None:
-    """Take the candidate back, at once.
-
-    All of the traffic goes to stable; the candidate stays back until a retry.
-    """
-    desk: Desk = ctx.obj
-    cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
-    _order(desk, cluster, name, Wish(verb=Verb.ABORT, rollout=rollout, reason=reason), patience=timeout)
-
-
-@app.command()
-def retry(
-    ctx: typer.Context,
-    name: Name = "",
-    revision: Annotated[str, typer.Option("--revision", help="Default: the one that was taken back last.")] = "",
-    rollout: Rollout = "",
-    reason: Reason = "",
-    timeout: Patience = "30s",
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> None:
-    """Let what was taken back try again."""
-    desk: Desk = ctx.obj
-    cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
-    wish = Wish(verb=Verb.RETRY, rollout=rollout, revision=revision, reason=reason)
-    _order(desk, cluster, name, wish, patience=timeout)
-
-
-def _order(desk: Desk, cluster: Cluster, name: str, wish: Wish, *, patience: str) -> None:
-    seconds = _duration(patience).total_seconds()
-    seen = orders.pick(name, cluster)
-    spec = orders.compose(wish, seen, requested_by=cluster.whoami())
-    answer = orders.give(spec, cluster, desk.time, patience=seconds)
-    desk.say(f"{seen.name}: {answer.result} ({answer.reason}): {answer.message}")
-    if answer.result != "Accepted":
-        raise Ended(Exit.FAILED)
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise Unfit(f"--timeout: {error}") from error
+for steer in steering.VERBS:
+    app.command()(steer)
 
 
 def _write(path: Path, text: str) -> None:

@@ -164,6 +164,12 @@ def sentence(step: Planned, need: Need) -> str:
     )
 
 
+def took(step: Planned, need: Need, *, rate: float) -> timedelta | None:
+    """How long this step alone takes for so many samples at so many requests a second; None where it gives none."""
+    share = step.mirror if need.paired else step.weight
+    return timedelta(seconds=need.samples * FULL / (rate * share)) if share else None
+
+
 def stakes(spec: ModelDeploymentSpec, course: Course, *, attempt: int) -> str:
     """How sure a guard must be to take it back, from the risk that the spec allows."""
     if not any(metric.role is Role.GUARD for metric in spec.analysis.metrics):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -9,7 +10,7 @@ from typing import Protocol, TextIO
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from switchyard_cli.ports import Cluster, Time
+from switchyard_cli.ports import Cluster, Registry, Time
 
 
 class Connect(Protocol):
@@ -18,11 +19,18 @@ class Connect(Protocol):
     def __call__(self, *, kubeconfig: str | None, context: str | None, namespace: str | None) -> Cluster: ...
 
 
+class Registries(Protocol):
+    """How a verb comes to the registries of images."""
+
+    def __call__(self, *, plain_http: bool) -> AbstractContextManager[Registry]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """Everything outside that a verb may touch."""
 
     connect: Connect
+    registries: Registries
     time: Time
     out: Console
     err: Console

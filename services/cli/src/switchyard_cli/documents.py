@@ -111,14 +111,28 @@ def parse(text: str, *, file: str) -> list[Document]:
 
 def read(names: Sequence[str], *, stdin: TextIO) -> list[Document]:
     """Files, folders (their YAML files, whatever the depth), or `-` for standard input."""
-    found: list[Document] = []
+    return [document for source in sources(names, stdin=stdin) for document in parse(source.text, file=source.file)]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A text, and where it came from."""
+
+    file: str
+    text: str
+    """As it stands, with its own line ends."""
+    path: Path | None = None
+    """None for standard input."""
+
+
+def sources(names: Sequence[str], *, stdin: TextIO) -> Iterator[Source]:
+    """The texts of files, folders and standard input."""
     for name in names:
         if name == "-":
-            found.extend(parse(stdin.read(), file="standard input"))
+            yield Source("standard input", stdin.read())
             continue
         for path in _files(Path(name)):
-            found.extend(parse(_text(path), file=str(path)))
-    return found
+            yield Source(str(path), _text(path), path)
 
 
 def _files(path: Path) -> list[Path]:
@@ -134,7 +148,7 @@ def _text(path: Path) -> str:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise Unreadable(f"{path}: larger than {MOST_BYTES // 2**20} MiB; name the file that holds the resource")
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise Unreadable(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
     except OSError as error:

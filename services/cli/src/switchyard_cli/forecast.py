@@ -14,6 +14,7 @@ from switchyard_contracts.canonical import digest
 from switchyard_contracts.model_deployment import SHADOW_ENDED, ModelDeploymentSpec, Role, StrategyType
 from switchyard_contracts.model_revision import hashes, pod_shape, revision_name
 
+from switchyard_cli.capacity import Peak, peak
 from switchyard_cli.course import WORDS, Course, Way, plot
 from switchyard_cli.facts import Deployment, Revision, stable_of
 
@@ -67,6 +68,8 @@ class Forecast:
     refused: bool = False
     course: Course | None = None
     """The steps of the rollout that would begin or go on."""
+    peak: Peak | None = None
+    """What it asks of the cluster, while there is a rollout."""
     attempt: int = 1
     done: int = 0
     """How many steps of it are over already."""
@@ -123,17 +126,20 @@ def _roll(spec: ModelDeploymentSpec, situation: Situation, *, bare: Forecast, mo
         else:
             text = f"nothing: {target} serves already, and nothing else differs"
         return replace(bare, sentence=text)
+    most = peak(
+        spec, target=target, replaced=other.revision if other else "", revisions=situation.revisions, now=situation.now
+    )
     if live and live.revision == target:
         course = plot(spec, Way(live.way) if live.way in list(Way) else Way.NEW)
         done = _done(course, live.steps_done)
         text = f"{live.id} goes on{' with the steps as they are now' if bare.changes else ''}"
-        return replace(bare, sentence=text, course=course, attempt=live.attempt, done=done)
+        return replace(bare, sentence=text, course=course, peak=most, attempt=live.attempt, done=done)
     way = choose(spec, held=held, stable=stable, model_hash=model_hash, now=situation.now)
     against = f" against {stable.name}{f' ({stable.version})' if stable.version else ''}" if stable else ""
     text = f"{'a new revision' if held is None else 'the revision'} {target} rolls out{against}; {WORDS[way]}"
     if other:
         text = f"{other.id} is replaced: its traffic goes back to stable first. Then {text}"
-    return replace(bare, sentence=text, course=plot(spec, way))
+    return replace(bare, sentence=text, course=plot(spec, way), peak=most)
 
 
 def choose(

@@ -134,7 +134,13 @@ def _command(raw: Any) -> Sequence[str]:
         return (f"spec.rollout: {spec.verb.value} needs the rollout it is meant for (status.rollout.id)",)
     if spec.verb in NEEDS_REVISION and spec.revision is None:
         return (f"spec.revision: {spec.verb.value} needs the revision it is meant for",)
-    return ()
+    return _override(spec) if spec.override else ()
+
+
+def _override(spec: ModelCommandSpec) -> Sequence[str]:
+    if spec.verb is not Verb.PROMOTE or spec.step is not None:
+        return ("spec.override: it is for a promote of every step; leave spec.step out, or override",)
+    return () if spec.reason else ("spec.reason: an override needs a reason, which is recorded",)
 
 
 def _twice(documents: Sequence[Document]) -> list[Finding]:

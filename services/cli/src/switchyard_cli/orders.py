@@ -6,6 +6,7 @@ it fits the rollout is the operator's to say; here only what leaves nothing to n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,9 @@ from switchyard_contracts.base import API_VERSION
 from switchyard_contracts.model_command import ModelCommandSpec, ModelCommandStatus, Verb
 from switchyard_contracts.model_deployment import RolloutStatus
 
+from switchyard_cli import wayback
 from switchyard_cli.errors import NotAnswered, NotFound, Unfit, Unreachable
-from switchyard_cli.facts import BACK, Deployment, deployment
+from switchyard_cli.facts import BACK, Deployment, Revision, deployment, revisions
 from switchyard_cli.ports import Body, Cluster, Time
 
 POLL = 0.5
@@ -30,7 +32,9 @@ class Wish:
     """Which rollout it is meant for, where the caller wants to be sure."""
     step: str = ""
     full: bool = False
+    override: bool = False
     revision: str = ""
+    """For a rollback also a version."""
     reason: str = ""
 
 
@@ -56,7 +60,12 @@ def pick(name: str, cluster: Cluster) -> Deployment:
     return moving[0]
 
 
-def compose(wish: Wish, seen: Deployment, *, requested_by: str) -> ModelCommandSpec:
+def known(wish: Wish, seen: Deployment, cluster: Cluster) -> list[Revision]:
+    """The revisions, where the wish is about one that is not the rollout's own."""
+    return revisions(cluster.revisions(seen.name)) if wish.verb is Verb.ROLLBACK else []
+
+
+def compose(wish: Wish, seen: Deployment, *, known: Sequence[Revision] = (), requested_by: str) -> ModelCommandSpec:
     """The command's spec, guarded by what was seen."""
     rollout = seen.rollout
     if rollout is None:
@@ -72,6 +81,13 @@ def compose(wish: Wish, seen: Deployment, *, requested_by: str) -> ModelCommandS
             revision=revision,
             requested_by=requested_by,
         )
+    if wish.verb is Verb.ROLLBACK:
+        if seen.live and not wish.revision:
+            raise Unfit(f"{rollout.id} is under way: abort it, or name by --to what is to serve instead of it")
+        goal = wayback.goal(wish.revision, known, name=seen.name)
+        return _spec(wish, seen, rollout=rollout.id, revision=goal.name, requested_by=requested_by)
+    if wish.override and not (wish.full and wish.reason):
+        raise Unfit("--override needs --full, and --reason to say why; both are recorded")
     if wish.step and wish.full:
         raise Unfit("--step and --full exclude each other: --full lets every step pass")
     step = None
@@ -82,7 +98,15 @@ def compose(wish: Wish, seen: Deployment, *, requested_by: str) -> ModelCommandS
                 f"{rollout.id} is {rollout.phase.value} and has not entered a step yet; wait for its first step, or let"
                 " every step pass by --full"
             )
-    return _spec(wish, seen, rollout=rollout.id, revision=rollout.revision, step=step, requested_by=requested_by)
+    return _spec(
+        wish,
+        seen,
+        rollout=rollout.id,
+        revision=rollout.revision,
+        step=step,
+        override=wish.override or None,
+        requested_by=requested_by,
+    )
 
 
 def _taken_back(seen: Deployment, rollout: RolloutStatus) -> str:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from time import sleep
 from typing import Any, Protocol
 
+from switchyard_cli.images import Image
+
 Body = Mapping[str, Any]
 """An object as the API server sends it."""
 
@@ -44,6 +46,13 @@ class Cluster(Protocol):
 
     def command(self, name: str) -> Body | None:
         """The ModelCommand, or None."""
+
+
+class Registry(Protocol):
+    """Where images are. What it cannot say is a `CliError` that is a sentence."""
+
+    def digest(self, image: Image) -> str:
+        """`sha256:…` of what the image's tag means now."""
 
 
 class Time(Protocol):

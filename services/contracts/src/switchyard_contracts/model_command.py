@@ -31,6 +31,8 @@ class ModelCommandSpec(Shape):
     """For promote: the step it was meant for, so that the same command cannot promote twice."""
     revision: ResourceName | None = None
     """For retry: which revision may try again. For rollback: which revision to go back to."""
+    override: bool | None = None
+    """For promote of every step: one ready pod is enough, and gates are passed too. Needs a reason; it is recorded."""
     reason: Annotated[str, Field(max_length=1024)] = ""
     requested_by: Annotated[str, Field(min_length=1, max_length=256)]
     """The caller's own user name; an admission policy holds it to that."""
@@ -62,6 +64,16 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "rule": "!(self.verb in ['retry', 'rollback']) || has(self.revision)",
             "message": "this verb needs the revision it is meant for",
             "fieldPath": ".revision",
+        },
+        {
+            "rule": "!has(self.override) || !self.override || (self.verb == 'promote' && !has(self.step))",
+            "message": "override is for a promote of every step; leave step out, or override",
+            "fieldPath": ".override",
+        },
+        {
+            "rule": "!has(self.override) || !self.override || self.reason != ''",
+            "message": "an override needs a reason, which is recorded",
+            "fieldPath": ".reason",
         },
     ],
 }

@@ -473,6 +473,19 @@ class StepRecord(Status):
     reason: str = ""
 
 
+class Obeyed(Status):
+    """A person's command that this rollout obeyed."""
+
+    uid: str
+    """Of the ModelCommand: each counts once."""
+    verb: str
+    by: str
+    reason: Text = ""
+    step: str = ""
+    override: bool = False
+    at: Timestamp | None = None
+
+
 class RolloutStatus(Status):
     """The rollout under way, or the last one."""
 
@@ -505,6 +518,10 @@ class RolloutStatus(Status):
     """Steps that a person let pass by a promote command; `*` is all of them."""
     paused: Message = ""
     """Who paused it, and why; empty when nobody did."""
+    overridden: Message = ""
+    """Who let it be promoted with one ready pod and without its gates, and why; empty when nobody did."""
+    commands: list[Obeyed] = []
+    """What people told it to do, oldest first."""
     verdicts: list[MetricVerdict] = []
 
 
@@ -527,6 +544,8 @@ class HistoryEntry(Status):
     started_at: Timestamp | None = None
     ended_at: Timestamp | None = None
     verdicts: list[MetricVerdict] = []
+    commands: list[Obeyed] = []
+    """What people told it to do, oldest first."""
 
 
 class ModelDeploymentStatus(Status):

@@ -90,6 +90,9 @@ def tree(item: Deployment, *, now: datetime) -> RenderableType:
         for metric in rollout.verdicts:
             line = Text.assemble(f"{metric.name} ", words.says(metric), f"  {metric.message}")
             branch.add(line)
+        for word in (rollout.paused, rollout.overridden):
+            if word:
+                branch.add(Text(word, style=words.PERSON))
         if wait := waits(item, now=now):
             branch.add(Text.assemble(("waits for ", "bold"), wait))
         elif rollout.message:

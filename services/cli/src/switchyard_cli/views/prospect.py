@@ -11,7 +11,7 @@ from rich.tree import Tree
 from switchyard_contracts.model_deployment import ModelDeploymentSpec
 from switchyard_contracts.quantities import format_duration, format_percent
 
-from switchyard_cli.course import Planned, aftermath, earliest, pods, sentence, stakes
+from switchyard_cli.course import Need, Planned, aftermath, earliest, pods, sentence, stakes, took
 from switchyard_cli.forecast import Change, Forecast
 from switchyard_cli.spans import span
 from switchyard_cli.views.words import BAD, BUSY, DIM, GOOD
@@ -60,13 +60,15 @@ def _course(root: Tree, planned: Forecast, spec: ModelDeploymentSpec, *, rate: f
             Text(f"the strategy {spec.strategy.type.value} is newer than this command line: its steps are not known")
         )
         return
+    if planned.peak:
+        root.add(Text(str(planned.peak)))
     patience = format_duration(spec.serving.ready_within)
     root.add(f"{pods(spec.serving.replicas)} of its own, ready within {patience}, and a smoke request")
     for index, step in enumerate(course.steps):
         branch = root.add(_step(step, done=index < planned.done))
         if index >= planned.done:
             for need in step.needs:
-                branch.add(Text(sentence(step, need)))
+                branch.add(Text(f"{sentence(step, need)}{_takes(step, need, rate=rate)}"))
             if step.by_hand:
                 branch.add(Text(f"a person's word: `kubectl switchyard promote {planned.name}`"))
     root.add("then it ends: stable keeps all of the traffic" if course.ends else _step(course.final, done=False))
@@ -90,6 +92,12 @@ def _step(step: Planned, *, done: bool) -> Text:
     if step.weight == 0 and not step.mirror:
         text.append(", reachable by the header x-switchyard-revision")
     return text
+
+
+def _takes(step: Planned, need: Need, *, rate: float | None) -> str:
+    """How long so many samples take at this step's share alone."""
+    seconds = took(step, need, rate=rate) if rate is not None else None
+    return "" if seconds is None else f"; {span(seconds)} of this step at {rate:g} requests a second"
 
 
 def _estimate(steps: Sequence[Planned], spec: ModelDeploymentSpec, *, rate: float, goal: str) -> str:

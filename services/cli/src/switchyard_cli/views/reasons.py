@@ -10,7 +10,8 @@ from rich.padding import Padding
 from rich.text import Text
 from switchyard_contracts.conditions import READY, RECONCILING
 from switchyard_contracts.judgement import count, number
-from switchyard_contracts.model_deployment import HistoryEntry, MetricVerdict, Role, RolloutStatus
+from switchyard_contracts.model_command import Verb
+from switchyard_contracts.model_deployment import HistoryEntry, MetricVerdict, Obeyed, Role, RolloutStatus
 from switchyard_contracts.verdicts import budget
 
 from switchyard_cli.facts import Deployment
@@ -29,11 +30,11 @@ def explain(item: Deployment, *, now: datetime, past: int) -> RenderableType:
     hindrances = list(_hindrances(item))
     if hindrances:
         parts += [Text(), Text("What stands in the way", style="bold"), *map(_indent, hindrances)]
-    ended = [entry for entry in reversed(item.status.history) if not rollout or entry.id != rollout.id][:past]
+    ended = [one for one in reversed(item.status.history) if not rollout or one.id != rollout.id][:past]
     if ended:
         parts += [Text(), Text("Before", style="bold")]
-        for entry in ended:
-            parts += [_indent(part) for part in _entry(entry, now=now)]
+        for one in ended:
+            parts += [_indent(part) for part in entry(one, now=now)]
     return Group(*parts)
 
 
@@ -66,10 +67,14 @@ def _rollout(item: Deployment, rollout: RolloutStatus, *, now: datetime) -> Iter
     if wait and wait != rollout.message:
         yield _indent(Text.assemble(("It waits for: ", "bold"), wait))
     if rollout.paused:
-        yield _indent(Text(rollout.paused, style="magenta"))
+        yield _indent(Text(rollout.paused, style=words.PERSON))
+    if rollout.overridden:
+        yield _indent(Text(rollout.overridden, style=words.PERSON))
     if rollout.granted:
         steps = "every step" if "*" in rollout.granted else f"step {', '.join(rollout.granted)}"
         yield _indent(Text(f"{steps} passes by a person's promote"))
+    for given in rollout.commands:
+        yield _indent(Text(command(given), style=DIM))
     if rollout.verdicts:
         yield Text()
         yield Text("Verdicts", style="bold")
@@ -126,17 +131,27 @@ def _hindrances(item: Deployment) -> Iterator[Text]:
             said.add(condition.message)
 
 
-def _entry(entry: HistoryEntry, *, now: datetime) -> Sequence[RenderableType]:
+def entry(ended: HistoryEntry, *, now: datetime) -> Sequence[RenderableType]:
+    """An ended rollout: how, why, by which numbers, and who told it what."""
     took = ""
-    if entry.started_at and entry.ended_at:
-        took = f" after {span(entry.ended_at - entry.started_at)}"
-    head = Text.assemble(f"{entry.version or '?'} ({entry.id}) ", words.phase(entry.outcome))
-    head.append(f"{took}, {words.clock(entry.ended_at)} ({words.ago(entry.ended_at, now=now)})")
-    parts: list[RenderableType] = [head, _indent(Text(f"{entry.reason}: {entry.message}"))]
-    for verdict in entry.verdicts:
+    if ended.started_at and ended.ended_at:
+        took = f" after {span(ended.ended_at - ended.started_at)}"
+    head = Text.assemble(f"{ended.version or '?'} ({ended.id}) ", words.phase(ended.outcome))
+    head.append(f"{took}, {words.clock(ended.ended_at)} ({words.ago(ended.ended_at, now=now)})")
+    parts: list[RenderableType] = [head, _indent(Text(f"{ended.reason}: {ended.message}"))]
+    for verdict in ended.verdicts:
         line = Text.assemble(f"{verdict.name} ", words.says(verdict), f" {numbers(verdict)}")
         parts.append(_indent(line))
+    parts += [_indent(Text(command(one), style=words.PERSON)) for one in ended.commands]
     return parts
+
+
+def command(given: Obeyed) -> str:
+    """`promote of step five by ada at 2026-01-01 12:00:30Z: the tower agrees`."""
+    what = f" of step {given.step}" if given.step else " of every step" if given.verb == Verb.PROMOTE else ""
+    over = ", overriding readiness and gates," if given.override else ""
+    why = f": {given.reason}" if given.reason else ""
+    return f"{given.verb}{what}{over} by {given.by} at {words.clock(given.at)}{why}"
 
 
 def _indent(part: RenderableType) -> RenderableType:

@@ -10,6 +10,8 @@ from switchyard_contracts.model_deployment import MetricVerdict, Phase, Role
 from switchyard_cli.spans import span
 
 GOOD, BAD, BUSY, DIM = "green", "red", "yellow", "bright_black"
+PERSON = "magenta"
+"""What a person said, or is waited for to say."""
 
 PHASES = {
     Phase.COMPLETED: GOOD,
@@ -17,8 +19,8 @@ PHASES = {
     Phase.ROLLED_BACK: BAD,
     Phase.REFUSED: BAD,
     Phase.ROLLING_BACK: BAD,
-    Phase.PAUSED: "magenta",
-    Phase.SUSPENDED: "magenta",
+    Phase.PAUSED: PERSON,
+    Phase.SUSPENDED: PERSON,
 }
 VERDICTS = {"Pass": GOOD, "Fail": BAD, "Error": BAD, "Inconclusive": BUSY, "NoData": DIM}
 SERVING = {"Available": GOOD, "Impaired": BUSY, "Unavailable": BAD}
