@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from switchyard_contracts.model_command import ModelCommandStatus
 from switchyard_contracts.model_deployment import Phase
+from switchyard_contracts.quantities import FULL
 from switchyard_operator.domain import kinds
 from switchyard_operator.domain.sync import SILENT_AFTER, SyncState, compare
 from switchyard_operator.domain.world import GatewayReport
-from switchyard_testkit.rollout_world import CANARY_SPEC, KEY, NAMESPACE, SPEC, Model, Simulation
+from switchyard_testkit.rollout_world import CANARY, CANARY_SPEC, KEY, NAMESPACE, SPEC, Model, Simulation
 
 ONE, TWO = "models/delay:1", "models/delay:2"
 GOOD = Model(version="2.0.0", loss=50.0)
@@ -72,6 +73,31 @@ def test_a_first_deployment_that_does_not_answer_is_refused_and_nothing_serves()
     assert world.route == {}
     world.run_for(MINUTE)
     assert world.route == {}
+
+
+@pytest.mark.parametrize("verb", ["pause", ""], ids=["paused meanwhile", "a gateway silent meanwhile"])
+def test_steps_that_are_edited_while_nothing_may_move_are_gone_through_afterwards(verb: str) -> None:
+    world = at_step("half")
+    if verb:
+        world.command(verb, rollout=rollout_id(world))
+    else:
+        world.gateways.silent = {"gateway-1"}
+        world.deploy(CANARY_SPEC, image=TWO, serving=CANARY_SPEC["serving"] | {"timeout": "20s"})
+    world.run_for(5 * SECOND)
+    five, *later = CANARY["canary"]["steps"]
+    steps = [five, {"name": "ten", "weight": 10, "hold": "30s"}, *later]
+    serving = CANARY_SPEC["serving"] | ({} if verb else {"timeout": "20s"})
+    world.deploy(
+        CANARY_SPEC, image=TWO, serving=serving, strategy={"type": "Canary", "canary": {"mirror": 0, "steps": steps}}
+    )
+    world.run_for(20 * SECOND)
+    assert world.route[TWO] == ("candidate", 5000)
+    world.weights.clear()
+    world.gateways.silent = set()
+    if verb:
+        world.command("resume", rollout=rollout_id(world))
+    world.run(lambda: world.phase is Phase.WATCHING, within=10 * MINUTE)
+    assert [weight for _, weight in world.weights] == [1000, 2500, 5000, FULL]
 
 
 @pytest.mark.rule("suspend")
