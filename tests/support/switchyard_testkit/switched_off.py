@@ -17,7 +17,7 @@ from switchyard_contracts import acceptance, comparison, coverage, guards, model
 from switchyard_contracts.canonical import digest
 from switchyard_contracts.evidence import Evidence, WindowSums
 from switchyard_contracts.judgement import Budget, Judgement, Verdict
-from switchyard_contracts.model_deployment import Metric, ModelDeploymentSpec
+from switchyard_contracts.model_deployment import Metric, ModelDeploymentSpec, OnSpecChange
 from switchyard_operator import gather, leader, reconciler
 from switchyard_operator.domain import (
     commands,
@@ -30,6 +30,7 @@ from switchyard_operator.domain import (
     status,
     steps,
     sync,
+    turns,
     workloads,
 )
 from switchyard_operator.domain.commands import Answer
@@ -117,6 +118,18 @@ def the_candidate_stays(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(decision, "_stranger", always(""))
     patch.setattr(decision, "_same_shares", held)
+
+
+def turns_are_as_if(policy: OnSpecChange, *, said: OnSpecChange) -> Switch:
+    """One policy does what another does."""
+    own = turns.whose
+
+    def whose(world: World) -> turns.Turn:
+        if world.spec.on_spec_change is said:
+            world = replace(world, spec=world.spec.model_copy(update={"on_spec_change": policy}))
+        return own(world)
+
+    return instead(turns, "whose", whose)
 
 
 def nobody_is_sent_home(patch: pytest.MonkeyPatch) -> None:
@@ -337,6 +350,8 @@ SWITCHES: Mapping[str, Switch] = {
     "serving-that-applies-in-place": replicas_are_the_model,
     "steps-being-compared": instead(memory, "_matches", _any_record_matches),
     "replacing-the-candidate": the_candidate_stays,
+    "waiting-ones-turn": turns_are_as_if(OnSpecChange.REPLACE, said=OnSpecChange.QUEUE),
+    "refusing-a-newer-one": turns_are_as_if(OnSpecChange.QUEUE, said=OnSpecChange.REJECT),
     "going-back-to-stable": instead(decision, "_settle", _stays),
     "the-warm-way": nothing_is(Way.WARM),
     "the-mark-of-those-sent-home": nobody_is_sent_home,

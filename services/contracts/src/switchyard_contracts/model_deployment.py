@@ -308,6 +308,8 @@ class Rollback(Shape):
 
 
 class OnSpecChange(StrEnum):
+    """What becomes of a newer model in the middle of a rollout: it takes over, waits for the end, or is refused."""
+
     REPLACE = "Replace"
     QUEUE = "Queue"
     REJECT = "Reject"
@@ -575,11 +577,6 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
         },
     ],
     ModelDeploymentSpec: [
-        {
-            "rule": "self.onSpecChange == 'Replace'",
-            "message": "only Replace is supported yet",
-            "fieldPath": ".onSpecChange",
-        },
         {
             "rule": "!self.analysis.metrics.exists(m, m.metric.startsWith('outcome.')) || "
             "(has(self.monitoring) && has(self.monitoring.outcome))",
