@@ -162,3 +162,46 @@ def test_a_command_is_consumed_once_and_says_what_became_of_it() -> None:
     assert answer(world, name) == told
     assert world.status.rollout
     assert world.status.rollout.paused == ""
+
+
+BY_HAND: dict[str, Any] = SPEC | {"strategy": {"type": "BlueGreen", "blueGreen": {"autoPromote": False}}}
+IMPATIENT: dict[str, Any] = CANARY_SPEC | {
+    "analysis": {"metrics": [CANARY_SPEC["analysis"]["metrics"][0] | {"maxWait": "2m", "onNoData": "fail"}]}
+}
+
+
+@pytest.mark.rule("pause")
+@pytest.mark.parametrize("first", ["resume", "promote"])
+def test_a_persons_pause_and_the_steps_own_both_have_to_clear(first: str) -> None:
+    world = at_step("preview", BY_HAND)
+    world.command("pause", rollout=rollout_id(world), reason="lunch")
+    world.run_for(3 * SECOND)
+    order = ["resume", "promote"] if first == "resume" else ["promote", "resume"]
+    world.command(order[0], rollout=rollout_id(world))
+    world.run_for(20 * SECOND)
+    assert (world.phase, world.route[TWO]) == (Phase.PAUSED, ("candidate", 0))
+    world.command(order[1], rollout=rollout_id(world))
+    world.run(lambda: world.phase is Phase.WATCHING, within=MINUTE)
+
+
+@pytest.mark.rule("pause")
+@pytest.mark.parametrize("how", ["a person's pause", "suspend"])
+def test_deadlines_stop_while_a_person_holds_it_and_go_on_afterwards(how: str) -> None:
+    world = at_step("five", IMPATIENT)
+    world.monitor.rate = 0.0
+    world.run_for(30 * SECOND)
+    if how == "suspend":
+        world.deploy(IMPATIENT, image=TWO, suspend=True)
+    else:
+        world.command("pause", rollout=rollout_id(world))
+    world.run_for(4 * MINUTE)
+    if how == "suspend":
+        world.deploy(IMPATIENT, image=TWO)
+    else:
+        world.command("resume", rollout=rollout_id(world))
+    world.run_for(30 * SECOND)
+    assert world.phase is Phase.AWAITING_EVIDENCE
+    world.run(lambda: world.phase is Phase.ROLLED_BACK, within=3 * MINUTE)
+    assert world.status.rollout
+    assert world.status.rollout.reason == "AnalysisFailed"
+    assert [pause.until is not None for pause in world.status.rollout.pauses] == [True]

@@ -475,6 +475,13 @@ class StepRecord(Status):
     reason: str = ""
 
 
+class Pause(Status):
+    """A time in which a person held the rollout, by a pause or by suspend; deadlines stood still."""
+
+    since: Timestamp
+    until: Timestamp | None = None
+
+
 class RolloutStatus(Status):
     """The rollout under way, or the last one."""
 
@@ -507,6 +514,8 @@ class RolloutStatus(Status):
     """Steps that a person let pass by a promote command; `*` is all of them."""
     paused: Message = ""
     """Who paused it, and why; empty when nobody did."""
+    pauses: list[Pause] = []
+    """When a person held it, oldest first."""
     verdicts: list[MetricVerdict] = []
 
 
