@@ -25,7 +25,7 @@ from switchyard_contracts.model_deployment import (
 from switchyard_contracts.model_revision import ModelRevisionStatus, RevisionPhase
 from switchyard_contracts.quantities import format_percent
 
-from switchyard_operator.domain import analysis, memory
+from switchyard_operator.domain import analysis, memory, turns
 from switchyard_operator.domain.decision import Plan
 from switchyard_operator.domain.sync import Sync, SyncState
 from switchyard_operator.domain.world import Judged, Revision, World
@@ -69,7 +69,7 @@ def build(world: World, plan: Plan, rejected: SpecRejected | None = None) -> Mod
         None if settled or line.target.sent_home else Served(revision=line.target.name, version=line.target.version)
     )
     parts = {
-        conditions.ACCEPTED: _accepted(plan, rejected),
+        conditions.ACCEPTED: _accepted(world, plan, rejected),
         conditions.AVAILABLE: _available(world),
         conditions.TRAFFIC_SYNCED: _synced(plan.bearings.sync),
         conditions.JUDGED: _judged(world.judged, plan),
@@ -77,7 +77,7 @@ def build(world: World, plan: Plan, rejected: SpecRejected | None = None) -> Mod
     return ModelDeploymentStatus(
         observed_generation=world.generation,
         serving=serving(world),
-        desired_version=line.target.version,
+        desired_version=world.revisions[world.asked].version if world.asked else line.target.version,
         stable=Served(revision=line.stable.name, version=line.stable.version) if line.stable else None,
         candidate=candidate,
         warm=Served(revision=plan.warm.name, version=plan.warm.version) if plan.warm else None,
@@ -149,6 +149,8 @@ def _revision_phase(plan: Plan, revision: Revision) -> RevisionPhase:
     line = plan.bearings.lineage
     if revision.shadowed:
         return RevisionPhase.RETIRED
+    if turns.refused(revision):
+        return RevisionPhase.REFUSED
     if revision.sent_home:
         return RevisionPhase.ROLLED_BACK if revision.promoted_at or line.stable else RevisionPhase.REFUSED
     if line.stable and revision.name == line.stable.name:
@@ -206,9 +208,11 @@ def _history(held: Sequence[HistoryEntry], ended: Sequence[HistoryEntry]) -> lis
     return list(known.values())[-HISTORY:]
 
 
-def _accepted(plan: Plan, rejected: SpecRejected | None) -> Said:
+def _accepted(world: World, plan: Plan, rejected: SpecRejected | None) -> Said:
     if rejected:
         return Said("False", rejected.reason, str(rejected))
+    if newer := turns.accepted(world):
+        return Said(*newer)
     target = plan.bearings.lineage.target
     if target.shadowed:
         text = f"{target.name} was compared, as asked; set another strategy and retry it to let it take over"
@@ -287,7 +291,7 @@ def _conditions(
         on_the_way = Said("Unknown", rollout.phase.value, rollout.message)
         judged.append(_condition("Arrived", on_the_way, generation=generation, now=now))
     found = conditions.put(found, conditions.summary(judged, generation=generation, now=now))
-    stalled = _stalled(plan, rollout, rejected)
+    stalled = _stalled(world, plan, rollout, rejected)
     for kind, abnormal in (
         (conditions.RECONCILING, None if stalled else _reconciling(world, plan, rollout)),
         (conditions.STALLED, stalled),
@@ -313,12 +317,15 @@ def _arrived(world: World, plan: Plan) -> bool:
     return not any(entry.weight_bp or entry.mirror_bp for entry in others)
 
 
-def _stalled(plan: Plan, rollout: RolloutStatus, rejected: SpecRejected | None) -> Said | None:
+def _stalled(world: World, plan: Plan, rollout: RolloutStatus, rejected: SpecRejected | None) -> Said | None:
     """What only a person can mend."""
     if rejected:
         return Said("True", rejected.reason, str(rejected))
     if plan.hindrance:
         return Said("True", REFUSED_WRITE, plan.hindrance)
+    newer = world.revisions.get(world.asked)
+    if newer and turns.refused(newer) and rollout.phase in memory.ENDED | {Phase.WATCHING}:
+        return Said("True", newer.because, newer.because_message)
     left_to_people = rollout.phase in (Phase.PAUSED, Phase.WATCHING) and rollout.reason == "AnalysisFailed"
     if left_to_people or rollout.phase in (Phase.ROLLED_BACK, Phase.REFUSED):
         return Said("True", rollout.reason or rollout.phase.value, rollout.message)
