@@ -12,7 +12,7 @@ from datetime import timedelta
 from switchyard_contracts.model_command import ModelCommandStatus, Verb
 from switchyard_contracts.model_deployment import RolloutStatus
 
-from switchyard_operator.domain import lineage
+from switchyard_operator.domain import approvals, lineage
 from switchyard_operator.domain.decision import Bearings
 from switchyard_operator.domain.lineage import Mark
 from switchyard_operator.domain.memory import ENDED
@@ -50,8 +50,8 @@ def consider(command: Command, world: World, known: Bearings) -> Answer:
             return _retry(command, world)
         case Verb.ROLLBACK:
             return _rollback(command, world, known)
-        case _:
-            return _refuse(world, "NotSupportedYet", f"{command.spec.verb.value} is not supported yet")
+        case Verb.APPROVE:
+            return _approve(command, world, known)
 
 
 def _who(command: Command) -> str:
@@ -109,6 +109,15 @@ def _pause(command: Command, world: World, known: Bearings) -> Answer:
     word = "Paused" if paused else "Resumed"
     memory = held.model_copy(update={"paused": paused})
     return _accept(world, word, f"{held.id}: {word.lower()}", memory=memory)
+
+
+def _approve(command: Command, world: World, known: Bearings) -> Answer:
+    if objection := _not_live(command, world, known):
+        return objection
+    found = approvals.consider(command, world, memory=known.memory, course=known.course)
+    if not found.accepted:
+        return _refuse(world, found.reason, found.message)
+    return _accept(world, found.reason, found.message, memory=found.memory)
 
 
 def _retry(command: Command, world: World) -> Answer:
