@@ -33,7 +33,7 @@ from switchyard_operator.domain.rules import Move
 from switchyard_operator.domain.world import Body, Revision, Smoke, World
 from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, Refused, TryLater
 from switchyard_operator.gatekeeper import Gatekeeper
-from switchyard_operator.ports import Cluster, Gateways, Models, Monitor
+from switchyard_operator.ports import Cluster, Gateways, Models, Monitor, Webhooks
 from switchyard_operator.reporter import Reporter
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ class Reconciler:
         gateways: Gateways,
         monitor: Monitor,
         models: Models,
+        webhooks: Webhooks,
         reporter: Reporter,
         clock: Callable[[], datetime],
         status_interval: timedelta,
@@ -64,7 +65,7 @@ class Reconciler:
         self._gateways = gateways
         self._monitor = monitor
         self._models = models
-        self._gatekeeper = Gatekeeper(models=models)
+        self._gatekeeper = Gatekeeper(models=models, webhooks=webhooks)
         self._reporter = reporter
         self._clock = clock
         self._status_interval = status_interval

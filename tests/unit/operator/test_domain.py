@@ -227,7 +227,16 @@ def test_a_revision_is_dead_only_since_its_last_pod_is_lost() -> None:
 @pytest.mark.parametrize(
     ("gate", "words"),
     [
-        pytest.param({"type": "Schema"}, r"spec\.gates\[0\]\.type: Schema is not supported yet", id="one to come"),
+        pytest.param(
+            {"type": "OfflineEvaluation", "offlineEvaluation": {"image": "a"}},
+            r"spec\.gates\[0\]\.type: OfflineEvaluation is not supported yet",
+            id="one to come",
+        ),
+        pytest.param(
+            {"type": "Webhook", "webhook": {"url": "https://a", "timeout": "1m"}},
+            r"from 100ms to 30s",
+            id="too patient",
+        ),
         pytest.param(
             {"type": "Approval", "before": "step", "step": "half"},
             r"spec\.gates\[0\]\.step: the strategy has no step 'half'; its steps are preview",

@@ -9,6 +9,8 @@ import pytest
 from switchyard_contracts.gates import GateVerdict
 from switchyard_contracts.model_deployment import Phase
 from switchyard_operator.domain import kinds
+from switchyard_operator.domain.gates import Answer, State
+from switchyard_testkit.fake_cluster import Crash
 from switchyard_testkit.rollout_world import CANARY_SPEC, NAMESPACE, SPEC, Model, Simulation
 
 ONE, TWO, THREE = "models/delay:1", "models/delay:2", "models/delay:3"
@@ -348,3 +350,105 @@ def test_a_crash_after_any_write_comes_to_the_same_end() -> None:
         assert {key: played[key] for key in ("weights", "gates", "steps")} == {
             key: whole[key] for key in ("weights", "gates", "steps")
         }, f"after write {write}"
+
+
+DESK = gate("Webhook", name="desk", webhook={"url": "https://desk.example/gate"})
+
+
+def schema(**properties: Any) -> dict[str, Any]:
+    inner = {"type": "object", "properties": properties, "required": list(properties)}
+    return {"routes": [{"route": "/predict", "input": inner, "output": {}}]}
+
+
+NUMBER = {"type": "number"}
+
+
+def test_a_candidate_that_asks_for_more_than_stable_did_is_refused() -> None:
+    models = {
+        ONE: Model(version="1.0.0", schema=schema(distance=NUMBER)),
+        TWO: Model(version="2.0.0", schema=schema(distance=NUMBER, hour=NUMBER)),
+    }
+    world = deployed(models)
+    world.deploy(SPEC, image=TWO, gates=[gate("Schema")])
+    world.run(lambda: world.phase is Phase.ROLLED_BACK)
+    assert "/predict request $.hour is required now" in verdict(world, "schema").message
+
+
+def test_the_first_one_has_nobody_to_be_compatible_with() -> None:
+    world = Simulation({ONE: Model(version="1.0.0", schema=schema(distance=NUMBER))})
+    world.deploy(SPEC, gates=[gate("Schema")])
+    world.run(lambda: world.phase is Phase.COMPLETED)
+    assert verdict(world, "schema").state == "Passed"
+
+
+def test_a_schema_that_cannot_be_read_holds_and_says_so() -> None:
+    world = deployed()
+    world.deploy(SPEC, image=TWO, gates=[gate("Schema")])
+    world.run(lambda: reason(world) == "GateUnavailable")
+    world.run_for(timedelta(minutes=15))
+    assert (reason(world), verdict(world, "schema").state) == ("GateUnavailable", "Error")
+    assert "not decided within 10m (onUnavailable: hold)" in verdict(world, "schema").message
+
+
+def test_a_webhook_is_asked_once_and_told_who_wants_to_pass() -> None:
+    world = deployed()
+    world.deploy(SPEC, image=TWO, gates=[DESK], model={"image": TWO, "version": "2.0.0", "provenance": ORIGIN})
+    world.run(lambda: world.phase is Phase.WATCHING)
+    (asked,) = world.webhooks.asked
+    body = asked.body
+    assert (body["kind"], body["id"], body["gate"], body["before"]) == ("GateReview", asked.key, "desk", "traffic")
+    assert (body["candidate"]["version"], body["candidate"]["provenance"]) == ("2.0.0", ORIGIN)
+    assert body["stable"]["version"] == "1.0.0"
+
+
+def test_a_webhook_that_needs_time_is_asked_by_the_same_key_every_ten_seconds() -> None:
+    world = deployed()
+    world.webhooks.answer = Answer(State.WAITING, "desk.example has not decided yet")
+    world.deploy(SPEC, image=TWO, gates=[DESK])
+    world.run(lambda: reason(world) == "GateWaiting")
+    world.run_for(timedelta(minutes=1))
+    assert 6 <= len(world.webhooks.asked) <= 7
+    assert len({item.key for item in world.webhooks.asked}) == 1
+    world.webhooks.answer = Answer(State.PASSED, "desk.example allows it")
+    world.run(lambda: world.phase is Phase.WATCHING)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "phase", "state"),
+    [
+        pytest.param(State.FAILED, {}, Phase.ROLLED_BACK, "Failed", id="no"),
+        pytest.param(State.WAITING, {}, Phase.ROLLED_BACK, "Failed", id="never decides"),
+        pytest.param(State.WAITING, {"onTimeout": "hold"}, Phase.GATING, "Waiting", id="never decides, hold"),
+        pytest.param(State.ERROR, {}, Phase.GATING, "Error", id="is away: no failure of the model"),
+        pytest.param(State.ERROR, {"onUnavailable": "fail"}, Phase.ROLLED_BACK, "Failed", id="is away, fail"),
+        pytest.param(State.ERROR, {"onUnavailable": "pass"}, Phase.WATCHING, "Passed", id="is away, pass"),
+    ],
+)
+def test_what_a_webhook_does_to_a_rollout(answer: State, words: dict[str, str], phase: Phase, state: str) -> None:
+    world = deployed()
+    world.webhooks.answer = Answer(answer, "desk.example said so")
+    world.deploy(SPEC, image=TWO, gates=[DESK | {"within": "1m"} | words])
+    world.run_for(timedelta(seconds=100))
+    assert (world.phase, verdict(world, "desk").state) == (phase, state)
+
+
+def test_a_webhook_is_not_asked_where_the_version_has_failed_already() -> None:
+    world = deployed()
+    world.images[THREE] = Model(version="0.9.0")
+    world.deploy(SPEC, image=THREE, gates=[DESK, gate("Version")])
+    world.run(lambda: world.phase is Phase.ROLLED_BACK)
+    assert world.webhooks.asked == []
+
+
+def test_a_crash_before_the_answer_is_remembered_asks_again_by_the_same_key() -> None:
+    world = deployed()
+    world.deploy(SPEC, image=TWO, gates=[DESK])
+
+    def die(write: str) -> None:
+        if len(world.webhooks.asked) == 1:
+            raise Crash(write)
+
+    world.cluster.before_write = die
+    world.run(lambda: world.phase is Phase.WATCHING)
+    assert len(world.webhooks.asked) == 2
+    assert len({item.key for item in world.webhooks.asked}) == 1

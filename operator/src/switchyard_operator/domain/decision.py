@@ -165,9 +165,10 @@ def _roll(world: World, known: Bearings) -> Plan:
     if line.stable and world.route is None:
         held = Decision(move=Move.HOLD, phase=Phase.PENDING, reason="Restoring", message="the route of stable is gone")
         return _return_to_stable(world, known, held, ended=ended)
+    wished = rules.decide(_seen(world, known))
     decision = gates.stand(
-        found := rules.decide(_seen(world, known)),
-        _shut(world, known, found),
+        wished,
+        _shut(world, known, wished),
         memory=known.memory,
         fresh={verdict.name: verdict for verdict in world.gated},
         index=known.spot.index,

@@ -98,7 +98,7 @@ def _what_helps(fault: Any) -> str:
 
 
 NOT_YET = "NotSupportedYet"
-GATES_KNOWN = (GateType.PROVENANCE, GateType.VERSION, GateType.SMOKE, GateType.APPROVAL)
+GATES_KNOWN = frozenset(GateType) - {GateType.OFFLINE_EVALUATION}
 KNOWN = (StrategyType.BLUE_GREEN, StrategyType.CANARY, StrategyType.SHADOW)
 
 
