@@ -329,7 +329,7 @@ def test_the_operator_asks_only_the_webhooks_that_the_values_name(tmp_path: Path
     peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}}
     change = {"webhooks": {"to": [peer], "ports": [8443]}}
     named = of_kind(objects(render(with_values({"networkPolicy": change}), tmp_path)), "NetworkPolicy")
-    assert [may(named, part("operator"), desk, port) for port in (8443, 443)] == [True, False]
+    assert [may(named, part("operator"), desk, port) for port in (8443, 8444)] == [True, False]
     assert not may(named, part("feedback"), desk, 8443)
     unnamed = of_kind(objects(render(LEAST, tmp_path)), "NetworkPolicy")
     assert not may(unnamed, part("operator"), desk, 8443)
