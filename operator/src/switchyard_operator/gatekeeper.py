@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from switchyard_contracts.gates import Gate, GateType, GateVerdict, WebhookGate
+from switchyard_contracts.gates import Gate, GateType, GateVerdict, OfflineEvaluation, WebhookGate
 
-from switchyard_operator.domain import decision, gate_checks, gates, reviews, schemas
+from switchyard_operator.domain import decision, gate_checks, gates, jobs, kinds, reviews, schemas
 from switchyard_operator.domain.decision import Bearings
 from switchyard_operator.domain.gates import Answer, State
 from switchyard_operator.domain.reviews import Review
 from switchyard_operator.domain.world import Revision, World
-from switchyard_operator.errors import TryLater
-from switchyard_operator.ports import Models, Webhooks
+from switchyard_operator.errors import AlreadyThere, Refused, TryLater
+from switchyard_operator.ports import Cluster, Models, Webhooks
 
 KNOWN = frozenset({GateType.PROVENANCE, GateType.VERSION, GateType.APPROVAL})
 """Gates that ask nobody; they are looked at first, so that nobody is asked in vain."""
@@ -28,7 +28,8 @@ PACE = timedelta(seconds=10)
 class Gatekeeper:
     """Answers in, verdicts out."""
 
-    def __init__(self, *, models: Models, webhooks: Webhooks) -> None:
+    def __init__(self, *, cluster: Cluster, models: Models, webhooks: Webhooks) -> None:
+        self._cluster = cluster
         self._models = models
         self._webhooks = webhooks
         self._heard: dict[str, tuple[datetime, Answer]] = {}
@@ -60,8 +61,27 @@ class Gatekeeper:
             case GateType.WEBHOOK if gate.webhook:
                 question = reviews.review(gate, world, target=target, stable=stable)
                 return self._webhook(gate.webhook, question, now=world.now)
+            case GateType.OFFLINE_EVALUATION if gate.offline_evaluation:
+                return self._evaluation(gate, gate.offline_evaluation, world, target=target, stable=stable)
             case _:
                 return self._smoke(gate, world, known)
+
+    def _evaluation(
+        self, gate: Gate, said: OfflineEvaluation, world: World, *, target: Revision, stable: Revision | None
+    ) -> Answer:
+        """Make its Job, or read what became of it."""
+        name = jobs.name(target, gate)
+        held = self._cluster.read(kinds.JOB, world.namespace, name)
+        if held is None:
+            wanted = jobs.body(world.namespace, gate, said, target=target, stable=stable)
+            try:
+                held = self._cluster.create(wanted)
+            except AlreadyThere:
+                return Answer(State.WAITING, f"Job {name} is there")
+            except Refused as error:
+                return Answer(State.ERROR, f"{error}; mend the quota, policy or role that is named")
+        made = self._cluster.find(kinds.POD, namespace=world.namespace, labels={jobs.LABEL_JOB: name})
+        return jobs.read(held, made, gate=gate, target=target)
 
     def _schema(self, world: World, target: Revision, stable: Revision | None) -> Answer:
         """What both Bentos say of themselves, by one pod of each."""

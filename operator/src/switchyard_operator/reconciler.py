@@ -65,7 +65,7 @@ class Reconciler:
         self._gateways = gateways
         self._monitor = monitor
         self._models = models
-        self._gatekeeper = Gatekeeper(models=models, webhooks=webhooks)
+        self._gatekeeper = Gatekeeper(cluster=cluster, models=models, webhooks=webhooks)
         self._reporter = reporter
         self._clock = clock
         self._status_interval = status_interval

@@ -40,6 +40,7 @@ KEY = (NAMESPACE, NAME)
 WINDOW = timedelta(seconds=5)
 AGE = timedelta(seconds=10)
 """When a prediction is judged."""
+OF_A_REVISION = {LABEL_REVISION: ""}
 SETTLING = 3
 """Seconds of a generation that gateways do not count."""
 
@@ -317,7 +318,7 @@ class Models:
     asked: int = 0
 
     def _nature(self, address: str) -> Model:
-        for pod in self.cluster.find(kinds.POD):
+        for pod in self.cluster.find(kinds.POD, labels=OF_A_REVISION):
             if pod["status"].get("podIP") == address:
                 return self.natures(pod["metadata"]["labels"][LABEL_REVISION])
         raise TryLater(f"no pod has the address {address}")
@@ -642,7 +643,7 @@ class Rollout:
         for deployment in self.cluster.find(kinds.DEPLOYMENT):
             self._pods_of(deployment)
         alive = {body["metadata"]["labels"][LABEL_REVISION] for body in self.cluster.find(kinds.DEPLOYMENT)}
-        for pod in self.cluster.find(kinds.POD):
+        for pod in self.cluster.find(kinds.POD, labels=OF_A_REVISION):
             if pod["metadata"]["labels"][LABEL_REVISION] not in alive:
                 self.cluster.take(kinds.POD, NAMESPACE, pod["metadata"]["name"])
 
@@ -651,7 +652,7 @@ class Rollout:
         nature = self.nature(revision)
         wanted = deployment["spec"]["replicas"]
         ready = nature.starts and revision not in self.frozen_pods
-        pods = [pod for pod in self.cluster.find(kinds.POD) if pod["metadata"]["labels"][LABEL_REVISION] == revision]
+        pods = self.cluster.find(kinds.POD, labels={LABEL_REVISION: revision})
         for index in range(max(wanted, len(pods))):
             name = f"{revision}-{index}"
             if index >= wanted:

@@ -228,9 +228,9 @@ def test_a_revision_is_dead_only_since_its_last_pod_is_lost() -> None:
     ("gate", "words"),
     [
         pytest.param(
-            {"type": "OfflineEvaluation", "offlineEvaluation": {"image": "a"}},
-            r"spec\.gates\[0\]\.type: OfflineEvaluation is not supported yet",
-            id="one to come",
+            {"type": "OfflineEvaluation", "offlineEvaluation": {"image": "a", "data": {}}},
+            r"data: set exactly one of configMap and claim",
+            id="data from nowhere",
         ),
         pytest.param(
             {"type": "Webhook", "webhook": {"url": "https://a", "timeout": "1m"}},

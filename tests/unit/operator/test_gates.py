@@ -452,3 +452,58 @@ def test_a_crash_before_the_answer_is_remembered_asks_again_by_the_same_key() ->
     world.run(lambda: world.phase is Phase.WATCHING)
     assert len(world.webhooks.asked) == 2
     assert len({item.key for item in world.webhooks.asked}) == 1
+
+
+OFFLINE = gate("OfflineEvaluation", name="offline", offlineEvaluation={"image": "evaluation:1"})
+
+
+def end_the_job(world: Simulation, *, code: int, words: str) -> None:
+    """As the Job's controller and the kubelet would."""
+    (job,) = world.cluster.find(kinds.JOB)
+    kind = "Failed" if code else "Complete"
+    world.cluster.put({**job, "status": {"conditions": [{"type": kind, "status": "True"}]}})
+    ended = {"name": "evaluation", "state": {"terminated": {"exitCode": code, "message": words}}}
+    labels = {**job["spec"]["template"]["metadata"]["labels"], "batch.kubernetes.io/job-name": job["metadata"]["name"]}
+    metadata = {"name": "offline-pod", "namespace": NAMESPACE, "labels": labels}
+    world.cluster.put(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": {"containerStatuses": [ended]}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "phase", "state"),
+    [
+        pytest.param(0, "RMSE 9.8 against 10.1", Phase.WATCHING, "Passed", id="no worse than stable"),
+        pytest.param(1, "RMSE 12.4 against 10.1", Phase.ROLLED_BACK, "Failed", id="worse"),
+    ],
+)
+def test_an_offline_evaluation_decides_by_its_exit_code(code: int, words: str, phase: Phase, state: str) -> None:
+    world = deployed()
+    world.deploy(SPEC, image=TWO, gates=[OFFLINE])
+    world.run(lambda: reason(world) == "GateWaiting")
+    world.run_for(timedelta(minutes=2))
+    assert verdict(world, "offline").state == "Waiting"
+    end_the_job(world, code=code, words=words)
+    world.run(lambda: world.phase is phase)
+    assert verdict(world, "offline").state == state
+    assert words in verdict(world, "offline").message
+    assert len([write for write in world.cluster.writes if write.startswith("create Job")]) == 1
+
+
+@pytest.mark.parametrize("write", range(1, 12))
+def test_a_crash_after_any_write_makes_no_second_job(write: int) -> None:
+    world = deployed()
+    world.deploy(SPEC, image=TWO, gates=[OFFLINE])
+    world.cluster.crash_after = len(world.cluster.writes) + write
+    world.run(lambda: bool(world.cluster.find(kinds.JOB)))
+    end_the_job(world, code=0, words="")
+    world.run(lambda: world.phase is Phase.WATCHING)
+    assert world.cluster.crash_after is None
+    assert len([made for made in world.cluster.writes if made.startswith("create Job")]) == 1
+
+
+def test_a_job_that_takes_too_long_refuses_the_revision() -> None:
+    world = deployed()
+    world.deploy(SPEC, image=TWO, gates=[OFFLINE | {"within": "2m"}])
+    world.run(lambda: world.phase is Phase.ROLLED_BACK)
+    assert "not decided within 2m (onTimeout: fail)" in verdict(world, "offline").message

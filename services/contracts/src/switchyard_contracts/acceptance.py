@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from switchyard_contracts.base import NAME_PATTERN
 from switchyard_contracts.containers import IMAGE_PATTERN
-from switchyard_contracts.gates import Before, GateType
+from switchyard_contracts.gates import Before
 from switchyard_contracts.model_deployment import (
     METRIC_PATTERN,
     PATH_PATTERN,
@@ -98,7 +98,6 @@ def _what_helps(fault: Any) -> str:
 
 
 NOT_YET = "NotSupportedYet"
-GATES_KNOWN = frozenset(GateType) - {GateType.OFFLINE_EVALUATION}
 KNOWN = (StrategyType.BLUE_GREEN, StrategyType.CANARY, StrategyType.SHADOW)
 
 
@@ -152,9 +151,6 @@ def _refuse_gates_that_stand_nowhere(spec: ModelDeploymentSpec) -> None:
     steps = step_names(spec.strategy)
     for index, gate in enumerate(spec.gates):
         path = f"spec.gates[{index}]"
-        if gate.type not in GATES_KNOWN:
-            known = ", ".join(sorted(kind.value for kind in GATES_KNOWN))
-            raise SpecRejected(f"{path}.type: {gate.type.value} is not supported yet; use {known}", reason=NOT_YET)
         if gate.before is Before.STEP and gate.step not in steps:
             found = ", ".join(steps)
             raise SpecRejected(f"{path}.step: the strategy has no step {gate.step!r}; its steps are {found}")
