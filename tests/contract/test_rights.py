@@ -30,6 +30,18 @@ spec:
   model: {image: registry.example/delay:1, config: {envFrom: [{configMap: settings}]}}
   serving: {egress: [{cidr: 10.20.0.0/16, ports: [5432]}]}
 """
+GATED = """
+apiVersion: switchyard.dev/v1alpha1
+kind: ModelDeployment
+metadata: {name: gated}
+spec:
+  model: {image: registry.example/delay:1}
+  gates:
+  - name: offline
+    type: OfflineEvaluation
+    before: provisioning
+    offlineEvaluation: {image: registry.example/evaluation:1, data: {configMap: settings}}
+"""
 MADE = "modelrevisions,configmaps,services,poddisruptionbudgets,networkpolicies,deployments"
 NEEDED = {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
 
@@ -85,7 +97,7 @@ def test_the_chart_s_rights_are_enough(named: bool, server: tuple[Path, str], tm
         kubectl("apply", "--server-side", "--force-conflicts", *place, "-f", "-", given=yaml.safe_dump(body))
     kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
     for name in (mine, other):
-        kubectl("-n", name, "apply", "-f", "-", given=MODEL)
+        kubectl("-n", name, "apply", "-f", "-", given=f"{MODEL}---{GATED}")
 
     told = variables(dict(pods(bodies))["switchyard-operator"], "operator", "OPERATOR_")
     environ = {
@@ -112,6 +124,10 @@ def test_the_chart_s_rights_are_enough(named: bool, server: tuple[Path, str], tm
             until(lambda: made(other) == whole, "everything is made there too", seconds=60)
         phase = ("-o", "jsonpath={.status.rollout.phase}")
         until(lambda: kubectl("-n", mine, "get", "mdep", "delay", *phase), "the status is written", seconds=60)
+        jobs = ("get", "jobs", "-l", "switchyard.dev/deployment=gated", "-o", "name")
+        until(lambda: kubectl("-n", mine, *jobs), "the gate's Job is made", seconds=60)
+        waits = ("get", "mdep", "gated", "-o", "jsonpath={.status.rollout.gates[0].state}")
+        until(lambda: kubectl("-n", mine, *waits) == "Waiting", "the gate waits for its Job", seconds=60)
         assert process.poll() is None
     assert (made(other) == whole) is not named
     said = log.read_text(encoding="utf-8", errors="replace")

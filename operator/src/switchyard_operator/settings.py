@@ -10,6 +10,7 @@
 | OPERATOR_GATEWAY_PORT | 8081 | where each gateway pod serves `/routes` and `/counters` |
 | OPERATOR_MONITOR_URL | empty: no evidence | `http://switchyard-monitor:8080` |
 | OPERATOR_MONITOR_TOKEN_FILE | empty: none | a file with the monitor's bearer token |
+| OPERATOR_WEBHOOK_KEY_FILE | empty: unsigned | a file with the key by which questions to gates' webhooks are signed |
 | OPERATOR_KAFKA_SERVERS | empty: nothing is published | `switchyard-kafka:9092` |
 | OPERATOR_KAFKA_SECURITY, … | PLAINTEXT | who may in, and how: `switchyard_contracts.kafka_settings` |
 | OPERATOR_TOPICS_CREATE | true | make topics that are missing |
@@ -32,6 +33,7 @@ RBAC, in the watched namespaces (cluster-wide by default); `tests/cluster/test_r
   modelcommands/status (update)
 - apps: deployments; core: services; policy: poddisruptionbudgets; networking.k8s.io: networkpolicies if it makes them
   (each list watch create patch delete)
+- batch: jobs (get create), for gates of the type OfflineEvaluation
 - core: configmaps (get create), pods (list watch), events (create patch); ModelRevisions as owners with
   blockOwnerDeletion false need no `update` on finalizers
 and in its own namespace: coordination.k8s.io leases (get create update), pods (list).
@@ -58,6 +60,7 @@ class Settings(KafkaSettings):
     gateway_port: int = 8081
     monitor_url: str = ""
     monitor_token_file: str = ""
+    webhook_key_file: str = ""
     kafka_servers: str = ""
     topics_create: bool = True
     topic_partitions: int = 4

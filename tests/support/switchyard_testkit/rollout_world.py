@@ -21,6 +21,8 @@ from switchyard_contracts.topics import ModelRecord, RolloutRecord
 from switchyard_operator.cache import Cache
 from switchyard_operator.domain import kinds
 from switchyard_operator.domain.analysis import Question
+from switchyard_operator.domain.gates import Answer, State
+from switchyard_operator.domain.reviews import Review
 from switchyard_operator.domain.world import Body, GatewayReport
 from switchyard_operator.errors import EvidenceUnavailable, TryLater
 from switchyard_operator.ports import Cluster, Facts
@@ -38,6 +40,7 @@ KEY = (NAMESPACE, NAME)
 WINDOW = timedelta(seconds=5)
 AGE = timedelta(seconds=10)
 """When a prediction is judged."""
+OF_A_REVISION = {LABEL_REVISION: ""}
 SETTLING = 3
 """Seconds of a generation that gateways do not count."""
 
@@ -79,6 +82,8 @@ class Model:
     hangs: bool = False
     """It takes mirrored requests and answers none, so the mirror lets most of them fall."""
     pod_reason: str = "CrashLoopBackOff"
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    """What it publishes as `/schema.json`."""
 
 
 @dataclass
@@ -313,7 +318,7 @@ class Models:
     asked: int = 0
 
     def _nature(self, address: str) -> Model:
-        for pod in self.cluster.find(kinds.POD):
+        for pod in self.cluster.find(kinds.POD, labels=OF_A_REVISION):
             if pod["status"].get("podIP") == address:
                 return self.natures(pod["metadata"]["labels"][LABEL_REVISION])
         raise TryLater(f"no pod has the address {address}")
@@ -326,6 +331,23 @@ class Models:
         """The port."""
         self.asked += 1
         return self._nature(address).smoke
+
+    def schema(self, address: str, port: int) -> Mapping[str, Any]:
+        """The port."""
+        return self._nature(address).schema
+
+
+@dataclass
+class Webhooks:
+    """Whoever gates ask: what it answers, and what it was asked."""
+
+    answer: Answer = field(default_factory=lambda: Answer(State.PASSED, "it allows it"))
+    asked: list[Review] = field(default_factory=list)
+
+    def ask(self, url: str, review: Review, *, timeout: timedelta) -> Answer:
+        """The port."""
+        self.asked.append(review)
+        return self.answer
 
 
 @dataclass
@@ -460,6 +482,7 @@ class Rollout:
         self.gateways = Gateways(self.cluster)
         self.monitor = Monitor(self.clock, self.nature)
         self.models = Models(self.cluster, self.nature)
+        self.webhooks = Webhooks()
         self.bus = Bus()
         self.notes = Notes()
         self.frozen_pods: set[str] = set()
@@ -480,6 +503,7 @@ class Rollout:
             gateways=self.gateways,
             monitor=self.monitor,
             models=self.models,
+            webhooks=self.webhooks,
             reporter=Reporter(bus=self.bus, notes=self.notes, reasserted=lambda _: None),
             clock=self.clock,
             status_interval=timedelta(minutes=1),
@@ -619,7 +643,7 @@ class Rollout:
         for deployment in self.cluster.find(kinds.DEPLOYMENT):
             self._pods_of(deployment)
         alive = {body["metadata"]["labels"][LABEL_REVISION] for body in self.cluster.find(kinds.DEPLOYMENT)}
-        for pod in self.cluster.find(kinds.POD):
+        for pod in self.cluster.find(kinds.POD, labels=OF_A_REVISION):
             if pod["metadata"]["labels"][LABEL_REVISION] not in alive:
                 self.cluster.take(kinds.POD, NAMESPACE, pod["metadata"]["name"])
 
@@ -628,7 +652,7 @@ class Rollout:
         nature = self.nature(revision)
         wanted = deployment["spec"]["replicas"]
         ready = nature.starts and revision not in self.frozen_pods
-        pods = [pod for pod in self.cluster.find(kinds.POD) if pod["metadata"]["labels"][LABEL_REVISION] == revision]
+        pods = self.cluster.find(kinds.POD, labels={LABEL_REVISION: revision})
         for index in range(max(wanted, len(pods))):
             name = f"{revision}-{index}"
             if index >= wanted:

@@ -27,6 +27,7 @@ POD = Kind("v1", "Pod", "pods")
 EVENT = Kind("v1", "Event", "events")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+JOB = Kind("batch/v1", "Job", "jobs")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 WORKLOAD_KINDS = (DEPLOYMENT, SERVICE, DISRUPTION_BUDGET)
@@ -38,4 +39,4 @@ WATCHED = (MODEL_DEPLOYMENT, MODEL_REVISION, MODEL_ROUTE, MODEL_COMMAND, DEPLOYM
 OPTIONAL = (NETWORK_POLICY,)
 """Workload kinds that an installation may do without; then nothing of them is read, watched or written."""
 
-ALL = {kind.kind: kind for kind in (*WATCHED, *OPTIONAL, CONFIG_MAP, EVENT, LEASE)}
+ALL = {kind.kind: kind for kind in (*WATCHED, *OPTIONAL, CONFIG_MAP, EVENT, JOB, LEASE)}
