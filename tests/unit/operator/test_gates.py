@@ -311,13 +311,13 @@ def test_a_failed_gate_before_a_step_takes_the_traffic_back() -> None:
     assert world.route[ONE][1] == 10_000
 
 
-GATED = CANARY_SPEC | {
+GATED = SPEC | {
     "model": {"image": ONE, "provenance": ORIGIN},
     "gates": [
         gate("Provenance", before="provisioning"),
         gate("Version"),
         gate("Smoke", name="asks", smoke={"requests": [{"path": "/predict", "body": "{}"}]}),
-        gate("Approval", before="step", step="half", within="20s", onTimeout="pass"),
+        gate("Approval", before="step", step="preview", within="5s", onTimeout="pass"),
         gate("Smoke", name="last", before="promotion", smoke={"requests": [{"path": "/predict", "body": "{}"}]}),
     ],
 }

@@ -129,6 +129,30 @@ ONE = document()
             id="the same reference to another thing",
         ),
         pytest.param(
+            document(thing(a={"anyOf": [{"$ref": "#/$defs/A"}]}), **{"$defs": {"A": NUMBER}}),
+            document(thing(a={"anyOf": [{"$ref": "#/$defs/A"}]}), **{"$defs": {"A": TEXT}}),
+            "$.a was number and is string",
+            id="a reference that is the only kind",
+        ),
+        pytest.param(
+            document(thing(a=TEXT)),
+            document(thing(a={"allOf": [TEXT, {"maxLength": 3}]})),
+            "$.a maxLength is 3 and was open",
+            id="two schemas at once",
+        ),
+        pytest.param(
+            document(thing(a={**NUMBER, "minimum": 5})),
+            document(thing(a={"minimum": 9, "anyOf": [{**NUMBER, "minimum": 5}]})),
+            "minimum of two at once",
+            id="two bounds at once, which nobody compares",
+        ),
+        pytest.param(
+            document(thing(a=NUMBER)),
+            document(thing(a={"$ref": "https://schemas.example/a"})),
+            "$.a $ref is https://schemas.example/a and was open",
+            id="a reference to somewhere else",
+        ),
+        pytest.param(
             document(thing(a={**NUMBER, "title": "A", "default": 1})),
             document(thing(a={**NUMBER, "title": "B", "description": "b"})),
             "",

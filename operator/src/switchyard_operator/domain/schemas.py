@@ -40,7 +40,6 @@ COMPARED = frozenset(
         "anyOf",
         "oneOf",
         "allOf",
-        "$ref",
         "nullable",
         "properties",
         "required",
@@ -143,7 +142,11 @@ def fits(pair: Pair) -> Iterator[str]:
         if all(found):
             yield min(found, key=len)[0] if len(found) == 1 else f"{pair.where} fits none of the kinds that are allowed"
         return
-    yield from _one(replace(pair, narrow=options[0], wide=ways[0]))
+    if options[0] != narrow or ways[0] != wide:
+        # Taken apart, it may be a reference, or have kinds of its own.
+        yield from fits(replace(pair, narrow=options[0], wide=ways[0], depth=pair.depth + 1))
+        return
+    yield from _one(replace(pair, narrow=narrow, wide=wide))
 
 
 def _resolve(schema: Any, root: Schema) -> Any:
@@ -167,9 +170,11 @@ def _options(schema: Any) -> list[Any]:
         if isinstance(schema.get(key), list):
             rest = {name: value for name, value in schema.items() if name != key}
             return [option for each in schema[key] for option in _options(_both(rest, each))]
-    if isinstance(schema.get("allOf"), list) and len(schema["allOf"]) == 1:
-        rest = {name: value for name, value in schema.items() if name != "allOf"}
-        return _options(_both(rest, schema["allOf"][0]))
+    if isinstance(schema.get("allOf"), list):
+        whole: Any = {name: value for name, value in schema.items() if name != "allOf"}
+        for each in schema["allOf"]:
+            whole = _both(whole, each)
+        return _options(whole)
     kinds = schema.get("type")
     if isinstance(kinds, list):
         return [{**schema, "type": kind} for kind in kinds]
@@ -179,8 +184,20 @@ def _options(schema: Any) -> list[Any]:
     return [schema]
 
 
-def _both(rest: Schema, option: Any) -> Any:
-    return {**rest, **option} if isinstance(option, dict) else option
+def _both(rest: Any, option: Any) -> Any:
+    """Two schemas that hold at once, as one; where they speak of the same thing in two ways, that stands there."""
+    if not (isinstance(rest, dict) and isinstance(option, dict)):
+        return option
+    whole = {**rest, **option}
+    for key in (rest.keys() & option.keys()) - SAID_FOR_PEOPLE:
+        one, other = rest[key], option[key]
+        if key == "required":
+            whole[key] = sorted({*one, *other})
+        elif key == "properties" and all(one[name] == other[name] for name in one.keys() & other.keys()):
+            whole[key] = {**one, **other}
+        elif one != other:
+            whole[f"{key} of two at once"] = [one, other]
+    return whole
 
 
 def _one(pair: Pair) -> Iterator[str]:
