@@ -63,7 +63,7 @@ def file(models: Models, folder: Path, *, spec: dict[str, Any], **env: Any) -> s
         "apiVersion": "switchyard.dev/v1alpha1",
         "kind": "ModelDeployment",
         "metadata": {"name": "delay", "namespace": models.namespace},
-        "spec": {**spec, "model": model},
+        "spec": {**spec, "serving": live["serving"], "model": model},
     }
     path = folder / "delay.yaml"
     path.write_text(yaml.safe_dump(body), encoding="utf-8")
