@@ -39,6 +39,7 @@ from switchyard_testkit.rendering import (
 JSON = dict[str, Any]
 TOKEN = "a-long-token-of-somebody"
 SECURED: JSON = {
+    "operator": {"webhookKeySecret": "gates-key"},
     "gateway": {"replicas": 2, "tls": {"existingSecret": "gateway-tls"}},
     "feedback": {
         "replicas": 2,
@@ -246,6 +247,7 @@ def test_no_secret_of_the_users_is_copied(tmp_path: Path) -> None:
         "kafka-login",
         "kafka-ca",
         "kafka-own",
+        "gates-key",
     ):
         assert f'"{name}"' in used, f"{name} is used by nothing"
 
@@ -320,6 +322,17 @@ def test_whom_the_values_name_may_come_in(tmp_path: Path) -> None:
     assert may(policies, STRANGER, part("gateway"), 8080)
     assert not may(policies, Place({}, namespace="elsewhere"), part("gateway"), 8080)
     assert may(policies, STRANGER, part("monitor"), 8080)
+
+
+def test_the_operator_asks_only_the_webhooks_that_the_values_name(tmp_path: Path) -> None:
+    desk = Place({"app": "desk"}, namespace="shop")
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}}
+    change = {"webhooks": {"to": [peer], "ports": [8443]}}
+    named = of_kind(objects(render(with_values({"networkPolicy": change}), tmp_path)), "NetworkPolicy")
+    assert [may(named, part("operator"), desk, port) for port in (8443, 8444)] == [True, False]
+    assert not may(named, part("feedback"), desk, 8443)
+    unnamed = of_kind(objects(render(LEAST, tmp_path)), "NetworkPolicy")
+    assert not may(unnamed, part("operator"), desk, 8443)
 
 
 def test_without_policies_there_are_none_and_no_right_to_write_them(tmp_path: Path) -> None:

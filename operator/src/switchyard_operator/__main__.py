@@ -31,6 +31,7 @@ from switchyard_operator.adapters.models import HttpModels
 from switchyard_operator.adapters.monitor import HttpMonitor
 from switchyard_operator.adapters.notes import ClusterNotes
 from switchyard_operator.adapters.topics import TopicSettings
+from switchyard_operator.adapters.webhooks import HttpWebhooks
 from switchyard_operator.cache import Cache, Key
 from switchyard_operator.domain import kinds
 from switchyard_operator.domain.kinds import Kind
@@ -188,7 +189,7 @@ class Crew:
 
 
 def token_reader(path: str) -> Callable[[], str]:
-    """The monitor's token, read anew each time: a Secret's file changes when it is renewed."""
+    """A token or key, read anew each time: a Secret's file changes when it is renewed."""
     return lambda: Path(path).read_text(encoding="utf-8").strip() if path and Path(path).exists() else ""
 
 
@@ -241,6 +242,7 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         ),
         monitor=HttpMonitor(http, url=settings.monitor_url, token=token_reader(settings.monitor_token_file)),
         models=HttpModels(http),
+        webhooks=HttpWebhooks(http, key=token_reader(settings.webhook_key_file), clock=now),
         reporter=Reporter(
             bus=bus or NoBus(),
             notes=ClusterNotes(fenced),

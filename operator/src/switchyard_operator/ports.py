@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Protocol
 
 from switchyard_contracts.counted import Counted
@@ -11,7 +12,9 @@ from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
 
 from switchyard_operator.domain.analysis import Question
+from switchyard_operator.domain.gates import Answer
 from switchyard_operator.domain.kinds import Kind
+from switchyard_operator.domain.reviews import Review
 from switchyard_operator.domain.world import Body, GatewayReport
 
 
@@ -76,6 +79,16 @@ class Models(Protocol):
 
     def smoke(self, address: str, port: int, *, path: str, body: str | None) -> str:
         """Send one request; the empty string when it was answered with 2xx, else what was wrong."""
+
+    def schema(self, address: str, port: int) -> Mapping[str, Any]:
+        """`/schema.json` as it is, empty where there is none; `TryLater` when the pod does not answer."""
+
+
+class Webhooks(Protocol):
+    """Whom gates ask."""
+
+    def ask(self, url: str, review: Review, *, timeout: timedelta) -> Answer:
+        """One try; never raises for one that is silent."""
 
 
 class Bus(Protocol):

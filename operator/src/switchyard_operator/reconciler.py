@@ -32,7 +32,8 @@ from switchyard_operator.domain.lineage import Mark
 from switchyard_operator.domain.rules import Move
 from switchyard_operator.domain.world import Body, Revision, Smoke, World
 from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, Refused, TryLater
-from switchyard_operator.ports import Cluster, Gateways, Models, Monitor
+from switchyard_operator.gatekeeper import Gatekeeper
+from switchyard_operator.ports import Cluster, Gateways, Models, Monitor, Webhooks
 from switchyard_operator.reporter import Reporter
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Reconciler:
         gateways: Gateways,
         monitor: Monitor,
         models: Models,
+        webhooks: Webhooks,
         reporter: Reporter,
         clock: Callable[[], datetime],
         status_interval: timedelta,
@@ -63,6 +65,7 @@ class Reconciler:
         self._gateways = gateways
         self._monitor = monitor
         self._models = models
+        self._gatekeeper = Gatekeeper(models=models, webhooks=webhooks)
         self._reporter = reporter
         self._clock = clock
         self._status_interval = status_interval
@@ -197,7 +200,7 @@ class Reconciler:
         compared = bool(known.questions) or (
             known.spot.index >= 0 and not known.lineage.settled and known.lineage.stable
         )
-        return replace(world, judged=judged if compared else (), smoke=smoke)
+        return self._gatekeeper.ask(replace(world, judged=judged if compared else (), smoke=smoke), known)
 
     def _smoke(self, world: World, known: Bearings) -> Smoke:
         target = known.lineage.target

@@ -10,6 +10,7 @@
 | OPERATOR_GATEWAY_PORT | 8081 | where each gateway pod serves `/routes` and `/counters` |
 | OPERATOR_MONITOR_URL | empty: no evidence | `http://switchyard-monitor:8080` |
 | OPERATOR_MONITOR_TOKEN_FILE | empty: none | a file with the monitor's bearer token |
+| OPERATOR_WEBHOOK_KEY_FILE | empty: unsigned | a file with the key by which questions to gates' webhooks are signed |
 | OPERATOR_KAFKA_SERVERS | empty: nothing is published | `switchyard-kafka:9092` |
 | OPERATOR_KAFKA_SECURITY, … | PLAINTEXT | who may in, and how: `switchyard_contracts.kafka_settings` |
 | OPERATOR_TOPICS_CREATE | true | make topics that are missing |
@@ -58,6 +59,7 @@ class Settings(KafkaSettings):
     gateway_port: int = 8081
     monitor_url: str = ""
     monitor_token_file: str = ""
+    webhook_key_file: str = ""
     kafka_servers: str = ""
     topics_create: bool = True
     topic_partitions: int = 4

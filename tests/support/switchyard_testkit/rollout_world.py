@@ -21,6 +21,8 @@ from switchyard_contracts.topics import ModelRecord, RolloutRecord
 from switchyard_operator.cache import Cache
 from switchyard_operator.domain import kinds
 from switchyard_operator.domain.analysis import Question
+from switchyard_operator.domain.gates import Answer, State
+from switchyard_operator.domain.reviews import Review
 from switchyard_operator.domain.world import Body, GatewayReport
 from switchyard_operator.errors import EvidenceUnavailable, TryLater
 from switchyard_operator.ports import Cluster, Facts
@@ -79,6 +81,8 @@ class Model:
     hangs: bool = False
     """It takes mirrored requests and answers none, so the mirror lets most of them fall."""
     pod_reason: str = "CrashLoopBackOff"
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    """What it publishes as `/schema.json`."""
 
 
 @dataclass
@@ -327,6 +331,23 @@ class Models:
         self.asked += 1
         return self._nature(address).smoke
 
+    def schema(self, address: str, port: int) -> Mapping[str, Any]:
+        """The port."""
+        return self._nature(address).schema
+
+
+@dataclass
+class Webhooks:
+    """Whoever gates ask: what it answers, and what it was asked."""
+
+    answer: Answer = field(default_factory=lambda: Answer(State.PASSED, "it allows it"))
+    asked: list[Review] = field(default_factory=list)
+
+    def ask(self, url: str, review: Review, *, timeout: timedelta) -> Answer:
+        """The port."""
+        self.asked.append(review)
+        return self.answer
+
 
 @dataclass
 class Bus:
@@ -460,6 +481,7 @@ class Rollout:
         self.gateways = Gateways(self.cluster)
         self.monitor = Monitor(self.clock, self.nature)
         self.models = Models(self.cluster, self.nature)
+        self.webhooks = Webhooks()
         self.bus = Bus()
         self.notes = Notes()
         self.frozen_pods: set[str] = set()
@@ -480,6 +502,7 @@ class Rollout:
             gateways=self.gateways,
             monitor=self.monitor,
             models=self.models,
+            webhooks=self.webhooks,
             reporter=Reporter(bus=self.bus, notes=self.notes, reasserted=lambda _: None),
             clock=self.clock,
             status_interval=timedelta(minutes=1),

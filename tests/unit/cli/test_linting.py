@@ -131,7 +131,8 @@ def test_what_is_not_ours_is_passed_over() -> None:
     [
         pytest.param({"verb": "promote"}, "spec.rollout", id="promote without its rollout"),
         pytest.param({"verb": "retry"}, "spec.revision", id="retry without its revision"),
-        pytest.param({"verb": "approve", "rollout": "r.1"}, "spec.verb", id="approve is to come"),
+        pytest.param({"verb": "approve"}, "spec.rollout", id="approve without its rollout"),
+        pytest.param({"verb": "abort", "rollout": "r.1", "gate": "a"}, "spec.gate", id="a gate for another verb"),
         pytest.param({"verb": "explode"}, "spec.verb", id="no such verb"),
     ],
 )

@@ -222,3 +222,43 @@ def test_a_revision_is_dead_only_since_its_last_pod_is_lost() -> None:
     assert seen.ready == 0
     assert seen.lost_at == datetime(2026, 3, 2, 11, 59, 50, tzinfo=UTC)
     assert seen.unready_since == datetime(2026, 3, 2, 11, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("gate", "words"),
+    [
+        pytest.param(
+            {"type": "OfflineEvaluation", "offlineEvaluation": {"image": "a"}},
+            r"spec\.gates\[0\]\.type: OfflineEvaluation is not supported yet",
+            id="one to come",
+        ),
+        pytest.param(
+            {"type": "Webhook", "webhook": {"url": "https://a", "timeout": "1m"}},
+            r"from 100ms to 30s",
+            id="too patient",
+        ),
+        pytest.param(
+            {"type": "Approval", "before": "step", "step": "half"},
+            r"spec\.gates\[0\]\.step: the strategy has no step 'half'; its steps are preview",
+            id="a step that is not there",
+        ),
+        pytest.param({"type": "Approval", "within": "0s"}, r"spec\.gates\[0\]: within: a gate needs", id="no time"),
+        pytest.param(
+            {"type": "Version", "before": "provisioning"}, r"without model\.version only a pod", id="no version yet"
+        ),
+        pytest.param({"type": "Smoke"}, r"smoke: must be set when type is Smoke", id="no requests"),
+        pytest.param(
+            {"type": "Approval", "smoke": {"requests": [{"path": "/"}]}}, r"only when type is Smoke", id="another block"
+        ),
+    ],
+)
+def test_a_gate_that_cannot_be_asked_is_refused(gate: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecRejected, match=words):
+        acceptance.read({"model": IMAGE, "gates": [{"name": "one", **gate}]})
+
+
+@pytest.mark.parametrize("step", ["shadow", "five"])
+def test_a_gate_may_stand_before_any_step_of_the_strategy(step: str) -> None:
+    strategy = {"type": "Shadow", "shadow": then({"name": "five", "weight": 5})}
+    gate = {"name": "one", "type": "Approval", "before": "step", "step": step}
+    assert acceptance.read({"model": IMAGE, "strategy": strategy, "gates": [gate]}).gates[0].place == f"step {step}"

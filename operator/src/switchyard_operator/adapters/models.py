@@ -33,6 +33,10 @@ class HttpModels:
         found = [str(item.get("route", "")) for item in listed if isinstance(item, dict)]
         return Facts(version, tuple(path for path in found if PATH.fullmatch(path))[:MOST_PATHS])
 
+    def schema(self, address: str, port: int) -> dict[str, object]:
+        """`/schema.json` as it is, empty where there is none."""
+        return self._document(address, port, "/schema.json")
+
     def smoke(self, address: str, port: int, *, path: str, body: str | None) -> str:
         """Send one request; the empty string when it was answered with 2xx, else what was wrong."""
         url = _url(address, port, path)

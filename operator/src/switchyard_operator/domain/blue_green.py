@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from switchyard_contracts.model_deployment import BlueGreen
+from switchyard_contracts.model_deployment import PREVIEW_STEP, BlueGreen
 
 from switchyard_operator.domain.step import Step
-
-PREVIEW = "preview"
 
 
 def steps(blue_green: BlueGreen | None) -> tuple[Step, ...]:
     """One step at weight 0: people and smoke requests reach it by `x-switchyard-revision`."""
     chosen = blue_green or BlueGreen()
-    return (Step(PREVIEW, 0, chosen.hold, by_hand=not chosen.auto_promote),)
+    return (Step(PREVIEW_STEP, 0, chosen.hold, by_hand=not chosen.auto_promote),)

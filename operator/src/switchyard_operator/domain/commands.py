@@ -12,7 +12,7 @@ from datetime import timedelta
 from switchyard_contracts.model_command import ModelCommandStatus, Verb
 from switchyard_contracts.model_deployment import Obeyed, RolloutStatus
 
-from switchyard_operator.domain import lineage
+from switchyard_operator.domain import approvals, lineage
 from switchyard_operator.domain.decision import Bearings
 from switchyard_operator.domain.lineage import Mark
 from switchyard_operator.domain.memory import ENDED
@@ -52,8 +52,8 @@ def consider(command: Command, world: World, known: Bearings) -> Answer:
             return _retry(command, world, known)
         case Verb.ROLLBACK:
             return _rollback(command, world, known)
-        case _:
-            return _refuse(world, "NotSupportedYet", f"{command.spec.verb.value} is not supported yet")
+        case Verb.APPROVE:
+            return _approve(command, world, known)
 
 
 def _who(command: Command) -> str:
@@ -74,6 +74,7 @@ def _noted(command: Command, held: RolloutStatus, world: World, **changes: objec
         by=spec.requested_by,
         reason=spec.reason,
         step=spec.step or "",
+        gate=spec.gate or "",
         override=bool(spec.override),
         at=world.now,
     )
@@ -174,6 +175,16 @@ def _still_held(world: World, known: Bearings) -> str:
     if step is None or not step.by_hand or step.name in held.granted or EVERYTHING in held.granted:
         return ""
     return f"; step {step.name} still waits for a promote"
+
+
+def _approve(command: Command, world: World, known: Bearings) -> Answer:
+    if objection := _not_live(command, world, known):
+        return objection
+    found = approvals.consider(command, world, memory=known.memory, course=known.course)
+    if not found.accepted:
+        return _refuse(world, found.reason, found.message)
+    memory = _noted(command, found.memory, world) if found.memory else None
+    return _accept(world, found.reason, found.message, memory=memory)
 
 
 def _retry(command: Command, world: World, known: Bearings) -> Answer:

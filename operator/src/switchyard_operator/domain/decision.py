@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from switchyard_contracts.gates import Gate
 from switchyard_contracts.judgement import Verdict
 from switchyard_contracts.model_deployment import HistoryEntry, Phase, Role, RolloutStatus
 from switchyard_contracts.model_route import ModelRouteSpec, RouteRole
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
 
-from switchyard_operator.domain import analysis, lineage, memory, routes, rules
+from switchyard_operator.domain import analysis, gates, lineage, memory, routes, rules
 from switchyard_operator.domain.analysis import Question
 from switchyard_operator.domain.lineage import Lineage, Mark
 from switchyard_operator.domain.memory import Place
@@ -76,7 +77,7 @@ def bearings(world: World) -> Bearings:
     """Where things stand, and what has to be asked before a decision."""
     line = lineage.trace(world.revisions, world.target)
     sync = synchronised(world)
-    held = memory.recall(world, line)
+    held = gates.recall(memory.recall(world, line), line.target)
     way = course(world.spec, Way(held.way))
     spot = memory.locate(
         way,
@@ -91,6 +92,7 @@ def bearings(world: World) -> Bearings:
     watching = line.settled and not _over(held)
     live = not line.target.sent_home and (not line.settled or watching)
     pods = world.workload(line.target.name)
+    enough = pods.ready >= world.spec.serving.replicas and not gates.smoke_passed(held)
     return Bearings(
         lineage=line,
         course=way,
@@ -98,7 +100,7 @@ def bearings(world: World) -> Bearings:
         sync=sync,
         memory=held,
         questions=analysis.questions(world.spec, held, way, spot, against=against) if live and against else (),
-        wants_smoke=live and spot.index < 0 and pods.ready >= world.spec.serving.replicas and not line.settled,
+        wants_smoke=live and spot.index < 0 and enough and not line.settled,
         wants_facts=_ignorant(world, line),
     )
 
@@ -163,8 +165,33 @@ def _roll(world: World, known: Bearings) -> Plan:
     if line.stable and world.route is None:
         held = Decision(move=Move.HOLD, phase=Phase.PENDING, reason="Restoring", message="the route of stable is gone")
         return _return_to_stable(world, known, held, ended=ended)
-    decision = rules.decide(_seen(world, known))
+    wished = rules.decide(_seen(world, known))
+    decision = gates.stand(
+        wished,
+        _shut(world, known, wished),
+        memory=known.memory,
+        fresh={verdict.name: verdict for verdict in world.gated},
+        index=known.spot.index,
+        automatic=world.spec.rollback.automatic,
+    )
     return _carry_out(world, known, decision, ended=ended)
+
+
+def gates_due(world: World, known: Bearings) -> tuple[Gate, ...]:
+    """The gates that stand in the way of what would be done next, and have not decided yet."""
+    line = known.lineage
+    if not world.spec.gates or line.target.sent_home or line.settled:
+        return ()
+    found = _shut(world, known, rules.decide(_seen(world, known)))
+    verdicts = [(gate, gates.held(known.memory, gate)) for gate in found]
+    if any(verdict and verdict.state == gates.State.FAILED.value for _, verdict in verdicts):
+        return ()
+    return found
+
+
+def _shut(world: World, known: Bearings, decision: Decision) -> tuple[Gate, ...]:
+    found = gates.applicable(world.spec, known.course)
+    return gates.standing(decision, course=known.course, memory=known.memory, gates=found, index=known.spot.index)
 
 
 def _seen(world: World, known: Bearings) -> Seen:
@@ -174,10 +201,15 @@ def _seen(world: World, known: Bearings) -> Seen:
     synced_at = record.synced_at if record and not spot.passed else None
     started = held.started_at or world.now
     short_since = pods.unready_since if spot.index < 0 else pods.lost_at or pods.unready_since
+    asked = gates.applicable(world.spec, known.course)
+    if not gates.may_provision(held, course=known.course, gates=asked):
+        started = world.now  # there are no pods, and nobody may ask for them yet
+    elif opened := gates.opened_at(held, course=known.course, gates=asked):
+        started = max(started, opened)
     unready_since = max(started, short_since) if short_since else started
-    gating = held.phase_since if held.phase is Phase.GATING and held.phase_since else world.now
+    gating = gates.smoke_fails_since(held) or world.now
     facts = _paths(world, line.target)
-    smoke = world.smoke
+    smoke = rules.ANSWERED if gates.smoke_passed(held) else world.smoke
     if smoke.passed and not facts:
         text = "no path is known: /schema.json names none; set spec.serving.paths"
         smoke = Smoke(asked=True, passed=False, message=text)
@@ -471,7 +503,7 @@ def _again(
     world: World, known: Bearings, decision: Decision, *, acted: bool, warm_until: datetime | None
 ) -> timedelta | None:
     """When to look again even if nothing is heard."""
-    if acted:
+    if acted or _decided(world, known):
         return timedelta(0)
     times = []
     if known.sync.state not in (SyncState.ACKNOWLEDGED, SyncState.UNKNOWN):
@@ -483,6 +515,13 @@ def _again(
     if warm_until:
         times.append(max(SOON, warm_until - world.now))
     return min(times) if times else None
+
+
+def _decided(world: World, known: Bearings) -> bool:
+    """Whether a gate has decided that the status does not know of yet: the pass that follows goes on from there."""
+    ends = (gates.State.PASSED.value, gates.State.FAILED.value)
+    known_ends = {(each.name, each.definition) for each in known.memory.gates if each.state in ends}
+    return any(each.state in ends and (each.name, each.definition) not in known_ends for each in world.gated)
 
 
 def _route(world: World, known: Bearings, shares: Shares) -> ModelRouteSpec:
@@ -505,7 +544,8 @@ def _replicas(world: World, known: Bearings) -> dict[str, int]:
     wanted: dict[str, int] = {}
     if line.stable:
         wanted[line.stable.name] = full
-    if not line.target.sent_home:
+    opened = gates.may_provision(known.memory, course=known.course, gates=gates.applicable(world.spec, known.course))
+    if not line.target.sent_home and (opened or line.settled or world.workload(line.target.name).exists):
         wanted[line.target.name] = full
     if line.previous and line.previous.name not in wanted and _still_warm(world, line):
         wanted[line.previous.name] = min(full, world.spec.rollback.warm.replicas)
@@ -601,6 +641,13 @@ def _remember(held: RolloutStatus, decision: Decision, world: World, known: Bear
         "phase_since": world.now if moved else held.phase_since,
         "ended_at": (held.ended_at or world.now) if ended else None,
     }
+    changes["gates"] = gates.remember(
+        held,
+        gates=gates.applicable(world.spec, known.course),
+        fresh=world.gated,
+        smoke=world.smoke,
+        now=world.now,
+    )
     if world.judged and not ended:
         changes["verdicts"] = shown = analysis.shown(world.judged, now=world.now)
         changes["verdict"] = analysis.summary(shown)

@@ -77,6 +77,9 @@ def _rollout(world: World, plan: Plan) -> Iterator[Note]:
         case Phase.ROLLING_BACK if held.reason in GATES:
             text = f"{who} got no traffic: {held.message}. {_remedy(held.message)}; then deploy again, or {back}"
             yield Note(reason="GateFailed", message=text, same=held.id, warning=True, revision=held.revision)
+        case Phase.ROLLING_BACK if held.reason == "GateFailed":
+            text = f"{who} does not go on: {held.message}. Deploy a mended revision, or let it try again: {back}"
+            yield Note(reason="GateFailed", message=text, same=held.id, warning=True, revision=held.revision)
         case Phase.ROLLING_BACK:
             words = held.message if held.message.startswith("taken back") else f"taken back: {held.message}"
             text = f"{who} was {words}. Deploy a mended revision, or let it try again: {back}"
@@ -97,6 +100,9 @@ def _rollout(world: World, plan: Plan) -> Iterator[Note]:
         case Phase.PAUSED if held.reason == "Paused":
             text = f"{who} is {held.message} at {format_percent(held.weight_bp)}; a ModelCommand resume lets it go on"
             yield Note(reason="Paused", message=text, same=held.id)
+        case Phase.PAUSED if held.reason == "AwaitingApproval":
+            text = f"{who} waits for a person at {format_percent(held.weight_bp)}: {held.message}"
+            yield Note(reason="AwaitingApproval", message=text, same=f"{held.id} {held.message}", warning=True)
         case Phase.PAUSED:
             text = (
                 f"{who} waits for a person at {format_percent(held.weight_bp)}: {held.message}."

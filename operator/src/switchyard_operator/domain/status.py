@@ -136,6 +136,8 @@ def revision_status(world: World, plan: Plan, revision: Revision) -> ModelRevisi
         changes["verdicts"] = _keep_times(revision.status.verdicts, plan.memory.verdicts)
     elif line.target.name != revision.name and changes["phase"] is RevisionPhase.RETIRED:
         changes["reason"] = "Replaced"
+    if revision.name == plan.memory.revision and plan.memory.gates:
+        changes["gates"] = plan.memory.gates
     return revision.status.model_copy(update=changes)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from switchyard_contracts.gates import GateVerdict
 from switchyard_contracts.judgement import Judgement
 from switchyard_contracts.model_command import ModelCommandSpec
 from switchyard_contracts.model_deployment import SHADOW_ENDED, Metric, ModelDeploymentSpec, ModelDeploymentStatus
@@ -152,6 +153,8 @@ class World:
     gateways: tuple[GatewayReport, ...] = ()
     smoke: Smoke = Smoke()
     judged: tuple[Judged, ...] = ()
+    gated: tuple[GateVerdict, ...] = ()
+    """What gates came to in this pass; none of it counts before it stands in the status."""
 
     def workload(self, revision: str) -> Workload:
         """The revision's pods, or the want of them."""

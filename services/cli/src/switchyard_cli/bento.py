@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from switchyard_contracts import acceptance
 from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.base import API_VERSION
-from switchyard_contracts.model_deployment import SEMANTIC_VERSION, Image, ServingPath
+from switchyard_contracts.containers import Image
+from switchyard_contracts.model_deployment import SEMANTIC_VERSION, ServingPath
 
 from switchyard_cli.errors import Unreadable
 

@@ -22,7 +22,7 @@ from switchyard_cli.documents import Document, value_at
 LONGEST = {kind.kind: kind.max_name for kind in KINDS}
 WRITTEN_BY_PEOPLE = ("ModelDeployment", "ModelCommand")
 TOP = ("apiVersion", "kind", "metadata", "spec", "status")
-NEEDS_ROLLOUT = (Verb.PROMOTE, Verb.ABORT, Verb.PAUSE, Verb.RESUME)
+NEEDS_ROLLOUT = (Verb.PROMOTE, Verb.ABORT, Verb.PAUSE, Verb.RESUME, Verb.APPROVE)
 NEEDS_REVISION = (Verb.RETRY, Verb.ROLLBACK)
 
 
@@ -128,8 +128,8 @@ def _command(raw: Any) -> Sequence[str]:
         spec = ModelCommandSpec.model_validate(raw)
     except ValidationError as error:
         return acceptance.sentences(error)
-    if spec.verb is Verb.APPROVE:
-        return ("spec.verb: approve is not supported yet",)
+    if spec.gate is not None and spec.verb is not Verb.APPROVE:
+        return (f"spec.gate: may be set only for approve; {spec.verb.value} knows no gate",)
     if spec.verb in NEEDS_ROLLOUT and spec.rollout is None:
         return (f"spec.rollout: {spec.verb.value} needs the rollout it is meant for (status.rollout.id)",)
     if spec.verb in NEEDS_REVISION and spec.revision is None:

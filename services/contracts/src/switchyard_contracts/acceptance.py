@@ -11,10 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from switchyard_contracts.base import NAME_PATTERN
+from switchyard_contracts.containers import IMAGE_PATTERN
+from switchyard_contracts.gates import Before, GateType
 from switchyard_contracts.model_deployment import (
-    IMAGE_PATTERN,
     METRIC_PATTERN,
     PATH_PATTERN,
+    PREVIEW_STEP,
     SEMANTIC_VERSION,
     SHADOW_STEP,
     Affected,
@@ -22,6 +24,7 @@ from switchyard_contracts.model_deployment import (
     ModelDeploymentSpec,
     OnSpecChange,
     Role,
+    Strategy,
     StrategyType,
 )
 
@@ -95,6 +98,7 @@ def _what_helps(fault: Any) -> str:
 
 
 NOT_YET = "NotSupportedYet"
+GATES_KNOWN = frozenset(GateType) - {GateType.OFFLINE_EVALUATION}
 KNOWN = (StrategyType.BLUE_GREEN, StrategyType.CANARY, StrategyType.SHADOW)
 
 
@@ -117,6 +121,7 @@ def _refuse_what_is_to_come(spec: ModelDeploymentSpec) -> None:
         text = f"spec.onSpecChange: {spec.on_spec_change.value} is not supported yet; use Replace"
         raise SpecRejected(text, reason=NOT_YET)
     _refuse_what_nobody_could_decide(spec)
+    _refuse_gates_that_stand_nowhere(spec)
     if strategy.canary:
         _refuse_names_that_are_taken(strategy.canary.steps, path="spec.strategy.canary.steps", taken=("full",))
     if strategy.shadow and strategy.shadow.then_promote:
@@ -141,6 +146,28 @@ def _refuse_what_nobody_could_decide(spec: ModelDeploymentSpec) -> None:
                 f"{path}: a shadow's answers change no decision, and {metric.name!r} is of an outcome that depends on"
                 " it (monitoring.outcome.affectedBy); use Canary, or role: observe"
             )
+
+
+def _refuse_gates_that_stand_nowhere(spec: ModelDeploymentSpec) -> None:
+    steps = step_names(spec.strategy)
+    for index, gate in enumerate(spec.gates):
+        path = f"spec.gates[{index}]"
+        if gate.type not in GATES_KNOWN:
+            known = ", ".join(sorted(kind.value for kind in GATES_KNOWN))
+            raise SpecRejected(f"{path}.type: {gate.type.value} is not supported yet; use {known}", reason=NOT_YET)
+        if gate.before is Before.STEP and gate.step not in steps:
+            found = ", ".join(steps)
+            raise SpecRejected(f"{path}.step: the strategy has no step {gate.step!r}; its steps are {found}")
+
+
+def step_names(strategy: Strategy) -> tuple[str, ...]:
+    """The steps of a strategy that a gate can stand before."""
+    if strategy.canary:
+        return tuple(step.name for step in strategy.canary.steps)
+    if strategy.type is StrategyType.SHADOW:
+        after = strategy.shadow.then_promote if strategy.shadow else None
+        return (SHADOW_STEP, *(step.name for step in (after.steps if after else ())))
+    return (PREVIEW_STEP,)
 
 
 def _refuse_names_that_are_taken(steps: Sequence[CanaryStep], *, path: str, taken: tuple[str, ...]) -> None:

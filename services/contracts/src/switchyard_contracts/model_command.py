@@ -26,13 +26,15 @@ class ModelCommandSpec(Shape):
     deployment: ResourceName
     verb: Verb
     rollout: Annotated[str, Field(max_length=80)] | None = None
-    """`<revision>.<attempt>`; needed for promote, abort, pause, resume."""
+    """`<revision>.<attempt>`; needed for promote, abort, pause, resume, approve."""
     step: ResourceName | None = None
     """For promote: the step it was meant for, so that the same command cannot promote twice."""
     revision: ResourceName | None = None
     """For retry: which revision may try again. For rollback: which revision to go back to."""
     override: bool | None = None
     """For promote of every step: one ready pod is enough, and gates are passed too. Needs a reason; it is recorded."""
+    gate: ResourceName | None = None
+    """For approve: the gate that is approved; needed where more than one waits for a person."""
     reason: Annotated[str, Field(max_length=1024)] = ""
     requested_by: Annotated[str, Field(min_length=1, max_length=256)]
     """The caller's own user name; an admission policy holds it to that."""
@@ -51,12 +53,12 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
     ModelCommandSpec: [
         {"rule": "self == oldSelf", "message": "a command cannot be edited; create another"},
         {
-            "rule": "self.verb != 'approve'",
-            "message": "approve is not supported yet",
-            "fieldPath": ".verb",
+            "rule": "self.verb == 'approve' || !has(self.gate)",
+            "message": "gate may be set only for approve",
+            "fieldPath": ".gate",
         },
         {
-            "rule": "!(self.verb in ['promote', 'abort', 'pause', 'resume']) || has(self.rollout)",
+            "rule": "!(self.verb in ['promote', 'abort', 'pause', 'resume', 'approve']) || has(self.rollout)",
             "message": "this verb needs the rollout it is meant for (status.rollout.id of the ModelDeployment)",
             "fieldPath": ".rollout",
         },

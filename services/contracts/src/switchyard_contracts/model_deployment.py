@@ -16,24 +16,15 @@ from pydantic import Field, StringConstraints, model_validator
 
 from switchyard_contracts.base import JsonPath, Message, ResourceName, Shape, Status, Text, Timestamp
 from switchyard_contracts.conditions import Condition
+from switchyard_contracts.containers import EnvVar, Image, Resources
+from switchyard_contracts.gates import CEL as GATE_CEL
+from switchyard_contracts.gates import SMOKE, Before, Gate, GateType, GateVerdict
 from switchyard_contracts.quantities import FULL, BasisPoints, Duration, MirrorShare, Threshold, parse_duration
 
 SEMANTIC_VERSION = r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}(-[0-9A-Za-z.-]{1,40})?(\+[0-9A-Za-z.-]{1,40})?$"
 PATH_PATTERN = r"^/[A-Za-z0-9_][A-Za-z0-9_./-]*$"
-IMAGE_PATTERN = r"^[a-z0-9][a-zA-Z0-9._:/-]{0,255}(@sha256:[a-f0-9]{64})?$"
 
-Image = Annotated[str, StringConstraints(pattern=IMAGE_PATTERN, max_length=512)]
-Quantity = Annotated[
-    str, StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,6})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$", max_length=24)
-]
 LabelText = Annotated[str, StringConstraints(max_length=253)]
-
-
-class EnvVar(Shape):
-    """One environment variable of the model; Secrets are referenced, never copied."""
-
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
-    value: Annotated[str, StringConstraints(max_length=8192)] = ""
 
 
 class ConfigSource(Shape):
@@ -66,13 +57,6 @@ class Model(Shape):
     version: Annotated[str, StringConstraints(pattern=SEMANTIC_VERSION, max_length=64)] | None = None
     provenance: Provenance | None = None
     config: ModelConfig | None = None
-
-
-class Resources(Shape):
-    """Requests and limits of the model's container, as Kubernetes writes quantities."""
-
-    requests: Annotated[dict[str, Quantity], Field(max_length=8)] = {}
-    limits: Annotated[dict[str, Quantity], Field(max_length=8)] = {}
 
 
 class Toleration(Shape):
@@ -152,6 +136,10 @@ class Canary(Shape):
     mirror: MirrorShare | None = None
     """For every step that does not say its own. Where it is not said, `auto` if a decide metric can be judged by
     pairs, else none. Write 0 for a model whose answers have effects of their own."""
+
+
+PREVIEW_STEP = "preview"
+"""The name of the strategy BlueGreen's one step."""
 
 
 SHADOW_STEP = "shadow"
@@ -369,6 +357,8 @@ class ModelDeploymentSpec(Shape):
     serving: Serving = Serving()
     strategy: Strategy = Strategy()
     analysis: Analysis = Analysis()
+    gates: Annotated[list[Gate], Field(max_length=16)] = []
+    """What has to be so before a revision goes on, beside evidence: the first one too."""
     rollback: Rollback = Rollback()
     on_spec_change: OnSpecChange = OnSpecChange.REPLACE
     suspend: bool = False
@@ -384,6 +374,7 @@ class ModelDeploymentSpec(Shape):
         needs_outcome = [m.name for m in self.analysis.metrics if m.metric.startswith("outcome.")]
         if needs_outcome and (self.monitoring is None or self.monitoring.outcome is None):
             raise ValueError(f"analysis.metrics: {needs_outcome[0]!r} needs monitoring.outcome, which is not set")
+        _gates_fit(self.gates, version=self.model.version)
         if self.strategy.canary and not _rise(self.strategy.canary.steps):
             raise ValueError("strategy.canary.steps: weights must rise from step to step")
         after = self.strategy.shadow.then_promote if self.strategy.shadow else None
@@ -405,6 +396,22 @@ class ModelDeploymentSpec(Shape):
         if said is not None:
             return said.value
         return FULL if self.judged_by_pairs else 0
+
+
+def _gates_fit(gates: Sequence[Gate], *, version: str | None) -> None:
+    names = [gate.name for gate in gates]
+    for index, gate in enumerate(gates):
+        if gate.name in names[:index]:
+            raise ValueError(f"gates[{index}].name: {gate.name!r} is taken; the names of gates must differ")
+        if gate.name == SMOKE:
+            raise ValueError(
+                f"gates[{index}].name: {SMOKE!r} is taken by the request that every revision must answer"
+                " (serving.warmup); choose another"
+            )
+        if gate.type is GateType.VERSION and gate.before is Before.PROVISIONING and version is None:
+            raise ValueError(
+                f"gates[{index}].before: without model.version only a pod can say the version; set it, or use traffic"
+            )
 
 
 def _rise(steps: Sequence[CanaryStep]) -> bool:
@@ -482,6 +489,7 @@ class Obeyed(Status):
     by: str
     reason: Text = ""
     step: str = ""
+    gate: str = ""
     override: bool = False
     at: Timestamp | None = None
 
@@ -523,6 +531,7 @@ class RolloutStatus(Status):
     commands: list[Obeyed] = []
     """What people told it to do, oldest first."""
     verdicts: list[MetricVerdict] = []
+    gates: list[GateVerdict] = []
 
 
 class Served(Status):
@@ -564,6 +573,7 @@ class ModelDeploymentStatus(Status):
 
 
 CEL: dict[type[Shape], list[dict[str, Any]]] = {
+    **GATE_CEL,
     ConfigSource: [
         {"rule": "has(self.configMap) != has(self.secret)", "message": "set exactly one of configMap and secret"},
     ],
@@ -604,6 +614,22 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "(has(self.monitoring) && has(self.monitoring.outcome))",
             "message": "a metric on outcome.* needs monitoring.outcome",
             "fieldPath": ".analysis.metrics",
+        },
+        {
+            "rule": "self.gates.all(g, self.gates.exists_one(h, h.name == g.name))",
+            "message": "the names of gates must differ",
+            "fieldPath": ".gates",
+        },
+        {
+            "rule": "self.gates.all(g, g.name != 'smoke')",
+            "message": "the name smoke is taken by the request that every revision must answer (serving.warmup)",
+            "fieldPath": ".gates",
+        },
+        {
+            "rule": "has(self.model.version) || "
+            "!self.gates.exists(g, g.type == 'Version' && g.before == 'provisioning')",
+            "message": "without model.version only a pod can say the version; set it, or use before: traffic",
+            "fieldPath": ".gates",
         },
     ],
 }

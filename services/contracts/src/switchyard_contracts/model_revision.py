@@ -13,14 +13,13 @@ from pydantic import Field, StringConstraints
 
 from switchyard_contracts.base import Message, ResourceName, Shape, Status, Timestamp
 from switchyard_contracts.canonical import digest
+from switchyard_contracts.containers import EnvVar, Image, Resources
+from switchyard_contracts.gates import GateVerdict
 from switchyard_contracts.model_deployment import (
     ConfigSource,
-    EnvVar,
-    Image,
     MetricVerdict,
     ModelDeploymentSpec,
     Provenance,
-    Resources,
     Scheduling,
     ServingPath,
     Warmup,
@@ -85,6 +84,7 @@ class ModelRevisionStatus(Status):
     reason: str = ""
     message: Message = ""
     verdicts: list[MetricVerdict] = []
+    gates: list[GateVerdict] = []
     created_at: Timestamp | None = None
     first_served_at: Timestamp | None = None
     promoted_at: Timestamp | None = None

@@ -1,0 +1,84 @@
+"""Webhooks of gates: one POST, signed where the operator was given a key; the answer decides.
+
+The signature is `sha256=` and the HMAC-SHA-256, in hex, of `<timestamp>.<body>`; the timestamp is sent beside it, so
+that whoever is asked can refuse what is old. A redirect is not followed: who decides is who the spec names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import httpx
+from switchyard_contracts.canonical import canonical
+
+from switchyard_operator.domain import reviews
+from switchyard_operator.domain.gates import Answer, State
+from switchyard_operator.domain.reviews import Review
+
+MOST_BYTES = 65_536
+"""Of an answer; what is longer is no decision."""
+
+
+class HttpWebhooks:
+    """`ports.Webhooks` over HTTP."""
+
+    def __init__(self, http: httpx.Client, *, key: Callable[[], str], clock: Callable[[], datetime]) -> None:
+        """`key` is read anew for each question; empty where nothing is signed."""
+        self._http = http
+        self._key = key
+        self._clock = clock
+
+    def ask(self, url: str, review: Review, *, timeout: timedelta) -> Answer:
+        """One try."""
+        body = canonical(review.body)
+        seconds = timeout.total_seconds()
+        host = httpx.URL(url).host
+        try:
+            with self._http.stream(
+                "POST",
+                url,
+                content=body,
+                headers=self._headers(review.key, body),
+                timeout=httpx.Timeout(seconds, connect=min(seconds, 3.0)),
+                follow_redirects=False,
+            ) as response:
+                text = self._read(response, within=timeout)
+                return reviews.answered(response.status_code, _document(text), host=host)
+        except httpx.ConnectTimeout:
+            return Answer(State.ERROR, f"{host} cannot be reached: it does not take the connection")
+        except httpx.TimeoutException:
+            return Answer(State.WAITING, f"{host} has not answered within {seconds:g}s")
+        except httpx.HTTPError as error:
+            return Answer(State.ERROR, f"{host} cannot be asked: {type(error).__name__}")
+
+    def _read(self, response: httpx.Response, *, within: timedelta) -> bytes:
+        """The whole answer; one that drips for longer than it may is as late as one that never began."""
+        began, found = self._clock(), b""
+        for chunk in response.iter_bytes():
+            found += chunk
+            if len(found) > MOST_BYTES:
+                return b""
+            if self._clock() - began > within:
+                raise httpx.ReadTimeout("the answer takes too long")
+        return found
+
+    def _headers(self, key: str, body: bytes) -> dict[str, str]:
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key, "User-Agent": "switchyard-operator"}
+        secret = self._key()
+        if not secret:
+            return headers
+        sent = str(int(self._clock().timestamp()))
+        mac = hmac.new(secret.encode(), f"{sent}.".encode() + body, hashlib.sha256).hexdigest()
+        return headers | {"X-Switchyard-Timestamp": sent, "X-Switchyard-Signature": f"sha256={mac}"}
+
+
+def _document(text: bytes) -> object:
+    try:
+        found: object = json.loads(text)
+    except ValueError:
+        return None
+    return found
