@@ -51,6 +51,7 @@ test: ## Set everything up, then pass the unit, contract, browser and cluster te
 	@$(STAGE) environments 240 $(MAKE) venv venv-gateway venv-demo
 	@$(STAGE) lint-and-types 180 $(MAKE) lint types check-generated
 	@$(STAGE) unit 300 $(MAKE) test-unit
+	@$(STAGE) rules 120 $(MAKE) test-rules
 	@$(STAGE) cluster-test 1200 $(MAKE) cluster SLOT=test
 	@$(STAGE) images-test 900 $(MAKE) images SLOT=test
 	@$(STAGE) contract 300 $(MAKE) test-contract
@@ -156,6 +157,10 @@ test-unit: venv venv-gateway venv-demo ## Unit tests: pure, seconds
 	@$(BIN)/pytest tests/unit --ignore tests/unit/gateway --ignore tests/unit/demo_model $(ON_ALL_CORES) --junitxml $(REPORTS)/unit.xml $(PYTEST_ARGS)
 	@$(GATEWAY_BIN)/pytest tests/unit/gateway $(ON_ALL_CORES) --junitxml $(REPORTS)/unit-gateway.xml $(PYTEST_ARGS)
 	@$(DEMO_BIN)/pytest tests/unit/demo_model --junitxml $(REPORTS)/unit-demo-model.xml $(PYTEST_ARGS)
+
+.PHONY: test-rules
+test-rules: venv ## The rule book: the tests of each row run with its rule switched off, and must go red
+	@$(BIN)/python -m switchyard_testkit.rulebook
 
 .PHONY: test-browser
 test-browser: venv ## The monitor's page in a real browser: light, dark, phone, keyboard

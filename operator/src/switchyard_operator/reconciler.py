@@ -24,7 +24,18 @@ from switchyard_contracts.model_route import ModelRouteSpec, Route
 
 from switchyard_operator import gather
 from switchyard_operator.cache import Cache, Key
-from switchyard_operator.domain import analysis, commands, counters, decision, kinds, lineage, memory, status, workloads
+from switchyard_operator.domain import (
+    analysis,
+    commands,
+    counters,
+    decision,
+    kinds,
+    lineage,
+    memory,
+    status,
+    turns,
+    workloads,
+)
 from switchyard_operator.domain.decision import Bearings, Plan
 from switchyard_operator.domain.difference import differs
 from switchyard_operator.domain.kinds import Kind
@@ -99,6 +110,11 @@ class Reconciler:
     ) -> timedelta | None:
         target = self._ensure_revision(body, spec, config)
         world = self._gather(key, body, spec, target)
+        turn = turns.whose(world)
+        if turn.mark:
+            self._mark(world, turn.mark)
+            return NOW
+        world = replace(world, target=turn.target, asked=turn.asked)
         known = decision.bearings(world)
         if self._obey(key, body, world, known):
             return NOW

@@ -172,7 +172,7 @@ class TestStatus:
 
     def test_a_spec_that_is_not_accepted_ends_with_2(self) -> None:
         shell = airport()
-        shell.world.deploy({**CANARY_SPEC, "onSpecChange": "Queue"}, image=TWO)
+        shell.world.deploy({**CANARY_SPEC, "strategy": {"type": "Bandit"}}, image=TWO)
         said = shell("status", "delay", "--wait")
         assert said.code == 2
         assert "NotSupportedYet" in said.out
@@ -444,7 +444,7 @@ class TestPlan:
 
     def test_a_spec_that_was_not_accepted_is_not_said_to_be_the_same(self, tmp_path: Path) -> None:
         shell = airport()
-        shell.world.deploy({**CANARY_SPEC, "onSpecChange": "Queue"})
+        shell.world.deploy({**CANARY_SPEC, "strategy": {"type": "Bandit"}})
         said = shell("plan", self.file(tmp_path, CANARY_SPEC))
         assert said.code == 0
         assert "no rollout: delay-" in said.flat

@@ -140,6 +140,7 @@ def test_a_margin_on_accuracy_is_a_share_of_stables():
     assert judged(ACCURACY, *windows).verdict is Verdict.PASS
 
 
+@pytest.mark.rule("comparison")
 def test_pooled_it_would_look_worse_where_it_is_alike():
     """Stable and candidate are alike, but most of the candidate's share fell into the bad hours."""
     calm = [window(i, candidate=spread(100, 50), stable=spread(100, 950), probability=0.05) for i in range(20)]
@@ -204,6 +205,7 @@ def test_a_guard(one, windows, verdict, reason):
     assert (found.verdict, found.reason) == (verdict, reason)
 
 
+@pytest.mark.rule("both-arms-bad")
 def test_windows_in_which_stable_breaks_the_same_limit_do_not_count():
     calm = [window(i, candidate=arm(100, 0), stable=arm(100, 0)) for i in range(6)]
     outage = [window(i, candidate=arm(100, 60), stable=arm(100, 60)) for i in range(6, 9)]
@@ -232,6 +234,7 @@ def test_latency_without_a_threshold_is_no_data():
     assert judged(SLOWER, *ten(candidate=(100, 0)), threshold=None).reason == "NoThreshold"
 
 
+@pytest.mark.rule("sample-ratio")
 def test_counts_that_do_not_fit_the_weights_come_before_everything():
     lopsided = ten(candidate=(300, 290), stable=(100, 0))
     for one in (ERRORS, AGAINST, RMSE):
@@ -240,6 +243,7 @@ def test_counts_that_do_not_fit_the_weights_come_before_everything():
     assert "of 4,000 counted, 2,000.0 should be the candidate's by the stamped weights, but 3,000 are" in found.message
 
 
+@pytest.mark.rule("monitor-restarted")
 def test_evidence_of_generations_that_were_not_asked_for_does_not_count():
     old = [window(i, candidate=arm(100, 90), stable=arm(100, 0), traffic=2) for i in range(10)]
     new = [window(10 + i, candidate=arm(100, 0), stable=arm(100, 0), traffic=3) for i in range(10)]
@@ -256,6 +260,7 @@ def test_evidence_of_generations_that_were_not_asked_for_does_not_count():
         pytest.param({"stable_coverage": Coverage(predictions=2000, judged=1700)}, "UnevenCoverage", id="stable's lag"),
     ],
 )
+@pytest.mark.rule("late-labels")
 def test_outcomes_that_are_missing_hold_a_decision(coverage, reason):
     found = judged(RMSE, *run(candidate=100, stable=400), **coverage)
     assert (found.verdict, found.reason) == (Verdict.NO_DATA, reason)

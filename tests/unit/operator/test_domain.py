@@ -9,9 +9,9 @@ import pytest
 from pydantic import ValidationError
 from switchyard_contracts import acceptance
 from switchyard_contracts.acceptance import SpecRejected
-from switchyard_operator.domain import pods
+from switchyard_operator.domain import pods, workloads
 from switchyard_operator.domain.difference import differs
-from switchyard_operator.domain.workloads import MADE_AS, grace, keep_pods
+from switchyard_operator.domain.workloads import MADE_AS, grace
 from switchyard_operator.settings import Settings
 
 IMAGE = {"image": "models/delay:1"}
@@ -102,6 +102,7 @@ def then(*steps: dict[str, Any]) -> dict[str, Any]:
         ),
     ],
 )
+@pytest.mark.rule("unknown-field")
 def test_what_cannot_be_honoured_is_refused_by_the_fields_path(spec: dict[str, Any], words: str) -> None:
     with pytest.raises(SpecRejected, match=words):
         acceptance.read(spec)
@@ -187,6 +188,7 @@ def test_pods_say_why_they_are_not_ready(body: dict[str, Any], words: str) -> No
     assert words in pods.problem([body], {})
 
 
+@pytest.mark.rule("upgrade-starts-nothing")
 def test_a_template_of_another_release_is_kept() -> None:
     def deployment(made_as: str, image: str) -> dict[str, Any]:
         return {
@@ -194,9 +196,11 @@ def test_a_template_of_another_release_is_kept() -> None:
             "spec": {"replicas": 2, "template": {"image": image}},
         }
 
-    kept = keep_pods(deployment("new", "new"), deployment("old", "old"))
+    kept = workloads.keep_pods(deployment("new", "new"), deployment("old", "old"))
     assert kept["spec"]["template"] == {"image": "old"}
-    assert keep_pods(deployment("new", "new"), deployment("new", "edited"))["spec"]["template"] == {"image": "new"}
+    assert workloads.keep_pods(deployment("new", "new"), deployment("new", "edited"))["spec"]["template"] == {
+        "image": "new"
+    }
 
 
 @pytest.mark.parametrize("seconds", [1, 60, 61, 600])

@@ -37,6 +37,7 @@ def contenders() -> tuple[FakeCluster, Time, Leadership, Leadership]:
     return cluster, time, one("ada"), one("bob")
 
 
+@pytest.mark.rule("two-operators")
 def test_the_first_leads_and_the_second_waits_while_it_lives() -> None:
     _, time, ada, bob = contenders()
     for _ in range(40):
@@ -45,6 +46,7 @@ def test_the_first_leads_and_the_second_waits_while_it_lives() -> None:
         time.seconds += RENEW_EVERY
 
 
+@pytest.mark.rule("two-operators")
 def test_a_standby_takes_over_in_time_and_never_beside_the_other() -> None:
     _, time, ada, bob = contenders()
     ada.tick()

@@ -59,9 +59,23 @@ WAITING = Sync(SyncState.WAITING, "1 of 2 gateways")
     ("situation", "move", "reason", "weight"),
     [
         pytest.param(seen(), Move.ENTER, "Stepped", 5000, id="passed after the hold"),
-        pytest.param(seen(held_for=MINUTE / 2), Move.HOLD, "Holding", 0, id="the hold is not over"),
+        pytest.param(
+            seen(held_for=MINUTE / 2),
+            Move.HOLD,
+            "Holding",
+            0,
+            id="the hold is not over",
+            marks=pytest.mark.rule("canary"),
+        ),
         pytest.param(seen(held_for=None), Move.HOLD, "Holding", 0, id="not every gateway has had it"),
-        pytest.param(seen(guard(Verdict.FAIL)), Move.TAKE_BACK, "AnalysisFailed", 0, id="a guard fails"),
+        pytest.param(
+            seen(guard(Verdict.FAIL)),
+            Move.TAKE_BACK,
+            "AnalysisFailed",
+            0,
+            id="a guard fails",
+            marks=pytest.mark.rule("canary"),
+        ),
         pytest.param(seen(outcome(Verdict.FAIL)), Move.TAKE_BACK, "AnalysisFailed", 0, id="an outcome fails early"),
         pytest.param(
             seen(guard(Verdict.FAIL), ready=0), Move.TAKE_BACK, "AnalysisFailed", 0, id="failing beats not being ready"
@@ -73,8 +87,22 @@ WAITING = Sync(SyncState.WAITING, "1 of 2 gateways")
             seen(guard(Verdict.FAIL), automatic=False), Move.HOLD, "AnalysisFailed", 0, id="failing, but not automatic"
         ),
         pytest.param(seen(guard(Verdict.NO_DATA)), Move.HOLD, "AwaitingEvidence", 0, id="a guard without data"),
-        pytest.param(seen(guard(Verdict.INCONCLUSIVE)), Move.HOLD, "AwaitingEvidence", 0, id="too few requests"),
-        pytest.param(seen(guard(Verdict.ERROR)), Move.HOLD, "EvidenceUnavailable", 0, id="the monitor is away"),
+        pytest.param(
+            seen(guard(Verdict.INCONCLUSIVE)),
+            Move.HOLD,
+            "AwaitingEvidence",
+            0,
+            id="too few requests",
+            marks=pytest.mark.rule("too-little-traffic"),
+        ),
+        pytest.param(
+            seen(guard(Verdict.ERROR)),
+            Move.HOLD,
+            "EvidenceUnavailable",
+            0,
+            id="the monitor is away",
+            marks=pytest.mark.rule("evidence-down"),
+        ),
         pytest.param(
             seen(guard(Verdict.ERROR), waited=timedelta(days=99)),
             Move.HOLD,
@@ -88,6 +116,7 @@ WAITING = Sync(SyncState.WAITING, "1 of 2 gateways")
             "AnalysisFailed",
             0,
             id="no data, patience over, the spec says fail",
+            marks=pytest.mark.rule("too-little-traffic"),
         ),
         pytest.param(
             seen(guard(Verdict.NO_DATA, onNoData="pass"), waited=timedelta(days=15)),
@@ -96,20 +125,43 @@ WAITING = Sync(SyncState.WAITING, "1 of 2 gateways")
             5000,
             id="no data, patience over, the spec says pass",
         ),
-        pytest.param(seen(sync=WAITING), Move.HOLD, "Waiting", 0, id="a gateway has not acknowledged"),
-        pytest.param(seen(paused="lunch"), Move.HOLD, "Paused", 0, id="paused by a person"),
-        pytest.param(seen(suspended=True), Move.HOLD, "Suspended", 0, id="suspended"),
+        pytest.param(
+            seen(sync=WAITING),
+            Move.HOLD,
+            "Waiting",
+            0,
+            id="a gateway has not acknowledged",
+            marks=pytest.mark.rule("silent-gateway"),
+        ),
+        pytest.param(
+            seen(paused="lunch"), Move.HOLD, "Paused", 0, id="paused by a person", marks=pytest.mark.rule("pause")
+        ),
+        pytest.param(
+            seen(suspended=True), Move.HOLD, "Suspended", 0, id="suspended", marks=pytest.mark.rule("suspend")
+        ),
         pytest.param(
             seen(guard(Verdict.FAIL), suspended=True), Move.HOLD, "Suspended", 0, id="suspended though failing"
         ),
         pytest.param(seen(ready=1), Move.ENTER, "Stepped", 5000, id="one of two pods is enough for half"),
-        pytest.param(seen(ready=0), Move.LOWER, "CandidateNotReady", 0, id="no pod ready: no weight"),
+        pytest.param(
+            seen(ready=0),
+            Move.LOWER,
+            "CandidateNotReady",
+            0,
+            id="no pod ready: no weight",
+            marks=pytest.mark.rule("raising-a-weight"),
+        ),
         pytest.param(
             seen(ready=0, unready_for=timedelta(minutes=11)), Move.TAKE_BACK, "NotReady", 0, id="not ready for too long"
         ),
         pytest.param(seen(weight=0), Move.ENTER, "Restored", 500, id="ready again"),
         pytest.param(
-            seen(**AT_HALF), Move.HOLD, "AwaitingEvidence", 0, id="outcomes are awaited before all of the traffic"
+            seen(**AT_HALF),
+            Move.HOLD,
+            "AwaitingEvidence",
+            0,
+            id="outcomes are awaited before all of the traffic",
+            marks=pytest.mark.rule("late-labels"),
         ),
         pytest.param(
             seen(guard(Verdict.PASS), outcome(Verdict.PASS), **AT_HALF),
@@ -124,6 +176,7 @@ WAITING = Sync(SyncState.WAITING, "1 of 2 gateways")
             "WaitingForPods",
             0,
             id="all of the traffic needs every pod",
+            marks=pytest.mark.rule("raising-a-weight"),
         ),
         pytest.param(
             seen(granted=frozenset({"half"}), **AT_HALF), Move.ENTER, "Switching", FULL, id="a person promotes"
@@ -137,9 +190,15 @@ WAITING = Sync(SyncState.WAITING, "1 of 2 gateways")
             "CandidateNotReady",
             0,
             id="no grant makes pods ready",
+            marks=pytest.mark.rule("promote-full"),
         ),
         pytest.param(
-            seen(stable_ready=0, stable_dead_for=DEAD_AFTER), Move.ENTER, "Expedited", FULL, id="stable is dead"
+            seen(stable_ready=0, stable_dead_for=DEAD_AFTER),
+            Move.ENTER,
+            "Expedited",
+            FULL,
+            id="stable is dead",
+            marks=pytest.mark.rule("stable-is-sick"),
         ),
         pytest.param(seen(stable_ready=0), Move.ENTER, "Stepped", 5000, id="stable missed a probe"),
         pytest.param(
@@ -156,6 +215,7 @@ WAITING = Sync(SyncState.WAITING, "1 of 2 gateways")
             "NeverReady",
             0,
             id="never ready",
+            marks=pytest.mark.rule("never-ready"),
         ),
         pytest.param(
             seen(index=-1, weight=0, smoke=Smoke(asked=True, message="500")), Move.HOLD, "Gating", 0, id="smoke fails"
@@ -275,6 +335,7 @@ def raises_the_weight(situation: Seen) -> bool:
     return decision.move is Move.ENTER and decision.weight > situation.weight
 
 
+@pytest.mark.rule("raising-a-weight")
 @given(situations())
 def test_a_weight_goes_up_only_with_pods_for_it(situation: Seen) -> None:
     decision = decide(situation)

@@ -120,6 +120,7 @@ def test_an_outcome_that_depends_on_decisions_is_never_judged_by_pairs() -> None
     assert all(not item.mirrored for item in world.monitor.asked)
 
 
+@pytest.mark.rule("shadow")
 def test_a_shadow_is_judged_by_pairs_and_then_goes_without_any_user_having_seen_it() -> None:
     world = at_step("shadow", SHADOW_SPEC)
     assert world.phase is Phase.SHADOWING

@@ -131,11 +131,6 @@ def spending(spec: ModelDeploymentSpec, course: Course, memory: RolloutStatus) -
     return budget(spec.analysis, steps=course.final + 1, attempt=memory.attempt)
 
 
-def waited(judged: tuple[Judged, ...], *, now: datetime) -> tuple[timedelta, ...]:
-    """How long each could have had data."""
-    return tuple(now - item.since if item.since else timedelta(0) for item in judged)
-
-
 def shown(judged: tuple[Judged, ...], *, now: datetime) -> list[MetricVerdict]:
     """The verdicts as the status prints them."""
     return [

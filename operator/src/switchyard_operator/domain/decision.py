@@ -16,7 +16,7 @@ from switchyard_contracts.model_deployment import HistoryEntry, Phase, Role, Rol
 from switchyard_contracts.model_route import ModelRouteSpec, RouteRole
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
 
-from switchyard_operator.domain import analysis, gates, lineage, memory, routes, rules
+from switchyard_operator.domain import analysis, gates, lineage, memory, patience, routes, rules
 from switchyard_operator.domain.analysis import Question
 from switchyard_operator.domain.lineage import Lineage, Mark
 from switchyard_operator.domain.memory import Place
@@ -225,15 +225,15 @@ def _seen(world: World, known: Bearings) -> Seen:
         wanted=world.spec.serving.replicas,
         ready=pods.ready,
         problem=pods.problem,
-        unready_for=world.now - unready_since,
+        unready_for=_waited(world, held, since=unready_since),
         deadline=world.spec.serving.ready_within,
         smoke=smoke,
-        gating_for=world.now - gating,
+        gating_for=_waited(world, held, since=gating),
         has_stable=line.stable is not None,
         stable_ready=stable_pods.ready,
         stable_dead_for=world.now - dead_since,
         judged=world.judged,
-        waited=analysis.waited(world.judged, now=world.now),
+        waited=tuple(_waited(world, held, since=item.since or world.now) for item in world.judged),
         granted=frozenset(held.granted),
         paused=held.paused,
         # A route without a path could not be written, whoever wants it.
@@ -243,6 +243,10 @@ def _seen(world: World, known: Bearings) -> Seen:
         decides=known.course.decides,
         ends=known.course.ends,
     )
+
+
+def _waited(world: World, held: RolloutStatus, *, since: datetime) -> timedelta:
+    return patience.elapsed(since, now=world.now, pauses=held.pauses)
 
 
 def _carry_out(world: World, known: Bearings, decision: Decision, *, ended: tuple[HistoryEntry, ...]) -> Plan:
@@ -326,7 +330,8 @@ def _settle(world: World, known: Bearings) -> Plan:
     if decision.move is Move.TAKE_BACK:
         mark = lineage.sent_home(line.target.name, now=world.now, reason=decision.reason, message=decision.message)
         return _mark(world, known, mark, decision=decision)
-    if held.phase in (Phase.COMPLETED, Phase.WATCHING) and decision.phase is Phase.COMPLETED and not _over(held):
+    # Whatever phase a crash left it in: only what was just begun anew, as all is well again, did not end here.
+    if held.phase is not Phase.PENDING and decision.phase is Phase.COMPLETED and not _over(held):
         ended = (*ended, _entry(held, decision, world))
     return _return_to_stable(world, known, decision, ended=ended)
 
@@ -638,6 +643,9 @@ def _remember(held: RolloutStatus, decision: Decision, world: World, known: Bear
         "weight_bp": weight,
         "weight": format_percent(weight) if known.spot.in_route else "",
         "mirror_bp": known.spot.mirror,
+        "pauses": patience.noted(
+            held.pauses, held=bool(held.paused or world.spec.suspend) and not ended, now=world.now
+        ),
         "phase_since": world.now if moved else held.phase_since,
         "ended_at": (held.ended_at or world.now) if ended else None,
     }

@@ -96,6 +96,7 @@ def locate(course: Course, records: list[StepRecord], *, route: SeenRoute | None
     """Where it stands: by the records, unless the route is ahead of them.
 
     After an edit of the steps the first one that changed is the next: a step is done while its name and weight match.
+    A generation that a record names was told of already: its weight is what an edit left over, not a step entered.
     """
     in_route, weight, switched = place(route, target)
     if not in_route:
@@ -113,7 +114,8 @@ def locate(course: Course, records: list[StepRecord], *, route: SeenRoute | None
         index, passed = done - 1, done > 0
     if switched:
         return Place(course.final, False, weight, True, copies)
-    if not edited and index < course.final and not _is_preview(route, target):
+    told = route is not None and any(route.generation in record.generations for record in records)
+    if not edited and not told and index < course.final and not _is_preview(route, target):
         ahead = next((i for i, step in enumerate(course.steps) if step.weight == weight), None)
         if ahead is not None and ahead > index:
             return Place(ahead, False, weight, True, copies)

@@ -25,7 +25,7 @@ from switchyard_contracts.model_deployment import (
 from switchyard_contracts.model_revision import ModelRevisionStatus, RevisionPhase
 from switchyard_contracts.quantities import format_percent
 
-from switchyard_operator.domain import analysis, memory
+from switchyard_operator.domain import analysis, memory, turns
 from switchyard_operator.domain.decision import Plan
 from switchyard_operator.domain.sync import Sync, SyncState
 from switchyard_operator.domain.world import Judged, Revision, World
@@ -61,7 +61,7 @@ def build(world: World, plan: Plan, rejected: SpecRejected | None = None) -> Mod
         None if settled or line.target.sent_home else Served(revision=line.target.name, version=line.target.version)
     )
     parts = {
-        conditions.ACCEPTED: _accepted(plan, rejected),
+        conditions.ACCEPTED: _accepted(world, plan, rejected),
         conditions.AVAILABLE: _available(world),
         conditions.TRAFFIC_SYNCED: _synced(plan.bearings.sync),
         conditions.JUDGED: _judged(world.judged, plan),
@@ -69,7 +69,7 @@ def build(world: World, plan: Plan, rejected: SpecRejected | None = None) -> Mod
     return ModelDeploymentStatus(
         observed_generation=world.generation,
         serving=serving(world),
-        desired_version=line.target.version,
+        desired_version=world.revisions[world.asked].version if world.asked else line.target.version,
         stable=Served(revision=line.stable.name, version=line.stable.version) if line.stable else None,
         candidate=candidate,
         warm=Served(revision=plan.warm.name, version=plan.warm.version) if plan.warm else None,
@@ -145,6 +145,8 @@ def _revision_phase(plan: Plan, revision: Revision) -> RevisionPhase:
     line = plan.bearings.lineage
     if revision.shadowed:
         return RevisionPhase.RETIRED
+    if turns.refused(revision):
+        return RevisionPhase.REFUSED
     if revision.sent_home:
         return RevisionPhase.ROLLED_BACK if revision.promoted_at or line.stable else RevisionPhase.REFUSED
     if line.stable and revision.name == line.stable.name:
@@ -202,9 +204,11 @@ def _history(held: Sequence[HistoryEntry], ended: Sequence[HistoryEntry]) -> lis
     return list(known.values())[-HISTORY:]
 
 
-def _accepted(plan: Plan, rejected: SpecRejected | None) -> Said:
+def _accepted(world: World, plan: Plan, rejected: SpecRejected | None) -> Said:
     if rejected:
         return Said("False", rejected.reason, str(rejected))
+    if newer := turns.accepted(world):
+        return Said(*newer)
     target = plan.bearings.lineage.target
     if target.shadowed:
         text = f"{target.name} was compared, as asked; set another strategy and retry it to let it take over"
@@ -280,7 +284,8 @@ def _conditions(
         judged.append(_condition("Arrived", on_the_way, generation=generation, now=now))
     found = conditions.put(found, conditions.summary(judged, generation=generation, now=now))
     live = rollout.phase not in memory.ENDED and rollout.phase is not Phase.WATCHING
-    stalled = rollout.phase in (Phase.ROLLED_BACK, Phase.REFUSED)
+    stays_back = not live and world.asked in world.revisions and turns.refused(world.revisions[world.asked])
+    stalled = stays_back or rollout.phase in (Phase.ROLLED_BACK, Phase.REFUSED)
     told = Said("True", rollout.reason or rollout.phase.value, rollout.message)
     fault = Said("True", rejected.reason, str(rejected)) if rejected else told
     for kind, said, holds in (

@@ -146,7 +146,7 @@ class World:
     spec: ModelDeploymentSpec
     status: ModelDeploymentStatus
     target: str
-    """The revision that the spec asks for."""
+    """The revision that is rolled out: what the spec asks for, unless that has to wait for its turn."""
     revisions: Mapping[str, Revision]
     workloads: Mapping[str, Workload] = field(default_factory=dict)
     route: SeenRoute | None = None
@@ -155,6 +155,8 @@ class World:
     judged: tuple[Judged, ...] = ()
     gated: tuple[GateVerdict, ...] = ()
     """What gates came to in this pass; none of it counts before it stands in the status."""
+    asked: str = ""
+    """What the spec asks for, while it waits for its turn or is refused it."""
 
     def workload(self, revision: str) -> Workload:
         """The revision's pods, or the want of them."""

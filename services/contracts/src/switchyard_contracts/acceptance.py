@@ -22,7 +22,6 @@ from switchyard_contracts.model_deployment import (
     Affected,
     CanaryStep,
     ModelDeploymentSpec,
-    OnSpecChange,
     Role,
     Strategy,
     StrategyType,
@@ -117,9 +116,6 @@ def _refuse_what_is_to_come(spec: ModelDeploymentSpec) -> None:
         raise SpecRejected("spec.strategy.shadow: may be set only when type is Shadow")
     if strategy.shadow and not strategy.shadow.mirror.value:
         raise SpecRejected("spec.strategy.shadow.mirror: 0 compares nothing; write auto, or a percentage above 0")
-    if spec.on_spec_change is not OnSpecChange.REPLACE:
-        text = f"spec.onSpecChange: {spec.on_spec_change.value} is not supported yet; use Replace"
-        raise SpecRejected(text, reason=NOT_YET)
     _refuse_what_nobody_could_decide(spec)
     _refuse_gates_that_stand_nowhere(spec)
     if strategy.canary:

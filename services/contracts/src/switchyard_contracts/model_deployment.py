@@ -296,6 +296,8 @@ class Rollback(Shape):
 
 
 class OnSpecChange(StrEnum):
+    """What becomes of a newer model in the middle of a rollout: it takes over, waits for the end, or is refused."""
+
     REPLACE = "Replace"
     QUEUE = "Queue"
     REJECT = "Reject"
@@ -494,6 +496,13 @@ class Obeyed(Status):
     at: Timestamp | None = None
 
 
+class Pause(Status):
+    """A time in which a person held the rollout, by a pause or by suspend; deadlines stood still."""
+
+    since: Timestamp
+    until: Timestamp | None = None
+
+
 class RolloutStatus(Status):
     """The rollout under way, or the last one."""
 
@@ -530,6 +539,8 @@ class RolloutStatus(Status):
     """Who let it be promoted with one ready pod and without its gates, and why; empty when nobody did."""
     commands: list[Obeyed] = []
     """What people told it to do, oldest first."""
+    pauses: list[Pause] = []
+    """When a person held it, oldest first."""
     verdicts: list[MetricVerdict] = []
     gates: list[GateVerdict] = []
 
@@ -604,11 +615,6 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
         },
     ],
     ModelDeploymentSpec: [
-        {
-            "rule": "self.onSpecChange == 'Replace'",
-            "message": "only Replace is supported yet",
-            "fieldPath": ".onSpecChange",
-        },
         {
             "rule": "!self.analysis.metrics.exists(m, m.metric.startsWith('outcome.')) || "
             "(has(self.monitoring) && has(self.monitoring.outcome))",

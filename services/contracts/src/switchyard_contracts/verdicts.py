@@ -54,7 +54,7 @@ def judge(metric: Metric, evidence: Evidence, *, budget: Budget, min_coverage: f
     """Judge one metric by the evidence for it."""
     if metric.role is Role.OBSERVE:
         return _shown(metric, evidence)
-    windows = [window for window in evidence.windows if window.traffic in evidence.traffic]
+    windows = asked_for(evidence)
     mismatch = sample_ratio.log_mismatch(counts_of(windows))
     if mismatch >= math.log(sample_ratio.ALARM):
         return _off(windows, mismatch)
@@ -75,6 +75,11 @@ def judge(metric: Metric, evidence: Evidence, *, budget: Budget, min_coverage: f
     if field == "max":
         return against_limit(metric, windows, limit=threshold.value, what="failed", budget=budget)
     return against_stable(metric, windows, margin=1.0 + threshold.value, budget=budget)
+
+
+def asked_for(evidence: Evidence) -> list[WindowSums]:
+    """The windows of the generations that were asked for; a monitor that starts anew may hand out others."""
+    return [window for window in evidence.windows if window.traffic in evidence.traffic]
 
 
 def judge_counted(metric: Metric, windows: Sequence[WindowSums], *, budget: Budget) -> Judgement:
