@@ -166,6 +166,36 @@ def test_promote_abort_and_retry_are_obeyed_and_what_comes_late_is_refused(model
         assert "is promoted" in switchyard(models, "status", "--wait", "--timeout", "2m", seconds=150)
 
 
+def test_pause_resume_and_rollback_are_obeyed_and_the_history_tells_who_said_them(models: Models) -> None:
+    start(models, spec=BY_HAND, bias=1)
+    with living(models):
+        models.apply("delay", env={"VERSION": "2.0.0", "BIAS": 1}, spec=BY_HAND)
+        models.wait("delay", lambda s: (s.get("rollout") or {}).get("weightBp") == 2500, "has a quarter")
+        assert "Accepted (Paused)" in switchyard(models, "pause", "--reason", "lunch")
+        switchyard(models, "promote", "delay", "--full")
+        models.wait("delay", lambda s: s["rollout"]["phase"] == "Paused", "is paused")
+        assert models.get("delay")["status"]["rollout"]["weightBp"] == 2500, "granted, and still held by the pause"
+        assert "a person's resume" in switchyard(models, "status", code=3)
+        assert "Accepted (Resumed)" in switchyard(models, "resume")
+        assert "2.0.0 is promoted" in switchyard(models, "status", "--wait", "--timeout", "2m", seconds=150)
+        assert "no revision or version '9.9.9'" in switchyard(models, "rollback", "--to", "9.9.9", code=1)
+        assert "Accepted (RolledBack)" in switchyard(
+            models, "rollback", "--to", "1.0.0", "--reason", "the tower says no"
+        )
+        models.wait("delay", lambda s: s["rollout"]["phase"] == "RolledBack", "is back on the first")
+        assert "RolledBackByCommand" in switchyard(models, "status", code=2)
+        told = switchyard(models, "history", "delay", "--past", "1")
+    for words in (
+        "pause by ",
+        ": lunch",
+        "promote of every step by ",
+        "resume by ",
+        "rollback by ",
+        "the tower says no",
+    ):
+        assert words in told
+
+
 def test_what_the_api_server_refuses_is_a_sentence(models: Models, tmp_path: Path) -> None:
     assert "there is no ModelDeployment 'delay'" in switchyard(models, "get", "delay", code=1)
     assert switchyard(models, "get") == "no ModelDeployments found"

@@ -17,6 +17,10 @@ from switchyard_cli.registry import registries
 from switchyard_testkit.cli_world import document
 from switchyard_testkit.rollout_world import SPEC
 
+VERBS = (
+    *("init", "lint", "plan", "pin", "get", "status", "why", "history"),
+    *("promote", "approve", "abort", "retry", "rollback", "pause", "resume"),
+)
 BIN = Path(sys.executable).parent
 
 
@@ -34,20 +38,7 @@ def test_both_commands_are_installed_and_list_the_verbs(command: str, called: st
     said = done.stdout.decode()
     assert done.returncode == 0
     assert f"Usage: {called} " in said
-    for verb in (
-        "init",
-        "lint",
-        "plan",
-        "get",
-        "status",
-        "why",
-        "promote",
-        "abort",
-        "retry",
-        "rollback",
-        "pause",
-        "resume",
-    ):
+    for verb in VERBS:
         assert f"  {verb} " in said
 
 

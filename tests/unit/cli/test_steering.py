@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from switchyard_contracts.model_deployment import Phase
@@ -112,6 +113,29 @@ class TestPause:
         said = promoted()(verb, "delay")
         assert said.code == 1
         assert "Refused (Over)" in said.out
+
+
+BOARD: dict[str, Any] = {**CANARY_SPEC, "gates": [{"name": "board", "type": "Approval", "before": "promotion"}]}
+
+
+class TestApprove:
+    def test_it_passes_the_gate_that_waits_and_is_told_by_name(self) -> None:
+        shell = airport()
+        shell.world.deploy(BOARD, image=TWO)
+        shell.world.run(lambda: bool(shell.world.status.rollout and shell.world.status.rollout.step == "five"))
+        shell("promote", "--full")
+        shell.world.run_for(timedelta(seconds=5))
+        assert "gate board Waiting" in shell("get", "delay").flat
+        said = shell("approve", "--gate", "board", "--reason", "we flew it")
+        assert (said.code, f"Accepted (Approved): gate board of {rollout(shell)} is passed" in said.out) == (0, True)
+        assert shell.cluster.given[-1]["spec"]["gate"] == "board"
+        shell.world.run(lambda: shell.world.phase is Phase.COMPLETED)
+        assert "approve of gate board by ada at" in shell("history").flat
+
+    def test_without_a_gate_that_waits_it_is_refused(self) -> None:
+        said = rolling("five")("approve")
+        assert said.code == 1
+        assert "Refused (NothingToApprove)" in said.out
 
 
 class TestPromoteFull:

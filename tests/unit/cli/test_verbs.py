@@ -17,7 +17,7 @@ from switchyard_testkit.cli_airport import BY_HAND, MODELS, ONE, THREE, TWO, air
 from switchyard_testkit.cli_world import Shell, document
 from switchyard_testkit.rollout_world import CANARY, CANARY_SPEC, NAMESPACE, SHADOW_SPEC, Simulation
 
-STEERING = ("promote", "abort", "retry", "rollback", "pause", "resume")
+STEERING = ("promote", "approve", "abort", "retry", "rollback", "pause", "resume")
 
 
 def another(shell: Shell, name: str, like: str = "delay") -> None:
@@ -409,6 +409,15 @@ class TestPlan:
         said = airport()("plan", self.file(tmp_path, spec))
         assert "no rollout" in said.flat
         assert "spec.serving.replicas: 2 → 3" in said.flat
+
+    def test_the_gates_are_named_with_their_places(self, tmp_path: Path) -> None:
+        gates = [
+            {"name": "board", "type": "Approval", "before": "promotion"},
+            {"name": "origin", "type": "Provenance", "before": "provisioning", "required": False},
+        ]
+        said = airport()("plan", self.file(tmp_path, {**CANARY_SPEC, "gates": gates}, image=TWO))
+        assert "gate board (Approval) before promotion, within 7d; a person's word: `kubectl switchyard" in said.flat
+        assert "gate origin (Provenance) before provisioning, within 10m, not required" in said.flat
 
     def test_what_was_taken_back_is_refused_with_the_way_out(self, tmp_path: Path) -> None:
         shell = taken_back()

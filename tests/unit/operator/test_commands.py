@@ -14,16 +14,20 @@ from switchyard_testkit.rollout_world import CANARY_SPEC, NAMESPACE, SPEC, Model
 
 ONE, TWO = "models/delay:1", "models/delay:2"
 BY_HAND: dict[str, Any] = SPEC | {"strategy": {"type": "BlueGreen", "blueGreen": {"autoPromote": False}}}
+BY_ITSELF: dict[str, Any] = SPEC | {"strategy": {"type": "BlueGreen"}}
 SICK = Model(version="2.0.0", smoke="answered 500: no weights")
 
 
 def at(where: str, spec: Mapping[str, Any] = CANARY_SPEC, *, two: Model | None = None) -> Simulation:
     """The second model is on its way, and has reached a step, or a phase."""
     world = Simulation({ONE: Model(version="1.0.0", loss=100.0), TWO: two or Model(version="2.0.0", loss=50.0)})
-    world.deploy(spec)
+    world.deploy({**spec, "gates": []})
     world.run(lambda: world.phase is Phase.COMPLETED)
+    first = rollout(world).revision
     world.deploy(spec, image=TWO)
-    world.run(lambda: where in (rollout(world).step, world.phase) and rollout(world).revision == world.revision(TWO))
+    world.run(
+        lambda: where in (rollout(world).step, world.phase, rollout(world).reason) and rollout(world).revision != first
+    )
     return world
 
 
@@ -97,6 +101,22 @@ class TestOverride:
         world.run(lambda: world.phase is Phase.COMPLETED)
         (word,) = world.status.history[-1].commands
         assert (word.verb, word.by, word.reason, word.override) == ("promote", "ada", "the tower burns", True)
+
+    @pytest.mark.parametrize("before", ["provisioning", "traffic", "promotion"])
+    def test_a_required_gate_holds_the_full_promote_and_not_the_override(self, before: str) -> None:
+        gate = {"name": "board", "type": "Approval", "before": before}
+        world = at("AwaitingApproval", {**BY_ITSELF, "gates": [gate]})
+        said(world, "promote", rollout=rollout(world).id)
+        world.run_for(timedelta(seconds=10))
+        assert rollout(world).reason == "AwaitingApproval"
+        assert not any(weight for _, weight in world.weights)
+        said(world, "promote", rollout=rollout(world).id, override=True, reason="the tower burns")
+        world.run(lambda: world.phase is Phase.WATCHING, within=timedelta(minutes=1))
+
+    def test_an_approve_is_remembered_with_its_gate(self) -> None:
+        world = at("AwaitingApproval", {**BY_ITSELF, "gates": [{"name": "board", "type": "Approval"}]})
+        said(world, "approve", rollout=rollout(world).id, gate="board")
+        assert [(item.verb, item.gate) for item in rollout(world).commands] == [("approve", "board")]
 
     @pytest.mark.parametrize(
         ("words", "reason"),

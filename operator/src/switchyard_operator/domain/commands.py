@@ -74,6 +74,7 @@ def _noted(command: Command, held: RolloutStatus, world: World, **changes: objec
         by=spec.requested_by,
         reason=spec.reason,
         step=spec.step or "",
+        gate=spec.gate or "",
         override=bool(spec.override),
         at=world.now,
     )
@@ -182,7 +183,8 @@ def _approve(command: Command, world: World, known: Bearings) -> Answer:
     found = approvals.consider(command, world, memory=known.memory, course=known.course)
     if not found.accepted:
         return _refuse(world, found.reason, found.message)
-    return _accept(world, found.reason, found.message, memory=found.memory)
+    memory = _noted(command, found.memory, world) if found.memory else None
+    return _accept(world, found.reason, found.message, memory=memory)
 
 
 def _retry(command: Command, world: World, known: Bearings) -> Answer:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from switchyard_contracts.model_deployment import ModelDeploymentSpec, Resources
+from switchyard_contracts.containers import Resources
+from switchyard_contracts.model_deployment import ModelDeploymentSpec
 
 from switchyard_cli.facts import Revision
 from switchyard_cli.wayback import standing

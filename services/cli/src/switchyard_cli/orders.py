@@ -33,6 +33,7 @@ class Wish:
     step: str = ""
     full: bool = False
     override: bool = False
+    gate: str = ""
     revision: str = ""
     """For a rollback also a version."""
     reason: str = ""
@@ -105,6 +106,7 @@ def compose(wish: Wish, seen: Deployment, *, known: Sequence[Revision] = (), req
         revision=rollout.revision,
         step=step,
         override=wish.override or None,
+        gate=wish.gate or None,
         requested_by=requested_by,
     )
 

@@ -43,6 +43,25 @@ def promote(
     _order(ctx, cluster, name, wish, patience=timeout)
 
 
+def approve(
+    ctx: typer.Context,
+    name: Name = "",
+    gate: Annotated[str, typer.Option("--gate", help="Which one; default: the only one that waits for a person.")] = "",
+    rollout: Rollout = "",
+    reason: Reason = "",
+    timeout: Patience = "30s",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Pass a gate that waits for a person.
+
+    It may be said before the rollout comes to the gate. Who may say it stands in the gate (`approvers`).
+    """
+    cluster = _cluster(ctx, kubeconfig=kubeconfig, context=context, namespace=namespace)
+    _order(ctx, cluster, name, Wish(verb=Verb.APPROVE, rollout=rollout, gate=gate, reason=reason), patience=timeout)
+
+
 def abort(
     ctx: typer.Context,
     name: Name = "",
@@ -134,7 +153,7 @@ def rollback(
     _order(ctx, cluster, name, wish, patience=timeout)
 
 
-VERBS: tuple[Callable[..., None], ...] = (promote, abort, retry, rollback, pause, resume)
+VERBS: tuple[Callable[..., None], ...] = (promote, approve, abort, retry, rollback, pause, resume)
 
 
 def _cluster(ctx: typer.Context, *, kubeconfig: str | None, context: str | None, namespace: str | None) -> Cluster:

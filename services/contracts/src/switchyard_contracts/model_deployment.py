@@ -491,6 +491,7 @@ class Obeyed(Status):
     by: str
     reason: Text = ""
     step: str = ""
+    gate: str = ""
     override: bool = False
     at: Timestamp | None = None
 

@@ -87,6 +87,8 @@ def tree(item: Deployment, *, now: datetime) -> RenderableType:
         branch = root.add(head)
         for line in steps(item, rollout, now=now):
             branch.add(line)
+        for gate in rollout.gates:
+            branch.add(Text.assemble(f"gate {gate.name} ", words.gate(gate.state), f"  {gate.message}"))
         for metric in rollout.verdicts:
             line = Text.assemble(f"{metric.name} ", words.says(metric), f"  {metric.message}")
             branch.add(line)

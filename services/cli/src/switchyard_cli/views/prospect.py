@@ -8,10 +8,11 @@ from datetime import timedelta
 from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
+from switchyard_contracts.gates import Gate, GateType
 from switchyard_contracts.model_deployment import ModelDeploymentSpec
 from switchyard_contracts.quantities import format_duration, format_percent
 
-from switchyard_cli.course import Need, Planned, aftermath, earliest, pods, sentence, stakes, took
+from switchyard_cli.course import Need, Planned, Way, aftermath, earliest, pods, sentence, stakes, took
 from switchyard_cli.forecast import Change, Forecast
 from switchyard_cli.spans import span
 from switchyard_cli.views.words import BAD, BUSY, DIM, GOOD
@@ -64,6 +65,9 @@ def _course(root: Tree, planned: Forecast, spec: ModelDeploymentSpec, *, rate: f
         root.add(Text(str(planned.peak)))
     patience = format_duration(spec.serving.ready_within)
     root.add(f"{pods(spec.serving.replicas)} of its own, ready within {patience}, and a smoke request")
+    if course.way in (Way.FIRST, Way.NEW):  # what serves already, or did, has passed its gates
+        for gate in spec.gates:
+            root.add(Text(_gate(gate, name=planned.name)))
     for index, step in enumerate(course.steps):
         branch = root.add(_step(step, done=index < planned.done))
         if index >= planned.done:
@@ -79,6 +83,13 @@ def _course(root: Tree, planned: Forecast, spec: ModelDeploymentSpec, *, rate: f
     if rate is not None:
         goal = "its end" if course.ends else "all of the traffic"
         root.add(_estimate(course.steps[planned.done :], spec, rate=rate, goal=goal))
+
+
+def _gate(gate: Gate, *, name: str) -> str:
+    asks = f"; a person's word: `kubectl switchyard approve {name} --gate {gate.name}`"
+    text = f"gate {gate.name} ({gate.type.value}) before {gate.place}, within {format_duration(gate.deadline)}"
+    lenient = "" if gate.required else ", not required"
+    return f"{text}{lenient}{asks if gate.type is GateType.APPROVAL else ''}"
 
 
 def _step(step: Planned, *, done: bool) -> Text:

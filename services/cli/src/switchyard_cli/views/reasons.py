@@ -148,7 +148,8 @@ def entry(ended: HistoryEntry, *, now: datetime) -> Sequence[RenderableType]:
 
 def command(given: Obeyed) -> str:
     """`promote of step five by ada at 2026-01-01 12:00:30Z: the tower agrees`."""
-    what = f" of step {given.step}" if given.step else " of every step" if given.verb == Verb.PROMOTE else ""
+    full = " of every step" if given.verb == Verb.PROMOTE else ""
+    what = f" of step {given.step}" if given.step else f" of gate {given.gate}" if given.gate else full
     over = ", overriding readiness and gates," if given.override else ""
     why = f": {given.reason}" if given.reason else ""
     return f"{given.verb}{what}{over} by {given.by} at {words.clock(given.at)}{why}"

@@ -23,6 +23,7 @@ PHASES = {
     Phase.SUSPENDED: PERSON,
 }
 VERDICTS = {"Pass": GOOD, "Fail": BAD, "Error": BAD, "Inconclusive": BUSY, "NoData": DIM}
+GATES = {"Passed": GOOD, "Failed": BAD, "Error": BAD, "Waiting": BUSY}
 SERVING = {"Available": GOOD, "Impaired": BUSY, "Unavailable": BAD}
 
 
@@ -34,6 +35,11 @@ def phase(value: Phase) -> Text:
 def verdict(value: str) -> Text:
     """A verdict in its colour."""
     return Text(value or "–", style=VERDICTS.get(value, DIM))
+
+
+def gate(state: str) -> Text:
+    """How a gate stands, in its colour."""
+    return Text(state, style=GATES.get(state, DIM))
 
 
 def says(item: MetricVerdict) -> Text:
