@@ -25,7 +25,11 @@ SECONDS = st.integers(0, 600)
 @st.composite
 def canaries(draw: st.DrawFn) -> ModelDeploymentSpec:
     weights = sorted(draw(st.sets(st.integers(1, 100), min_size=1, max_size=6)))
-    listed = [{"name": f"s{weight}", "weight": weight, "hold": f"{draw(SECONDS)}s"} for weight in weights]
+    listed: list[dict[str, Any]] = [
+        {"name": f"s{weight}", "weight": weight, "hold": f"{draw(SECONDS)}s"}
+        | ({"pause": draw(st.booleans()), "awaitOutcomes": draw(st.booleans())} if weight < 100 else {})
+        for weight in weights
+    ]
     return acceptance.read(
         SPEC
         | {
@@ -39,7 +43,7 @@ def canaries(draw: st.DrawFn) -> ModelDeploymentSpec:
 
 @st.composite
 def blue_greens(draw: st.DrawFn) -> ModelDeploymentSpec:
-    block = {"autoPromote": draw(st.booleans()), "hold": f"{draw(SECONDS)}s"}
+    block = {"autoPromote": draw(st.booleans()), "hold": f"{draw(SECONDS)}s", "mirror": draw(st.integers(0, 100))}
     strategy = draw(st.sampled_from([{}, {"type": "BlueGreen"}, {"type": "BlueGreen", "blueGreen": block}]))
     return acceptance.read(SPEC | {"strategy": strategy, "rollback": {"warm": {"for": f"{draw(SECONDS)}s"}}})
 
