@@ -194,7 +194,7 @@ def test_the_earliest_end_of_a_comparison_by_pairs(strategy: dict[str, Any], sec
 def test_more_traffic_never_takes_longer_and_no_traffic_shortens_a_hold(
     spec: ModelDeploymentSpec, rate: float, times: float
 ) -> None:
-    planned = mine.plot(spec, mine.Way.NEW).steps
+    planned = [replace(step, by_hand=False) for step in mine.plot(spec, mine.Way.NEW).steps]
     slow = mine.earliest(planned, rate=rate, judged_after=timedelta(seconds=10))
     fast = mine.earliest(planned, rate=rate * times, judged_after=timedelta(seconds=10))
     assert slow is not None
