@@ -17,7 +17,7 @@ from switchyard_testkit.models import Models
 from switchyard_testkit.topics import inferences
 from switchyard_testkit.waiting import until
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(420)]
 FLIGHT = {"flight": {"distance": 500}}
 GATEWAY = "switchyard-gateway-0"
 RATE = 50

@@ -20,7 +20,7 @@ from switchyard_testkit.load import Traffic
 from switchyard_testkit.models import Models
 from switchyard_testkit.waiting import until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
 
 FLIGHT = {"flight": {"distance": 500}}
 TWO = {"serving": {"paths": ["/predict"], "timeout": "10s", "port": 3000, "replicas": 2}}
@@ -69,7 +69,7 @@ def test_the_namespaces_of_release_and_models_enforce_restricted_pods(models: Mo
 
 
 def test_the_models_pods_have_walls(models: Models) -> None:
-    """Made by the operator; whether the network heeds them is the cluster's matter."""
+    """Made by the operator as the spec says; that they hold is shown in `test_walls.py`."""
     spec = {"serving": {**TWO["serving"], "egress": [{"cidr": "10.20.0.0/16", "ports": [5432]}]}}
     models.apply("delay", env={"VERSION": "1.0.0"}, spec=spec)
     revision = models.serving("delay", "1.0.0")["stable"]["revision"]

@@ -42,7 +42,7 @@ from switchyard_testkit.struck import (
 )
 from switchyard_testkit.waiting import until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
 
 AWAY = 120.0
 """Seconds that the API server is gone for."""

@@ -13,7 +13,7 @@ from switchyard_testkit.load import Traffic
 from switchyard_testkit.models import Models
 from switchyard_testkit.waiting import until
 
-pytestmark = pytest.mark.timeout(480)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(480)]
 GUARDED: dict[str, Any] = {
     **CANARY,
     "analysis": {"block": "10s", "metrics": CANARY["analysis"]["metrics"][:1]},

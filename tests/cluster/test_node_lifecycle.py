@@ -21,6 +21,8 @@ from switchyard_testkit.node import configs, processes
 from switchyard_testkit.node.plan import Places, slot_named
 from switchyard_testkit.waiting import until
 
+pytestmark = pytest.mark.alone
+
 SLOT = slot_named("bench")
 ENVIRON = {**os.environ, "CLUSTER": "node", "PYTHONPATH": str(toolchain.MODULE.parent)}
 PLACES = Places(Cache.from_env(os.environ).root, SLOT)

@@ -9,7 +9,7 @@ from switchyard_testkit.install import NAMESPACE, Installation, run
 from switchyard_testkit.models import Models
 from switchyard_testkit.waiting import until
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(420)]
 
 
 def operator_pod(installation: Installation) -> str:

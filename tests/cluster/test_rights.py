@@ -18,7 +18,7 @@ from switchyard_testkit.install import NAMESPACE, RELEASE, Installation, run
 from switchyard_testkit.models import Models
 from switchyard_testkit.waiting import until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
 SELDOM = {
     Right("switchyard.dev", "modelcommands", "delete"): "a command is deleted seven days after it was given",

@@ -22,7 +22,7 @@ from switchyard_testkit.struck import CANARY, GATEWAY, NAME, RATE, SHADOW, Topic
 from switchyard_testkit.toolchain import tool_path
 from switchyard_testkit.waiting import until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
 
 SMALL = 8 * 2**20
 """Bytes of a spool that is soon full."""

@@ -52,10 +52,12 @@ NODE_PACKAGES = (
     Package("containernetworking-plugins", "/usr/lib/cni/ptp", 45),
     Package("docker-registry", "docker-registry", 25, ("docker-registry",)),
     Package("iptables", "iptables", 3),
+    Package("nftables", "nft", 1),
     Package("conntrack", "conntrack", 1),
     Package("openssl", "openssl", 2),
     Package("iproute2", "ip", 4),
     Package("util-linux", "nsenter", 5),
+    Package("python3", "/usr/bin/python3", 35),
 )
 IMAGE_PACKAGES = (
     Package("buildah", "buildah", 60),

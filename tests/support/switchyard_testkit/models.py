@@ -16,6 +16,8 @@ from switchyard_testkit.waiting import until
 
 GROUP = ("switchyard.dev", "v1alpha1")
 APPLY = "application/apply-patch+yaml"
+SHARE = {"requests": {"cpu": "100m", "memory": "64Mi"}}
+"""Without a request of its own a model gets no time at all while the parts that a test restarts take both cores."""
 
 
 def image(slot: str, title: str) -> str:
@@ -40,9 +42,10 @@ class Models:
             "config": {"env": [{"name": key, "value": str(value)} for key, value in (env or {}).items()]},
             **((spec or {}).get("model") or {}),
         }
+        serving = (spec or {}).get("serving") or {"paths": ["/predict"], "timeout": "10s", "port": 3000}
         whole = {
-            "serving": {"paths": ["/predict"], "timeout": "10s", "port": 3000},
             **{key: value for key, value in (spec or {}).items() if key != "model"},
+            "serving": {"resources": SHARE, **serving},
             "model": model,
         }
         body = {

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from switchyard_testkit.toolchain import KUBERNETES, tool_path
+from switchyard_testkit.walls.policies import selects
 
 JSON = dict[str, Any]
 CHART = Path(__file__).resolve().parents[3] / "charts" / "switchyard"
@@ -103,7 +104,7 @@ def _open(policies: list[JSON], own: Place, other: Place, way: str, port: int, p
         for policy in policies
         if policy["metadata"].get("namespace", NAMESPACE) == own.namespace
         and way.capitalize() in policy["spec"]["policyTypes"]
-        and _selects(policy["spec"]["podSelector"], own.labels)
+        and selects(policy["spec"]["podSelector"], own.labels)
     ]
     rules = [rule for spec in selecting for rule in spec.get(way) or []]
     return not selecting or any(_covers(rule, own, other, way, port, protocol) for rule in rules)
@@ -121,21 +122,8 @@ def _is(peer: JSON, own: Place, other: Place) -> bool:
     if "ipBlock" in peer:
         return False  # these places have no addresses
     if "namespaceSelector" in peer:
-        if not _selects(peer["namespaceSelector"], {"kubernetes.io/metadata.name": other.namespace}):
+        if not selects(peer["namespaceSelector"], {"kubernetes.io/metadata.name": other.namespace}):
             return False
     elif own.namespace != other.namespace:
         return False
-    return _selects(peer.get("podSelector", {}), other.labels)
-
-
-def _selects(selector: JSON, labels: Mapping[str, str]) -> bool:
-    wanted = selector.get("matchLabels") or {}
-    if any(labels.get(key) != value for key, value in wanted.items()):
-        return False
-    for expression in selector.get("matchExpressions") or []:
-        held = labels.get(expression["key"])
-        if expression["operator"] == "Exists" and held is None:
-            return False
-        if expression["operator"] == "In" and held not in expression["values"]:
-            return False
-    return True
+    return selects(peer.get("podSelector", {}), other.labels)

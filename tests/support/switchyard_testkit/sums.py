@@ -12,11 +12,16 @@ from switchyard_contracts.model_deployment import Metric
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def arm(n: int = 0, failures: int = 0, *, losses: Iterable[float] = ()) -> ArmSums:
-    """One arm: counts, or the sums of given losses."""
+def arm(n: int = 0, failures: int = 0, *, losses: Iterable[float] = (), missing: int = 0) -> ArmSums:
+    """One arm: counts, or the sums of given losses; `missing` predictions were never judged."""
     values = list(losses)
+    judged = len(values) or n
     return ArmSums(
-        n=len(values) or n, failures=failures, loss=sum(values), loss_squares=sum(value * value for value in values)
+        n=judged,
+        predictions=judged + missing,
+        failures=failures,
+        loss=sum(values),
+        loss_squares=sum(value * value for value in values),
     )
 
 
@@ -39,10 +44,11 @@ def window(
 
 
 def evidence(*windows: WindowSums, **changes: Any) -> Evidence:
-    """Evidence with full coverage for the generations of its windows."""
-    judged = {
-        name: sum(getattr(one, name).n for one in windows)  # as many as the windows hold
-        for name in ("candidate", "stable")
+    """Evidence for the generations of its windows, with the coverage that they have."""
+    arms = {name: [getattr(one, name) for one in windows] for name in ("candidate", "stable")}
+    coverage = {
+        name: Coverage(predictions=sum(one.predictions for one in held), judged=sum(one.n for one in held))
+        for name, held in arms.items()
     }
     facts: dict[str, Any] = {
         "deployment": "shop/delay",
@@ -51,8 +57,8 @@ def evidence(*windows: WindowSums, **changes: Any) -> Evidence:
         "against": "delay-a",
         "traffic": sorted({one.traffic for one in windows}),
         "windows": list(windows),
-        "candidate_coverage": Coverage(predictions=judged["candidate"], judged=judged["candidate"]),
-        "stable_coverage": Coverage(predictions=judged["stable"], judged=judged["stable"]),
+        "candidate_coverage": coverage["candidate"],
+        "stable_coverage": coverage["stable"],
         "threshold": 0.25,
     }
     return Evidence(**(facts | changes))

@@ -28,9 +28,9 @@ def judged(one, *windows, **changes) -> Judgement:
     return judge(one, evidence(*windows, **changes), budget=BUDGET, min_coverage=MIN_COVERAGE)
 
 
-def spread(mean: float, n: int) -> ArmSums:
+def spread(mean: float, n: int, *, missing: int = 0) -> ArmSums:
     """n losses around a mean, half of them twice it and half of them nothing."""
-    return arm(losses=[2 * mean, 0.0] * (n // 2))
+    return arm(losses=[2 * mean, 0.0] * (n // 2), missing=missing)
 
 
 def run(*, candidate: float, stable: float, windows: int = 10, each: int = 100) -> list:
@@ -252,17 +252,18 @@ def test_evidence_of_generations_that_were_not_asked_for_does_not_count():
 
 
 @pytest.mark.parametrize(
-    ("coverage", "reason"),
+    ("mine", "theirs", "reason"),
     [
-        pytest.param(
-            {"candidate_coverage": Coverage(predictions=2000, judged=1000)}, "LowCoverage", id="half is missing"
-        ),
-        pytest.param({"stable_coverage": Coverage(predictions=2000, judged=1700)}, "UnevenCoverage", id="stable's lag"),
+        pytest.param(100, 0, "LowCoverage", id="half is missing"),
+        pytest.param(0, 18, "UnevenCoverage", id="stable's lag"),
     ],
 )
 @pytest.mark.rule("late-labels")
-def test_outcomes_that_are_missing_hold_a_decision(coverage, reason):
-    found = judged(RMSE, *run(candidate=100, stable=400), **coverage)
+def test_outcomes_that_are_missing_hold_a_decision(mine, theirs, reason):
+    windows = [
+        window(i, candidate=spread(100, 100, missing=mine), stable=spread(400, 100, missing=theirs)) for i in range(10)
+    ]
+    found = judged(RMSE, *windows)
     assert (found.verdict, found.reason) == (Verdict.NO_DATA, reason)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from switchyard_testkit.node import configs, first_process, pki
 from switchyard_testkit.node.components import components
 from switchyard_testkit.node.pki import Identity
 from switchyard_testkit.node.plan import SLOT_NUMBERS, Places, slot_named
+from switchyard_testkit.walls import enforcer
 
 AUDITED = ("switchyard-system:switchyard-operator", "switchyard-system:switchyard-gateway")
 TOOLS = Path("/cache/toolchain/k/bin")
@@ -96,6 +98,25 @@ def test_every_role_that_is_bound_belongs_to_someone_who_has_a_certificate() -> 
     users = {identity.user for identity in configs.identities(slot_named("test")).values()}
     bindings = [item for item in rendered("add-ons.yaml")["items"] if item["kind"] == "ClusterRoleBinding"]
     assert {subject["name"] for binding in bindings for subject in binding["subjects"]} <= users
+
+
+def test_the_program_of_the_walls_needs_nothing_but_its_copy(tmp_path: Path) -> None:
+    copied = Places(tmp_path, slot_named("test"))
+    for path, text in configs.walls_program(copied).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    command = [sys.executable, "-I", "-B", copied.walls, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env={})
+    assert (done.returncode, done.stderr) == (0, "")
+    wanted = [
+        word.partition("=")[0] for word in next(c for c in components(copied, TOOLS) if c.name == "walls").command
+    ]
+    for flag in (word for word in wanted if word.startswith("--")):
+        assert flag in done.stdout
+    roles = [item for item in rendered("add-ons.yaml")["items"] if item["kind"] == "ClusterRole"]
+    role = next(item for item in roles if item["metadata"]["name"] == "switchyard:walls")
+    read = {resource for rule in role["rules"] for resource in rule["resources"]}
+    assert read == {path.rpartition("/")[2] for path in (enforcer.PODS, enforcer.NAMESPACES, enforcer.POLICIES)}
 
 
 def test_the_api_server_asks_the_settings_the_design_names() -> None:

@@ -20,6 +20,8 @@ class ArmSums(Part):
 
     n: int = 0
     """Exchanges (error rate, latency) or judged predictions (outcome)."""
+    predictions: int = 0
+    """Outcome: predictions, judged or not."""
     failures: int = 0
     """Error rate: exchanges that failed. Latency: exchanges slower than the threshold. Accuracy: wrong ones."""
     loss: float = 0.0

@@ -126,7 +126,10 @@ def _by_split(
     metric: Metric, evidence: Evidence, *, windows: Sequence[WindowSums], budget: Budget, min_coverage: float
 ) -> Judgement:
     objection = coverage.objection(
-        candidate=evidence.candidate_coverage, stable=evidence.stable_coverage, least=min_coverage
+        candidate=evidence.candidate_coverage,
+        stable=evidence.stable_coverage,
+        windows=windows,
+        least=min_coverage,
     )
     if objection:
         return Judgement(

@@ -96,4 +96,16 @@ def components(places: Places, tools: Path) -> tuple[Component, ...]:
             f"-root={places.volumes}",
             f"-node={slot.node_name}",
         ),
+        Component(
+            "walls",
+            (
+                "/usr/bin/python3",
+                "-B",  # its folder stays as it was made
+                str(places.walls),
+                f"--server={slot.api_url}",
+                f"--pki={pki}",
+                "--identity=walls",
+                f"--ready={places.walls_ready}",
+            ),
+        ),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from switchyard_testkit import walls
 from switchyard_testkit.node import first_process
 from switchyard_testkit.node.pki import Identity
 from switchyard_testkit.node.plan import Places, Slot
@@ -32,6 +33,7 @@ def identities(slot: Slot) -> dict[str, Identity]:
         "kubelet": Identity(f"system:node:{slot.node_name}", ("system:nodes",)),
         "coredns": Identity("switchyard:coredns"),
         "local-volumes": Identity("switchyard:local-volumes"),
+        "walls": Identity("switchyard:walls"),
     }
 
 
@@ -86,7 +88,7 @@ def registry(places: Places) -> str:
 
 
 def cni(slot: Slot) -> str:
-    """Routed pairs, no bridge: every packet passes the node's packet rules, so Services work between any two pods."""
+    """Routed pairs, no bridge: every packet passes the node's packet rules, so Services and walls hold for all pods."""
     return _json(
         {
             "cniVersion": "0.4.0",
@@ -208,7 +210,7 @@ def audit_policy() -> str:
 
 
 def add_ons() -> str:
-    """The default StorageClass, and what CoreDNS and the provisioner may do."""
+    """The default StorageClass, and what CoreDNS, the provisioner and the walls may do."""
 
     def binding(name: str, role: str, user: str) -> dict[str, object]:
         return {
@@ -246,6 +248,16 @@ def add_ons() -> str:
                     ],
                 },
                 binding("switchyard:coredns", "switchyard:coredns", "switchyard:coredns"),
+                {
+                    "apiVersion": "rbac.authorization.k8s.io/v1",
+                    "kind": "ClusterRole",
+                    "metadata": {"name": "switchyard:walls"},
+                    "rules": [
+                        {"apiGroups": [""], "resources": ["pods", "namespaces"], "verbs": read},
+                        {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": read},
+                    ],
+                },
+                binding("switchyard:walls", "switchyard:walls", "switchyard:walls"),
                 binding("switchyard:local-volumes", "system:persistent-volume-provisioner", "switchyard:local-volumes"),
                 {
                     "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -257,6 +269,17 @@ def add_ons() -> str:
             ],
         },
     )
+
+
+def walls_program(places: Places) -> dict[Path, str]:
+    """The program that enforces NetworkPolicies, copied: the node outlives the clone that made it, and follows none."""
+    sources = Path(walls.__file__).parent
+    package = places.walls / sources.parent.name
+    return {
+        places.walls / "__main__.py": f"from {walls.__name__}.enforcer import main\n\nmain()\n",
+        package / "__init__.py": (sources.parent / "__init__.py").read_text(),
+        **{package / sources.name / path.name: path.read_text() for path in sorted(sources.glob("*.py"))},
+    }
 
 
 def files(places: Places, pause: Path) -> dict[Path, str]:
@@ -272,6 +295,7 @@ def files(places: Places, pause: Path) -> dict[Path, str]:
         etc / "Corefile": coredns(places),
         etc / "add-ons.yaml": add_ons(),
         etc / "audit-policy.yaml": audit_policy(),
+        **walls_program(places),
         **first_process.files(places, pause),
     }
 

@@ -115,6 +115,13 @@ class Node:
             )
         with progress.stage("cluster services"):
             self._apply_add_ons()
+            self._start("walls")
+            self._await(
+                progress,
+                "the walls that NetworkPolicies ask for",
+                lambda: None if self._places.walls_ready.exists() else "they do not stand yet",
+                suspect="walls",
+            )
             self._await(
                 progress,
                 "the default service account",

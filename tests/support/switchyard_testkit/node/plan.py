@@ -140,6 +140,16 @@ class Places:
         return self.cache_root / "registry"
 
     @property
+    def walls(self) -> Path:
+        """The program that enforces NetworkPolicies."""
+        return self.etc / "walls"
+
+    @property
+    def walls_ready(self) -> Path:
+        """There once the first walls stand."""
+        return self.home / "walls-ready"
+
+    @property
     def kubeconfig(self) -> Path:
         return self.home / "kubeconfig"
 

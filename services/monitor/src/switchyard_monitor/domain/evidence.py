@@ -68,8 +68,8 @@ def _put(evidence: Evidence, rows: Sequence[Row], arm: Callable[[Row, Sums], Arm
             start=moment(row.start_us),
             traffic=row.traffic,
             probability=row.probability,
-            candidate=arm(row, row.candidate),
-            stable=arm(row, row.stable),
+            candidate=_with_predictions(arm(row, row.candidate), row.candidate),
+            stable=_with_predictions(arm(row, row.stable), row.stable),
         )
         for row in rows
     ]
@@ -206,10 +206,15 @@ def _bias(rule: Rule, sums: Mapping[str, int]) -> ArmSums:
     )
 
 
+def _with_predictions(arm: ArmSums, sums: Sums) -> ArmSums:
+    return arm.model_copy(update={"predictions": sums.get("predictions", 0)})
+
+
 def _total(arms: Iterable[ArmSums]) -> ArmSums:
     held = list(arms)
     return ArmSums(
         n=sum(arm.n for arm in held),
+        predictions=sum(arm.predictions for arm in held),
         failures=sum(arm.failures for arm in held),
         loss=math.fsum(arm.loss for arm in held),
         loss_squares=math.fsum(arm.loss_squares for arm in held),

@@ -194,10 +194,11 @@ def _times(begin: float, end: float) -> list[tuple[float, str]]:
     step = next((size for size in _STEPS_S if (end - begin) / size <= 5), None)
     if step is None:
         step = math.ceil((end - begin) / 5 / 86_400) * 86_400
-    form = "%H:%M:%S" if step < 60 else "%H:%M" if step < 86_400 else "%d %b"
+    form = "%H:%M:%S" if step < 60 else "%H:%M"
     first = math.ceil(begin / step) * step
     return [
-        (at, datetime.fromtimestamp(at, UTC).strftime(form))
+        # Midnight is said by its day: of two midnights on one axis each has its own.
+        (at, datetime.fromtimestamp(at, UTC).strftime(form if at % 86_400 else "%d %b"))
         for at in (first + step * index for index in range(7))
         if at <= end
     ]
