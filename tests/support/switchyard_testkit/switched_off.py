@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from switchyard_contracts.judgement import Budget, Judgement, Verdict
 from switchyard_contracts.model_deployment import Metric, ModelDeploymentSpec, OnSpecChange
 from switchyard_operator import gather, leader, reconciler
 from switchyard_operator.domain import (
+    blue_green,
+    canary,
     commands,
     decision,
     kinds,
@@ -39,6 +42,7 @@ from switchyard_operator.domain.decision import Bearings, Plan
 from switchyard_operator.domain.lineage import Lineage
 from switchyard_operator.domain.routes import Shares
 from switchyard_operator.domain.rules import Decision, Rule, Says
+from switchyard_operator.domain.step import Step
 from switchyard_operator.domain.steps import Course, Way
 from switchyard_operator.domain.sync import Sync
 from switchyard_operator.domain.world import Command, GatewayReport, Judged, Revision, World
@@ -343,6 +347,16 @@ def everybody_leads(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(leader.Leadership, "leading", property(lambda _: True))
 
 
+def steps_without(module: ModuleType, **changes: Any) -> Switch:
+    """A strategy whose steps leave something out."""
+    own = module.steps
+
+    def bare(*said: Any) -> tuple[Step, ...]:
+        return tuple(replace(step, **changes) for step in own(*said))
+
+    return instead(module, "steps", bare)
+
+
 SWITCHES: Mapping[str, Switch] = {
     "marks-that-name-their-command": marks_name_nobody,
     "pods-of-another-release-being-kept": instead(workloads, "keep_pods", lambda wanted, _: wanted),
@@ -389,6 +403,9 @@ SWITCHES: Mapping[str, Switch] = {
     "children-being-compared": instead(reconciler, "differs", always(False)),
     "the-lease": everybody_leads,
     "the-switch-by-hand": without(rules.wait_for_a_person),
+    "the-mirror-of-a-preview": steps_without(blue_green, mirror=0),
+    "a-step-left-by-hand": steps_without(canary, by_hand=False),
+    "outcomes-at-a-step": steps_without(canary, decided=False),
     "a-shadow-that-ends": instead(shadow, "ends", always(False)),
     "holding-a-step": without(rules.hold_the_step),
     "taking-back-what-fails": without(rules.take_back_what_fails),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,7 +26,11 @@ SECONDS = st.integers(0, 600)
 @st.composite
 def canaries(draw: st.DrawFn) -> ModelDeploymentSpec:
     weights = sorted(draw(st.sets(st.integers(1, 100), min_size=1, max_size=6)))
-    listed = [{"name": f"s{weight}", "weight": weight, "hold": f"{draw(SECONDS)}s"} for weight in weights]
+    listed: list[dict[str, Any]] = [
+        {"name": f"s{weight}", "weight": weight, "hold": f"{draw(SECONDS)}s"}
+        | ({"pause": draw(st.booleans()), "awaitOutcomes": draw(st.booleans())} if weight < 100 else {})
+        for weight in weights
+    ]
     return acceptance.read(
         SPEC
         | {
@@ -39,7 +44,7 @@ def canaries(draw: st.DrawFn) -> ModelDeploymentSpec:
 
 @st.composite
 def blue_greens(draw: st.DrawFn) -> ModelDeploymentSpec:
-    block = {"autoPromote": draw(st.booleans()), "hold": f"{draw(SECONDS)}s"}
+    block = {"autoPromote": draw(st.booleans()), "hold": f"{draw(SECONDS)}s", "mirror": draw(st.integers(0, 100))}
     strategy = draw(st.sampled_from([{}, {"type": "BlueGreen"}, {"type": "BlueGreen", "blueGreen": block}]))
     return acceptance.read(SPEC | {"strategy": strategy, "rollback": {"warm": {"for": f"{draw(SECONDS)}s"}}})
 
@@ -190,7 +195,7 @@ def test_the_earliest_end_of_a_comparison_by_pairs(strategy: dict[str, Any], sec
 def test_more_traffic_never_takes_longer_and_no_traffic_shortens_a_hold(
     spec: ModelDeploymentSpec, rate: float, times: float
 ) -> None:
-    planned = mine.plot(spec, mine.Way.NEW).steps
+    planned = [replace(step, by_hand=False) for step in mine.plot(spec, mine.Way.NEW).steps]
     slow = mine.earliest(planned, rate=rate, judged_after=timedelta(seconds=10))
     fast = mine.earliest(planned, rate=rate * times, judged_after=timedelta(seconds=10))
     assert slow is not None

@@ -21,6 +21,10 @@ def then(*steps: dict[str, Any]) -> dict[str, Any]:
     return {"thenPromote": {"steps": list(steps)}}
 
 
+def canary(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "Canary", "canary": {"steps": list(steps)}}
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
@@ -69,7 +73,7 @@ def then(*steps: dict[str, Any]) -> dict[str, Any]:
                     "outcome": {"horizon": "7d", "judgedAfter": "1d", "affectedBy": "decision"},
                 },
             },
-            r"spec\.analysis\.metrics\[0\]\.role: a shadow's answers change no decision",
+            r"spec\.analysis\.metrics\[0\]\.role: a mirrored answer changes no decision",
             id="an outcome of decisions that a shadow cannot make",
         ),
         pytest.param(
@@ -87,7 +91,7 @@ def then(*steps: dict[str, Any]) -> dict[str, Any]:
                 },
             },
             r"spec\.analysis\.metrics\[0\]\.role: BlueGreen has no split traffic",
-            id="blue/green cannot be decided by outcomes",
+            id="blue/green without a mirror cannot be decided by outcomes",
         ),
         pytest.param(
             {
@@ -99,6 +103,19 @@ def then(*steps: dict[str, Any]) -> dict[str, Any]:
             },
             r"spec\.strategy\.canary\.steps\[1\]\.name: 'a' is taken",
             id="two steps of one name",
+        ),
+        pytest.param(
+            {"model": IMAGE, "strategy": canary({"name": "a", "weight": 5, "awaitOutcomes": True})},
+            r"spec\.strategy\.canary\.steps\[0\]\.awaitOutcomes: no metric decides",
+            id="outcomes of no metric are awaited",
+        ),
+        pytest.param(
+            {
+                "model": IMAGE,
+                "strategy": canary({"name": "a", "weight": 5}, {"name": "b", "weight": 100, "pause": True}),
+            },
+            r"spec\.strategy\.canary\.steps\[1\]\.pause: at 100 the candidate takes over",
+            id="a pause after the switch",
         ),
     ],
 )

@@ -52,6 +52,7 @@ SWITCHED: dict[str, Any] = {"index": 2, "weight": FULL}
 SHADOW = Step("shadow", 0, MINUTE, mirror=FULL, decided=True)
 SHADOWED: dict[str, Any] = {"steps": (SHADOW, *STEPS), "index": 0, "weight": 0}
 ONLY_COMPARED: dict[str, Any] = {"steps": (SHADOW,), "index": 0, "weight": 0, "ends": True}
+PREVIEW = Step("preview", 0, timedelta(0), by_hand=True)
 WAITING = Sync(SyncState.WAITING, "1 of 2 gateways")
 
 
@@ -177,6 +178,14 @@ WAITING = Sync(SyncState.WAITING, "1 of 2 gateways")
             0,
             id="all of the traffic needs every pod",
             marks=pytest.mark.rule("raising-a-weight"),
+        ),
+        pytest.param(
+            seen(steps=(PREVIEW,), weight=0),
+            Move.HOLD,
+            "AwaitingPromote",
+            0,
+            id="a preview is left by hand",
+            marks=pytest.mark.rule("blue-green"),
         ),
         pytest.param(
             seen(granted=frozenset({"half"}), **AT_HALF), Move.ENTER, "Switching", FULL, id="a person promotes"

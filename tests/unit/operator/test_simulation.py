@@ -208,7 +208,6 @@ def test_a_candidate_that_fails_its_smoke_request_gets_no_traffic() -> None:
     assert world.weights == []
 
 
-@pytest.mark.rule("blue-green")
 def test_blue_green_waits_in_preview_switches_once_and_keeps_the_way_back() -> None:
     world = at_step("preview", SWITCH_BY_HAND)
     world.run_for(timedelta(minutes=3))

@@ -11,7 +11,14 @@ from switchyard_operator.domain.step import Step
 def steps(canary: Canary, spec: ModelDeploymentSpec) -> tuple[Step, ...]:
     """The steps before the whole; each says how much is mirrored beside its weight."""
     return tuple(
-        Step(step.name, step.weight.value, step.hold, mirror=spec.mirror_of(canary, step))
+        Step(
+            step.name,
+            step.weight.value,
+            step.hold,
+            by_hand=step.pause,
+            mirror=spec.mirror_of(canary, step),
+            decided=step.await_outcomes,
+        )
         for step in canary.steps
         if step.weight.value < FULL
     )

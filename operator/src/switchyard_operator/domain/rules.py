@@ -374,11 +374,11 @@ def wait_for_guards(seen: Seen) -> Decision | None:
 
 
 def wait_for_a_person(seen: Seen) -> Decision | None:
-    """A preview that is promoted by hand."""
+    """A preview, or a step that pauses, is left by hand."""
     step = seen.step
     if step is None or not step.by_hand or seen.has_grant or seen.passed:
         return None
-    text = f"step {step.name} is promoted by hand (strategy.blueGreen.autoPromote is false)"
+    text = f"step {step.name} is left by hand: a person promotes it, or aborts"
     return _hold(Phase.PAUSED, "AwaitingPromote", text, waiting_for="a person's promote")
 
 

@@ -110,7 +110,8 @@ def plot(spec: ModelDeploymentSpec, way: Way) -> Course:
             bare = [own, *(_canary(shadow.then_promote, spec) if shadow.then_promote else ())]
         case StrategyType.BLUE_GREEN:
             chosen = spec.strategy.blue_green or BlueGreen()
-            bare = [Planned(PREVIEW, 0, chosen.hold, by_hand=not chosen.auto_promote)]
+            mirror = chosen.mirror.value if chosen.mirror else 0
+            bare = [Planned(PREVIEW, 0, chosen.hold, by_hand=not chosen.auto_promote, mirror=mirror)]
         case _:
             return Course(way, (), known=False)
     paired = spec.judged_by_pairs and any(step.mirror for step in bare)
@@ -129,7 +130,9 @@ def _canary(canary: Canary, spec: ModelDeploymentSpec) -> list[Planned]:
             step.name,
             step.weight.value,
             step.hold,
+            by_hand=step.pause,
             mirror=min(spec.mirror_of(canary, step), FULL - step.weight.value),
+            decided=step.await_outcomes,
         )
         for step in canary.steps
         if step.weight.value < FULL

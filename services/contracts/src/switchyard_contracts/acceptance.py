@@ -20,12 +20,14 @@ from switchyard_contracts.model_deployment import (
     SEMANTIC_VERSION,
     SHADOW_STEP,
     Affected,
+    BlueGreen,
     CanaryStep,
     ModelDeploymentSpec,
     Role,
     Strategy,
     StrategyType,
 )
+from switchyard_contracts.quantities import FULL
 
 
 class SpecRejected(ValueError):
@@ -118,9 +120,11 @@ def _refuse_what_is_to_come(spec: ModelDeploymentSpec) -> None:
     _refuse_what_nobody_could_decide(spec)
     _refuse_gates_that_stand_nowhere(spec)
     if strategy.canary:
+        _refuse_waits_that_nothing_ends(spec, strategy.canary.steps, path="spec.strategy.canary.steps")
         _refuse_names_that_are_taken(strategy.canary.steps, path="spec.strategy.canary.steps", taken=("full",))
     if strategy.shadow and strategy.shadow.then_promote:
         path = "spec.strategy.shadow.thenPromote.steps"
+        _refuse_waits_that_nothing_ends(spec, strategy.shadow.then_promote.steps, path=path)
         _refuse_names_that_are_taken(strategy.shadow.then_promote.steps, path=path, taken=("full", SHADOW_STEP))
 
 
@@ -130,15 +134,17 @@ def _refuse_what_nobody_could_decide(spec: ModelDeploymentSpec) -> None:
         if metric.role is not Role.DECIDE:
             continue
         path = f"spec.analysis.metrics[{index}].role"
+        mirrored = spec.strategy.type is StrategyType.SHADOW
         if spec.strategy.type is StrategyType.BLUE_GREEN:
+            mirrored = _mirrors(spec.strategy.blue_green)
+            if not mirrored:
+                raise SpecRejected(
+                    f"{path}: BlueGreen has no split traffic by which {metric.name!r} could be decided before the"
+                    " switch; set strategy.blueGreen.mirror, use Canary, or role: observe"
+                )
+        if mirrored and outcome and outcome.affected_by is Affected.DECISION:
             raise SpecRejected(
-                f"{path}: BlueGreen has no split traffic by which {metric.name!r} could be decided before the switch;"
-                " use Canary, or role: observe",
-                reason=NOT_YET,
-            )
-        if spec.strategy.type is StrategyType.SHADOW and outcome and outcome.affected_by is Affected.DECISION:
-            raise SpecRejected(
-                f"{path}: a shadow's answers change no decision, and {metric.name!r} is of an outcome that depends on"
+                f"{path}: a mirrored answer changes no decision, and {metric.name!r} is of an outcome that depends on"
                 " it (monitoring.outcome.affectedBy); use Canary, or role: observe"
             )
 
@@ -160,6 +166,22 @@ def step_names(strategy: Strategy) -> tuple[str, ...]:
         after = strategy.shadow.then_promote if strategy.shadow else None
         return (SHADOW_STEP, *(step.name for step in (after.steps if after else ())))
     return (PREVIEW_STEP,)
+
+
+def _mirrors(blue_green: BlueGreen | None) -> bool:
+    return blue_green is not None and blue_green.mirror is not None and blue_green.mirror.value > 0
+
+
+def _refuse_waits_that_nothing_ends(spec: ModelDeploymentSpec, steps: Sequence[CanaryStep], *, path: str) -> None:
+    decides = any(metric.role is Role.DECIDE for metric in spec.analysis.metrics)
+    for index, step in enumerate(steps):
+        for field, said in (("pause", step.pause), ("awaitOutcomes", step.await_outcomes)):
+            if said and step.weight.value >= FULL:
+                text = "at 100 the candidate takes over; say it of the step before"
+                raise SpecRejected(f"{path}[{index}].{field}: {text}")
+        if step.await_outcomes and not decides:
+            text = "no metric decides; add one with role: decide, or take awaitOutcomes out"
+            raise SpecRejected(f"{path}[{index}].awaitOutcomes: {text}")
 
 
 def _refuse_names_that_are_taken(steps: Sequence[CanaryStep], *, path: str, taken: tuple[str, ...]) -> None:

@@ -127,6 +127,10 @@ class CanaryStep(Shape):
     mirror: MirrorShare | None = None
     """How much of the traffic is sent to the candidate too, out of stable's share of it; nobody is given these answers.
     Where it is not said, `canary.mirror` holds."""
+    pause: bool = False
+    """Whether it is left only when a person promotes it; guards speak meanwhile."""
+    await_outcomes: bool = False
+    """Whether every decide metric must pass before it is left, and not only before all of the traffic."""
 
 
 class Canary(Shape):
@@ -168,6 +172,9 @@ class BlueGreen(Shape):
     """Whether the switch happens by itself; if not, a promote command makes it."""
     hold: Duration = parse_duration("0s")
     """How long the ready candidate stands in preview before it may switch."""
+    mirror: MirrorShare | None = None
+    """How much of the traffic is sent to the candidate in preview too; nobody is given these answers. With it decide
+    metrics are judged by pairs, and must pass before the switch."""
 
 
 class StrategyType(StrEnum):
