@@ -16,7 +16,7 @@ from switchyard_testkit.load import Traffic
 from switchyard_testkit.models import APPLY, GROUP, Models
 from switchyard_testkit.waiting import until
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(420)]
 FLIGHT = {"flight": {"distance": 500}}
 TWO = {"serving": {"paths": ["/predict"], "timeout": "10s", "port": 3000, "replicas": 2}}
 
