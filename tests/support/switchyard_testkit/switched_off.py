@@ -25,6 +25,7 @@ from switchyard_operator.domain import (
     canary,
     commands,
     decision,
+    gates,
     kinds,
     lineage,
     memory,
@@ -186,6 +187,16 @@ def steps_are_not_held_against(patch: pytest.MonkeyPatch) -> None:
         return own(replace(command, spec=command.spec.model_copy(update={"step": here})), world, known)
 
     patch.setattr(commands, "_promote", blind)
+
+
+def nobody_overrides(patch: pytest.MonkeyPatch) -> None:
+    """A promote with an override is a promote."""
+    own = commands._promote
+
+    def deaf(command: Command, world: World, known: Bearings) -> Answer:
+        return own(replace(command, spec=command.spec.model_copy(update={"override": None})), world, known)
+
+    patch.setattr(commands, "_promote", deaf)
 
 
 def commands_are_taken_again(patch: pytest.MonkeyPatch) -> None:
@@ -376,6 +387,8 @@ SWITCHES: Mapping[str, Switch] = {
     "promotes-that-name-their-step": steps_are_not_held_against,
     "commands-being-consumed": commands_are_taken_again,
     "readiness": without(rules.provision),
+    "required-gates": instead(gates, "standing", always(())),
+    "the-override": nobody_overrides,
     "a-persons-pause": without(rules.respect_a_pause),
     "the-operators-own-pause": without(rules.wait_for_a_person),
     "deadlines-that-stop": instead(patience, "elapsed", lambda since, *, now, **_: now - since),

@@ -102,6 +102,7 @@ class TestOverride:
         (word,) = world.status.history[-1].commands
         assert (word.verb, word.by, word.reason, word.override) == ("promote", "ada", "the tower burns", True)
 
+    @pytest.mark.rule("promote-full")
     @pytest.mark.parametrize("before", ["provisioning", "traffic", "promotion"])
     def test_a_required_gate_holds_the_full_promote_and_not_the_override(self, before: str) -> None:
         gate = {"name": "board", "type": "Approval", "before": before}
