@@ -56,9 +56,9 @@ test: ## Set everything up, then pass the unit, contract, browser and cluster te
 	@$(STAGE) rules 120 $(MAKE) test-rules
 	@$(STAGE) cluster-test 1200 $(MAKE) cluster SLOT=test
 	@$(STAGE) images-test 900 $(MAKE) images SLOT=test
-	@$(STAGE) contract 300 $(MAKE) test-contract
+	@$(STAGE) contract 450 $(MAKE) test-contract
 	@$(STAGE) browser 240 $(MAKE) test-browser
-	@$(STAGE) cluster 1200 $(MAKE) test-cluster
+	@$(STAGE) cluster 2100 $(MAKE) test-cluster
 	@$(BIN)/python -m switchyard_testkit.tally $(REPORTS)
 
 .PHONY: check
