@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from switchyard_contracts.gates import Gate, GateVerdict
-from switchyard_contracts.model_deployment import Phase, RolloutStatus
+from switchyard_contracts.model_deployment import Pause, Phase, RolloutStatus
 from switchyard_operator.domain import gates
 from switchyard_operator.domain.gates import Answer, State
 from switchyard_operator.domain.rules import EVERYTHING, Decision, Move
@@ -115,7 +115,7 @@ def test_only_what_is_late_is_decided_by_its_deadline(state: State, minutes: int
         name="g", type="Approval", state="Waiting", attempt=1, definition=gates.definition(gate), since=NOON
     )
     memory = RolloutStatus(
-        id="r.1", revision="r", phase=Phase.GATING, gates=[held], paused="paused by ada" if paused else ""
+        id="r.1", revision="r", phase=Phase.GATING, gates=[held], pauses=[Pause(since=NOON)] if paused else []
     )
     verdict = gates.settle(gate, Answer(state, "said"), memory=memory, now=NOON + timedelta(minutes=minutes))
     late = minutes > 50 and not paused and state in (State.WAITING, State.ERROR)

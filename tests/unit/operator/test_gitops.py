@@ -332,7 +332,7 @@ MOMENTS: dict[str, Moment] = {
     "the switch waits for a gateway": Moment(switching, Result.IN_PROGRESS, "Progressing", "100% of the traffic"),
     "a person paused it": Moment(paused, Result.IN_PROGRESS, "Suspended", "lunch"),
     "a person is to promote it": Moment(
-        lambda: at(Phase.PAUSED, BY_HAND), Result.IN_PROGRESS, "Suspended", "promoted by hand"
+        lambda: at(Phase.PAUSED, BY_HAND), Result.IN_PROGRESS, "Suspended", "left by hand"
     ),
     "suspended on the way": Moment(suspended_on_the_way, Result.IN_PROGRESS, "Suspended", "spec.suspend is true"),
     "suspended at rest": Moment(suspended_at_rest, Result.CURRENT, "Suspended", "spec.suspend is true"),
