@@ -89,8 +89,8 @@ def test_abort_is_obeyed_at_once_and_a_stale_promote_is_refused(models: Models) 
     with living(models):
         models.apply("delay", env={"VERSION": "2.0.0", "BIAS": 1}, spec=PATIENT)
         status = models.wait("delay", lambda s: (s.get("rollout") or {}).get("weightBp") == 2500, "has a quarter")
+        models.wait("delay", lambda s: "more of step quarter" in s["rollout"]["waitingFor"], "says how long it holds")
         rollout = status["rollout"]["id"]
-        assert "hold" in status["rollout"]["waitingFor"] or "more" in status["rollout"]["waitingFor"]
         assert models.command("delay", "abort", rollout=rollout, reason="no")["result"] == "Accepted"
         models.phase("delay", "RolledBack", seconds=30)
         late = models.command("delay", "promote", rollout=rollout, step="quarter")

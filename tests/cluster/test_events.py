@@ -50,7 +50,7 @@ def test_a_person_is_told_what_waits_for_them_and_a_state_that_comes_again_is_co
     assert models.command("delay", "resume", rollout=rollout["id"])["result"] == "Accepted"
     again = wait_for(models, "delay", "AwaitingPerson", count=2)
     assert again.metadata.uid == waiting.metadata.uid
-    assert again.last_timestamp > again.first_timestamp
+    assert again.last_timestamp >= again.first_timestamp  # of whole seconds
 
     assert models.command("delay", "abort", rollout=rollout["id"], reason="seen enough")["result"] == "Accepted"
     back = wait_for(models, "delay", "TakenBack")

@@ -14,6 +14,7 @@ from itertools import groupby, pairwise
 from typing import Any, TypeVar
 
 from kubernetes import client, watch
+from kubernetes.client.exceptions import ApiException
 
 from switchyard_testkit.apiserver import api_client
 from switchyard_testkit.install import InstallError, run
@@ -109,11 +110,16 @@ class Witness:
             while not self._ended.is_set():
                 where = (*GROUP, self._models.namespace, self._plural)
                 stream = listener.stream(found, *where, timeout_seconds=2, **since)  # type: ignore[no-untyped-call]
-                for event in stream:
-                    if event["type"] in ("ADDED", "MODIFIED"):
-                        self.versions.append(event["raw_object"])
-                    else:
-                        self.failures.append(f"{event['type']}: {event['raw_object']}")
+                try:
+                    for event in stream:
+                        if event["type"] in ("ADDED", "MODIFIED"):
+                            self.versions.append(event["raw_object"])
+                        else:
+                            self.failures.append(f"{event['type']}: {event['raw_object']}")
+                except ApiException as error:
+                    # Of a kind in which nothing happens the server's cache may be behind what the server itself said.
+                    if "Too large resource version" not in str(error.reason):
+                        self.failures.append(str(error))
                 if listener.resource_version:
                     since = {"resource_version": listener.resource_version}
 
