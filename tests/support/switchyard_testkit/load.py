@@ -69,6 +69,7 @@ class Traffic:
         self._url, self._rate, self._prefix, self._number_at = url, rate, prefix, number_at
         self._body = json.dumps(body).encode()
         self._headers = {"content-type": "application/json", **(headers or {})}
+        self._waiting: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="traffic", daemon=True)
 
@@ -93,7 +94,11 @@ class Traffic:
         until(lambda: len(self.tally.answers) >= target, f"{more} more answers came", seconds=seconds)
 
     def recover(self, *, seconds: float = 90) -> list[str]:
-        """Wait until half a second of traffic went by without a failure; the failures of all the traffic by then."""
+        """Wait until half a second of traffic went by without a failure, and whoever asked before has ceased to wait.
+
+        Returns the failures of all the traffic by then. A request that died with its gateway may be mourned only when
+        its patience is over.
+        """
         half_a_second = max(1, round(self._rate / 2))
 
         def calm() -> bool:
@@ -102,6 +107,8 @@ class Traffic:
             return len(self.tally.failures) == failed
 
         until(calm, "answers flow again", seconds=seconds)
+        before = set(self._waiting)
+        until(lambda: before.isdisjoint(self._waiting), "nobody waits who asked before", seconds=seconds)
         return list(self.tally.failures)
 
     async def _run(self) -> None:
@@ -112,9 +119,12 @@ class Traffic:
             while not self._stop.is_set():
                 due = began + sent / self._rate
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-                task = asyncio.create_task(self._one(client, f"{self._prefix}-{sent}"))
+                prediction_id = f"{self._prefix}-{sent}"
+                self._waiting.add(prediction_id)
+                task = asyncio.create_task(self._one(client, prediction_id), name=prediction_id)
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)
+                task.add_done_callback(lambda done: self._waiting.discard(done.get_name()))
                 sent += 1
             await asyncio.gather(*under_way)
 
