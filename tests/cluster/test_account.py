@@ -189,7 +189,8 @@ def test_a_gateway_restarted_by_a_rollout_loses_nothing_that_it_answered(model: 
 
 
 def test_ids_are_minted_where_the_caller_brings_none(model: Models) -> None:
-    answers = [httpx.post(model.url("delay"), json=FLIGHT) for _ in range(50)]
+    with httpx.Client(timeout=30) as client:
+        answers = [client.post(model.url("delay"), json=FLIGHT) for _ in range(50)]
     ids = [answer.headers["x-prediction-id"] for answer in answers]
     assert len(set(ids)) == 50
     until(lambda: set(ids) <= delivered(model).keys(), "each minted id is an event's", seconds=30)
