@@ -59,6 +59,9 @@ mount --bind {places.home}/var/lib /var/lib
 mount --bind {places.home}/var/log /var/log
 {settings}
 echo 1 > /proc/sys/net/ipv4/ip_forward
+# A call to a pod that had just died is remembered under its port; whoever got that port next would be sent there too.
+patience=/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent
+[ ! -e $patience ] || echo 5 > $patience
 touch {places.home}/namespaces-ready
 exec {pause} --node {places.home}
 """
