@@ -118,7 +118,9 @@ def test_with_named_namespaces_it_serves_those_and_touches_no_other(models: Mode
         models.apply("delay", env={"VERSION": "2.0.0"})
         models.serving("delay", "2.0.0")
         # What the type itself says of an object that nobody has seen.
-        assert elsewhere.get("delay").get("status") == {"observedGeneration": 0}, "somebody looked at a deployment that is none of theirs"
+        assert elsewhere.get("delay").get("status") == {"observedGeneration": 0}, (
+            "somebody looked at a deployment that is none of theirs"
+        )
         assert kubectl(restored, "-n", other, "get", "deployments,modelrevisions", "-o", "name") == ""
     asked = list(requests(log_lines(log, skip=heard)))
     assert asked, "the audit log holds nothing, so this test would prove nothing"
