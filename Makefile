@@ -52,7 +52,7 @@ test: ## Set everything up, then pass the unit, contract, browser and cluster te
 	@rm -rf $(REPORTS) && mkdir -p $(REPORTS)
 	@$(STAGE) environments 240 $(MAKE) venv venv-gateway venv-demo
 	@$(STAGE) lint-and-types 180 $(MAKE) lint types check-generated
-	@$(STAGE) unit 300 $(MAKE) test-unit
+	@$(STAGE) unit 420 $(MAKE) test-unit
 	@$(STAGE) rules 120 $(MAKE) test-rules
 	@$(STAGE) cluster-test 1200 $(MAKE) cluster SLOT=test
 	@$(STAGE) images-test 900 $(MAKE) images SLOT=test
