@@ -47,6 +47,8 @@ class Bearings:
     spot: Place
     sync: Sync
     memory: RolloutStatus
+    gates: tuple[Gate, ...] = ()
+    """What this rollout has to pass beside evidence, in order."""
     questions: tuple[Question, ...] = ()
     wants_smoke: bool = False
     wants_facts: tuple[str, ...] = ()
@@ -101,6 +103,7 @@ def bearings(world: World) -> Bearings:
         spot=spot,
         sync=sync,
         memory=held,
+        gates=gates.applicable(world.spec, way),
         questions=analysis.questions(world.spec, held, way, spot, against=against) if live and against else (),
         wants_smoke=live and spot.index < 0 and enough and not line.settled,
         wants_facts=_ignorant(world, line),
@@ -170,7 +173,7 @@ def _roll(world: World, known: Bearings) -> Plan:
     wished = rules.decide(_seen(world, known))
     decision = gates.stand(
         wished,
-        _shut(world, known, wished),
+        _shut(known, wished),
         memory=known.memory,
         fresh={verdict.name: verdict for verdict in world.gated},
         index=known.spot.index,
@@ -184,16 +187,15 @@ def gates_due(world: World, known: Bearings) -> tuple[Gate, ...]:
     line = known.lineage
     if not world.spec.gates or line.target.sent_home or line.settled:
         return ()
-    found = _shut(world, known, rules.decide(_seen(world, known)))
+    found = _shut(known, rules.decide(_seen(world, known)))
     verdicts = [(gate, gates.held(known.memory, gate)) for gate in found]
     if any(verdict and verdict.state == gates.State.FAILED.value for _, verdict in verdicts):
         return ()
     return found
 
 
-def _shut(world: World, known: Bearings, decision: Decision) -> tuple[Gate, ...]:
-    found = gates.applicable(world.spec, known.course)
-    return gates.standing(decision, course=known.course, memory=known.memory, gates=found, index=known.spot.index)
+def _shut(known: Bearings, decision: Decision) -> tuple[Gate, ...]:
+    return gates.standing(decision, course=known.course, memory=known.memory, gates=known.gates, index=known.spot.index)
 
 
 def _seen(world: World, known: Bearings) -> Seen:
@@ -203,10 +205,9 @@ def _seen(world: World, known: Bearings) -> Seen:
     synced_at = record.synced_at if record and not spot.passed else None
     started = held.started_at or world.now
     short_since = pods.unready_since if spot.index < 0 else pods.lost_at or pods.unready_since
-    asked = gates.applicable(world.spec, known.course)
-    if not gates.may_provision(held, course=known.course, gates=asked):
+    if not gates.may_provision(held, course=known.course, gates=known.gates):
         started = world.now  # there are no pods, and nobody may ask for them yet
-    elif opened := gates.opened_at(held, course=known.course, gates=asked):
+    elif opened := gates.opened_at(held, course=known.course, gates=known.gates):
         started = max(started, opened)
     unready_since = max(started, short_since) if short_since else started
     gating = gates.smoke_fails_since(held) or world.now
@@ -551,7 +552,7 @@ def _replicas(world: World, known: Bearings) -> dict[str, int]:
     wanted: dict[str, int] = {}
     if line.stable:
         wanted[line.stable.name] = full
-    opened = gates.may_provision(known.memory, course=known.course, gates=gates.applicable(world.spec, known.course))
+    opened = gates.may_provision(known.memory, course=known.course, gates=known.gates)
     if not line.target.sent_home and (opened or line.settled or world.workload(line.target.name).exists):
         wanted[line.target.name] = full
     if line.previous and line.previous.name not in wanted and _still_warm(world, line):
@@ -653,7 +654,7 @@ def _remember(held: RolloutStatus, decision: Decision, world: World, known: Bear
     }
     changes["gates"] = gates.remember(
         held,
-        gates=gates.applicable(world.spec, known.course),
+        gates=known.gates,
         fresh=world.gated,
         smoke=world.smoke,
         now=world.now,
