@@ -17,7 +17,7 @@ from switchyard_contracts.quantities import format_duration
 
 from switchyard_operator.domain import gates, pods
 from switchyard_operator.domain.gates import Answer, State
-from switchyard_operator.domain.workloads import USER, owned_by
+from switchyard_operator.domain.workloads import owned_by, restricted_container, restricted_pod
 from switchyard_operator.domain.world import Body, Revision
 
 LABEL_GATE = f"{GROUP}/gate"
@@ -76,11 +76,7 @@ def _pod(
         "imagePullPolicy": "IfNotPresent",
         "env": [{"name": key, "value": value} for key, value in known.items()],
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": restricted_container(),
         "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],
     }
     volumes: list[dict[str, Any]] = [{"name": "scratch", "emptyDir": {}}]
@@ -97,13 +93,7 @@ def _pod(
         "restartPolicy": "Never",
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": restricted_pod(),
         "containers": [container],
         "volumes": volumes,
     }

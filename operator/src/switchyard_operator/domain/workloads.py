@@ -167,19 +167,29 @@ def grace(timeout: timedelta) -> int:
     return 15 * ceil((DRAIN_SECONDS + timeout.total_seconds() + 5) / 15)
 
 
+def restricted_pod() -> dict[str, Any]:
+    """The security context of every pod that we make: what the level `restricted` asks for, and a numeric user."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "fsGroup": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def restricted_container() -> dict[str, Any]:
+    """The security context of every container that we make."""
+    return {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+
+
 def _pod(revision: Revision, *, timeout: timedelta) -> dict[str, Any]:
     shape = revision.spec.pod
     pod: dict[str, Any] = {
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": grace(timeout),
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": restricted_pod(),
         "containers": [_container(revision.name, shape)],
         "volumes": [{"name": "scratch", "emptyDir": {}}],
     }
@@ -224,11 +234,7 @@ def _container(revision: str, shape: PodShape) -> dict[str, Any]:
         "livenessProbe": _probe("/livez", periodSeconds=10, failureThreshold=6, timeoutSeconds=5),
         "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": restricted_container(),
         "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],
     }
     if sources:
