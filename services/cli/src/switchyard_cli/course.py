@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from switchyard_contracts.judgement import count, number
 from switchyard_contracts.model_deployment import (
+    PREVIEW_STEP,
     SHADOW_STEP,
     BlueGreen,
     Canary,
@@ -28,7 +29,6 @@ from switchyard_contracts.unpaired import FIRST_LOOK
 from switchyard_contracts.verdicts import budget
 
 FINAL = "full"
-PREVIEW = "preview"
 
 
 class Way(StrEnum):
@@ -111,7 +111,7 @@ def plot(spec: ModelDeploymentSpec, way: Way) -> Course:
         case StrategyType.BLUE_GREEN:
             chosen = spec.strategy.blue_green or BlueGreen()
             mirror = chosen.mirror.value if chosen.mirror else 0
-            bare = [Planned(PREVIEW, 0, chosen.hold, by_hand=not chosen.auto_promote, mirror=mirror)]
+            bare = [Planned(PREVIEW_STEP, 0, chosen.hold, by_hand=not chosen.auto_promote, mirror=mirror)]
         case _:
             return Course(way, (), known=False)
     paired = spec.judged_by_pairs and any(step.mirror for step in bare)
