@@ -69,7 +69,7 @@ class Traffic:
         self._url, self._rate, self._prefix, self._number_at = url, rate, prefix, number_at
         self._body = json.dumps(body).encode()
         self._headers = {"content-type": "application/json", **(headers or {})}
-        self._waiting: set[str] = set()
+        self._under_way: dict[str, asyncio.Task[None]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="traffic", daemon=True)
 
@@ -107,26 +107,23 @@ class Traffic:
             return len(self.tally.failures) == failed
 
         until(calm, "answers flow again", seconds=seconds)
-        before = set(self._waiting)
-        until(lambda: before.isdisjoint(self._waiting), "nobody waits who asked before", seconds=seconds)
+        before = set(self._under_way)
+        until(lambda: before.isdisjoint(self._under_way), "nobody waits who asked before", seconds=seconds)
         return list(self.tally.failures)
 
     async def _run(self) -> None:
         connector = aiohttp.TCPConnector(limit=CONNECTIONS)
         async with aiohttp.ClientSession(connector=connector, timeout=PATIENCE) as client:
             began, sent = time.monotonic(), 0
-            under_way: set[asyncio.Task[None]] = set()
             while not self._stop.is_set():
                 due = began + sent / self._rate
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 prediction_id = f"{self._prefix}-{sent}"
-                self._waiting.add(prediction_id)
                 task = asyncio.create_task(self._one(client, prediction_id), name=prediction_id)
-                under_way.add(task)
-                task.add_done_callback(under_way.discard)
-                task.add_done_callback(lambda done: self._waiting.discard(done.get_name()))
+                self._under_way[prediction_id] = task
+                task.add_done_callback(lambda done: self._under_way.pop(done.get_name()))
                 sent += 1
-            await asyncio.gather(*under_way)
+            await asyncio.gather(*self._under_way.values())
 
     async def _one(self, client: aiohttp.ClientSession, prediction_id: str) -> None:
         headers = {**self._headers, "x-prediction-id": prediction_id}
