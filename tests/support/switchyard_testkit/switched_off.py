@@ -362,10 +362,21 @@ def steps_without(module: ModuleType, **changes: Any) -> Switch:
     """A strategy whose steps leave something out."""
     own = module.steps
 
-    def bare(*said: Any) -> tuple[Step, ...]:
-        return tuple(replace(step, **changes) for step in own(*said))
+    def bare(*said: Any, **words: Any) -> tuple[Step, ...]:
+        return tuple(replace(step, **changes) for step in own(*said, **words))
 
     return instead(module, "steps", bare)
+
+
+def scaling_moves_weights(patch: pytest.MonkeyPatch) -> None:
+    """A step that scales gives the candidate the share that its pods could take."""
+    own = canary.steps
+
+    def eager(*said: Any, **words: Any) -> tuple[Step, ...]:
+        found = own(*said, **words)
+        return tuple(replace(step, weight=step.weight + 100) if step.scales else step for step in found)
+
+    patch.setattr(canary, "steps", eager)
 
 
 SWITCHES: Mapping[str, Switch] = {
@@ -420,6 +431,8 @@ SWITCHES: Mapping[str, Switch] = {
     "a-step-left-by-hand": steps_without(canary, by_hand=False),
     "outcomes-at-a-step": steps_without(canary, decided=False),
     "a-shadow-that-ends": instead(shadow, "ends", always(False)),
+    "steps-that-only-scale": scaling_moves_weights,
+    "pods-that-follow-the-steps": steps_without(canary, pods=0),
     "holding-a-step": without(rules.hold_the_step),
     "taking-back-what-fails": without(rules.take_back_what_fails),
 }

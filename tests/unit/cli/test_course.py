@@ -31,6 +31,9 @@ def canaries(draw: st.DrawFn) -> ModelDeploymentSpec:
         | ({"pause": draw(st.booleans()), "awaitOutcomes": draw(st.booleans())} if weight < 100 else {})
         for weight in weights
     ]
+    if draw(st.booleans()):
+        place = draw(st.integers(0, len(listed) - (weights[-1] == 100)))
+        listed.insert(place, {"name": "scaled", "scale": draw(st.sampled_from([1, 2, "40%"])), "hold": "1s"})
     return acceptance.read(
         SPEC
         | {
@@ -69,7 +72,10 @@ def test_the_steps_are_the_operators(spec: ModelDeploymentSpec, way: mine.Way) -
     assert [(s.name, s.weight, s.hold, s.by_hand) for s in ours.steps] == [
         (s.name, s.weight, s.hold, s.by_hand) for s in theirs.steps
     ]
-    assert [s.mirror for s in ours.steps] == [mirrored(s, weight=s.weight, wanted=2, ready=2) for s in theirs.steps]
+    assert [(s.pods, s.scales) for s in ours.steps] == [(s.pods, s.scales) for s in theirs.steps]
+    assert [s.mirror for s in ours.steps] == [
+        mirrored(s, weight=s.weight, wanted=2, ready=s.pods or 2) for s in theirs.steps
+    ]
     assert [s.decided for s in ours.steps] == [s.decided for s in theirs.steps]
     assert ours.ends == theirs.ends
     assert mine.FINAL == steps.FINAL

@@ -15,7 +15,7 @@ from switchyard_contracts.model_route import ModelRouteSpec
 from switchyard_contracts.quantities import FULL
 from switchyard_operator.domain import kinds
 from switchyard_operator.domain.memory import ENDED
-from switchyard_operator.domain.rules import needed
+from switchyard_operator.domain.step import needed
 from switchyard_operator.gather import revision as read_revision
 from switchyard_testkit.rollout_world import CANARY, CANARY_SPEC, KEY, NAMESPACE, SPEC, Model, Simulation
 

@@ -19,10 +19,9 @@ from switchyard_operator.domain.rules import (
     Says,
     Seen,
     decide,
-    needed,
     says,
 )
-from switchyard_operator.domain.step import Step, mirrored, sustainable
+from switchyard_operator.domain.step import Step, mirrored, needed, sustainable
 from switchyard_operator.domain.sync import Sync, SyncState
 from switchyard_operator.domain.world import Judged, Smoke
 

@@ -22,7 +22,7 @@ from switchyard_operator.domain.lineage import Lineage, Mark
 from switchyard_operator.domain.memory import Place
 from switchyard_operator.domain.routes import Shares
 from switchyard_operator.domain.rules import Decision, Move, Seen
-from switchyard_operator.domain.step import mirrored
+from switchyard_operator.domain.step import mirrored, needed
 from switchyard_operator.domain.steps import Course, Way, course, watch
 from switchyard_operator.domain.sync import Sync, SyncState, compare
 from switchyard_operator.domain.world import NO_WORKLOAD, Revision, Smoke, World
@@ -91,12 +91,13 @@ def bearings(world: World) -> Bearings:
         edited=world.status.observed_generation not in (0, world.generation),
     )
     if not line.target.sent_home:
-        held = memory.follow(held, way, spot, route=world.route, acknowledged=sync.acknowledged, now=world.now)
+        arrived = sync.acknowledged and _scaled(world, line, way, spot)
+        held = memory.follow(held, way, spot, route=world.route, arrived=arrived, now=world.now)
     against = _against(line)
     watching = line.settled and not _over(held)
     live = not line.target.sent_home and (not line.settled or watching)
     pods = world.workload(line.target.name)
-    enough = pods.ready >= world.spec.serving.replicas and not gates.smoke_passed(held)
+    enough = pods.ready >= (way.pods(0) or world.spec.serving.replicas) and not gates.smoke_passed(held)
     return Bearings(
         lineage=line,
         course=way,
@@ -135,6 +136,12 @@ def _against(line: Lineage) -> str:
     if not line.settled:
         return line.stable.name if line.stable else ""
     return line.previous.name if line.previous else ""
+
+
+def _scaled(world: World, line: Lineage, way: Course, spot: Place) -> bool:
+    """Whether the pods are ready that a step which only scales asks for."""
+    step = way.steps[spot.index] if 0 <= spot.index < way.final else None
+    return step is None or not step.scales or world.workload(line.target.name).ready >= step.pods
 
 
 def _over(held: RolloutStatus) -> bool:
@@ -210,6 +217,9 @@ def _seen(world: World, known: Bearings) -> Seen:
     elif opened := gates.opened_at(held, course=known.course, gates=known.gates):
         started = max(started, opened)
     unready_since = max(started, short_since) if short_since else started
+    if spot.index >= 0 and not short_since:
+        unready_since = world.now  # more pods were asked for just now, and nobody has said yet that they are missing
+    short = short_since if pods.ready < pods.wanted else None
     gating = gates.smoke_fails_since(held) or world.now
     facts = _paths(world, line.target)
     smoke = rules.ANSWERED if gates.smoke_passed(held) else world.smoke
@@ -229,6 +239,7 @@ def _seen(world: World, known: Bearings) -> Seen:
         ready=pods.ready,
         problem=pods.problem,
         unready_for=_waited(world, held, since=unready_since),
+        short_for=_waited(world, held, since=short or world.now),
         deadline=world.spec.serving.ready_within,
         smoke=smoke,
         gating_for=_waited(world, held, since=gating),
@@ -268,6 +279,11 @@ def _carry_out(world: World, known: Bearings, decision: Decision, *, ended: tupl
         route = _route(world, known, _same_shares(world, known))
     if route and world.route and route == world.route.spec:
         route = None
+        if decision.move is Move.ENTER:
+            # No weight moves, so the route cannot say that the step was entered.
+            entered = memory.enter(known.memory, known.course, decision.index, now=world.now)
+            plan = _finish(world, replace(known, memory=entered), decision, ended=ended)
+            return replace(plan, again=timedelta(0))
     return _finish(world, known, decision, route=route, ended=ended)
 
 
@@ -462,7 +478,7 @@ def _mark(
 ) -> Plan:
     """A mark first, by itself: whatever follows from it is found by the next pass, also after a crash."""
     chosen = decision or Decision(move=Move.HOLD, phase=known.memory.phase, reason="Marked", message=mark.what)
-    replicas = _replicas(world, known)
+    replicas = _replicas(world, known, chosen)
     return Plan(
         decision=chosen,
         memory=_remember(known.memory, chosen, world, known),
@@ -486,7 +502,7 @@ def _finish(
     line = known.lineage
     warm = line.previous if line.settled and line.previous and _still_warm(world, line) else None
     until = _warm_until(world, line) if warm else None
-    replicas = _replicas(world, known)
+    replicas = _replicas(world, known, decision)
     retire: tuple[str, ...] = ()
     if route is None and not drop_route and (known.sync.acknowledged or world.route is None):
         kept = {*replicas, *(entry.revision for entry in (world.route.spec.routes if world.route else ()))}
@@ -546,7 +562,7 @@ def _paths(world: World, revision: Revision) -> list[str]:
     return list(world.spec.serving.paths or revision.status.paths)
 
 
-def _replicas(world: World, known: Bearings) -> dict[str, int]:
+def _replicas(world: World, known: Bearings, decision: Decision) -> dict[str, int]:
     """Who has pods, and how many. Nobody with traffic loses pods here."""
     line, full = known.lineage, world.spec.serving.replicas
     wanted: dict[str, int] = {}
@@ -554,7 +570,7 @@ def _replicas(world: World, known: Bearings) -> dict[str, int]:
         wanted[line.stable.name] = full
     opened = gates.may_provision(known.memory, course=known.course, gates=known.gates)
     if not line.target.sent_home and (opened or line.settled or world.workload(line.target.name).exists):
-        wanted[line.target.name] = full
+        wanted[line.target.name] = _own(world, known, decision)
     if line.previous and line.previous.name not in wanted and _still_warm(world, line):
         wanted[line.previous.name] = min(full, world.spec.rollback.warm.replicas)
     if world.route:
@@ -564,8 +580,20 @@ def _replicas(world: World, known: Bearings) -> dict[str, int]:
                 continue
             serving = entry.weight_bp > 0 or not known.sync.acknowledged
             if serving and pods.exists and entry.revision in world.revisions:
-                wanted[entry.revision] = max(wanted.get(entry.revision, 0), pods.wanted)
+                scaled = known.sync.acknowledged and entry.role is RouteRole.CANDIDATE
+                least = needed(full, entry.weight_bp) if scaled and entry.revision in wanted else pods.wanted
+                wanted[entry.revision] = max(wanted.get(entry.revision, 0), least)
     return wanted
+
+
+def _own(world: World, known: Bearings, decision: Decision) -> int:
+    """How many pods the target is given: all, or as many as the steps that scale say and the next weight asks for."""
+    full = world.spec.serving.replicas
+    if known.lineage.settled or known.lineage.stable is None:
+        return full
+    records = known.memory.steps_done
+    asked = records[-1].pods if records and not records[-1].ended_at else 0
+    return min(full, max(known.course.pods(known.spot.index) or full, asked, decision.pods))
 
 
 def _warm_until(world: World, line: Lineage) -> datetime | None:
@@ -651,6 +679,7 @@ def _remember(held: RolloutStatus, decision: Decision, world: World, known: Bear
         ),
         "phase_since": world.now if moved else held.phase_since,
         "ended_at": (held.ended_at or world.now) if ended else None,
+        "steps_done": memory.asked(held, decision.pods).steps_done,
     }
     changes["gates"] = gates.remember(
         held,

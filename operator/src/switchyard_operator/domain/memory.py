@@ -126,9 +126,12 @@ def locate(course: Course, records: list[StepRecord], *, route: SeenRoute | None
 
 
 def follow(
-    memory: RolloutStatus, course: Course, spot: Place, *, route: SeenRoute | None, acknowledged: bool, now: datetime
+    memory: RolloutStatus, course: Course, spot: Place, *, route: SeenRoute | None, arrived: bool, now: datetime
 ) -> RolloutStatus:
-    """Bring the records up to where the route is: close what was left, open what was entered, add the generation."""
+    """Bring the records up to where the route is: close what was left, open what was entered, add the generation.
+
+    A step's time runs from when it has `arrived`: at every gateway, and with the pods that it asks for.
+    """
     if spot.index < 0 or route is None:
         return memory
     if spot.passed:
@@ -145,10 +148,26 @@ def follow(
         record = record.model_copy(update={"mirrored": _with(record.mirrored, route.generation)})
     if spot.weight != want:
         record = record.model_copy(update={"synced_at": None})
-    elif acknowledged and record.synced_at is None:
+    elif arrived and record.synced_at is None:
         record = record.model_copy(update={"synced_at": now})
     records.append(record)
     return memory.model_copy(update={"steps_done": records[:MOST_RECORDS]})
+
+
+def enter(memory: RolloutStatus, course: Course, index: int, *, now: datetime) -> RolloutStatus:
+    """A step that changes nothing of the route: nothing but its record says that it was entered."""
+    weight = course.steps[index].weight if index < course.final else FULL
+    records = _before(memory.steps_done, course, index, now=now)
+    records.append(StepRecord(name=course.name(index), weight_bp=weight, started_at=now))
+    return memory.model_copy(update={"steps_done": records[:MOST_RECORDS]})
+
+
+def asked(memory: RolloutStatus, pods: int) -> RolloutStatus:
+    """That so many pods were asked for, for what comes after the step under way; it stays so until it is left."""
+    if not pods or not memory.steps_done or memory.steps_done[-1].ended_at:
+        return memory
+    last = memory.steps_done[-1].model_copy(update={"pods": max(pods, memory.steps_done[-1].pods)})
+    return memory.model_copy(update={"steps_done": [*memory.steps_done[:-1], last]})
 
 
 def _with(generations: list[int], newest: int) -> list[int]:

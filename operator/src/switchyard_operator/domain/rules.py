@@ -6,7 +6,7 @@ Nothing here knows which strategy wrote the steps, and nothing here reads a cloc
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -14,7 +14,7 @@ from switchyard_contracts.judgement import Verdict
 from switchyard_contracts.model_deployment import SHADOW_ENDED, Missing, Phase, Role
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
 
-from switchyard_operator.domain.step import Step, sustainable
+from switchyard_operator.domain.step import Step, needed, sustainable
 from switchyard_operator.domain.sync import Sync, SyncState
 from switchyard_operator.domain.world import Judged, Smoke
 
@@ -57,6 +57,8 @@ class Decision:
     waiting_for: str = ""
     index: int = -1
     weight: int = 0
+    pods: int = 0
+    """How many pods the candidate has to have for what comes next; 0 where it has enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,8 @@ class Seen:
     ready: int = 1
     problem: str = ""
     unready_for: timedelta = timedelta(0)
+    short_for: timedelta = timedelta(0)
+    """How long a pod that it was given has not been ready; nothing while all of them are."""
     deadline: timedelta = timedelta(minutes=10)
     smoke: Smoke = ANSWERED
     gating_for: timedelta = timedelta(0)
@@ -125,13 +129,18 @@ class Seen:
 
     @property
     def pods_now(self) -> int:
-        """How many ready pods it must have where it stands: all of them before its first traffic."""
-        return self.pods_for(FULL if self.index < 0 else self.step_weight)
+        """How many ready pods it must have where it stands: all that it is given before its first traffic."""
+        if self.overridden:
+            return self.pods_for(self.step_weight)
+        if self.index < 0 or (self.step is not None and self.step.scales):
+            return self.pods_here
+        return self.pods_for(self.step_weight)
 
-
-def needed(wanted: int, weight: int) -> int:
-    """How many ready pods a share needs: never none, and rounded up."""
-    return max(1, -(-wanted * weight // FULL))
+    @property
+    def pods_here(self) -> int:
+        """How many pods it is given where it stands."""
+        here = max(0, self.index)
+        return (self.steps[here].pods if here < len(self.steps) else 0) or self.wanted
 
 
 class Says(StrEnum):
@@ -238,7 +247,7 @@ def give_up_on_the_never_ready(seen: Seen) -> Decision | None:
         move=Move.TAKE_BACK,
         phase=Phase.ROLLING_BACK,
         reason="NeverReady" if seen.index < 0 else "NotReady",
-        message=f"{seen.ready} of {seen.wanted} pods ready after {format_duration(_whole(seen.unready_for))}{words}",
+        message=f"{seen.ready} of {seen.pods_here} pods ready after {format_duration(_whole(seen.unready_for))}{words}",
     )
 
 
@@ -248,13 +257,13 @@ def provision(seen: Seen) -> Decision | None:
         if seen.ready >= seen.pods_now:
             return None
         words = f"; {seen.problem}" if seen.problem else ""
-        text = f"{seen.ready} of {seen.wanted} pods ready{words}"
+        text = f"{seen.ready} of {seen.pods_here} pods ready{words}"
         left = max(timedelta(0), seen.deadline - seen.unready_for)
         return _hold(
             Phase.PROVISIONING,
             "WaitingForPods",
             text,
-            waiting_for=f"{_count(seen.wanted - seen.ready, 'more pod')} to become ready,"
+            waiting_for=f"{_count(seen.pods_now - seen.ready, 'more pod')} to become ready,"
             f" for at most {format_duration(_whole(left))} more",
         )
     if seen.ready >= seen.pods_now:
@@ -263,11 +272,14 @@ def provision(seen: Seen) -> Decision | None:
     if seen.index == seen.final and seen.has_stable:
         able = 0 if seen.ready == 0 else seen.weight
     words = f": {seen.problem}" if seen.problem else ""
-    text = f"{seen.ready} of {seen.wanted} pods ready{words}"
+    text = f"{seen.ready} of {seen.pods_here} pods ready{words}"
     if able < seen.weight and seen.has_stable and seen.stable_ready:
         return Decision(
             move=Move.LOWER, phase=_phase(seen), reason="CandidateNotReady", message=text, index=seen.index, weight=able
         )
+    if seen.step is not None and seen.step.scales and able == seen.weight:
+        waits = f"{_count(seen.pods_now - seen.ready, 'more pod')} to become ready"
+        return _hold(_phase(seen), "Scaling", f"step {seen.step.name}: {text}", waiting_for=waits)
     return _hold(_phase(seen), "CandidateNotReady", text)
 
 
@@ -392,7 +404,7 @@ def wait_for_outcomes(seen: Seen) -> Decision | None:
 
 
 def be_ready_for_the_next(seen: Seen) -> Decision | None:
-    """Raising a weight asks for the pods first."""
+    """Raising a weight asks for the pods first, and does not wait for ever."""
     if seen.ends and seen.index + 1 >= seen.final:
         return None
     weight = seen.steps[seen.index + 1].weight if seen.index + 1 < seen.final else FULL
@@ -401,7 +413,10 @@ def be_ready_for_the_next(seen: Seen) -> Decision | None:
         return None
     words = f"; {seen.problem}" if seen.problem else ""
     text = f"{seen.ready} of {want} pods ready for {format_percent(weight)}{words}"
-    return _hold(_phase(seen), "WaitingForPods", text)
+    if seen.index >= 0 and not seen.paused and seen.short_for > seen.deadline:
+        after = f"{text} after {format_duration(_whole(seen.short_for))}"
+        return Decision(move=Move.TAKE_BACK, phase=Phase.ROLLING_BACK, reason="NotReady", message=after)
+    return replace(_hold(_phase(seen), "WaitingForPods", text), pods=want)
 
 
 RULES: tuple[Rule, ...] = (
@@ -441,6 +456,15 @@ def decide(seen: Seen) -> Decision:
             weight=FULL,
         )
     step = seen.steps[index]
+    if step.scales:
+        return Decision(
+            move=Move.ENTER,
+            phase=_phase(seen) if seen.index >= 0 else Phase.PROGRESSING,
+            reason="Scaled",
+            message=f"step {step.name}: {_count(step.pods, 'pod')}, and the weight stays {format_percent(step.weight)}",
+            index=index,
+            weight=step.weight,
+        )
     copies = ", and stable's requests are mirrored" if step.mirror else ""
     return Decision(
         move=Move.ENTER,

@@ -20,11 +20,20 @@ class Step:
     """How much of the traffic is mirrored at most, in basis points of the whole; only stable's share can be."""
     decided: bool = False
     """Whether decide metrics must pass before it is left, though steps follow."""
+    pods: int = 0
+    """How many pods the candidate has in it, as a step that scales said; 0 is all of them."""
+    scales: bool = False
+    """Whether it only scales: its weight and its mirror are those of the step before."""
 
     @property
     def mirrors_only(self) -> bool:
         """Whether no user sees an answer of the candidate."""
         return self.mirror > 0 and not self.weight
+
+
+def needed(wanted: int, weight: int) -> int:
+    """How many ready pods a share needs: never none, and rounded up."""
+    return max(1, -(-wanted * weight // FULL))
 
 
 def mirrored(step: Step | None, *, weight: int, wanted: int, ready: int) -> int:

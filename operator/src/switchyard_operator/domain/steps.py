@@ -48,6 +48,11 @@ class Course:
         """The index of the implicit last step."""
         return len(self.steps)
 
+    def pods(self, index: int) -> int:
+        """How many pods the candidate has at a step, as the steps that scale say; 0 is all of them."""
+        here = max(0, index)
+        return self.steps[here].pods if here < len(self.steps) else 0
+
     def name(self, index: int) -> str:
         """The name of a step, of the last one too."""
         if index < 0:

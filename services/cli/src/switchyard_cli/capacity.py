@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from switchyard_contracts.containers import Resources
 from switchyard_contracts.model_deployment import ModelDeploymentSpec
+from switchyard_contracts.quantities import FULL
 
 from switchyard_cli.facts import Revision
 from switchyard_cli.wayback import standing
@@ -63,6 +64,16 @@ class Peak:
         mute = sum(share.pods for share in self.shares if not share.requests)
         lacks = f"; {mute} of them request nothing, so nodes may be overfilled" if mute else ""
         return f"at its peak {self.pods} pods ({parts}){f', requesting {asked}' if asked else ''}{lacks}"
+
+
+def enough(replicas: int, weight: int) -> int:
+    """How many ready pods a share asks for: never none, and rounded up."""
+    return max(1, -(-replicas * weight // FULL))
+
+
+def able(replicas: int, pods: int) -> int:
+    """The largest share that so many pods can take, in basis points."""
+    return min(FULL, FULL * pods // replicas)
 
 
 def peak(

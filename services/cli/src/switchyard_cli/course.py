@@ -28,6 +28,8 @@ from switchyard_contracts.quantities import FULL, format_duration
 from switchyard_contracts.unpaired import FIRST_LOOK
 from switchyard_contracts.verdicts import budget
 
+from switchyard_cli import capacity
+
 FINAL = "full"
 
 
@@ -77,6 +79,10 @@ class Planned:
     """How much of the traffic the candidate is sent too, with all of its pods ready."""
     decided: bool = False
     """Whether outcomes must decide before it is left, though steps follow."""
+    pods: int = 0
+    """How many pods of its own it has, as a step that scales said; 0 is all of them."""
+    scales: bool = False
+    """Whether it only scales, at the weight and with the mirror of the step before."""
     needs: tuple[Need, ...] = ()
 
 
@@ -107,7 +113,8 @@ def plot(spec: ModelDeploymentSpec, way: Way) -> Course:
         case StrategyType.SHADOW:
             shadow = spec.strategy.shadow or Shadow()
             own = Planned(SHADOW_STEP, 0, shadow.hold, mirror=shadow.mirror.value, decided=True)
-            bare = [own, *(_canary(shadow.then_promote, spec) if shadow.then_promote else ())]
+            after = _canary(shadow.then_promote, spec, mirror=shadow.mirror.value) if shadow.then_promote else ()
+            bare = [own, *after]
         case StrategyType.BLUE_GREEN:
             chosen = spec.strategy.blue_green or BlueGreen()
             mirror = chosen.mirror.value if chosen.mirror else 0
@@ -124,19 +131,31 @@ def plot(spec: ModelDeploymentSpec, way: Way) -> Course:
     return Course(way, tuple(steps), ends=ends)
 
 
-def _canary(canary: Canary, spec: ModelDeploymentSpec) -> list[Planned]:
-    return [
-        Planned(
-            step.name,
-            step.weight.value,
-            step.hold,
-            by_hand=step.pause,
-            mirror=min(spec.mirror_of(canary, step), FULL - step.weight.value),
-            decided=step.await_outcomes,
+def _canary(canary: Canary, spec: ModelDeploymentSpec, *, mirror: int = 0) -> list[Planned]:
+    """The steps before the whole. One that only scales keeps the weight and the mirror of the step before."""
+    found: list[Planned] = []
+    weight, pods_said, replicas = 0, 0, spec.serving.replicas
+    for step in canary.steps:
+        if step.scale:
+            pods_said = step.scale.of(replicas)
+        else:
+            weight, mirror = step.weight.value, spec.mirror_of(canary, step)
+        if weight >= FULL:
+            continue
+        own = max(pods_said, capacity.enough(replicas, weight)) if pods_said else 0
+        found.append(
+            Planned(
+                step.name,
+                weight,
+                step.hold,
+                by_hand=step.pause,
+                mirror=max(0, min(mirror, capacity.able(replicas, own or replicas) - weight)),
+                decided=step.await_outcomes,
+                pods=own,
+                scales=step.scale is not None,
+            )
         )
-        for step in canary.steps
-        if step.weight.value < FULL
-    ]
+    return found
 
 
 def _needs(spec: ModelDeploymentSpec, step: Planned, *, decides: bool, paired: bool) -> Iterator[Need]:

@@ -120,10 +120,12 @@ def _refuse_what_is_to_come(spec: ModelDeploymentSpec) -> None:
     _refuse_what_nobody_could_decide(spec)
     _refuse_gates_that_stand_nowhere(spec)
     if strategy.canary:
+        _refuse_scales_that_cannot_be(spec, strategy.canary.steps, path="spec.strategy.canary.steps")
         _refuse_waits_that_nothing_ends(spec, strategy.canary.steps, path="spec.strategy.canary.steps")
         _refuse_names_that_are_taken(strategy.canary.steps, path="spec.strategy.canary.steps", taken=("full",))
     if strategy.shadow and strategy.shadow.then_promote:
         path = "spec.strategy.shadow.thenPromote.steps"
+        _refuse_scales_that_cannot_be(spec, strategy.shadow.then_promote.steps, path=path)
         _refuse_waits_that_nothing_ends(spec, strategy.shadow.then_promote.steps, path=path)
         _refuse_names_that_are_taken(strategy.shadow.then_promote.steps, path=path, taken=("full", SHADOW_STEP))
 
@@ -182,6 +184,32 @@ def _refuse_waits_that_nothing_ends(spec: ModelDeploymentSpec, steps: Sequence[C
         if step.await_outcomes and not decides:
             text = "no metric decides; add one with role: decide, or take awaitOutcomes out"
             raise SpecRejected(f"{path}[{index}].awaitOutcomes: {text}")
+
+
+def _refuse_scales_that_cannot_be(spec: ModelDeploymentSpec, steps: Sequence[CanaryStep], *, path: str) -> None:
+    replicas, whole = spec.serving.replicas, False
+    for index, step in enumerate(steps):
+        whole = whole or step.weight.value >= FULL
+        if step.scale is None:
+            continue
+        place = f"{path}[{index}]"
+        if step.weight.value:
+            raise SpecRejected(
+                f"{place}.weight: {step.weight} beside scale; a step that scales moves no weight: take weight out, or"
+                " make it two steps"
+            )
+        if step.mirror is not None:
+            raise SpecRejected(
+                f"{place}.mirror: {step.mirror} beside scale; a step that scales keeps the mirror of the step before:"
+                " take mirror out, or make it two steps"
+            )
+        if whole:
+            raise SpecRejected(f"{place}.scale: at 100 the candidate has all of its pods; take the step out")
+        if step.scale.of(replicas) > replicas:
+            raise SpecRejected(
+                f"{place}.scale: {step.scale} is more than serving.replicas ({replicas}), which serve all of the"
+                f" traffic; write at most {replicas}"
+            )
 
 
 def _refuse_names_that_are_taken(steps: Sequence[CanaryStep], *, path: str, taken: tuple[str, ...]) -> None:

@@ -19,7 +19,15 @@ from switchyard_contracts.conditions import Condition
 from switchyard_contracts.containers import EnvVar, Image, Resources
 from switchyard_contracts.gates import CEL as GATE_CEL
 from switchyard_contracts.gates import SMOKE, Before, Gate, GateType, GateVerdict
-from switchyard_contracts.quantities import FULL, BasisPoints, Duration, MirrorShare, Threshold, parse_duration
+from switchyard_contracts.quantities import (
+    FULL,
+    BasisPoints,
+    Duration,
+    MirrorShare,
+    PodCount,
+    Threshold,
+    parse_duration,
+)
 
 SEMANTIC_VERSION = r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}(-[0-9A-Za-z.-]{1,40})?(\+[0-9A-Za-z.-]{1,40})?$"
 PATH_PATTERN = r"^/[A-Za-z0-9_][A-Za-z0-9_./-]*$"
@@ -119,7 +127,7 @@ class Serving(Shape):
 
 
 class CanaryStep(Shape):
-    """A weight, and how long it is held at least. A step without a weight only mirrors."""
+    """A weight, and how long it is held at least. A step without a weight only mirrors, or only scales."""
 
     name: ResourceName
     weight: BasisPoints = BasisPoints(0)
@@ -131,6 +139,10 @@ class CanaryStep(Shape):
     """Whether it is left only when a person promotes it; guards speak meanwhile."""
     await_outcomes: bool = False
     """Whether every decide metric must pass before it is left, and not only before all of the traffic."""
+    scale: PodCount | None = None
+    """How many pods the candidate has from here on: a number, or a percentage of serving.replicas. Such a step only
+    scales, and keeps the weight and the mirror of the step before; it is held from when these pods are ready. A later
+    weight that needs more pods gets them first. Until a step says it, the candidate has all of its pods."""
 
 
 class Canary(Shape):
@@ -387,7 +399,7 @@ class ModelDeploymentSpec(Shape):
         if self.strategy.canary and not _rise(self.strategy.canary.steps):
             raise ValueError("strategy.canary.steps: weights must rise from step to step")
         after = self.strategy.shadow.then_promote if self.strategy.shadow else None
-        if after and not (_rise(after.steps) and after.steps[0].weight.value):
+        if after and not (_rise(after.steps) and all(step.weight.value for step in after.steps if not step.scale)):
             raise ValueError("strategy.shadow.thenPromote.steps: weights must rise from step to step, from above 0")
         return self
 
@@ -424,7 +436,8 @@ def _gates_fit(gates: Sequence[Gate], *, version: str | None) -> None:
 
 
 def _rise(steps: Sequence[CanaryStep]) -> bool:
-    return all(earlier.weight.value < later.weight.value for earlier, later in pairwise(steps))
+    weights = [step.weight.value for step in steps if not step.scale]
+    return all(earlier < later for earlier, later in pairwise(weights))
 
 
 class ServingState(StrEnum):
@@ -487,6 +500,8 @@ class StepRecord(Status):
     synced_at: Timestamp | None = None
     ended_at: Timestamp | None = None
     reason: str = ""
+    pods: int = 0
+    """How many pods were asked for in it for the step that follows; 0 where that one needs no more."""
 
 
 class Obeyed(Status):
@@ -612,6 +627,13 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
         {
             "rule": "self.type == 'Shadow' || !has(self.shadow)",
             "message": "the block shadow may be set only when type is Shadow",
+        },
+    ],
+    CanaryStep: [
+        {
+            "rule": "!has(self.scale) || !has(self.mirror)",
+            "message": "a step that scales keeps the mirror of the step before; take mirror out, or make it two steps",
+            "fieldPath": ".mirror",
         },
     ],
     Metric: [

@@ -106,6 +106,51 @@ class BasisPoints(Written):
 
 
 @dataclass(frozen=True, slots=True)
+class PodCount(Written):
+    """How many pods: a whole number of them, or a percentage of what serves all of the traffic."""
+
+    number: int = 0
+    """Where a number was written; else 0."""
+    basis_points: int = 0
+    """Where a percentage was written; else 0."""
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Read `2`, or `"50%"`."""
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1000:
+            return cls(number=value)
+        if isinstance(value, str) and re.fullmatch(PERCENT_PATTERN, value) and (share := parse_percent(value)):
+            return cls(basis_points=share)
+        raise ValueError(
+            f'{value!r} is no number of pods; write a whole number from 1 to 1000, or a percentage such as "50%"'
+        )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(lambda held: held.written)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"x-kubernetes-int-or-string": True, "pattern": PERCENT_PATTERN, "minimum": 1, "maximum": 1000}
+
+    @property
+    def written(self) -> int | str:
+        """As it stands in a resource."""
+        return self.number or format_percent(self.basis_points)
+
+    def of(self, replicas: int) -> int:
+        """How many that is, rounded up: a share of the pods is never less than was asked for."""
+        return self.number or -(-replicas * self.basis_points // FULL)
+
+    def __str__(self) -> str:
+        return str(self.written)
+
+
+@dataclass(frozen=True, slots=True)
 class MirrorShare(Written):
     """How much of the traffic is mirrored at most: a percentage of the whole, or `auto`, all that can be taken."""
 

@@ -64,7 +64,8 @@ def _course(root: Tree, planned: Forecast, spec: ModelDeploymentSpec, *, rate: f
     if planned.peak:
         root.add(Text(str(planned.peak)))
     patience = format_duration(spec.serving.ready_within)
-    root.add(f"{pods(spec.serving.replicas)} of its own, ready within {patience}, and a smoke request")
+    first = (course.steps[0].pods if course.steps else 0) or spec.serving.replicas
+    root.add(f"{pods(first)} of its own, ready within {patience}, and a smoke request")
     if course.way in (Way.FIRST, Way.NEW):  # what serves already, or did, has passed its gates
         for gate in spec.gates:
             root.add(Text(_gate(gate, name=planned.name)))
@@ -96,11 +97,13 @@ def _step(step: Planned, *, done: bool) -> Text:
     text = Text.assemble(
         ("✓ " if done else "○ ", GOOD if done else DIM), f"{step.name:<12}", (format_percent(step.weight))
     )
+    if step.scales:
+        text.append(f" as before, {pods(step.pods)} of its own")
     if step.mirror:
         text.append(f", {format_percent(step.mirror)} mirrored")
     if step.hold:
         text.append(f", held for {format_duration(step.hold)}")
-    if step.weight == 0 and not step.mirror:
+    if step.weight == 0 and not step.mirror and not step.scales:
         text.append(", reachable by the header x-switchyard-revision")
     return text
 
