@@ -25,6 +25,7 @@ from switchyard_operator.domain import (
     canary,
     commands,
     decision,
+    frugal,
     gates,
     kinds,
     lineage,
@@ -379,6 +380,12 @@ def scaling_moves_weights(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(canary, "steps", eager)
 
 
+def the_way_back_waits_for_no_pods(patch: pytest.MonkeyPatch) -> None:
+    """A weight falls whether or not stable has pods for it."""
+    own = frugal.onward
+    patch.setattr(frugal, "onward", lambda *said, **words: own(*said, **words | {"stable_ready": words["wanted"]}))
+
+
 SWITCHES: Mapping[str, Switch] = {
     "marks-that-name-their-command": marks_name_nobody,
     "pods-of-another-release-being-kept": instead(workloads, "keep_pods", lambda wanted, _: wanted),
@@ -408,6 +415,8 @@ SWITCHES: Mapping[str, Switch] = {
     "expedite": without(rules.expedite),
     "pods-before-weight": without(rules.be_ready_for_the_next),
     "pods-kept-until-acknowledged": everybody_acknowledges,
+    "no-more-pods-than-one-beside-the-replicas": instead(frugal, "SPARE", 2),
+    "pods-before-the-way-back": the_way_back_waits_for_no_pods,
     "waiting-for-the-gateways": without(rules.wait_for_the_gateways),
     "too-little-being-too-little": too_little_is_enough,
     "the-end-of-patience": patience_has_no_end,

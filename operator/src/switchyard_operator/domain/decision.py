@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 
 from switchyard_contracts.gates import Gate
 from switchyard_contracts.judgement import Verdict
-from switchyard_contracts.model_deployment import HistoryEntry, Phase, Role, RolloutStatus
-from switchyard_contracts.model_route import ModelRouteSpec, RouteRole
+from switchyard_contracts.model_deployment import Capacity, HistoryEntry, Phase, Role, RolloutStatus
+from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
 
-from switchyard_operator.domain import analysis, gates, lineage, memory, patience, routes, rules
+from switchyard_operator.domain import analysis, frugal, gates, lineage, memory, patience, routes, rules
 from switchyard_operator.domain.analysis import Question
 from switchyard_operator.domain.lineage import Lineage, Mark
 from switchyard_operator.domain.memory import Place
@@ -97,7 +97,8 @@ def bearings(world: World) -> Bearings:
     watching = line.settled and not _over(held)
     live = not line.target.sent_home and (not line.settled or watching)
     pods = world.workload(line.target.name)
-    enough = pods.ready >= (way.pods(0) or world.spec.serving.replicas) and not gates.smoke_passed(held)
+    first = 1 if way.climbs else way.pods(0) or world.spec.serving.replicas
+    enough = pods.ready >= first and not gates.smoke_passed(held)
     return Bearings(
         lineage=line,
         course=way,
@@ -256,6 +257,7 @@ def _seen(world: World, known: Bearings) -> Seen:
         automatic=world.spec.rollback.automatic,
         decides=known.course.decides,
         ends=known.course.ends,
+        climbs=known.course.climbs and line.stable is not None,
     )
 
 
@@ -272,6 +274,9 @@ def _carry_out(world: World, known: Bearings, decision: Decision, *, ended: tupl
         mark = lineage.promoted(line.target.name, now=world.now)
         return _mark(world, known, mark, decision=decision, ended=ended)
     route = None
+    if known.course.climbs and known.spot.in_route and known.spot.index >= 0 and _only_enters(decision, known.spot):
+        # Weights between two steps belong to neither: which it is has to stand in the status before they move.
+        return _enter(world, known, decision, ended=ended)
     if decision.move in (Move.ENTER, Move.LOWER):
         route = _route(world, known, _shares(world, known, decision))
     elif world.route and not world.spec.suspend:
@@ -281,10 +286,19 @@ def _carry_out(world: World, known: Bearings, decision: Decision, *, ended: tupl
         route = None
         if decision.move is Move.ENTER:
             # No weight moves, so the route cannot say that the step was entered.
-            entered = memory.enter(known.memory, known.course, decision.index, now=world.now)
-            plan = _finish(world, replace(known, memory=entered), decision, ended=ended)
-            return replace(plan, again=timedelta(0))
+            return _enter(world, known, decision, ended=ended)
     return _finish(world, known, decision, route=route, ended=ended)
+
+
+def _only_enters(decision: Decision, spot: Place) -> bool:
+    return decision.move is Move.ENTER and decision.index > spot.index and decision.weight == spot.weight
+
+
+def _enter(world: World, known: Bearings, decision: Decision, *, ended: tuple[HistoryEntry, ...]) -> Plan:
+    """A step is entered by its record alone."""
+    entered = memory.enter(known.memory, known.course, decision.index, now=world.now)
+    plan = _finish(world, replace(known, memory=entered), decision, ended=ended)
+    return replace(plan, again=timedelta(0))
 
 
 def _shares(world: World, known: Bearings, decision: Decision) -> Shares:
@@ -333,6 +347,8 @@ def _is_candidate(world: World, target: Revision) -> bool:
 
 def _warm_in_route(world: World, line: Lineage) -> tuple[Revision, ...]:
     """While a new rollout starts, whoever was warm stays reachable until the first step replaces the list."""
+    if _frugal(world) and not line.settled:
+        return ()  # its pod is the room that the candidate needs
     if line.previous is None or world.route is None or not _still_warm(world, line):
         return ()
     return (line.previous,)
@@ -442,6 +458,10 @@ def _return_to_stable(world: World, known: Bearings, decision: Decision, *, ende
     if not _paths(world, line.stable):
         return _finish(world, known, decision, ended=ended)
     warm = (line.previous,) if line.previous and _still_warm(world, line) else ()
+    if _frugal(world) and (heavy := _leaving(world, line.stable)):
+        left = _left_to(world, line.stable, heavy)
+        if left:
+            return _go_back_by_pods(world, known, decision, heavy=heavy, left=left, ended=ended)
     want = _route(world, known, Shares(stable=line.stable, warm=warm))
     if world.route and world.route.spec == want:
         return _finish(world, known, decision, ended=ended)
@@ -450,6 +470,51 @@ def _return_to_stable(world: World, known: Bearings, decision: Decision, *, ende
         text = f"{decision.message}; stable has {pods.ready} of {world.spec.serving.replicas} pods ready to take over"
         return _finish(world, known, replace(decision, waiting_for=text), ended=ended)
     return _finish(world, known, decision, route=want, ended=ended)
+
+
+def _frugal(world: World) -> bool:
+    return world.spec.strategy.capacity is Capacity.FRUGAL
+
+
+def _leaving(world: World, stable: Revision) -> Route | None:
+    """Whoever has most of the traffic that is stable's by right."""
+    entries = world.route.spec.routes if world.route else []
+    others = [entry for entry in entries if entry.weight_bp and entry.revision != stable.name]
+    return max((entry for entry in others if entry.revision in world.revisions), key=_weight, default=None)
+
+
+def _weight(entry: Route) -> int:
+    return entry.weight_bp
+
+
+def _left_to(world: World, stable: Revision, heavy: Route) -> int:
+    """What has to stay with it until stable has pods for more."""
+    return frugal.onward(
+        heavy.weight_bp,
+        0,
+        wanted=world.spec.serving.replicas,
+        ready=world.workload(heavy.revision).ready,
+        stable_ready=world.workload(stable.name).ready,
+    )
+
+
+def _go_back_by_pods(
+    world: World, known: Bearings, decision: Decision, *, heavy: Route, left: int, ended: tuple[HistoryEntry, ...]
+) -> Plan:
+    """Stable's pods first, then their share of the traffic; the mirror ends at once."""
+    stable = known.lineage.stable
+    assert stable is not None
+    ready, full = world.workload(stable.name).ready, world.spec.serving.replicas
+    text = (
+        f"stable to take over a pod at a time (capacity: frugal): {ready} of {full} pods ready,"
+        f" {format_percent(left)} of the traffic is still with {heavy.revision}"
+    )
+    if not known.sync.acknowledged:
+        text = f"{text}; {known.sync.message}"
+    said = replace(decision, waiting_for=text)
+    want = _route(world, known, Shares(stable=stable, candidate=world.revisions[heavy.revision], weight=left))
+    same = world.route is not None and world.route.spec == want
+    return _finish(world, known, said, route=None if same or left == FULL else want, ended=ended)
 
 
 def _can_take_over(world: World, stable: Revision, *, serving: str) -> bool:
@@ -564,6 +629,8 @@ def _paths(world: World, revision: Revision) -> list[str]:
 
 def _replicas(world: World, known: Bearings, decision: Decision) -> dict[str, int]:
     """Who has pods, and how many. Nobody with traffic loses pods here."""
+    if _frugal(world):
+        return _frugal_replicas(world, known)
     line, full = known.lineage, world.spec.serving.replicas
     wanted: dict[str, int] = {}
     if line.stable:
@@ -584,6 +651,36 @@ def _replicas(world: World, known: Bearings, decision: Decision) -> dict[str, in
                 least = needed(full, entry.weight_bp) if scaled and entry.revision in wanted else pods.wanted
                 wanted[entry.revision] = max(wanted.get(entry.revision, 0), least)
     return wanted
+
+
+def _frugal_replicas(world: World, known: Bearings) -> dict[str, int]:
+    """Never more than replicas + 1 in all: stable has what its share asks for, then the target, then who is warm."""
+    line, full, spot = known.lineage, world.spec.serving.replicas, known.spot
+    shares = {entry.revision: entry.weight_bp for entry in world.route.spec.routes} if world.route else {}
+    wishes: dict[str, int] = {}
+    rolls = not (line.settled or line.target.sent_home or _stranger(world, line))
+    goal = spot.weight
+    if spot.index >= 0 and not spot.passed:
+        goal = FULL if spot.index >= known.course.final else known.course.steps[spot.index].weight
+    if line.stable:
+        away = min(spot.weight, goal) if rolls and spot.in_route else 0
+        wishes[line.stable.name] = frugal.enough(full, FULL - away) if away else full
+    opened = gates.may_provision(known.memory, course=known.course, gates=known.gates)
+    if rolls and (opened or world.workload(line.target.name).exists):
+        wishes[line.target.name] = frugal.towards(spot.weight, goal, wanted=full) if line.stable else full
+    if line.settled and line.previous and _still_warm(world, line) and world.workload(line.previous.name).exists:
+        wishes.setdefault(line.previous.name, 1)
+    holdings = {}
+    for name in [*wishes, *sorted(set(world.workloads) - set(wishes))]:
+        pods, share = world.workload(name), shares.get(name, 0)
+        least = frugal.enough(full, share) if share else 0
+        if world.route is not None and not known.sync.acknowledged and name in shares:
+            least = max(least, pods.wanted)
+        if name not in wishes and not share and name not in shares:
+            least = pods.wanted  # it is about to go as a whole
+        holdings[name] = frugal.Holding(wanted=pods.wanted, pods=pods.pods, least=least, wish=wishes.get(name, 0))
+    found = frugal.share_out(holdings, wanted=full)
+    return {name: number for name, number in found.items() if number and (name in wishes or name in shares)}
 
 
 def _own(world: World, known: Bearings, decision: Decision) -> int:

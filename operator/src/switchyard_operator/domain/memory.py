@@ -117,8 +117,13 @@ def locate(course: Course, records: list[StepRecord], *, route: SeenRoute | None
     told = route is not None and any(route.generation in record.generations for record in records)
     if not edited and not told and index < course.final and not _is_preview(route, target):
         ahead = next((i for i, step in enumerate(course.steps) if step.weight == weight), None)
+        if course.climbs and index >= 0:
+            # Every step's record is written before its weight moves, and weights between steps say nothing.
+            return Place(index, passed, weight, True, copies)
         if ahead is not None and ahead > index:
             return Place(ahead, False, weight, True, copies)
+        if course.climbs and weight > 0 and (not course.steps or weight < course.steps[0].weight):
+            return Place(0, False, weight, True, copies)
         if ahead is None and index < 0:
             below = [i for i, step in enumerate(course.steps) if step.weight < weight]
             return Place(below[-1] if below else -1, False, weight, True, copies)

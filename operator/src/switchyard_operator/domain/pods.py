@@ -17,12 +17,14 @@ def observe(deployment: Body | None, pods: Sequence[Body]) -> Workload:
     alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
     ready = [pod for pod in alive if is_ready(pod)]
     addresses = tuple(sorted(pod["status"]["podIP"] for pod in ready if pod["status"].get("podIP")))
+    there = sum(pod.get("status", {}).get("phase") not in ("Succeeded", "Failed") for pod in pods)
     if deployment is None:
-        return Workload(ready=len(ready), addresses=addresses)
+        return Workload(ready=len(ready), pods=there, addresses=addresses)
     wanted = int(deployment.get("spec", {}).get("replicas", 1))
     return Workload(
         exists=True,
         wanted=wanted,
+        pods=there,
         ready=len(ready),
         unready_since=_unready_since(deployment),
         lost_at=_lost_at(pods),

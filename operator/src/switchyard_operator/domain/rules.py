@@ -14,6 +14,7 @@ from switchyard_contracts.judgement import Verdict
 from switchyard_contracts.model_deployment import SHADOW_ENDED, Missing, Phase, Role
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
 
+from switchyard_operator.domain import frugal
 from switchyard_operator.domain.step import Step, needed, sustainable
 from switchyard_operator.domain.sync import Sync, SyncState
 from switchyard_operator.domain.world import Judged, Smoke
@@ -100,6 +101,8 @@ class Seen:
     decides: bool = True
     ends: bool = False
     """Whether it is over after the last step, without a switch."""
+    climbs: bool = False
+    """Whether weights move a pod at a time."""
 
     @property
     def final(self) -> int:
@@ -125,11 +128,15 @@ class Seen:
 
     def pods_for(self, weight: int) -> int:
         """How many ready pods this share of the traffic asks for; never none, whatever a person overrides."""
-        return 1 if self.overridden else needed(self.wanted, weight)
+        if self.overridden:
+            return 1
+        return frugal.enough(self.wanted, weight) if self.climbs else needed(self.wanted, weight)
 
     @property
     def pods_now(self) -> int:
         """How many ready pods it must have where it stands: all that it is given before its first traffic."""
+        if self.climbs:
+            return self.pods_for(self.weight)
         if self.overridden:
             return self.pods_for(self.step_weight)
         if self.index < 0 or (self.step is not None and self.step.scales):
@@ -139,6 +146,8 @@ class Seen:
     @property
     def pods_here(self) -> int:
         """How many pods it is given where it stands."""
+        if self.climbs:
+            return self.pods_for(self.weight)
         here = max(0, self.index)
         return (self.steps[here].pods if here < len(self.steps) else 0) or self.wanted
 
@@ -269,7 +278,9 @@ def provision(seen: Seen) -> Decision | None:
     if seen.ready >= seen.pods_now:
         return None
     able = min(seen.weight, sustainable(seen.wanted, seen.ready))
-    if seen.index == seen.final and seen.has_stable:
+    if seen.climbs and seen.ready:
+        able = onward(seen, 0)
+    if seen.index == seen.final and seen.has_stable and (not seen.climbs or seen.weight == FULL):
         able = 0 if seen.ready == 0 else seen.weight
     words = f": {seen.problem}" if seen.problem else ""
     text = f"{seen.ready} of {seen.pods_here} pods ready{words}"
@@ -281,6 +292,11 @@ def provision(seen: Seen) -> Decision | None:
         waits = f"{_count(seen.pods_now - seen.ready, 'more pod')} to become ready"
         return _hold(_phase(seen), "Scaling", f"step {seen.step.name}: {text}", waiting_for=waits)
     return _hold(_phase(seen), "CandidateNotReady", text)
+
+
+def onward(seen: Seen, goal: int) -> int:
+    """How far the weight can go towards a goal with the pods that are ready now."""
+    return frugal.onward(seen.weight, goal, wanted=seen.wanted, ready=seen.ready, stable_ready=seen.stable_ready)
 
 
 def gate(seen: Seen) -> Decision | None:
@@ -324,6 +340,8 @@ def restore(seen: Seen) -> Decision | None:
         return None
     if seen.sync.state is not SyncState.ACKNOWLEDGED:
         return None
+    if seen.climbs:
+        return _climb(seen)
     if seen.weight > seen.step_weight:
         reason, text = "Lowered", f"the step asks for {format_percent(seen.step_weight)}"
     else:
@@ -338,6 +356,25 @@ def restore(seen: Seen) -> Decision | None:
     )
 
 
+def _climb(seen: Seen) -> Decision:
+    """Towards the step's weight, as far as the ready pods go; with too few of them it waits, but not for ever."""
+    goal, weight = seen.step_weight, onward(seen, seen.step_weight)
+    up = goal > seen.weight
+    text = f"{format_percent(weight)} on the way to {format_percent(goal)} (capacity: frugal)"
+    if weight != seen.weight:
+        reason = "Climbing" if up else "Lowered"
+        return Decision(
+            move=Move.ENTER, phase=_phase(seen), reason=reason, message=text, index=seen.index, weight=weight
+        )
+    words = f"; {seen.problem}" if seen.problem else ""
+    if up and seen.short_for > seen.deadline:
+        after = f"{text}: the next pod is not ready after {format_duration(_whole(seen.short_for))}{words}"
+        return Decision(move=Move.TAKE_BACK, phase=Phase.ROLLING_BACK, reason="NotReady", message=after)
+    whose = "the candidate" if up else "stable"
+    waits = f"another ready pod of {whose}, for which another has to go first where replicas + 1 are there"
+    return _hold(_phase(seen), "WaitingForPods", f"{text}{words}", waiting_for=waits)
+
+
 def wait_for_the_gateways(seen: Seen) -> Decision | None:
     """Nothing goes on before every ready gateway runs the newest route; a silent one is named."""
     if seen.index < 0 and seen.sync.state is SyncState.UNKNOWN:
@@ -349,7 +386,7 @@ def wait_for_the_gateways(seen: Seen) -> Decision | None:
 
 def promote_the_switched(seen: Seen) -> Decision | None:
     """All of the traffic, everywhere: it is the model now."""
-    if seen.index != seen.final:
+    if seen.index != seen.final or seen.weight != FULL:
         return None
     return Decision(
         move=Move.PROMOTE, phase=Phase.WATCHING, reason="Promoted", message="the candidate is the model now"
@@ -405,7 +442,7 @@ def wait_for_outcomes(seen: Seen) -> Decision | None:
 
 def be_ready_for_the_next(seen: Seen) -> Decision | None:
     """Raising a weight asks for the pods first, and does not wait for ever."""
-    if seen.ends and seen.index + 1 >= seen.final:
+    if seen.climbs or (seen.ends and seen.index + 1 >= seen.final):
         return None
     weight = seen.steps[seen.index + 1].weight if seen.index + 1 < seen.final else FULL
     want = seen.pods_for(weight)
@@ -447,13 +484,14 @@ def decide(seen: Seen) -> Decision:
     if index >= seen.final and seen.ends:
         return Decision(move=Move.END, phase=_phase(seen), reason=SHADOW_ENDED, message=_findings(seen))
     if index >= seen.final:
+        by_pods = ", a pod at a time" if seen.climbs else ""
         return Decision(
             move=Move.ENTER,
             phase=Phase.PROMOTING,
             reason="Switching",
-            message="all of the traffic goes to the candidate",
+            message=f"all of the traffic goes to the candidate{by_pods}",
             index=seen.final,
-            weight=FULL,
+            weight=_entered(seen, FULL),
         )
     step = seen.steps[index]
     if step.scales:
@@ -472,8 +510,15 @@ def decide(seen: Seen) -> Decision:
         reason="Stepped",
         message=f"step {step.name}: {format_percent(step.weight)}{copies}",
         index=index,
-        weight=step.weight,
+        weight=_entered(seen, step.weight),
     )
+
+
+def _entered(seen: Seen, weight: int) -> int:
+    """The weight with which a step is entered: its own, or where weights climb, what is there already."""
+    if not seen.climbs:
+        return weight
+    return min(weight, sustainable(seen.wanted, seen.ready)) if seen.index < 0 else seen.weight
 
 
 def _findings(seen: Seen) -> str:

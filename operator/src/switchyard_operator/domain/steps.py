@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from switchyard_contracts.model_deployment import ModelDeploymentSpec, Shadow, StrategyType
+from switchyard_contracts.model_deployment import Capacity, ModelDeploymentSpec, Shadow, StrategyType
 
 from switchyard_operator.domain import blue_green, canary, shadow
 from switchyard_operator.domain.lineage import Lineage
@@ -37,6 +37,8 @@ class Course:
     steps: tuple[Step, ...]
     ends: bool = False
     """Whether it is over after the last of them: the candidate was compared, and takes nothing over."""
+    climbs: bool = False
+    """Whether weights move a pod at a time, as there are never pods for both revisions (`capacity: frugal`)."""
 
     @property
     def decides(self) -> bool:
@@ -74,6 +76,11 @@ def way(spec: ModelDeploymentSpec, lineage: Lineage, *, now: datetime) -> Way:
 
 def course(spec: ModelDeploymentSpec, chosen: Way) -> Course:
     """The steps that the target has to take."""
+    climbs = spec.strategy.capacity is Capacity.FRUGAL and chosen is not Way.FIRST
+    return replace(_course(spec, chosen), climbs=climbs)
+
+
+def _course(spec: ModelDeploymentSpec, chosen: Way) -> Course:
     if chosen is not Way.NEW:
         return Course(chosen, ())
     if spec.strategy.type is StrategyType.CANARY and spec.strategy.canary:

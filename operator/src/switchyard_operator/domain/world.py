@@ -60,6 +60,8 @@ class Workload:
     wanted: int = 0
     """What its Deployment asks for; 0 when there is none."""
     exists: bool = False
+    pods: int = 0
+    """How many there are, those on their way out among them."""
     ready: int = 0
     unready_since: datetime | None = None
     """Since when not all of its pods are ready."""

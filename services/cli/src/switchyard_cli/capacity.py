@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from switchyard_contracts.containers import Resources
-from switchyard_contracts.model_deployment import ModelDeploymentSpec
+from switchyard_contracts.model_deployment import Capacity, ModelDeploymentSpec
 from switchyard_contracts.quantities import FULL
 
 from switchyard_cli.facts import Revision
@@ -43,6 +43,8 @@ class Peak:
     """All pods that are there at once when the most are."""
 
     shares: tuple[Share, ...]
+    frugal: bool = False
+    """Whether weights wait for pods, so that there are never more (`capacity: frugal`)."""
 
     @property
     def pods(self) -> int:
@@ -63,7 +65,9 @@ class Peak:
         asked = ", ".join(f"{name} {written(name, value)}" for name, value in sorted(self.requests.items()))
         mute = sum(share.pods for share in self.shares if not share.requests)
         lacks = f"; {mute} of them request nothing, so nodes may be overfilled" if mute else ""
-        return f"at its peak {self.pods} pods ({parts}){f', requesting {asked}' if asked else ''}{lacks}"
+        how = "frugal: weights and the way back move a pod at a time" if self.frugal else "full"
+        requesting = f", requesting {asked}" if asked else ""
+        return f"at its peak {self.pods} pods ({parts}){requesting}{lacks}; capacity {how}"
 
 
 def enough(replicas: int, weight: int) -> int:
@@ -81,6 +85,9 @@ def peak(
 ) -> Peak:
     """The candidate's pods beside all that keep theirs: stable, the one before it while warm, and who is replaced."""
     full, served = spec.serving.replicas, standing(revisions)
+    if served and spec.strategy.capacity is Capacity.FRUGAL:
+        largest = spec.serving.resources or served[0].spec.pod.resources
+        return Peak((Share("of stable and of its own together", full + 1, largest),), frugal=True)
     shares = [Share("of its own", full, spec.serving.resources)]
     if served:
         shares.append(Share("of stable", full, served[0].spec.pod.resources))

@@ -17,6 +17,7 @@ from switchyard_contracts.model_deployment import (
     SHADOW_STEP,
     BlueGreen,
     Canary,
+    Capacity,
     Metric,
     ModelDeploymentSpec,
     Role,
@@ -121,6 +122,8 @@ def plot(spec: ModelDeploymentSpec, way: Way) -> Course:
             bare = [Planned(PREVIEW_STEP, 0, chosen.hold, by_hand=not chosen.auto_promote, mirror=mirror)]
         case _:
             return Course(way, (), known=False)
+    if spec.strategy.capacity is Capacity.FRUGAL:
+        bare = [_with_few_pods(spec.serving.replicas, step) for step in bare]
     paired = spec.judged_by_pairs and any(step.mirror for step in bare)
     last = len(bare) - 1
     steps = [
@@ -129,6 +132,12 @@ def plot(spec: ModelDeploymentSpec, way: Way) -> Course:
     ]
     ends = spec.strategy.type is StrategyType.SHADOW and len(bare) == 1
     return Course(way, tuple(steps), ends=ends)
+
+
+def _with_few_pods(replicas: int, step: Planned) -> Planned:
+    """With as many pods as its weight asks for, it is sent no more than these can take."""
+    able = capacity.able(replicas, capacity.enough(replicas, step.weight))
+    return replace(step, mirror=max(0, min(step.mirror, able - step.weight)))
 
 
 def _canary(canary: Canary, spec: ModelDeploymentSpec, *, mirror: int = 0) -> list[Planned]:

@@ -22,6 +22,7 @@ from switchyard_contracts.model_deployment import (
     Affected,
     BlueGreen,
     CanaryStep,
+    Capacity,
     ModelDeploymentSpec,
     Role,
     Strategy,
@@ -117,6 +118,7 @@ def _refuse_what_is_to_come(spec: ModelDeploymentSpec) -> None:
         raise SpecRejected("spec.strategy.shadow: may be set only when type is Shadow")
     if strategy.shadow and not strategy.shadow.mirror.value:
         raise SpecRejected("spec.strategy.shadow.mirror: 0 compares nothing; write auto, or a percentage above 0")
+    _refuse_what_is_not_frugal(spec)
     _refuse_what_nobody_could_decide(spec)
     _refuse_gates_that_stand_nowhere(spec)
     if strategy.canary:
@@ -184,6 +186,25 @@ def _refuse_waits_that_nothing_ends(spec: ModelDeploymentSpec, steps: Sequence[C
         if step.await_outcomes and not decides:
             text = "no metric decides; add one with role: decide, or take awaitOutcomes out"
             raise SpecRejected(f"{path}[{index}].awaitOutcomes: {text}")
+
+
+def _refuse_what_is_not_frugal(spec: ModelDeploymentSpec) -> None:
+    strategy = spec.strategy
+    if strategy.capacity is not Capacity.FRUGAL:
+        return
+    if spec.rollback.warm.replicas > 1:
+        raise SpecRejected(
+            f"spec.rollback.warm.replicas: {spec.rollback.warm.replicas}, but strategy.capacity: frugal leaves room for"
+            " one pod beside the replicas; write 1, or capacity: full"
+        )
+    after = strategy.shadow.then_promote if strategy.shadow else None
+    for path, canary in (("canary", strategy.canary), ("shadow.thenPromote", after)):
+        for index, step in enumerate(canary.steps if canary else ()):
+            if step.scale is not None:
+                raise SpecRejected(
+                    f"spec.strategy.{path}.steps[{index}].scale: with capacity: frugal the candidate has as many pods"
+                    " as its weight asks for; take the step out, or write capacity: full"
+                )
 
 
 def _refuse_scales_that_cannot_be(spec: ModelDeploymentSpec, steps: Sequence[CanaryStep], *, path: str) -> None:

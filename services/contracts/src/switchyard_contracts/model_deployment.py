@@ -197,10 +197,20 @@ class StrategyType(StrEnum):
     BANDIT = "Bandit"
 
 
+class Capacity(StrEnum):
+    """How many pods a rollout may take: the candidate's all beside stable's all, or one more than serve anyway."""
+
+    FULL = "full"
+    FRUGAL = "frugal"
+
+
 class Strategy(Shape):
     """Exactly one way of taking over."""
 
     type: StrategyType = StrategyType.BLUE_GREEN
+    capacity: Capacity = Capacity.FULL
+    """`full` keeps all of stable's pods beside the candidate's, so that an abort is one write. `frugal` never asks for
+    more than replicas + 1 pods in all: weights move a pod at a time, and so does the way back."""
     canary: Canary | None = None
     blue_green: BlueGreen | None = None
     shadow: Shadow | None = None

@@ -65,6 +65,8 @@ def _course(root: Tree, planned: Forecast, spec: ModelDeploymentSpec, *, rate: f
         root.add(Text(str(planned.peak)))
     patience = format_duration(spec.serving.ready_within)
     first = (course.steps[0].pods if course.steps else 0) or spec.serving.replicas
+    if planned.peak and planned.peak.frugal:
+        first = 1
     root.add(f"{pods(first)} of its own, ready within {patience}, and a smoke request")
     if course.way in (Way.FIRST, Way.NEW):  # what serves already, or did, has passed its gates
         for gate in spec.gates:
