@@ -92,21 +92,6 @@ def test_plan_says_that_a_newer_model_would_be_refused(tmp_path: Path) -> None:
     assert "is under way, and spec.onSpecChange is Reject" in said.flat
 
 
-@pytest.mark.parametrize("start", STARTS)
-def test_a_frugal_rollout_takes_one_pod_more_than_serve_and_plan_says_so(start: str, tmp_path: Path) -> None:
-    begin, image, _ = STARTS[start]
-    shell = begin()
-    frugal = CANARY_SPEC | {"strategy": {**CANARY_SPEC["strategy"], "capacity": "frugal"}}
-    said = plan(shell, tmp_path, frugal, image=image)
-    assert "at its peak 3 pods (3 of stable and of its own together)" in said
-    assert "capacity frugal: weights and the way back move a pod at a time" in said
-    shell.world.deploy(frugal, image=image)
-    shell.world.run_for(timedelta(seconds=15))  # who came before it, and was not frugal, leaves first
-    for _ in range(200):
-        shell.world.tick()
-        assert sum(shell.world.replicas.values()) <= 3
-
-
 def test_what_the_pods_request_is_summed_and_a_limit_alone_counts(tmp_path: Path) -> None:
     shell = airport(SIZED)
     said = plan(shell, tmp_path, SIZED, image=TWO)
