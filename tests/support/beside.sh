@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Run one command in front and another behind it: what waits for a cluster leaves the processors idle for a good part of
+# its time, and what only computes takes those moments, at the lowest priority. The first that fails ends both.
+# usage: beside.sh NAME "COMMAND BEHIND" COMMAND IN FRONT ...
+set -euo pipefail
+name=$1 behind=$2
+shift 2
+log=build/${name}.log
+patience=60
+mkdir -p build
+set -m # each in a process group of its own, so that it can be ended whole
+
+nice -n 19 bash -c "$behind" >"$log" 2>&1 &
+back=$!
+"$@" &
+front=$!
+
+alive() { kill -0 -- "-$1" 2>/dev/null; }
+
+# As a person's Ctrl-C does it, so that pytest takes down what its tests have made; what does not listen is killed.
+stop() {
+  local signal until
+  for signal in INT KILL; do
+    kill "-$signal" -- "-$front" 2>/dev/null || true
+    kill "-$signal" -- "-$back" 2>/dev/null || true
+    until=$((SECONDS + patience))
+    while { alive "$front" || alive "$back"; } && [ "$SECONDS" -lt "$until" ]; do
+      sleep 0.2
+    done
+  done
+} 2>/dev/null
+trap stop EXIT
+trap 'exit 130' INT TERM
+
+code=0
+wait -n -p first "$front" "$back" || code=$?
+if [ "$first" = "$front" ] && [ "$code" -ne 0 ]; then
+  echo "── ${name} is stopped, since what ran in front of it failed; ${log} has what it said until then"
+  exit "$code"
+fi
+if [ "$first" = "$front" ]; then
+  while alive "$back"; do
+    echo "── waiting for ${name}: $(tail -n 1 "$log" | cut -c1-100)"
+    timeout 20 tail --pid="$back" -f /dev/null || true
+  done
+  wait "$back" || code=$?
+elif [ "$code" -eq 0 ]; then
+  echo "── ${name} is done and well"
+  wait "$front" || code=$?
+fi
+echo "── what ran behind, ${name}:"
+cat "$log"
+exit "$code"
