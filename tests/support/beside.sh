@@ -8,11 +8,14 @@ shift 2
 log=build/${name}.log
 patience=60
 mkdir -p build
-set -m # each in a process group of its own, so that it can be ended whole
 
-nice -n 19 bash -c "$behind" >"$log" 2>&1 &
+# Each in a session of its own, so that it can be ended whole. Where the kernel shares the processors out by session
+# first, nice counts inside of one only, and the session has its own. A shell lets what it starts behind ignore SIGINT.
+apart() { exec setsid env --default-signal=INT,QUIT "$@"; }
+lowly='echo 19 >/proc/self/autogroup || true; exec nice -n 19 bash -c "$0"'
+apart bash -c "$lowly" "$behind" >"$log" 2>&1 &
 back=$!
-"$@" &
+apart "$@" &
 front=$!
 
 alive() { kill -0 -- "-$1" 2>/dev/null; }
