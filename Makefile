@@ -25,11 +25,12 @@ GATEWAY_BIN := .venv-gateway/bin
 DEMO_BIN := .venv-demo/bin
 PARTS := services/contracts operator services/feedback services/monitor services/cli
 STAGE := tests/support/stage.sh
+BESIDE := tests/support/beside.sh
 REPORTS := $(CURDIR)/build/reports
 # Unit tests share nothing but their module's fixtures.
 ON_ALL_CORES := --numprocesses auto --dist loadscope
 # Cluster tests mostly wait, each in a namespace of its own.
-BESIDE := --numprocesses 2 --dist worksteal
+IN_TWOS := --numprocesses 2 --dist worksteal
 
 ##@ Main
 .PHONY: help
@@ -42,8 +43,8 @@ help: ## Show this help
 demo: ## Run the main job on real data: deploy, observe, roll out, roll back (STORY=main|no-difference|swapped, SHORT=1)
 	@$(PYTHON) -m switchyard_testkit.machine announce demo
 	@$(STAGE) environments 240 $(MAKE) venv venv-demo
-	@$(STAGE) cluster-demo 1200 $(MAKE) cluster SLOT=demo
-	@$(STAGE) images-demo 900 $(MAKE) images SLOT=demo
+	@$(STAGE) cluster-and-images 1200 $(BESIDE) images 0 "$(MAKE) build-images" $(MAKE) cluster SLOT=demo
+	@$(STAGE) push-images 300 $(MAKE) images SLOT=demo
 	@$(STAGE) story-$(STORY)$(if $(SHORT),-short) 600 $(MAKE) story
 
 .PHONY: test
@@ -51,25 +52,20 @@ test: ## Set everything up, then pass the unit, contract, browser and cluster te
 	@$(PYTHON) -m switchyard_testkit.machine announce test
 	@rm -rf $(REPORTS) && mkdir -p $(REPORTS)
 	@$(STAGE) environments 240 $(MAKE) venv venv-gateway venv-demo
-	@tests/support/beside.sh pure "$(MAKE) test-pure" $(MAKE) test-real
+	@$(STAGE) cluster-and-images 1200 $(BESIDE) images 0 "$(MAKE) build-images" $(MAKE) cluster SLOT=test
+	@$(STAGE) push-images 300 $(MAKE) images SLOT=test
+	@$(STAGE) contract 450 $(MAKE) lint-chart test-contract
+	@$(STAGE) browser 120 $(MAKE) test-browser
+	@$(BESIDE) pure 19 "$(MAKE) test-pure" $(STAGE) cluster 2100 $(MAKE) test-cluster
 	@$(BIN)/python -m switchyard_testkit.tally $(REPORTS)
 
-# What only computes. `make test` runs it behind what needs a cluster, so a test may take long without hanging.
+# What only computes. `make test` runs it behind the cluster tests, so one of its tests may take long without hanging.
 .PHONY: test-pure
 test-pure: PYTEST_ARGS += --timeout 900
 test-pure:
 	@$(STAGE) lint-and-types 600 $(MAKE) lint types check-generated
-	@$(STAGE) unit 2100 $(MAKE) test-unit PYTEST_ARGS="$(PYTEST_ARGS)"
+	@$(STAGE) unit 1500 $(MAKE) test-unit PYTEST_ARGS="$(PYTEST_ARGS)"
 	@$(STAGE) rules 300 $(MAKE) test-rules
-
-# What needs real servers.
-.PHONY: test-real
-test-real:
-	@$(STAGE) cluster-test 900 $(MAKE) cluster SLOT=test
-	@$(STAGE) images-test 600 $(MAKE) images SLOT=test
-	@$(STAGE) contract 540 $(MAKE) lint-chart test-contract
-	@$(STAGE) browser 120 $(MAKE) test-browser
-	@$(STAGE) cluster 2100 $(MAKE) test-cluster
 
 .PHONY: check
 check: venv venv-gateway lint types check-generated test-unit test-contract lint-chart ## Everything quick: lint, types, generated files, unit and contract tests (TOUCHED="path …" adds cluster tests)
@@ -130,9 +126,14 @@ cluster: ## Have a cluster: CLUSTER=current, kind where an engine runs, else a n
 
 .PHONY: images
 images: venv venv-demo ## Build every image once, and push to the cluster's registry (SLOT=test|demo)
-	@$(DEMO_BIN)/python -m switchyard_demo_model.pipeline
+	@$(MAKE) build-images
 	@$(BIN)/python -m switchyard_testkit.images push --slot $(SLOT)
 	@mkdir -p build && $(BIN)/python -m switchyard_testkit.install --slot $(SLOT) --values > build/images-$(SLOT).yaml
+
+.PHONY: build-images
+build-images: venv venv-demo
+	@$(DEMO_BIN)/python -m switchyard_demo_model.pipeline
+	@$(BIN)/python -m switchyard_testkit.images build
 
 NAME ?= demo/flight-delay:1.0.0
 .PHONY: image
@@ -187,7 +188,11 @@ test-browser: venv ## The monitor's page in a real browser: light, dark, phone, 
 test-contract: venv venv-gateway ## Contract tests: fakes and real things behind one suite, generated files, samples
 	@mkdir -p $(REPORTS)
 	@$(MAKE) cluster SLOT=test
-	@$(BIN)/pytest tests/contract --ignore tests/contract/gateway --junitxml $(REPORTS)/contract.xml $(PYTEST_ARGS)
+	@$(BESIDE) contract-gateway 0 "$(MAKE) test-contract-gateway" \
+	  $(BIN)/pytest tests/contract --ignore tests/contract/gateway --junitxml $(REPORTS)/contract.xml $(PYTEST_ARGS)
+
+.PHONY: test-contract-gateway
+test-contract-gateway: venv-gateway
 	@$(GATEWAY_BIN)/pytest tests/contract/gateway --junitxml $(REPORTS)/contract-gateway.xml $(PYTEST_ARGS)
 
 CLUSTER_TESTS ?= tests/cluster
@@ -198,7 +203,7 @@ test-cluster: venv ## Cluster tests: a real cluster, a namespace per test
 	@$(MAKE) cluster images SLOT=test
 	@$(BIN)/python -m switchyard_testkit.install --slot test
 	@# Who shares the parts with others runs beside others; 5 is pytest's word for none of these chosen.
-	@$(BIN)/pytest $(CLUSTER_TESTS) -m "not alone" $(BESIDE) --junitxml $(REPORTS)/cluster.xml $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/pytest $(CLUSTER_TESTS) -m "not alone" $(IN_TWOS) --junitxml $(REPORTS)/cluster.xml $(PYTEST_ARGS) || [ $$? -eq 5 ]
 	@$(BIN)/pytest $(CLUSTER_TESTS) -m alone --junitxml $(REPORTS)/cluster-alone.xml $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
 LONG ?=

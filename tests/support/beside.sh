@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Run one command in front and another behind it: what waits for a cluster leaves the processors idle for a good part of
-# its time, and what only computes takes those moments, at the lowest priority. The first that fails ends both.
-# usage: beside.sh NAME "COMMAND BEHIND" COMMAND IN FRONT ...
+# Run one command in front and another behind it, whose output comes in one piece at its end. At niceness 19 it takes only
+# the moments in which what is in front waits: a cluster leaves the processors idle for a good part of its time. The first
+# that fails ends both.
+# usage: beside.sh NAME NICENESS "COMMAND BEHIND" COMMAND IN FRONT ...
 set -euo pipefail
-name=$1 behind=$2
-shift 2
+name=$1 niceness=$2 behind=$3
+shift 3
 log=build/${name}.log
 patience=60
 mkdir -p build
@@ -12,8 +13,8 @@ mkdir -p build
 # Each in a session of its own, so that it can be ended whole. Where the kernel shares the processors out by session
 # first, nice counts inside of one only, and the session has its own. A shell lets what it starts behind ignore SIGINT.
 apart() { exec setsid env --default-signal=INT,QUIT "$@"; }
-lowly='echo 19 >/proc/self/autogroup || true; exec nice -n 19 bash -c "$0"'
-apart bash -c "$lowly" "$behind" >"$log" 2>&1 &
+lowly='echo "$0" >/proc/self/autogroup || true; exec nice -n "$0" bash -c "$1"'
+apart bash -c "$lowly" "$niceness" "$behind" >"$log" 2>&1 &
 back=$!
 apart "$@" &
 front=$!
