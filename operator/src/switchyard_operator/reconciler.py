@@ -8,7 +8,7 @@ route carries its resourceVersion, and the ModelDeployment is read anew before i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,9 +18,11 @@ from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, ROUTED_AT
 from switchyard_contracts.canonical import digest
 from switchyard_contracts.evidence import Evidence
-from switchyard_contracts.model_deployment import ModelDeploymentSpec
+from switchyard_contracts.freezes import Freeze
+from switchyard_contracts.model_deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from switchyard_contracts.model_revision import ModelRevisionSpec, hashes, pod_shape, revision_name
 from switchyard_contracts.model_route import ModelRouteSpec, Route
+from switchyard_contracts.notifications import Notification, Notifications
 
 from switchyard_operator import gather
 from switchyard_operator.cache import Cache, Key
@@ -33,6 +35,7 @@ from switchyard_operator.domain import (
     lineage,
     memory,
     status,
+    tidings,
     turns,
     workloads,
 )
@@ -41,10 +44,11 @@ from switchyard_operator.domain.difference import differs
 from switchyard_operator.domain.kinds import Kind
 from switchyard_operator.domain.lineage import Mark
 from switchyard_operator.domain.rules import Move
+from switchyard_operator.domain.tidings import NOBODY, Audience
 from switchyard_operator.domain.world import Body, Revision, Smoke, World
 from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, Refused, TryLater
 from switchyard_operator.gatekeeper import Gatekeeper
-from switchyard_operator.ports import Cluster, Gateways, Models, Monitor, Webhooks
+from switchyard_operator.ports import Cluster, Gateways, Messenger, Models, Monitor, NoMessenger, Webhooks
 from switchyard_operator.reporter import Reporter
 
 logger = logging.getLogger(__name__)
@@ -70,6 +74,9 @@ class Reconciler:
         clock: Callable[[], datetime],
         status_interval: timedelta,
         also: Sequence[Kind] = (),
+        messenger: Messenger | None = None,
+        audience: Audience = NOBODY,
+        freezes: Sequence[Freeze] = (),
     ) -> None:
         self._cluster = cluster
         self._cache = cache
@@ -81,6 +88,9 @@ class Reconciler:
         self._clock = clock
         self._status_interval = status_interval
         self._workload_kinds = (*kinds.WORKLOAD_KINDS, *also)
+        self._messenger = messenger or NoMessenger()
+        self._audience = audience
+        self._freezes = tuple(freezes)
         self._written: dict[str, datetime] = {}
         self._accepted: dict[Key, tuple[str, ModelDeploymentSpec, Mapping[str, dict[str, str]]]] = {}
         self._settled_for: dict[tuple[str, str], str] = {}
@@ -91,6 +101,7 @@ class Reconciler:
         if body is None or body["metadata"].get("deletionTimestamp"):
             self._accepted.pop(key, None)
             self._reporter.gone(key)
+            self._messenger.gone(key)
             return None
         try:
             spec = acceptance.read(body.get("spec"))
@@ -191,7 +202,10 @@ class Reconciler:
     def _gather(self, key: Key, body: Body, spec: ModelDeploymentSpec, target: str) -> World:
         route = self._cache.get(kinds.MODEL_ROUTE, *key)
         reports = self._gateways.reports("/".join(key), int(route["metadata"]["generation"])) if route else ()
-        return gather.world(self._cache, body, spec=spec, target=target, now=self._clock(), gateways=reports)
+        now = self._clock()
+        return gather.world(
+            self._cache, body, spec=spec, target=target, now=now, gateways=reports, freezes=self._freezes
+        )
 
     def _ask(self, world: World, known: Bearings) -> World:
         """Ask the monitor, and the candidate's pods, whatever the decision will need."""
@@ -384,11 +398,18 @@ class Reconciler:
         """Say why; and go on with the last spec that was accepted, so that a slip disarms no guard and no abort."""
         held = gather.status(body)
         generation = int(body["metadata"].get("generation", 1))
-        changed = status.refused(held, error, generation=generation, now=self._clock())
+        now = self._clock()
+        changed = status.refused(held, error, generation=generation, now=now)
+        refused = changed != held
+        words = {"reason": error.reason, "message": str(error)}
+        fresh = [tidings.refused_spec(body["metadata"]["uid"], generation=generation, now=now, **words)] * refused
+        changed = changed.model_copy(update={"notifications": self._owing(key, held, fresh)})
         if changed != held:
             body = self._cluster.write_status(body, changed.to_json())
             self._cache.put(body)
-            self._reporter.rejected(body, error, now=self._clock())
+        self._messenger.owe(key, tidings.owed(changed.notifications))
+        if refused:
+            self._reporter.rejected(body, error, now=now)
         accepted = self._accepted.get(key)
         if accepted is None or accepted[0] != body["metadata"]["uid"]:
             return REFUSED_AGAIN
@@ -398,9 +419,24 @@ class Reconciler:
 
     def _write_status(self, key: Key, world: World, plan: Plan, rejected: SpecRejected | None) -> None:
         body = self._held(kinds.MODEL_DEPLOYMENT, *key)
-        new = status.build(world, plan, rejected)
+        fresh = tidings.news(world, plan, self._audience) if self._audience.receivers else ()
+        owing = self._owing(key, world.status, fresh)
+        new = status.build(world, plan, rejected).model_copy(update={"notifications": owing})
         if self._due("/".join(key), new == world.status, status.shape(new) == status.shape(world.status), world.now):
             self._cache.put(self._cluster.write_status(body, new.to_json()))
+            # Only what stands in the status is told: an operator that dies before that has told nobody.
+            self._messenger.owe(key, tidings.owed(owing))
+        else:
+            self._messenger.owe(key, tidings.owed(world.status.notifications))
+
+    def _owing(self, key: Key, held: ModelDeploymentStatus, fresh: Iterable[Notification]) -> Notifications | None:
+        return tidings.remember(
+            held.notifications,
+            fresh,
+            subject="/".join(key),
+            audience=self._audience,
+            done=self._messenger.done(key),
+        )
 
     def _write_revision_statuses(self, world: World, plan: Plan) -> None:
         if plan.mark:

@@ -16,7 +16,7 @@ from switchyard_contracts.model_deployment import HistoryEntry, Phase, Role, Rol
 from switchyard_contracts.model_route import ModelRouteSpec, RouteRole
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
 
-from switchyard_operator.domain import analysis, gates, lineage, memory, patience, routes, rules
+from switchyard_operator.domain import analysis, freezing, gates, lineage, memory, patience, routes, rules
 from switchyard_operator.domain.analysis import Question
 from switchyard_operator.domain.lineage import Lineage, Mark
 from switchyard_operator.domain.memory import Place
@@ -242,6 +242,7 @@ def _seen(world: World, known: Bearings) -> Seen:
         # A route without a path could not be written, whoever wants it.
         overridden=bool(held.overridden and facts),
         suspended=world.spec.suspend,
+        frozen=freeze.words if (freeze := freezing.holding(world, held, line.target)) else "",
         automatic=world.spec.rollback.automatic,
         decides=known.course.decides,
         ends=known.course.ends,
@@ -635,6 +636,7 @@ def _remember(held: RolloutStatus, decision: Decision, world: World, known: Bear
     moved = decision.phase is not held.phase
     ended = decision.phase in memory.ENDED
     weight = known.spot.weight if not known.lineage.target.sent_home else 0
+    freeze = None if ended else freezing.holding(world, held, known.lineage.target)
     changes: dict[str, object] = {
         "phase": decision.phase,
         "reason": decision.reason,
@@ -647,8 +649,9 @@ def _remember(held: RolloutStatus, decision: Decision, world: World, known: Bear
         "weight": format_percent(weight) if known.spot.in_route else "",
         "mirror_bp": known.spot.mirror,
         "pauses": patience.noted(
-            held.pauses, held=bool(held.paused or world.spec.suspend) and not ended, now=world.now
+            held.pauses, held=bool(held.paused or world.spec.suspend or freeze) and not ended, now=world.now
         ),
+        "frozen_until": freeze.until if freeze and decision.reason == rules.FROZEN else None,
         "phase_since": world.now if moved else held.phase_since,
         "ended_at": (held.ended_at or world.now) if ended else None,
     }

@@ -26,6 +26,8 @@ DEAD_AFTER = timedelta(seconds=15)
 
 ACKNOWLEDGED = Sync()
 ANSWERED = Smoke(asked=True, passed=True)
+FROZEN = "Frozen"
+"""Why a rollout waits that a freeze holds."""
 EVERYTHING = "*"
 """A grant for all steps: promote without a step."""
 
@@ -92,6 +94,8 @@ class Seen:
     overridden: bool = False
     """A person is content with one ready pod, and with no gate."""
     suspended: bool = False
+    frozen: str = ""
+    """Until when no weight may rise, and why."""
     automatic: bool = True
     decides: bool = True
     ends: bool = False
@@ -351,6 +355,14 @@ def respect_a_pause(seen: Seen) -> Decision | None:
     return _hold(Phase.PAUSED, "Paused", seen.paused, waiting_for="a person's resume")
 
 
+def respect_a_freeze(seen: Seen) -> Decision | None:
+    """In a freeze nothing rises; evidence goes on, failing still ends it, and what was switched already is finished."""
+    if not seen.frozen or seen.overridden or (seen.index == seen.final and seen.weight == FULL):
+        return None
+    wish = "the end of the freeze, or a person's promote of every step with an override and a reason"
+    return _hold(Phase.PAUSED, FROZEN, seen.frozen, waiting_for=wish)
+
+
 def hold_the_step(seen: Seen) -> Decision | None:
     """The step's time, counted since the last gateway took it."""
     step = seen.step
@@ -412,6 +424,7 @@ RULES: tuple[Rule, ...] = (
     gate,
     expedite,
     respect_a_pause,
+    respect_a_freeze,
     restore,
     wait_for_the_gateways,
     promote_the_switched,

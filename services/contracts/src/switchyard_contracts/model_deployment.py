@@ -17,8 +17,11 @@ from pydantic import Field, StringConstraints, model_validator
 from switchyard_contracts.base import JsonPath, Message, ResourceName, Shape, Status, Text, Timestamp
 from switchyard_contracts.conditions import Condition
 from switchyard_contracts.containers import EnvVar, Image, Resources
+from switchyard_contracts.freezes import CEL as FREEZE_CEL
+from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.gates import CEL as GATE_CEL
 from switchyard_contracts.gates import SMOKE, Before, Gate, GateType, GateVerdict
+from switchyard_contracts.notifications import Notifications
 from switchyard_contracts.quantities import FULL, BasisPoints, Duration, MirrorShare, Threshold, parse_duration
 
 SEMANTIC_VERSION = r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}(-[0-9A-Za-z.-]{1,40})?(\+[0-9A-Za-z.-]{1,40})?$"
@@ -371,6 +374,8 @@ class ModelDeploymentSpec(Shape):
     rollback: Rollback = Rollback()
     on_spec_change: OnSpecChange = OnSpecChange.REPLACE
     suspend: bool = False
+    freeze: Annotated[list[Freeze], Field(max_length=32)] = []
+    """Times in which no weight rises and nothing is promoted, beside those of the whole installation."""
     monitoring: Monitoring | None = None
 
     @model_validator(mode="after")
@@ -504,7 +509,7 @@ class Obeyed(Status):
 
 
 class Pause(Status):
-    """A time in which a person held the rollout, by a pause or by suspend; deadlines stood still."""
+    """A time in which the rollout was held by a pause, by suspend or by a freeze; deadlines stood still."""
 
     since: Timestamp
     until: Timestamp | None = None
@@ -547,7 +552,9 @@ class RolloutStatus(Status):
     commands: list[Obeyed] = []
     """What people told it to do, oldest first."""
     pauses: list[Pause] = []
-    """When a person held it, oldest first."""
+    """When it was held by a person or by a freeze, oldest first."""
+    frozen_until: Timestamp | None = None
+    """Until when a freeze holds it; absent while none does."""
     verdicts: list[MetricVerdict] = []
     gates: list[GateVerdict] = []
 
@@ -588,10 +595,13 @@ class ModelDeploymentStatus(Status):
     rollout: RolloutStatus | None = None
     conditions: list[Condition] = []
     history: list[HistoryEntry] = []
+    notifications: Notifications | None = None
+    """What receivers were told of, and are still owed; there where the installation has any."""
 
 
 CEL: dict[type[Shape], list[dict[str, Any]]] = {
     **GATE_CEL,
+    **FREEZE_CEL,
     ConfigSource: [
         {"rule": "has(self.configMap) != has(self.secret)", "message": "set exactly one of configMap and secret"},
     ],
