@@ -8,9 +8,10 @@ route carries its resourceVersion, and the ModelDeployment is read anew before i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from switchyard_contracts import acceptance
@@ -39,6 +40,7 @@ from switchyard_operator.domain import (
     turns,
     workloads,
 )
+from switchyard_operator.domain.configs import Config
 from switchyard_operator.domain.decision import Bearings, Plan
 from switchyard_operator.domain.difference import differs
 from switchyard_operator.domain.kinds import Kind
@@ -92,7 +94,7 @@ class Reconciler:
         self._audience = audience
         self._freezes = tuple(freezes)
         self._written: dict[str, datetime] = {}
-        self._accepted: dict[Key, tuple[str, ModelDeploymentSpec, Mapping[str, dict[str, str]]]] = {}
+        self._accepted: dict[Key, tuple[str, ModelDeploymentSpec, Config]] = {}
         self._settled_for: dict[tuple[str, str], str] = {}
 
     def reconcile(self, key: Key) -> timedelta | None:
@@ -116,7 +118,7 @@ class Reconciler:
         key: Key,
         body: Body,
         spec: ModelDeploymentSpec,
-        config: Mapping[str, dict[str, str]],
+        config: Config,
         rejected: SpecRejected | None = None,
     ) -> timedelta | None:
         target = self._ensure_revision(body, spec, config)
@@ -153,26 +155,35 @@ class Reconciler:
 
     # --- gather ----------------------------------------------------------------------------------------------------
 
-    def _config(self, namespace: str, spec: ModelDeploymentSpec) -> dict[str, dict[str, str]]:
+    def _config(self, namespace: str, spec: ModelDeploymentSpec) -> Config:
         """The contents of the spec's ConfigMaps, which belong to the revision."""
         found: dict[str, dict[str, str]] = {}
+        files: dict[str, dict[str, Any]] = {}
         for index, source in enumerate(spec.model.config.env_from if spec.model.config else []):
             if not source.config_map:
                 continue
-            body = self._cluster.read(kinds.CONFIG_MAP, namespace, source.config_map)
-            if body is None:
-                raise SpecRejected(
-                    f"spec.model.config.envFrom[{index}].configMap: there is no ConfigMap {source.config_map!r} in"
-                    f" namespace {namespace!r}; create it, or name another"
-                )
+            body = self._config_map(namespace, source.config_map, path=f"spec.model.config.envFrom[{index}]")
             found[source.config_map] = dict(body.get("data") or {})
-        return found
+        for index, volume in enumerate(spec.serving.volumes):
+            if volume.config_map:
+                body = self._config_map(namespace, volume.config_map, path=f"spec.serving.volumes[{index}]")
+                files[volume.name] = {key: dict(body[key]) for key in ("data", "binaryData") if body.get(key)}
+        return Config(found, files)
 
-    def _ensure_revision(self, body: Body, spec: ModelDeploymentSpec, config: Mapping[str, dict[str, str]]) -> str:
+    def _config_map(self, namespace: str, name: str, *, path: str) -> Body:
+        body = self._cluster.read(kinds.CONFIG_MAP, namespace, name)
+        if body is None:
+            raise SpecRejected(
+                f"{path}.configMap: there is no ConfigMap {name!r} in namespace {namespace!r};"
+                " create it, or name another"
+            )
+        return body
+
+    def _ensure_revision(self, body: Body, spec: ModelDeploymentSpec, config: Config) -> str:
         """The revision that the spec asks for; made at first sight, with a copy of its configuration."""
         namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
         shape = pod_shape(spec)
-        model_hash, pod_hash = hashes(shape, config_digests={key: digest(data) for key, data in config.items()})
+        model_hash, pod_hash = hashes(shape, config_digests=config.digests)
         target = revision_name(name, pod_hash)
         if self._cache.get(kinds.MODEL_REVISION, namespace, target) is None:
             snapshot = ModelRevisionSpec(
@@ -185,19 +196,22 @@ class Reconciler:
             )
             wanted = workloads.revision_body(namespace, name=target, owner_uid=body["metadata"]["uid"], spec=snapshot)
             self._create(kinds.MODEL_REVISION, wanted)
-        if config:
-            self._copy_config(namespace, target, list(config.items()))
+        if config.env:
+            merged = workloads.merge_config(list(config.env.items()))
+            self._copy(namespace, target, lambda revision: workloads.config_body(namespace, revision, merged))
+        for volume, files in config.files.items():
+            self._copy(namespace, target, partial(workloads.files_body, namespace, volume=volume, files=files))
         return target
 
-    def _copy_config(self, namespace: str, target: str, sources: list[tuple[str, dict[str, str]]]) -> None:
-        if (namespace, target) in self._settled_for:
+    def _copy(self, namespace: str, target: str, make: Callable[[Revision], Body]) -> None:
+        """Have the immutable copy of a ConfigMap that belongs to the revision."""
+        wanted = make(gather.revision(self._held(kinds.MODEL_REVISION, namespace, target)))
+        name = wanted["metadata"]["name"]
+        if (namespace, name) in self._settled_for:
             return
-        revision = gather.revision(self._held(kinds.MODEL_REVISION, namespace, target))
-        name = workloads.config_name(target)
         if self._cluster.read(kinds.CONFIG_MAP, namespace, name) is None:
-            wanted = workloads.config_body(namespace, revision, workloads.merge_config(sources))
             self._create(kinds.CONFIG_MAP, wanted)
-        self._settled_for[namespace, target] = name
+        self._settled_for[namespace, name] = name
 
     def _gather(self, key: Key, body: Body, spec: ModelDeploymentSpec, target: str) -> World:
         route = self._cache.get(kinds.MODEL_ROUTE, *key)

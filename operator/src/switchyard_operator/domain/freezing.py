@@ -37,7 +37,7 @@ class Frozen:
 
 
 def holding(world: World, held: RolloutStatus, target: Revision) -> Frozen | None:
-    """The freeze that holds this rollout. Whoever served before comes back in a freeze too, and a person may override."""
+    """The freeze that holds this rollout. Whoever served before comes back all the same, and a person may override."""
     if target.promoted_at or target.sent_home or held.overridden:
         return None
     return frozen((*world.spec.freeze, *world.freezes), world.now)

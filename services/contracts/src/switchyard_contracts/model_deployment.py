@@ -7,6 +7,7 @@ rather than passed over: a limit that silently does nothing is worse than an err
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_network
 from itertools import pairwise
@@ -14,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from switchyard_contracts import volumes
 from switchyard_contracts.base import JsonPath, Message, ResourceName, Shape, Status, Text, Timestamp
 from switchyard_contracts.conditions import Condition
 from switchyard_contracts.containers import EnvVar, Image, Resources
@@ -22,7 +24,16 @@ from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.gates import CEL as GATE_CEL
 from switchyard_contracts.gates import SMOKE, Before, Gate, GateType, GateVerdict
 from switchyard_contracts.notifications import Notifications
-from switchyard_contracts.quantities import FULL, BasisPoints, Duration, MirrorShare, Threshold, parse_duration
+from switchyard_contracts.quantities import (
+    FULL,
+    BasisPoints,
+    Duration,
+    MirrorShare,
+    Threshold,
+    format_duration,
+    parse_duration,
+)
+from switchyard_contracts.volumes import Volumes
 
 SEMANTIC_VERSION = r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}(-[0-9A-Za-z.-]{1,40})?(\+[0-9A-Za-z.-]{1,40})?$"
 PATH_PATTERN = r"^/[A-Za-z0-9_][A-Za-z0-9_./-]*$"
@@ -77,6 +88,8 @@ class Scheduling(Shape):
     node_selector: Annotated[dict[str, LabelText], Field(max_length=16)] = {}
     tolerations: Annotated[list[Toleration], Field(max_length=16)] = []
     priority_class_name: ResourceName | None = None
+    runtime_class_name: ResourceName | None = None
+    """How the nodes run the containers, where GPUs need another way than usual."""
     service_account_name: ResourceName | None = None
 
 
@@ -85,6 +98,18 @@ class Warmup(Shape):
 
     path: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9_./-]*$", max_length=256)]
     body: Annotated[str, StringConstraints(max_length=8192)]
+
+
+class Startup(Shape):
+    """How long a container may take to load its model before it is started anew; 10 minutes where nothing is said."""
+
+    timeout: Duration
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if not timedelta(seconds=10) <= self.timeout <= timedelta(hours=24):
+            raise ValueError(f"timeout: {format_duration(self.timeout)} is not from 10s to 24h; write one such as 20m")
+        return self
 
 
 class Egress(Shape):
@@ -106,7 +131,7 @@ ServingPath = Annotated[str, StringConstraints(pattern=PATH_PATTERN, max_length=
 
 
 class Serving(Shape):
-    """How the model is served; of this only resources, scheduling, port and warm-up make a new revision."""
+    """How the model is served; resources, scheduling, port, startup, warm-up and volumes make a new revision."""
 
     replicas: Annotated[int, Field(ge=1, le=1000)] = 1
     resources: Resources | None = None
@@ -116,9 +141,22 @@ class Serving(Shape):
     timeout: Duration = parse_duration("60s")
     ready_within: Duration = parse_duration("10m")
     """How long a revision's pods may take to be ready before a rollout gives up on them."""
+    startup: Startup | None = None
     warmup: Warmup | None = None
+    volumes: Volumes = []
+    """Beside the scratch space at /tmp that every model has. The root is read-only."""
     egress: Annotated[list[Egress], Field(max_length=32)] = []
     """Whom the model itself calls: a feature store, a database. All else is closed where policies are enforced."""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        volumes.fit(self.volumes)
+        if self.startup and self.startup.timeout > self.ready_within:
+            raise ValueError(
+                f"startup.timeout: {format_duration(self.startup.timeout)} is longer than readyWithin"
+                f" ({format_duration(self.ready_within)}), after which a rollout gives up; raise readyWithin too"
+            )
+        return self
 
 
 class CanaryStep(Shape):
@@ -602,6 +640,7 @@ class ModelDeploymentStatus(Status):
 CEL: dict[type[Shape], list[dict[str, Any]]] = {
     **GATE_CEL,
     **FREEZE_CEL,
+    **volumes.CEL,
     ConfigSource: [
         {"rule": "has(self.configMap) != has(self.secret)", "message": "set exactly one of configMap and secret"},
     ],
