@@ -363,6 +363,16 @@ class Reconciler:
             for wanted in workloads.bodies(world.namespace, revision, replicas=replicas, serving=world.spec.serving):
                 if kinds.ALL[wanted["kind"]] in self._workload_kinds:
                     self._ensure(wanted)
+            self._scale(world, plan, revision)
+
+    def _scale(self, world: World, plan: Plan, revision: Revision) -> None:
+        """Have an autoscaler, or none: one that is kept warm has a number of pods of its own."""
+        said = world.spec.serving.autoscaling
+        if said and revision.name in plan.floors:
+            least = min(said.max_replicas, plan.floors[revision.name])
+            self._ensure(workloads.autoscaler(world.namespace, revision, least=least, said=said))
+        else:
+            self._delete(kinds.AUTOSCALER, world.namespace, revision.name)
 
     def _ensure(self, wanted: Body) -> None:
         """Apply, unless it is so already, or is as near to it as the API server lets it be."""

@@ -38,6 +38,7 @@ RBAC, in the watched namespaces (cluster-wide by default); `tests/cluster/test_r
   modelcommands/status (update)
 - apps: deployments; core: services; policy: poddisruptionbudgets; networking.k8s.io: networkpolicies if it makes them
   (each list watch create patch delete)
+- autoscaling: horizontalpodautoscalers (list watch create patch delete), for `serving.autoscaling`
 - batch: jobs (get create), for gates of the type OfflineEvaluation
 - core: configmaps (get create), pods (list watch), events (create patch); ModelRevisions as owners with
   blockOwnerDeletion false need no `update` on finalizers

@@ -76,6 +76,8 @@ class Seen:
     """Since every ready gateway took the step's weight; None while one has not."""
     sync: Sync = ACKNOWLEDGED
     wanted: int = 1
+    before: int | None = None
+    """How many pods it must have before its first traffic, where that is not all that are wanted."""
     ready: int = 1
     problem: str = ""
     unready_for: timedelta = timedelta(0)
@@ -130,7 +132,14 @@ class Seen:
     @property
     def pods_now(self) -> int:
         """How many ready pods it must have where it stands: all of them before its first traffic."""
-        return self.pods_for(FULL if self.index < 0 else self.step_weight)
+        if self.index >= 0:
+            return self.pods_for(self.step_weight)
+        return 1 if self.overridden else self.first
+
+    @property
+    def first(self) -> int:
+        """How many it has before its first traffic."""
+        return self.wanted if self.before is None else self.before
 
 
 def needed(wanted: int, weight: int) -> int:
@@ -193,7 +202,7 @@ def _hold(phase: Phase, reason: str, message: str, *, waiting_for: str = "") -> 
 def _phase(seen: Seen) -> Phase:
     """The phase of a rollout that only waits."""
     if seen.index < 0:
-        return Phase.PROVISIONING if seen.ready < seen.wanted else Phase.GATING
+        return Phase.PROVISIONING if seen.ready < seen.first else Phase.GATING
     if seen.step is not None and seen.step.mirrors_only:
         return Phase.SHADOWING
     return Phase.PROMOTING if seen.index == seen.final else Phase.PROGRESSING
@@ -252,13 +261,13 @@ def provision(seen: Seen) -> Decision | None:
         if seen.ready >= seen.pods_now:
             return None
         words = f"; {seen.problem}" if seen.problem else ""
-        text = f"{seen.ready} of {seen.wanted} pods ready{words}"
+        text = f"{seen.ready} of {seen.first} pods ready{words}"
         left = max(timedelta(0), seen.deadline - seen.unready_for)
         return _hold(
             Phase.PROVISIONING,
             "WaitingForPods",
             text,
-            waiting_for=f"{_count(seen.wanted - seen.ready, 'more pod')} to become ready,"
+            waiting_for=f"{_count(seen.first - seen.ready, 'more pod')} to become ready,"
             f" for at most {format_duration(_whole(left))} more",
         )
     if seen.ready >= seen.pods_now:

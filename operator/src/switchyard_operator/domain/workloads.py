@@ -13,7 +13,7 @@ from typing import Any
 
 from switchyard_contracts.base import API_VERSION, GROUP, LABEL_DEPLOYMENT, LABEL_REVISION
 from switchyard_contracts.canonical import digest
-from switchyard_contracts.model_deployment import Egress, Serving
+from switchyard_contracts.model_deployment import Autoscaling, Egress, Serving
 from switchyard_contracts.model_revision import ModelRevisionSpec, PodShape
 from switchyard_contracts.volumes import SCRATCH, EmptyDir, Volume
 
@@ -151,6 +151,22 @@ def bodies(namespace: str, revision: Revision, *, replicas: int, serving: Servin
             },
         },
     ]
+
+
+def autoscaler(namespace: str, revision: Revision, *, least: int, said: Autoscaling) -> Body:
+    """Scales the revision's Deployment by the CPU of its pods, between its present minimum and the spec's maximum."""
+    target = {"type": "Utilization", "averageUtilization": said.target_cpu}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": _metadata(namespace, revision),
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": revision.name},
+            "minReplicas": least,
+            "maxReplicas": said.max_replicas,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+        },
+    }
 
 
 def _way_out(place: Egress) -> dict[str, Any]:

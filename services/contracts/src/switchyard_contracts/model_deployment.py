@@ -112,6 +112,23 @@ class Startup(Shape):
         return self
 
 
+class Autoscaling(Shape):
+    """As many pods as the load asks for, by their CPU. In a rollout the candidate's minimum follows its weight."""
+
+    min_replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    max_replicas: Annotated[int, Field(ge=1, le=1000)]
+    target_cpu: Annotated[int, Field(ge=1, le=1000, alias="targetCPUUtilization")] = 80
+    """Percent of `resources.requests.cpu`, on average over the pods."""
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(
+                f"maxReplicas: {self.max_replicas} is below minReplicas ({self.min_replicas}); raise it, or lower that"
+            )
+        return self
+
+
 class Egress(Shape):
     """Where a model's pods may connect to, beside asking for names: addresses, and TCP ports if only some."""
 
@@ -134,6 +151,8 @@ class Serving(Shape):
     """How the model is served; resources, scheduling, port, startup, warm-up and volumes make a new revision."""
 
     replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    autoscaling: Autoscaling | None = None
+    """In the place of `replicas`."""
     resources: Resources | None = None
     scheduling: Scheduling | None = None
     port: Annotated[int, Field(ge=1, le=65535)] = 3000
@@ -151,6 +170,12 @@ class Serving(Shape):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         volumes.fit(self.volumes)
+        if self.autoscaling and self.replicas != 1:
+            raise ValueError(f"replicas: {self.replicas} says what autoscaling decides; leave one of them out")
+        if self.autoscaling and "cpu" not in (self.resources.requests if self.resources else {}):
+            raise ValueError(
+                "autoscaling.targetCPUUtilization: it is a share of resources.requests.cpu, which is not set; set it"
+            )
         if self.startup and self.startup.timeout > self.ready_within:
             raise ValueError(
                 f"startup.timeout: {format_duration(self.startup.timeout)} is longer than readyWithin"
@@ -641,6 +666,26 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
     **GATE_CEL,
     **FREEZE_CEL,
     **volumes.CEL,
+    Autoscaling: [
+        {
+            "rule": "self.minReplicas <= self.maxReplicas",
+            "message": "maxReplicas must not be below minReplicas",
+            "fieldPath": ".maxReplicas",
+        },
+    ],
+    Serving: [
+        {
+            "rule": "!has(self.autoscaling) || self.replicas == 1",
+            "message": "replicas says what autoscaling decides; leave one of them out",
+            "fieldPath": ".replicas",
+        },
+        {
+            "rule": "!has(self.autoscaling) || (has(self.resources) && has(self.resources.requests)"
+            " && 'cpu' in self.resources.requests)",
+            "message": "autoscaling is by a share of resources.requests.cpu, which is not set; set it",
+            "fieldPath": ".autoscaling",
+        },
+    ],
     ConfigSource: [
         {"rule": "has(self.configMap) != has(self.secret)", "message": "set exactly one of configMap and secret"},
     ],
