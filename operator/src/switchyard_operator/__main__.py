@@ -248,8 +248,9 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
     )
     also = kinds.OPTIONAL if settings.network_policies else ()
     cache, queue = Cache(), WorkQueue[Key](time.monotonic)
+    ways = posts(settings, http, identity=identity, topics=topics)
     courier = Courier(
-        posts(settings, http, identity=identity, topics=topics),
+        ways,
         give_up=settings.notifications_give_up_after,
         clock=now,
         monotonic=time.monotonic,
@@ -336,6 +337,8 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         stop.set()
         queue.close()
         await asyncio.to_thread(_join, threads)
+        for way in ways.values():
+            way.close()
         leadership.release()
         server.shutdown()
 

@@ -31,6 +31,9 @@ class Post(Protocol):
     def send(self, subject: str, notification: Notification) -> str:
         """One try, bounded in time; empty when it has been received, else why not. It never raises."""
 
+    def close(self) -> None:
+        """Leave nothing open."""
+
 
 @dataclass(slots=True)
 class Tries:

@@ -29,6 +29,9 @@ class Inbox:
             self.received.append(notification)
         return self.away
 
+    def close(self) -> None:
+        """The port."""
+
     @property
     def events(self) -> list[Event]:
         """What it heard, in order."""

@@ -158,7 +158,7 @@ def test_the_settings_name_a_freeze_that_makes_no_sense() -> None:
         Settings.from_env({"OPERATOR_FREEZES": '[{"from": "18:00", "to": "06:00", "timeZone": "Mars"}]'})
 
 
-def soon(after: timedelta, *, length: timedelta = timedelta(minutes=20)) -> dict[str, str]:
+def soon(after: timedelta, *, length: timedelta = timedelta(minutes=6)) -> dict[str, str]:
     """A freeze from so long after noon."""
     moment = (NOON + after).replace(second=0)
     return {"from": f"{moment:%Y-%m-%dT%H:%M}", "to": f"{moment + length:%Y-%m-%dT%H:%M}", "reason": "the holidays"}
@@ -178,7 +178,7 @@ def frozen_at_five(second: Model = BETTER) -> Simulation:
     world = deployed(second)
     world.run(lambda: world.route.get(TWO) == ("candidate", 500))
     began = world.clock.now - NOON
-    world.deploy(CANARY_SPEC | {"freeze": [soon(began, length=timedelta(minutes=20))]}, image=TWO)
+    world.deploy(CANARY_SPEC | {"freeze": [soon(began)]}, image=TWO)
     world.run_for(timedelta(seconds=3))
     return world
 
@@ -190,7 +190,7 @@ def weight(world: Simulation) -> int:
 @pytest.mark.rule("freeze")
 def test_in_a_freeze_no_weight_rises_and_afterwards_it_goes_on() -> None:
     world = frozen_at_five()
-    world.run_for(15 * MINUTE)
+    world.run_for(3 * MINUTE)
     rollout = world.status.rollout
     assert rollout
     assert weight(world) == 500
@@ -207,7 +207,7 @@ def test_in_a_freeze_no_weight_rises_and_afterwards_it_goes_on() -> None:
 @pytest.mark.rule("freeze")
 def test_a_freeze_before_the_first_traffic_lets_pods_come_and_nothing_else() -> None:
     world = deployed(freeze=[soon(timedelta(0), length=timedelta(hours=2))])
-    world.run_for(20 * MINUTE)
+    world.run_for(3 * MINUTE)
     assert (weight(world), world.replicas[TWO], world.phase) == (0, 2, Phase.PAUSED)
 
 
@@ -215,10 +215,10 @@ def test_a_freeze_before_the_first_traffic_lets_pods_come_and_nothing_else() -> 
 def test_a_first_deployment_waits_for_its_end_too() -> None:
     world = Simulation({ONE: FIRST})
     world.deploy(CANARY_SPEC | {"freeze": [soon(timedelta(0))]}, image=ONE)
-    world.run_for(10 * MINUTE)
+    world.run_for(3 * MINUTE)
     assert world.route == {}
     world.run(lambda: world.phase is Phase.COMPLETED)
-    assert world.clock.now >= NOON + 20 * MINUTE
+    assert world.clock.now >= NOON + 6 * MINUTE
 
 
 @pytest.mark.rule("freeze")
@@ -227,7 +227,7 @@ def test_a_freeze_of_the_whole_installation_holds_everybody() -> None:
     world.freezes = (Freeze.model_validate(soon(timedelta(0))),)
     world.restart()
     world.deploy(CANARY_SPEC, image=ONE)
-    world.run_for(10 * MINUTE)
+    world.run_for(3 * MINUTE)
     assert (world.route, world.phase) == ({}, Phase.PAUSED)
 
 
@@ -260,7 +260,7 @@ def test_pods_that_are_short_lower_the_weight_and_it_rises_again_after_the_freez
     world.frozen_count[world.revision(TWO)] = 2
     world.run(lambda: weight(world) == 0, within=MINUTE)
     world.frozen_count.clear()
-    world.run_for(5 * MINUTE)
+    world.run_for(2 * MINUTE)
     assert weight(world) == 0, "no weight rises, not even back"
     world.run(lambda: world.phase is Phase.WATCHING)
 
@@ -288,12 +288,12 @@ def test_only_an_override_with_a_reason_goes_through() -> None:
 
 def test_deadlines_stand_still_in_a_freeze() -> None:
     """Its pods are not ready for longer than the spec waits, and most of that time is frozen."""
-    serving = SPEC["serving"] | {"readyWithin": "10m"}
-    world = deployed(Model(version="2.0.0", starts=False), serving=serving, freeze=[soon(timedelta(minutes=4))])
+    serving = SPEC["serving"] | {"readyWithin": "3m"}
+    world = deployed(Model(version="2.0.0", starts=False), serving=serving, freeze=[soon(timedelta(minutes=2))])
     world.run(lambda: world.status.rollout is not None and world.status.rollout.pauses != [])
-    world.run_for(15 * MINUTE)
+    world.run_for(4 * MINUTE)
     assert world.phase is Phase.PROVISIONING
-    world.run(lambda: world.phase is Phase.ROLLED_BACK, within=15 * MINUTE)
+    world.run(lambda: world.phase is Phase.ROLLED_BACK, within=5 * MINUTE)
 
 
 def test_a_switch_that_all_traffic_has_taken_is_finished() -> None:
@@ -305,7 +305,7 @@ def test_a_switch_that_all_traffic_has_taken_is_finished() -> None:
 
 def test_frozen_says_so_once_and_warns_nobody() -> None:
     world = frozen_at_five()
-    world.run_for(10 * MINUTE)
+    world.run_for(3 * MINUTE)
     told = [(kind_, words) for kind_, reason, words in world.notes.of() if reason == "Frozen"]
     assert len(told) == 1
     assert told[0][0] == "Normal"

@@ -120,7 +120,7 @@ def test_what_happens_is_told_once_with_its_numbers(
     situation: Callable[[], Told], event: Event, reason: str, words: str
 ) -> None:
     world = situation()
-    world.run_for(10 * MINUTE if event is not Event.REFUSED else MINUTE)
+    world.run_for(2 * MINUTE if event is not Event.REFUSED else MINUTE)
     told = world.inboxes["desk"].received
     assert [(item.event, item.reason) for item in told] == [(event, reason)]
     assert words in told[0].message

@@ -69,6 +69,9 @@ class WebhookPost:
         except httpx.HTTPError as error:
             return f"{host} cannot be told: {type(error).__name__}"
 
+    def close(self) -> None:
+        """The client is shared, and is closed by who made it."""
+
 
 class KafkaPost:
     """One record, acknowledged by every replica in sync. The producer is made when there is something to tell."""
