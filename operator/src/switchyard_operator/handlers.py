@@ -20,7 +20,7 @@ from switchyard_operator.domain.world import Body
 from switchyard_operator.workqueue import WorkQueue
 
 OURS = (kinds.MODEL_DEPLOYMENT, kinds.MODEL_REVISION, kinds.MODEL_ROUTE, kinds.MODEL_COMMAND)
-CHILDREN = (kinds.DEPLOYMENT, kinds.SERVICE, kinds.DISRUPTION_BUDGET, kinds.POD)
+CHILDREN = (kinds.DEPLOYMENT, kinds.SERVICE, kinds.DISRUPTION_BUDGET, kinds.AUTOSCALER, kinds.POD)
 
 
 @dataclass(slots=True)

@@ -8,9 +8,10 @@ route carries its resourceVersion, and the ModelDeployment is read anew before i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from switchyard_contracts import acceptance
@@ -18,9 +19,11 @@ from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, ROUTED_AT
 from switchyard_contracts.canonical import digest
 from switchyard_contracts.evidence import Evidence
-from switchyard_contracts.model_deployment import ModelDeploymentSpec
+from switchyard_contracts.freezes import Freeze
+from switchyard_contracts.model_deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from switchyard_contracts.model_revision import ModelRevisionSpec, hashes, pod_shape, revision_name
 from switchyard_contracts.model_route import ModelRouteSpec, Route
+from switchyard_contracts.notifications import Notification, Notifications
 
 from switchyard_operator import gather
 from switchyard_operator.cache import Cache, Key
@@ -33,18 +36,21 @@ from switchyard_operator.domain import (
     lineage,
     memory,
     status,
+    tidings,
     turns,
     workloads,
 )
+from switchyard_operator.domain.configs import Config
 from switchyard_operator.domain.decision import Bearings, Plan
 from switchyard_operator.domain.difference import differs
 from switchyard_operator.domain.kinds import Kind
 from switchyard_operator.domain.lineage import Mark
 from switchyard_operator.domain.rules import Move
+from switchyard_operator.domain.tidings import NOBODY, Audience
 from switchyard_operator.domain.world import Body, Revision, Smoke, World
 from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, Refused, TryLater
 from switchyard_operator.gatekeeper import Gatekeeper
-from switchyard_operator.ports import Cluster, Gateways, Models, Monitor, Webhooks
+from switchyard_operator.ports import Cluster, Gateways, Messenger, Models, Monitor, NoMessenger, Webhooks
 from switchyard_operator.reporter import Reporter
 
 logger = logging.getLogger(__name__)
@@ -70,6 +76,9 @@ class Reconciler:
         clock: Callable[[], datetime],
         status_interval: timedelta,
         also: Sequence[Kind] = (),
+        messenger: Messenger | None = None,
+        audience: Audience = NOBODY,
+        freezes: Sequence[Freeze] = (),
     ) -> None:
         self._cluster = cluster
         self._cache = cache
@@ -81,8 +90,11 @@ class Reconciler:
         self._clock = clock
         self._status_interval = status_interval
         self._workload_kinds = (*kinds.WORKLOAD_KINDS, *also)
+        self._messenger = messenger or NoMessenger()
+        self._audience = audience
+        self._freezes = tuple(freezes)
         self._written: dict[str, datetime] = {}
-        self._accepted: dict[Key, tuple[str, ModelDeploymentSpec, Mapping[str, dict[str, str]]]] = {}
+        self._accepted: dict[Key, tuple[str, ModelDeploymentSpec, Config]] = {}
         self._settled_for: dict[tuple[str, str], str] = {}
 
     def reconcile(self, key: Key) -> timedelta | None:
@@ -91,6 +103,7 @@ class Reconciler:
         if body is None or body["metadata"].get("deletionTimestamp"):
             self._accepted.pop(key, None)
             self._reporter.gone(key)
+            self._messenger.gone(key)
             return None
         try:
             spec = acceptance.read(body.get("spec"))
@@ -105,7 +118,7 @@ class Reconciler:
         key: Key,
         body: Body,
         spec: ModelDeploymentSpec,
-        config: Mapping[str, dict[str, str]],
+        config: Config,
         rejected: SpecRejected | None = None,
     ) -> timedelta | None:
         target = self._ensure_revision(body, spec, config)
@@ -142,26 +155,35 @@ class Reconciler:
 
     # --- gather ----------------------------------------------------------------------------------------------------
 
-    def _config(self, namespace: str, spec: ModelDeploymentSpec) -> dict[str, dict[str, str]]:
+    def _config(self, namespace: str, spec: ModelDeploymentSpec) -> Config:
         """The contents of the spec's ConfigMaps, which belong to the revision."""
         found: dict[str, dict[str, str]] = {}
+        files: dict[str, dict[str, Any]] = {}
         for index, source in enumerate(spec.model.config.env_from if spec.model.config else []):
             if not source.config_map:
                 continue
-            body = self._cluster.read(kinds.CONFIG_MAP, namespace, source.config_map)
-            if body is None:
-                raise SpecRejected(
-                    f"spec.model.config.envFrom[{index}].configMap: there is no ConfigMap {source.config_map!r} in"
-                    f" namespace {namespace!r}; create it, or name another"
-                )
+            body = self._config_map(namespace, source.config_map, path=f"spec.model.config.envFrom[{index}]")
             found[source.config_map] = dict(body.get("data") or {})
-        return found
+        for index, volume in enumerate(spec.serving.volumes):
+            if volume.config_map:
+                body = self._config_map(namespace, volume.config_map, path=f"spec.serving.volumes[{index}]")
+                files[volume.name] = {key: dict(body[key]) for key in ("data", "binaryData") if body.get(key)}
+        return Config(found, files)
 
-    def _ensure_revision(self, body: Body, spec: ModelDeploymentSpec, config: Mapping[str, dict[str, str]]) -> str:
+    def _config_map(self, namespace: str, name: str, *, path: str) -> Body:
+        body = self._cluster.read(kinds.CONFIG_MAP, namespace, name)
+        if body is None:
+            raise SpecRejected(
+                f"{path}.configMap: there is no ConfigMap {name!r} in namespace {namespace!r};"
+                " create it, or name another"
+            )
+        return body
+
+    def _ensure_revision(self, body: Body, spec: ModelDeploymentSpec, config: Config) -> str:
         """The revision that the spec asks for; made at first sight, with a copy of its configuration."""
         namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
         shape = pod_shape(spec)
-        model_hash, pod_hash = hashes(shape, config_digests={key: digest(data) for key, data in config.items()})
+        model_hash, pod_hash = hashes(shape, config_digests=config.digests)
         target = revision_name(name, pod_hash)
         if self._cache.get(kinds.MODEL_REVISION, namespace, target) is None:
             snapshot = ModelRevisionSpec(
@@ -174,24 +196,30 @@ class Reconciler:
             )
             wanted = workloads.revision_body(namespace, name=target, owner_uid=body["metadata"]["uid"], spec=snapshot)
             self._create(kinds.MODEL_REVISION, wanted)
-        if config:
-            self._copy_config(namespace, target, list(config.items()))
+        if config.env:
+            merged = workloads.merge_config(list(config.env.items()))
+            self._copy(namespace, target, lambda revision: workloads.config_body(namespace, revision, merged))
+        for volume, files in config.files.items():
+            self._copy(namespace, target, partial(workloads.files_body, namespace, volume=volume, files=files))
         return target
 
-    def _copy_config(self, namespace: str, target: str, sources: list[tuple[str, dict[str, str]]]) -> None:
-        if (namespace, target) in self._settled_for:
+    def _copy(self, namespace: str, target: str, make: Callable[[Revision], Body]) -> None:
+        """Have the immutable copy of a ConfigMap that belongs to the revision."""
+        wanted = make(gather.revision(self._held(kinds.MODEL_REVISION, namespace, target)))
+        name = wanted["metadata"]["name"]
+        if (namespace, name) in self._settled_for:
             return
-        revision = gather.revision(self._held(kinds.MODEL_REVISION, namespace, target))
-        name = workloads.config_name(target)
         if self._cluster.read(kinds.CONFIG_MAP, namespace, name) is None:
-            wanted = workloads.config_body(namespace, revision, workloads.merge_config(sources))
             self._create(kinds.CONFIG_MAP, wanted)
-        self._settled_for[namespace, target] = name
+        self._settled_for[namespace, name] = name
 
     def _gather(self, key: Key, body: Body, spec: ModelDeploymentSpec, target: str) -> World:
         route = self._cache.get(kinds.MODEL_ROUTE, *key)
         reports = self._gateways.reports("/".join(key), int(route["metadata"]["generation"])) if route else ()
-        return gather.world(self._cache, body, spec=spec, target=target, now=self._clock(), gateways=reports)
+        now = self._clock()
+        return gather.world(
+            self._cache, body, spec=spec, target=target, now=now, gateways=reports, freezes=self._freezes
+        )
 
     def _ask(self, world: World, known: Bearings) -> World:
         """Ask the monitor, and the candidate's pods, whatever the decision will need."""
@@ -335,6 +363,16 @@ class Reconciler:
             for wanted in workloads.bodies(world.namespace, revision, replicas=replicas, serving=world.spec.serving):
                 if kinds.ALL[wanted["kind"]] in self._workload_kinds:
                     self._ensure(wanted)
+            self._scale(world, plan, revision)
+
+    def _scale(self, world: World, plan: Plan, revision: Revision) -> None:
+        """Have an autoscaler, or none: one that is kept warm has a number of pods of its own."""
+        said = world.spec.serving.autoscaling
+        if said and revision.name in plan.floors:
+            least = min(said.max_replicas, plan.floors[revision.name])
+            self._ensure(workloads.autoscaler(world.namespace, revision, least=least, said=said))
+        else:
+            self._delete(kinds.AUTOSCALER, world.namespace, revision.name)
 
     def _ensure(self, wanted: Body) -> None:
         """Apply, unless it is so already, or is as near to it as the API server lets it be."""
@@ -384,11 +422,18 @@ class Reconciler:
         """Say why; and go on with the last spec that was accepted, so that a slip disarms no guard and no abort."""
         held = gather.status(body)
         generation = int(body["metadata"].get("generation", 1))
-        changed = status.refused(held, error, generation=generation, now=self._clock())
+        now = self._clock()
+        changed = status.refused(held, error, generation=generation, now=now)
+        refused = changed != held
+        words = {"reason": error.reason, "message": str(error)}
+        fresh = [tidings.refused_spec(body["metadata"]["uid"], generation=generation, now=now, **words)] * refused
+        changed = changed.model_copy(update={"notifications": self._owing(key, held, fresh)})
         if changed != held:
             body = self._cluster.write_status(body, changed.to_json())
             self._cache.put(body)
-            self._reporter.rejected(body, error, now=self._clock())
+        self._messenger.owe(key, tidings.owed(changed.notifications))
+        if refused:
+            self._reporter.rejected(body, error, now=now)
         accepted = self._accepted.get(key)
         if accepted is None or accepted[0] != body["metadata"]["uid"]:
             return REFUSED_AGAIN
@@ -398,9 +443,24 @@ class Reconciler:
 
     def _write_status(self, key: Key, world: World, plan: Plan, rejected: SpecRejected | None) -> None:
         body = self._held(kinds.MODEL_DEPLOYMENT, *key)
-        new = status.build(world, plan, rejected)
+        fresh = tidings.news(world, plan, self._audience) if self._audience.receivers else ()
+        owing = self._owing(key, world.status, fresh)
+        new = status.build(world, plan, rejected).model_copy(update={"notifications": owing})
         if self._due("/".join(key), new == world.status, status.shape(new) == status.shape(world.status), world.now):
             self._cache.put(self._cluster.write_status(body, new.to_json()))
+            # Only what stands in the status is told: an operator that dies before that has told nobody.
+            self._messenger.owe(key, tidings.owed(owing))
+        else:
+            self._messenger.owe(key, tidings.owed(world.status.notifications))
+
+    def _owing(self, key: Key, held: ModelDeploymentStatus, fresh: Iterable[Notification]) -> Notifications | None:
+        return tidings.remember(
+            held.notifications,
+            fresh,
+            subject="/".join(key),
+            audience=self._audience,
+            done=self._messenger.done(key),
+        )
 
     def _write_revision_statuses(self, world: World, plan: Plan) -> None:
         if plan.mark:

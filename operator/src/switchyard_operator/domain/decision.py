@@ -16,7 +16,7 @@ from switchyard_contracts.model_deployment import HistoryEntry, Phase, Role, Rol
 from switchyard_contracts.model_route import ModelRouteSpec, RouteRole
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
 
-from switchyard_operator.domain import analysis, gates, lineage, memory, patience, routes, rules
+from switchyard_operator.domain import analysis, fleet, freezing, gates, lineage, memory, patience, routes, rules
 from switchyard_operator.domain.analysis import Question
 from switchyard_operator.domain.lineage import Lineage, Mark
 from switchyard_operator.domain.memory import Place
@@ -67,6 +67,8 @@ class Plan:
     drop_route: bool = False
     replicas: Mapping[str, int] = field(default_factory=dict)
     """Revisions that have pods, and how many."""
+    floors: Mapping[str, int] = field(default_factory=dict)
+    """Of these, the ones that are scaled by their load, and their autoscalers' minimum."""
     retire: tuple[str, ...] = ()
     """Revisions whose pods may go now."""
     warm: Revision | None = None
@@ -96,7 +98,7 @@ def bearings(world: World) -> Bearings:
     watching = line.settled and not _over(held)
     live = not line.target.sent_home and (not line.settled or watching)
     pods = world.workload(line.target.name)
-    enough = pods.ready >= world.spec.serving.replicas and not gates.smoke_passed(held)
+    enough = pods.ready >= fleet.before(world, line, way) and not gates.smoke_passed(held)
     return Bearings(
         lineage=line,
         course=way,
@@ -225,7 +227,8 @@ def _seen(world: World, known: Bearings) -> Seen:
         weight=spot.weight,
         held_for=world.now - synced_at if synced_at else None,
         sync=known.sync,
-        wanted=world.spec.serving.replicas,
+        wanted=fleet.proven(world, line),
+        before=fleet.before(world, line, known.course),
         ready=pods.ready,
         problem=pods.problem,
         unready_for=_waited(world, held, since=unready_since),
@@ -242,6 +245,7 @@ def _seen(world: World, known: Bearings) -> Seen:
         # A route without a path could not be written, whoever wants it.
         overridden=bool(held.overridden and facts),
         suspended=world.spec.suspend,
+        frozen=freeze.words if (freeze := freezing.holding(world, held, line.target)) else "",
         automatic=world.spec.rollback.automatic,
         decides=known.course.decides,
         ends=known.course.ends,
@@ -285,7 +289,7 @@ def _mirror(world: World, known: Bearings, *, index: int, weight: int) -> int:
     """What a step mirrors now. It goes with the step's weight, and never outlives the step."""
     steps, pods = known.course.steps, world.workload(known.lineage.target.name)
     step = steps[index] if 0 <= index < len(steps) else None
-    return mirrored(step, weight=weight, wanted=world.spec.serving.replicas, ready=pods.ready)
+    return mirrored(step, weight=weight, wanted=fleet.proven(world, known.lineage), ready=pods.ready)
 
 
 def _same_mirror(world: World, known: Bearings) -> int:
@@ -429,18 +433,19 @@ def _return_to_stable(world: World, known: Bearings, decision: Decision, *, ende
     want = _route(world, known, Shares(stable=line.stable, warm=warm))
     if world.route and world.route.spec == want:
         return _finish(world, known, decision, ended=ended)
-    if not _can_take_over(world, line.stable, serving=world.route.spec.stable.revision if world.route else ""):
+    serving = world.route.spec.stable.revision if world.route else ""
+    if not _can_take_over(world, line.stable, serving=serving, wanted=fleet.full(world, line)):
         pods = world.workload(line.stable.name)
-        text = f"{decision.message}; stable has {pods.ready} of {world.spec.serving.replicas} pods ready to take over"
+        text = f"{decision.message}; stable has {pods.ready} of {fleet.full(world, line)} pods ready to take over"
         return _finish(world, known, replace(decision, waiting_for=text), ended=ended)
     return _finish(world, known, decision, route=want, ended=ended)
 
 
-def _can_take_over(world: World, stable: Revision, *, serving: str) -> bool:
+def _can_take_over(world: World, stable: Revision, *, serving: str, wanted: int) -> bool:
     pods = world.workload(stable.name)
     if serving == stable.name:
         return True
-    if pods.ready >= world.spec.serving.replicas:
+    if pods.ready >= wanted:
         return True
     if not pods.ready:
         return False
@@ -462,13 +467,15 @@ def _mark(
 ) -> Plan:
     """A mark first, by itself: whatever follows from it is found by the next pass, also after a crash."""
     chosen = decision or Decision(move=Move.HOLD, phase=known.memory.phase, reason="Marked", message=mark.what)
-    replicas = _replicas(world, known)
+    floors = _floors(world, known, chosen)
+    replicas = _scaled(world, known, floors)
     return Plan(
         decision=chosen,
         memory=_remember(known.memory, chosen, world, known),
         bearings=known,
         mark=mark,
         replicas=replicas,
+        floors=floors,
         ended=ended,
         again=timedelta(0),
     )
@@ -486,7 +493,8 @@ def _finish(
     line = known.lineage
     warm = line.previous if line.settled and line.previous and _still_warm(world, line) else None
     until = _warm_until(world, line) if warm else None
-    replicas = _replicas(world, known)
+    floors = _floors(world, known, decision)
+    replicas = _scaled(world, known, floors)
     retire: tuple[str, ...] = ()
     if route is None and not drop_route and (known.sync.acknowledged or world.route is None):
         kept = {*replicas, *(entry.revision for entry in (world.route.spec.routes if world.route else ()))}
@@ -499,6 +507,7 @@ def _finish(
         route=route,
         drop_route=drop_route,
         replicas=replicas,
+        floors=floors,
         retire=retire,
         warm=warm,
         warm_until=until,
@@ -546,9 +555,25 @@ def _paths(world: World, revision: Revision) -> list[str]:
     return list(world.spec.serving.paths or revision.status.paths)
 
 
+def _scaled(world: World, known: Bearings, floors: Mapping[str, int]) -> dict[str, int]:
+    """Who has pods, and how many: whoever has an autoscaler, as many as that says, and no fewer than its minimum."""
+    most = world.spec.serving.autoscaling.max_replicas if world.spec.serving.autoscaling else 0
+    wanted = _replicas(world, known)
+    for name in wanted.keys() & floors.keys():
+        wanted[name] = min(most, max(floors[name], world.workload(name).wanted))
+    return wanted
+
+
+def _floors(world: World, known: Bearings, decision: Decision) -> Mapping[str, int]:
+    spot = known.spot
+    return fleet.floors(
+        world, known.lineage, known.course, index=spot.index, weight=spot.weight, reason=decision.reason
+    )
+
+
 def _replicas(world: World, known: Bearings) -> dict[str, int]:
     """Who has pods, and how many. Nobody with traffic loses pods here."""
-    line, full = known.lineage, world.spec.serving.replicas
+    line, full = known.lineage, fleet.full(world, known.lineage)
     wanted: dict[str, int] = {}
     if line.stable:
         wanted[line.stable.name] = full
@@ -635,6 +660,7 @@ def _remember(held: RolloutStatus, decision: Decision, world: World, known: Bear
     moved = decision.phase is not held.phase
     ended = decision.phase in memory.ENDED
     weight = known.spot.weight if not known.lineage.target.sent_home else 0
+    freeze = None if ended else freezing.holding(world, held, known.lineage.target)
     changes: dict[str, object] = {
         "phase": decision.phase,
         "reason": decision.reason,
@@ -647,8 +673,9 @@ def _remember(held: RolloutStatus, decision: Decision, world: World, known: Bear
         "weight": format_percent(weight) if known.spot.in_route else "",
         "mirror_bp": known.spot.mirror,
         "pauses": patience.noted(
-            held.pauses, held=bool(held.paused or world.spec.suspend) and not ended, now=world.now
+            held.pauses, held=bool(held.paused or world.spec.suspend or freeze) and not ended, now=world.now
         ),
+        "frozen_until": freeze.until if freeze and decision.reason == rules.FROZEN else None,
         "phase_since": world.now if moved else held.phase_since,
         "ended_at": (held.ended_at or world.now) if ended else None,
     }

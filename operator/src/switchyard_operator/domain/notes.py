@@ -14,7 +14,7 @@ from switchyard_contracts.quantities import format_percent
 
 from switchyard_operator.domain.decision import Plan
 from switchyard_operator.domain.pods import PULL
-from switchyard_operator.domain.rules import DEAD_AFTER, Move
+from switchyard_operator.domain.rules import DEAD_AFTER, FROZEN, Move
 from switchyard_operator.domain.sync import SyncState
 from switchyard_operator.domain.world import World
 
@@ -100,6 +100,9 @@ def _rollout(world: World, plan: Plan) -> Iterator[Note]:
         case Phase.PAUSED if held.reason == "Paused":
             text = f"{who} is {held.message} at {format_percent(held.weight_bp)}; a ModelCommand resume lets it go on"
             yield Note(reason="Paused", message=text, same=held.id)
+        case Phase.PAUSED if held.reason == FROZEN:
+            text = f"{who} stays at {format_percent(held.weight_bp)}: {held.message}"
+            yield Note(reason=FROZEN, message=text, same=f"{held.id} {held.frozen_until}")
         case Phase.PAUSED if held.reason == "AwaitingApproval":
             text = f"{who} waits for a person at {format_percent(held.weight_bp)}: {held.message}"
             yield Note(reason="AwaitingApproval", message=text, same=f"{held.id} {held.message}", warning=True)

@@ -26,6 +26,8 @@ DEAD_AFTER = timedelta(seconds=15)
 
 ACKNOWLEDGED = Sync()
 ANSWERED = Smoke(asked=True, passed=True)
+FROZEN = "Frozen"
+"""Why a rollout waits that a freeze holds."""
 EVERYTHING = "*"
 """A grant for all steps: promote without a step."""
 
@@ -74,6 +76,8 @@ class Seen:
     """Since every ready gateway took the step's weight; None while one has not."""
     sync: Sync = ACKNOWLEDGED
     wanted: int = 1
+    before: int | None = None
+    """How many pods it must have before its first traffic, where that is not all that are wanted."""
     ready: int = 1
     problem: str = ""
     unready_for: timedelta = timedelta(0)
@@ -92,6 +96,8 @@ class Seen:
     overridden: bool = False
     """A person is content with one ready pod, and with no gate."""
     suspended: bool = False
+    frozen: str = ""
+    """Until when no weight may rise, and why."""
     automatic: bool = True
     decides: bool = True
     ends: bool = False
@@ -126,7 +132,14 @@ class Seen:
     @property
     def pods_now(self) -> int:
         """How many ready pods it must have where it stands: all of them before its first traffic."""
-        return self.pods_for(FULL if self.index < 0 else self.step_weight)
+        if self.index >= 0:
+            return self.pods_for(self.step_weight)
+        return 1 if self.overridden else self.first
+
+    @property
+    def first(self) -> int:
+        """How many it has before its first traffic."""
+        return self.wanted if self.before is None else self.before
 
 
 def needed(wanted: int, weight: int) -> int:
@@ -189,7 +202,7 @@ def _hold(phase: Phase, reason: str, message: str, *, waiting_for: str = "") -> 
 def _phase(seen: Seen) -> Phase:
     """The phase of a rollout that only waits."""
     if seen.index < 0:
-        return Phase.PROVISIONING if seen.ready < seen.wanted else Phase.GATING
+        return Phase.PROVISIONING if seen.ready < seen.first else Phase.GATING
     if seen.step is not None and seen.step.mirrors_only:
         return Phase.SHADOWING
     return Phase.PROMOTING if seen.index == seen.final else Phase.PROGRESSING
@@ -248,13 +261,13 @@ def provision(seen: Seen) -> Decision | None:
         if seen.ready >= seen.pods_now:
             return None
         words = f"; {seen.problem}" if seen.problem else ""
-        text = f"{seen.ready} of {seen.wanted} pods ready{words}"
+        text = f"{seen.ready} of {seen.first} pods ready{words}"
         left = max(timedelta(0), seen.deadline - seen.unready_for)
         return _hold(
             Phase.PROVISIONING,
             "WaitingForPods",
             text,
-            waiting_for=f"{_count(seen.wanted - seen.ready, 'more pod')} to become ready,"
+            waiting_for=f"{_count(seen.first - seen.ready, 'more pod')} to become ready,"
             f" for at most {format_duration(_whole(left))} more",
         )
     if seen.ready >= seen.pods_now:
@@ -351,6 +364,14 @@ def respect_a_pause(seen: Seen) -> Decision | None:
     return _hold(Phase.PAUSED, "Paused", seen.paused, waiting_for="a person's resume")
 
 
+def respect_a_freeze(seen: Seen) -> Decision | None:
+    """In a freeze nothing rises; evidence goes on, failing still ends it, and what was switched already is finished."""
+    if not seen.frozen or seen.overridden or (seen.index == seen.final and seen.weight == FULL):
+        return None
+    wish = "the end of the freeze, or a person's promote of every step with an override and a reason"
+    return _hold(Phase.PAUSED, FROZEN, seen.frozen, waiting_for=wish)
+
+
 def hold_the_step(seen: Seen) -> Decision | None:
     """The step's time, counted since the last gateway took it."""
     step = seen.step
@@ -412,6 +433,7 @@ RULES: tuple[Rule, ...] = (
     gate,
     expedite,
     respect_a_pause,
+    respect_a_freeze,
     restore,
     wait_for_the_gateways,
     promote_the_switched,

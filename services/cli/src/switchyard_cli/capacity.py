@@ -69,7 +69,8 @@ def peak(
     spec: ModelDeploymentSpec, *, target: str, replaced: str, revisions: Sequence[Revision], now: datetime
 ) -> Peak:
     """The candidate's pods beside all that keep theirs: stable, the one before it while warm, and who is replaced."""
-    full, served = spec.serving.replicas, standing(revisions)
+    scaling, served = spec.serving.autoscaling, standing(revisions)
+    full = scaling.max_replicas if scaling else spec.serving.replicas
     shares = [Share("of its own", full, spec.serving.resources)]
     if served:
         shares.append(Share("of stable", full, served[0].spec.pod.resources))

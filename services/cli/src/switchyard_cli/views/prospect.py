@@ -64,7 +64,9 @@ def _course(root: Tree, planned: Forecast, spec: ModelDeploymentSpec, *, rate: f
     if planned.peak:
         root.add(Text(str(planned.peak)))
     patience = format_duration(spec.serving.ready_within)
-    root.add(f"{pods(spec.serving.replicas)} of its own, ready within {patience}, and a smoke request")
+    scaling = spec.serving.autoscaling
+    own = f"up to {pods(scaling.max_replicas)}, by their load," if scaling else pods(spec.serving.replicas)
+    root.add(f"{own} of its own, ready within {patience}, and a smoke request")
     if course.way in (Way.FIRST, Way.NEW):  # what serves already, or did, has passed its gates
         for gate in spec.gates:
             root.add(Text(_gate(gate, name=planned.name)))
