@@ -245,7 +245,7 @@ def test_a_sticky_splits_sums_are_kept_by_groups_of_users(world: World) -> None:
 
 
 def test_losses_by_fold_add_up_to_the_windows_own(world: World) -> None:
-    play_sticky(world, users=300)
+    play_sticky(world, users=300, times=8)
     found = ask(world, "outcome.mae")
     assert found.windows
     for each in found.windows:
