@@ -340,7 +340,7 @@ def test_a_rising_weight_only_moves_users_into_the_candidate(one, other):
 
 
 def test_with_the_candidates_buckets_elsewhere_users_would_leave_it():
-    """What the law is for: centred in the middle, a range grows on both sides, but one that wanders loses users."""
+    """The law must be able to fail: a range that begins elsewhere at each weight lets go of its first users."""
 
     def wandering(weight: int) -> tuple[Range, ...]:
         mine, stables = drawn(weight).ranges

@@ -89,8 +89,10 @@ def line(subject: str, *, record: ModelRecord | None, newest: Happening | None, 
 
 def together(cells: Sequence[Cell]) -> list[Cell]:
     """The same revisions and roles as one, whatever generation, weight or rule they had."""
-    nothing = {"rule": 0, "traffic": 0, "weight_bp": 0, "assignment": "", "fold": NO_FOLD}
-    return [replace(cell, arm=replace(cell.arm, **nothing)) for cell in cells]
+    return [
+        replace(cell, arm=replace(cell.arm, rule=0, traffic=0, weight_bp=0, assignment="", fold=NO_FOLD))
+        for cell in cells
+    ]
 
 
 def _quality(judged: answers.RevisionQuality | None) -> str:

@@ -157,7 +157,8 @@ def _draw(route: RouteObject, spec: ModelRouteSpec) -> Draw | None:
     """The arms as ranges of buckets, one after the other; stable's is the last, so that it alone gives way."""
     if spec.split is None:
         return None
-    ranges, first = [], 0
+    ranges: list[Range] = []
+    first = 0
     for each in sorted(spec.routes, key=lambda each: each.role is RouteRole.STABLE):
         if not each.weight_bp:
             continue
