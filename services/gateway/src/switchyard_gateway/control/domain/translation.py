@@ -140,7 +140,7 @@ def _routing(route: RouteObject, spec: ModelRouteSpec, *, domain: str, preview: 
         arms=arms,
         pins=pins,
         mirrors=tuple(_mirror(route, each) for each in spec.mirrored),
-        draw=_draw(route, spec) if spec.split else None,
+        draw=_draw(route, spec),
     )
 
 
