@@ -29,8 +29,6 @@ SELDOM = {
     Right("autoscaling", "horizontalpodautoscalers", "create"): "made where a model is scaled by its load",
     Right("autoscaling", "horizontalpodautoscalers", "patch"): "its minimum follows a candidate's weight",
     Right("autoscaling", "horizontalpodautoscalers", "delete"): "it goes when its revision is kept warm only",
-    Right("batch", "jobs", "get"): "read where a gate evaluates offline; tests/contract/test_rights.py has one",
-    Right("batch", "jobs", "create"): "made where a gate evaluates offline; tests/contract/test_rights.py has one",
     Right(
         "switchyard.dev", "modelrevisions", "get"
     ): "read where an operator died between making one and hearing of it",

@@ -547,7 +547,11 @@ def _route(world: World, known: Bearings, shares: Shares) -> ModelRouteSpec:
     target_in = line.target in (shares.stable, shares.candidate)
     rollout = known.memory.id if target_in and not line.settled else "" if line.target.sent_home else standing
     return routes.compose(
-        shares, paths=_paths(world, shares.stable), timeout=world.spec.serving.timeout, rollout_id=rollout
+        shares,
+        paths=_paths(world, shares.stable),
+        timeout=world.spec.serving.timeout,
+        rollout_id=rollout,
+        split=routes.sticky(world.spec.strategy.sticky, namespace=world.namespace, rollout_id=rollout),
     )
 
 

@@ -33,6 +33,8 @@ from switchyard_contracts.quantities import (
     format_duration,
     parse_duration,
 )
+from switchyard_contracts.sticky import CEL as STICKY_CEL
+from switchyard_contracts.sticky import Sticky
 from switchyard_contracts.volumes import Volumes
 
 SEMANTIC_VERSION = r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}(-[0-9A-Za-z.-]{1,40})?(\+[0-9A-Za-z.-]{1,40})?$"
@@ -206,6 +208,9 @@ class Canary(Shape):
     mirror: MirrorShare | None = None
     """For every step that does not say its own. Where it is not said, `auto` if a decide metric can be judged by
     pairs, else none. Write 0 for a model whose answers have effects of their own."""
+    split: Sticky | None = None
+    """By what users are told apart, so that each stays with the model that answered first. Where it is not said, each
+    request is drawn by itself."""
 
 
 PREVIEW_STEP = "preview"
@@ -258,6 +263,12 @@ class Strategy(Shape):
     canary: Canary | None = None
     blue_green: BlueGreen | None = None
     shadow: Shadow | None = None
+
+    @property
+    def sticky(self) -> Sticky | None:
+        """By what users are told apart while two models answer them; None: each request is drawn by itself."""
+        steps = self.canary or (self.shadow.then_promote if self.shadow else None)
+        return steps.split if steps else None
 
 
 class Role(StrEnum):
@@ -686,6 +697,7 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "fieldPath": ".autoscaling",
         },
     ],
+    **STICKY_CEL,
     ConfigSource: [
         {"rule": "has(self.configMap) != has(self.secret)", "message": "set exactly one of configMap and secret"},
     ],
