@@ -163,7 +163,7 @@ lint-chart: ## helm lint, with the helm that `make cluster` builds
 
 .PHONY: types
 types: venv venv-gateway venv-demo ## mypy --strict, each part in its own environment
-	@$(BIN)/mypy services/contracts/src operator/src services/feedback/src services/monitor/src services/cli/src tests/support
+	@$(BIN)/mypy services/contracts/src operator/src services/feedback/src services/monitor/src services/cli/src tests/support tests/simulation
 	@$(GATEWAY_BIN)/mypy services/gateway/src
 	@$(DEMO_BIN)/mypy services/demo_model/src
 
@@ -177,6 +177,12 @@ test-unit: venv venv-gateway venv-demo ## Unit tests: pure, seconds
 .PHONY: test-rules
 test-rules: venv ## The rule book: the tests of each row run with its rule switched off, and must go red
 	@$(BIN)/python -m switchyard_testkit.rulebook
+
+SEED ?= 2013
+.PHONY: simulate
+simulate: venv-demo ## How often verdicts are wrong, on real flights, beside the budget; fails where a promise is broken (SHORT=1, SEED=2013)
+	@PYTHONPATH=tests/simulation:services/monitor/src OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	  $(DEMO_BIN)/python -m switchyard_simulation --seed $(SEED)$(if $(SHORT), --short)
 
 .PHONY: test-browser
 test-browser: venv ## The monitor's page in a real browser: light, dark, phone, keyboard

@@ -53,13 +53,14 @@ def log_mismatch(strata: Iterable[Shared]) -> float:
             kept.append(stratum)
         elif stratum.candidate if stratum.probability <= 0.0 else stratum.stable:
             return math.inf  # an arm that could not be drawn was
-    throughout = _log_tilted(kept)
-    each = sum(_log_tilted([stratum]) for stratum in kept)
+    step = math.log(MOST / LEAST) / (TILTS - 1)
+    thetas = [math.exp(sign * LEAST * math.exp(step * i)) for i in range(TILTS) for sign in (1, -1)]
+    # By probability, then by factor: what one factor throughout, and one for each, both rest on.
+    logs = [[log_tilt([stratum], theta=theta, null=1.0) for theta in thetas] for stratum in kept]
+    throughout = _mixed([math.fsum(terms) for terms in zip(*logs, strict=True)] if logs else [0.0])
+    each = sum(_mixed(terms) for terms in logs)
     return log_sum([throughout, each]) - math.log(2)
 
 
-def _log_tilted(strata: list[Shared]) -> float:
-    step = math.log(MOST / LEAST) / (TILTS - 1)
-    logs = [LEAST * math.exp(step * i) for i in range(TILTS)]
-    terms = [log_tilt(strata, theta=math.exp(sign * log), null=1.0) for log in logs for sign in (1, -1)]
+def _mixed(terms: list[float]) -> float:
     return log_sum(terms) - math.log(len(terms))
