@@ -44,12 +44,14 @@ from switchyard_operator.domain.rules import Move
 from switchyard_operator.domain.world import Body, Revision, Smoke, World
 from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, Refused, TryLater
 from switchyard_operator.gatekeeper import Gatekeeper
-from switchyard_operator.ports import Cluster, Gateways, Models, Monitor, Webhooks
+from switchyard_operator.ports import Cluster, Facts, Gateways, Models, Monitor, Webhooks
 from switchyard_operator.reporter import Reporter
 
 logger = logging.getLogger(__name__)
 
 NOW = timedelta(0)
+AFTERWARDS = timedelta(milliseconds=300)
+"""When to look at what one has written oneself: the door does not queue it, and something may follow from it."""
 REFUSED_AGAIN = timedelta(seconds=30)
 """When to come again to what only a person can mend; an edit is heard at once."""
 
@@ -84,9 +86,18 @@ class Reconciler:
         self._written: dict[str, datetime] = {}
         self._accepted: dict[Key, tuple[str, ModelDeploymentSpec, Mapping[str, dict[str, str]]]] = {}
         self._settled_for: dict[tuple[str, str], str] = {}
+        self._facts: dict[Key, Facts] = {}
+        """What revisions' pods have said of themselves and no status says yet."""
 
     def reconcile(self, key: Key) -> timedelta | None:
         """One pass; the answer is when to come again though nothing is heard."""
+        before = self._cache.moves(key)
+        again = self._reconcile(key)
+        if self._cache.moves(key) == before:
+            return again
+        return min(again, AFTERWARDS) if again is not None else AFTERWARDS
+
+    def _reconcile(self, key: Key) -> timedelta | None:
         body = self._cache.get(kinds.MODEL_DEPLOYMENT, *key)
         if body is None or body["metadata"].get("deletionTimestamp"):
             self._accepted.pop(key, None)
@@ -118,8 +129,9 @@ class Reconciler:
         known = decision.bearings(world)
         if self._obey(key, body, world, known):
             return NOW
-        if self._learn(world, known):
-            return NOW
+        if known.wants_facts and (taught := self._learn(world, known)) is not world:
+            world = taught
+            known = decision.bearings(world)
         world = self._ask(world, known)
         plan = decision.decide(world, known)
         routing = plan.route is not None or plan.drop_route
@@ -227,13 +239,14 @@ class Reconciler:
                 return Smoke(asked=True, passed=False, message=f"{path} on pod {address}: {fault}")
         return Smoke(asked=True, passed=True)
 
-    def _learn(self, world: World, known: Bearings) -> bool:
-        """Read version and paths from a ready pod, once for each revision."""
-        learned = False
+    def _learn(self, world: World, known: Bearings) -> World:
+        """Version and paths from a ready pod, until the revision's status says them, which is with all else in it."""
+        learned: dict[str, Revision] = {}
         for name in known.wants_facts:
             revision = world.revisions[name]
+            facts = self._facts.get((world.namespace, name))
             try:
-                facts = self._models.facts(world.workload(name).addresses[0], revision.spec.pod.port)
+                facts = facts or self._models.facts(world.workload(name).addresses[0], revision.spec.pod.port)
             except TryLater:
                 continue
             changes: dict[str, object] = {}
@@ -242,11 +255,9 @@ class Reconciler:
             if facts.paths and not revision.status.paths:
                 changes["paths"] = list(facts.paths)
             if changes:
-                body = self._held(kinds.MODEL_REVISION, world.namespace, name)
-                told = revision.status.model_copy(update=changes)
-                self._cache.put(self._cluster.write_status(body, told.to_json()))
-                learned = True
-        return learned
+                self._facts[world.namespace, name] = facts
+                learned[name] = replace(revision, status=revision.status.model_copy(update=changes))
+        return replace(world, revisions={**world.revisions, **learned}) if learned else world
 
     # --- commands --------------------------------------------------------------------------------------------------
 
@@ -412,10 +423,13 @@ class Reconciler:
         body = self._cache.get(kinds.MODEL_REVISION, world.namespace, revision.name)
         if body is None:
             return
-        new = status.revision_status(world, plan, revision)
-        same_shape = status.shape(new) == status.shape(revision.status)
-        if self._due(f"{world.namespace}/{revision.name}@", new == revision.status, same_shape, world.now):
+        held, new = gather.revision(body).status, status.revision_status(world, plan, revision)
+        if not body.get("status") and status.nothing_yet(new):
+            return
+        same_shape = status.shape(new) == status.shape(held)
+        if self._due(f"{world.namespace}/{revision.name}@", new == held, same_shape, world.now):
             self._cache.put(self._cluster.write_status(body, new.to_json()))
+            self._facts.pop((world.namespace, revision.name), None)
 
     def _due(self, what: str, same: bool, same_shape: bool, now: datetime) -> bool:
         """Whether a status is written: at once when a state moved, seldom when only numbers did."""
