@@ -17,12 +17,11 @@ import json
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,15 +30,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from kubernetes import client
-from prometheus_client.parser import text_string_to_metric_families
 from switchyard_testkit import audit
 from switchyard_testkit.apiserver import applied_crds
-from switchyard_testkit.bystanders import DEPLOYMENTS, MODEL_DEPLOYMENTS, Bystanders, bystanders, within
+from switchyard_testkit.bystanders import DEPLOYMENTS, MODEL_DEPLOYMENTS, Bystanders, awaited, bystanders, within
 from switchyard_testkit.cache import Cache, Durations
-from switchyard_testkit.envoy import free_port
 from switchyard_testkit.errors import TestkitError
-from switchyard_testkit.exposition import scrape
 from switchyard_testkit.node.pki import Identity
+from switchyard_testkit.operator_process import OperatorProcess
 from switchyard_testkit.own_apiserver import ADMIN, another_user, own_api_server
 from switchyard_testkit.progress import Progress
 
@@ -52,8 +49,13 @@ GATEWAY_LABELS = {"app.kubernetes.io/name": "switchyard", "app.kubernetes.io/com
 IMAGE = "registry.example/flight-delay@sha256:" + "0" * 64
 QUIET = 5.0
 """Seconds without a write after which everything is said that there was to say."""
-PATIENCE = 900.0
-TARGETS: Mapping[str, float] = {"settle": 60.0, "writes": 12.0, "peak": 300.0, "idle_writes": 0.0, "restart_writes": 0.0}
+TARGETS: Mapping[str, float] = {
+    "settle": 60.0,
+    "writes": 12.0,
+    "peak": 300.0,
+    "idle_writes": 0.0,
+    "restart_writes": 0.0,
+}
 NAMES: Mapping[str, str] = {
     "floor": "plain Deployments available, s",
     "settle": "ModelDeployments settled, s",
@@ -83,71 +85,6 @@ class Figures:
 
 
 @dataclass
-class OperatorProcess:
-    """`python -m switchyard_operator`, as its pod runs it."""
-
-    kubeconfig: Path
-    gateway_port: int
-    log: Path
-    port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """It is not awaited."""
-        environment = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith("OPERATOR_") and not key.lower().endswith("_proxy")
-        }
-        environment |= {
-            "KUBECONFIG": str(self.kubeconfig),
-            "OPERATOR_NAMESPACE": SYSTEM,
-            "OPERATOR_GATEWAY_PORT": str(self.gateway_port),
-            "OPERATOR_NETWORK_POLICIES": "true",
-            "OPERATOR_LOG_FORMAT": "json",
-            "OPERATOR_PORT": str(self.port),
-        }
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "switchyard_operator"]
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-
-    def end(self) -> None:
-        """As a pod is ended."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(30)
-
-    @property
-    def pid(self) -> int:
-        """The process, which must be there."""
-        if self.process is None or self.process.poll() is not None:
-            raise TestkitError(f"the operator has ended; it said: {self.log.read_text(errors='replace')[-2000:]}")
-        return self.process.pid
-
-    def metrics(self) -> dict[str, float]:
-        """Its metrics without their labels, counters of one name summed; empty while it does not answer."""
-        found: dict[str, float] = {}
-        try:
-            text = scrape(f"http://127.0.0.1:{self.port}/metrics")
-        except OSError:
-            return {}
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                found[sample.name] = found.get(sample.name, 0.0) + sample.value
-        return found
-
-    def cpu(self) -> float:
-        """Seconds that its threads have had a core."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(") ", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def peak(self) -> float:
-        """The most memory that it ever held, MiB."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
-
-
-@dataclass
 class Ledger:
     """The operator's writes by the audit log."""
 
@@ -166,19 +103,6 @@ class Ledger:
             if one.account == OPERATOR.user and one.right.resource != "leases":
                 self.kinds[str(one.right)] += 1
         return self.kinds.total()
-
-
-async def awaited(
-    what: str, so: Callable[[], bool], *, around: Bystanders, seconds: float = PATIENCE, every: float = 0.1
-) -> None:
-    """Until it is so; what goes wrong among the bystanders ends the wait."""
-    deadline = time.monotonic() + seconds
-    while not so():
-        if around.trouble:
-            raise TestkitError(f"waiting until {what}: {around.trouble}")
-        if time.monotonic() > deadline:
-            raise TestkitError(f"{what}: not so within {seconds:g} s")
-        await asyncio.sleep(every)
 
 
 def plain(number: int) -> JSON:
@@ -218,6 +142,7 @@ async def measured(
 ) -> Figures:
     """One round, with everybody there."""
     figures = Figures()
+    await around.stand_in_for_gateways()
     await around.begin(SYSTEM, GATEWAY_LABELS)
     began = time.monotonic()
     progress.waiting(f"{count} plain Deployments")
@@ -235,7 +160,9 @@ async def measured(
     making = asyncio.create_task(around.make_all(within(MODEL_DEPLOYMENTS, MODELS), bodies))
 
     def all_settled() -> bool:
-        progress.waiting(f"{count - len(around.settled)} of {count} ModelDeployments", share=len(around.settled) / count)
+        progress.waiting(
+            f"{count - len(around.settled)} of {count} ModelDeployments", share=len(around.settled) / count
+        )
         return making.done() and len(around.settled) == count
 
     await awaited("all ModelDeployments are settled", all_settled, around=around)

@@ -146,7 +146,7 @@ class Reconciler:
             self._write_status(key, world, status.hindered(plan, str(error)), rejected)
             self._reporter.hindered(world, str(error))
             return REFUSED_AGAIN
-        if not routing:
+        if not routing and not _begins(plan):
             self._write_status(key, world, plan, rejected)
             self._write_revision_statuses(world, plan)
         self._reporter.tell(world, plan)
@@ -453,6 +453,11 @@ def _would_lose(world: World, plan: Plan) -> bool:
     held = world.status.rollout
     known = memory.mirrored(held) if held and held.id == plan.memory.id else []
     return world.route is not None and world.route.generation in set(memory.mirrored(plan.memory)) - set(known)
+
+
+def _begins(plan: Plan) -> bool:
+    """Whether a first revision becomes stable: it compared nothing, and the pass that comes at once tells the end."""
+    return plan.decision.move is Move.PROMOTE and plan.bearings.lineage.stable is None
 
 
 def _names(world: World, plan: Plan) -> dict[str, object]:

@@ -11,7 +11,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,15 +23,20 @@ from aiohttp import web
 
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.errors import TestkitError
+from switchyard_testkit.fake_api import endpoint_slice
 
 JSON = dict[str, Any]
+Door = Callable[[web.Request], Awaitable[web.Response]]
 
 HOST = "127.0.0.1"
+FULL = 10_000
 GATEWAYS = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
+PATIENCE = 900.0
 AT_ONCE = 16
 """Writes under way at one time."""
 DEPLOYMENTS = "/apis/apps/v1/{}deployments"
 PODS = "/api/v1/{}pods"
+SLICES = "/apis/discovery.k8s.io/v1/{}endpointslices"
 MODEL_DEPLOYMENTS = "/apis/switchyard.dev/v1alpha1/{}modeldeployments"
 MODEL_ROUTES = "/apis/switchyard.dev/v1alpha1/{}modelroutes"
 ANSWERS: Mapping[str, Any] = {
@@ -50,13 +55,19 @@ class Bystanders:
     """What they have seen."""
 
     api: aiohttp.ClientSession
+    endpoints_at: str = ""
+    """Where the models answer, for gateways to be told by EndpointSlices; a loopback address is refused there."""
     model_port: int = field(default_factory=free_port)
     gateway_port: int = field(default_factory=free_port)
+    stable: dict[str, str] = field(default_factory=dict)
+    """Of each ModelDeployment, which revision its status calls stable."""
     available: dict[str, float] = field(default_factory=dict)
     """Deployments whose pods are ready, and since when on the monotonic clock."""
     settled: dict[str, float] = field(default_factory=dict)
     """ModelDeployments whose rollout is completed and that say they are ready."""
     routes: dict[str, JSON] = field(default_factory=dict)
+    serving: dict[str, str] = field(default_factory=dict)
+    """Which revision each route gives everything to."""
     trouble: str = ""
     """Why one of them could not go on; nothing that is measured after it means anything."""
     _asked: dict[str, int] = field(default_factory=dict)
@@ -124,8 +135,12 @@ class Bystanders:
         place = within(PODS, metadata["namespace"])
         for number in range(count):
             made = await self.write("POST", place, pod_of(body, number))
-            made["status"] = pod_status(made, HOST)
+            made["status"] = pod_status(made, self.endpoints_at or HOST)
             await self.write("PUT", f"{place}/{made['metadata']['name']}/status", made)
+        if self.endpoints_at:
+            address = (self.endpoints_at, self.model_port)
+            told = endpoint_slice(metadata["namespace"], metadata["name"], *[address] * min(count, 1))
+            await self.write("POST", within(SLICES, metadata["namespace"]), told)
         path = f"{within(DEPLOYMENTS, metadata['namespace'])}/{metadata['name']}/status"
         await self.write("PUT", path, {**body, "status": deployment_status(metadata["generation"], count)})
 
@@ -137,33 +152,31 @@ class Bystanders:
             self.routes.pop(key, None)
         else:
             self.routes[key] = {"generation": body["metadata"]["generation"], "state": "Synced", "message": ""}
+            serving = [entry["revision"] for entry in body["spec"]["routes"] if entry["weightBp"] == FULL]
+            self.serving[key] = serving[0] if serving else ""
 
     async def _say_routes(self, request: web.Request) -> web.Response:
         return web.json_response({"node": request.host, "stale": False, "routes": self.routes})
 
     async def _say_model(self, request: web.Request) -> web.Response:
-        return web.json_response(ANSWERS.get(request.path, {}))
+        return web.json_response(ANSWERS.get(request.path, {"delay": 1.5}))
 
     def _model_deployment(self, event: str, body: JSON) -> None:
         name, status = body["metadata"]["name"], body.get("status") or {}
+        self.stable[name] = (status.get("stable") or {}).get("revision", "")
         ready = any(item["type"] == "Ready" and item["status"] == "True" for item in status.get("conditions") or ())
         if event != "DELETED" and ready and (status.get("rollout") or {}).get("phase") == "Completed":
             self.settled.setdefault(name, time.monotonic())
         else:
             self.settled.pop(name, None)
 
+    async def stand_in_for_gateways(self) -> None:
+        """Where no real ones are: they run what routes say as soon as they hear of it."""
+        await _serve(self._say_routes, GATEWAYS, self.gateway_port)
+
     async def begin(self, namespace: str, labels: Mapping[str, str]) -> None:
         """Everybody at work; the gateways' pods are made in the namespace, with the labels."""
-        for door, hosts, port in (
-            (self._say_routes, GATEWAYS, self.gateway_port),
-            (self._say_model, (HOST,), self.model_port),
-        ):
-            app = web.Application()
-            app.router.add_route("*", "/{path:.*}", door)
-            runner = web.AppRunner(app, access_log=None)
-            await runner.setup()
-            for host in hosts:
-                await web.TCPSite(runner, host, port).start()
+        await _serve(self._say_model, (self.endpoints_at or HOST,), self.model_port)
         place = within(PODS, namespace)
         for number, host in enumerate(GATEWAYS):
             metadata = {"name": f"gateway-{number}", "namespace": namespace, "labels": dict(labels)}
@@ -182,15 +195,37 @@ class Bystanders:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+async def _serve(door: Door, hosts: Sequence[str], port: int) -> None:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", door)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    for host in hosts:
+        await web.TCPSite(runner, host, port).start()
+
+
+async def awaited(
+    what: str, so: Callable[[], bool], *, around: Bystanders, seconds: float = PATIENCE, every: float = 0.1
+) -> None:
+    """Until it is so; what goes wrong among the bystanders ends the wait."""
+    deadline = time.monotonic() + seconds
+    while not so():
+        if around.trouble:
+            raise TestkitError(f"waiting until {what}: {around.trouble}")
+        if time.monotonic() > deadline:
+            raise TestkitError(f"{what}: not so within {seconds:g} s")
+        await asyncio.sleep(every)
+
+
 @asynccontextmanager
-async def bystanders(folder: Path, server: str, *, user: str) -> AsyncIterator[Bystanders]:
+async def bystanders(folder: Path, server: str, *, user: str, endpoints_at: str = "") -> AsyncIterator[Bystanders]:
     """With a session that speaks for the user whose certificate is in the folder."""
     trust = ssl.create_default_context(cafile=folder / "ca.crt")
     trust.load_cert_chain(folder / f"{user}.crt", folder / f"{user}.key")
     connector = aiohttp.TCPConnector(ssl=trust, limit=0)
     timeout = aiohttp.ClientTimeout(total=60)
     async with aiohttp.ClientSession(server, connector=connector, timeout=timeout, read_bufsize=2**20) as session:
-        made = Bystanders(session)
+        made = Bystanders(session, endpoints_at)
         try:
             yield made
         finally:

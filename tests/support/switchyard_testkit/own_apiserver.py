@@ -70,6 +70,7 @@ def own_api_server(folder: Path, *, audit_log: Path | None = None) -> Iterator[c
             str(tools / "kube-apiserver"),
             f"--etcd-servers=http://127.0.0.1:{store}",
             "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",  # else it looks for a way out, and a namespace of a test's own has none
             f"--secure-port={port}",
             "--service-cluster-ip-range=10.0.0.0/16",
             f"--client-ca-file={folder}/ca.crt",
