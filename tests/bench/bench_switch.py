@@ -1,4 +1,4 @@
-"""How soon three gateways acknowledge that a ModelDeployment asks for another revision whose pods are ready, under load.
+"""How soon three gateways acknowledge that a spec asks for another revision whose pods are ready, under load.
 
     python tests/bench/bench_switch.py --operator-python .venv/bin/python [--switches 200] [--rate 30] [--report FILE]
 

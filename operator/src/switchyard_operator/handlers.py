@@ -1,8 +1,8 @@
 """Kopf's door: what the watches tell is stored, and the deployment it belongs to is queued. It cannot fail.
 
 What the cache knows already, as the answer to one of our own writes, queues nothing: the pass that wrote it comes again
-by itself. No finalizers, no annotations, no status: a ModelDeployment may belong to Git, and the reconciler is the only writer of
-what is ours.
+by itself. No finalizers, no annotations, no status: a ModelDeployment may belong to Git, and the reconciler is the only
+writer of what is ours.
 """
 
 from __future__ import annotations
@@ -58,10 +58,12 @@ class NoEssence(kopf.AnnotationsDiffBaseStorage):
 
     def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:
         """Nothing of any object."""
+        del body, extra_fields
         return kopf.BodyEssence()
 
     def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
         """Nothing is kept."""
+        del body
         return None
 
 

@@ -1,4 +1,4 @@
-"""How often the operator writes: a first deployment in twelve writes at most, an idle one never, also after a restart."""
+"""How often the operator writes: a first deployment in twelve at most, an idle one never, also after a restart."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def test_a_pass_that_wrote_comes_again_by_itself_and_one_that_did_not_rests() ->
     at.deploy(SPEC, image=TWO)
     at.cache.put(at.cluster.find(kinds.MODEL_DEPLOYMENT)[0])
     again = at.reconciler.reconcile((NAMESPACE, "delay"))
-    assert again is not None and again < timedelta(seconds=1)
+    assert again is not None
+    assert again < timedelta(seconds=1)
 
 
 def test_what_was_just_written_is_no_news_to_the_door_and_what_others_write_is() -> None:
