@@ -3,10 +3,10 @@
     python tests/bench/bench_operator.py [--counts 1 100 1000] [--rounds 1] [--idle 60] [--report FILE]
 
 The API server and its etcd are real, and so is the operator's process, with the chart's settings. Controllers,
-kubelets, gateways and models are stand-ins in this process (`switchyard_testkit.bystanders`), and they are the same for the plain
-Deployments, whose time is what nobody could be faster than. Each round has an API server of its own. Writes are counted
-by the API server's audit log, Kubernetes events among them; the operator's Lease is renewed every three seconds by
-whoever leads, and is not counted.
+kubelets, gateways and models are stand-ins in this process (`switchyard_testkit.bystanders`), and they are the same for
+the plain Deployments, whose time is what nobody could be faster than. Each round has an API server of its own. Writes
+are counted by the API server's audit log, Kubernetes events among them; the operator's Lease is renewed every three
+seconds by whoever leads, and is not counted.
 """
 
 from __future__ import annotations
