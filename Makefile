@@ -246,6 +246,17 @@ locks: uv ## Compile the locks from their sources
 bench-page: venv ## Time until the monitor's page is there, with 20 deployments, 90 days of windows and 50 rollouts
 	@$(BIN)/python tests/bench/bench_page.py
 
+ROUNDS ?= 1
+COUNTS ?= 1 100 1000
+.PHONY: bench-operator
+bench-operator: venv ## What 1, 100 and 1,000 ModelDeployments take: time, writes, memory, CPU (COUNTS="1 100" ROUNDS=1)
+	@$(BIN)/python tests/bench/bench_operator.py --counts $(COUNTS) --rounds $(ROUNDS)
+
+SWITCHES ?= 200
+.PHONY: bench-switch
+bench-switch: venv venv-gateway ## How soon three gateways run another revision, under load, and what fails (SWITCHES=200; as root)
+	@PYTHONPATH=$(CURDIR)/tests/support:$(CURDIR)/operator/src $(GATEWAY_BIN)/python tests/bench/bench_switch.py --operator-python $(BIN)/python --switches $(SWITCHES)
+
 .PHONY: bench-gateway
 bench-gateway: venv venv-gateway ## CPU per request and latency: bare Envoy, gateway without capture, with capture
 	@$(GATEWAY_BIN)/python tests/bench/bench_gateway.py

@@ -52,8 +52,6 @@ from switchyard_operator.workqueue import WorkQueue
 
 logger = logging.getLogger("switchyard_operator")
 
-WATCH_SECONDS = 180
-"""After which a watch begins anew, with a list."""
 HEARING = 10.0
 """Seconds that a watch has to deliver what a listing has shown."""
 FIRST_RESYNC = 30.0
@@ -349,21 +347,15 @@ async def watch(settings: Settings, door: Door, *, identity: str) -> None:
     It is told who it is: by itself it would ask for the user's name, and uid 1034 has none.
     """
     registry = kopf.OperatorRegistry()
-    handlers.register(registry, also=kinds.OPTIONAL if settings.network_policies else ())
-    options = kopf.OperatorSettings()
-    options.peering.standalone = True
-    options.posting.enabled = False
-    options.scanning.disabled = True  # it would ask to read every namespace and every definition of the cluster
-    options.watching.server_timeout = WATCH_SECONDS
-    options.watching.client_timeout = WATCH_SECONDS + 30
-    options.networking.request_timeout = 20
+    also = kinds.OPTIONAL if settings.network_policies else ()
+    handlers.register(registry, also=also)
     stop_flag = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_flag.set)
     await kopf.operator(
         registry=registry,
-        settings=options,
+        settings=handlers.options(also=also),
         memo=door,
         identity=cast(Any, identity),
         standalone=True,

@@ -50,12 +50,14 @@ from switchyard_operator.domain.tidings import NOBODY, Audience
 from switchyard_operator.domain.world import Body, Revision, Smoke, World
 from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, Refused, TryLater
 from switchyard_operator.gatekeeper import Gatekeeper
-from switchyard_operator.ports import Cluster, Gateways, Messenger, Models, Monitor, NoMessenger, Webhooks
+from switchyard_operator.ports import Cluster, Facts, Gateways, Messenger, Models, Monitor, NoMessenger, Webhooks
 from switchyard_operator.reporter import Reporter
 
 logger = logging.getLogger(__name__)
 
 NOW = timedelta(0)
+AFTERWARDS = timedelta(milliseconds=300)
+"""When to look at what one has written oneself: the door does not queue it, and something may follow from it."""
 REFUSED_AGAIN = timedelta(seconds=30)
 """When to come again to what only a person can mend; an edit is heard at once."""
 
@@ -96,9 +98,18 @@ class Reconciler:
         self._written: dict[str, datetime] = {}
         self._accepted: dict[Key, tuple[str, ModelDeploymentSpec, Config]] = {}
         self._settled_for: dict[tuple[str, str], str] = {}
+        self._facts: dict[Key, Facts] = {}
+        """What revisions' pods have said of themselves and no status says yet."""
 
     def reconcile(self, key: Key) -> timedelta | None:
         """One pass; the answer is when to come again though nothing is heard."""
+        before = self._cache.moves(key)
+        again = self._reconcile(key)
+        if self._cache.moves(key) == before:
+            return again
+        return min(again, AFTERWARDS) if again is not None else AFTERWARDS
+
+    def _reconcile(self, key: Key) -> timedelta | None:
         body = self._cache.get(kinds.MODEL_DEPLOYMENT, *key)
         if body is None or body["metadata"].get("deletionTimestamp"):
             self._accepted.pop(key, None)
@@ -131,8 +142,9 @@ class Reconciler:
         known = decision.bearings(world)
         if self._obey(key, body, world, known):
             return NOW
-        if self._learn(world, known):
-            return NOW
+        if known.wants_facts and (taught := self._learn(world, known)) is not world:
+            world = taught
+            known = decision.bearings(world)
         world = self._ask(world, known)
         plan = decision.decide(world, known)
         routing = plan.route is not None or plan.drop_route
@@ -147,7 +159,7 @@ class Reconciler:
             self._write_status(key, world, status.hindered(plan, str(error)), rejected)
             self._reporter.hindered(world, str(error))
             return REFUSED_AGAIN
-        if not routing:
+        if not routing and not _begins(plan):
             self._write_status(key, world, plan, rejected)
             self._write_revision_statuses(world, plan)
         self._reporter.tell(world, plan)
@@ -255,13 +267,14 @@ class Reconciler:
                 return Smoke(asked=True, passed=False, message=f"{path} on pod {address}: {fault}")
         return Smoke(asked=True, passed=True)
 
-    def _learn(self, world: World, known: Bearings) -> bool:
-        """Read version and paths from a ready pod, once for each revision."""
-        learned = False
+    def _learn(self, world: World, known: Bearings) -> World:
+        """Version and paths from a ready pod, until the revision's status says them, which is with all else in it."""
+        learned: dict[str, Revision] = {}
         for name in known.wants_facts:
             revision = world.revisions[name]
+            facts = self._facts.get((world.namespace, name))
             try:
-                facts = self._models.facts(world.workload(name).addresses[0], revision.spec.pod.port)
+                facts = facts or self._models.facts(world.workload(name).addresses[0], revision.spec.pod.port)
             except TryLater:
                 continue
             changes: dict[str, object] = {}
@@ -270,11 +283,9 @@ class Reconciler:
             if facts.paths and not revision.status.paths:
                 changes["paths"] = list(facts.paths)
             if changes:
-                body = self._held(kinds.MODEL_REVISION, world.namespace, name)
-                told = revision.status.model_copy(update=changes)
-                self._cache.put(self._cluster.write_status(body, told.to_json()))
-                learned = True
-        return learned
+                self._facts[world.namespace, name] = facts
+                learned[name] = replace(revision, status=revision.status.model_copy(update=changes))
+        return replace(world, revisions={**world.revisions, **learned}) if learned else world
 
     # --- commands --------------------------------------------------------------------------------------------------
 
@@ -472,10 +483,13 @@ class Reconciler:
         body = self._cache.get(kinds.MODEL_REVISION, world.namespace, revision.name)
         if body is None:
             return
-        new = status.revision_status(world, plan, revision)
-        same_shape = status.shape(new) == status.shape(revision.status)
-        if self._due(f"{world.namespace}/{revision.name}@", new == revision.status, same_shape, world.now):
+        held, new = gather.revision(body).status, status.revision_status(world, plan, revision)
+        if not body.get("status") and status.nothing_yet(new):
+            return
+        same_shape = status.shape(new) == status.shape(held)
+        if self._due(f"{world.namespace}/{revision.name}@", new == held, same_shape, world.now):
             self._cache.put(self._cluster.write_status(body, new.to_json()))
+            self._facts.pop((world.namespace, revision.name), None)
 
     def _due(self, what: str, same: bool, same_shape: bool, now: datetime) -> bool:
         """Whether a status is written: at once when a state moved, seldom when only numbers did."""
@@ -499,6 +513,11 @@ def _would_lose(world: World, plan: Plan) -> bool:
     held = world.status.rollout
     known = memory.mirrored(held) if held and held.id == plan.memory.id else []
     return world.route is not None and world.route.generation in set(memory.mirrored(plan.memory)) - set(known)
+
+
+def _begins(plan: Plan) -> bool:
+    """Whether a first revision becomes stable: it compared nothing, and the pass that comes at once tells the end."""
+    return plan.decision.move is Move.PROMOTE and plan.bearings.lineage.stable is None
 
 
 def _names(world: World, plan: Plan) -> dict[str, object]:

@@ -28,7 +28,7 @@ from switchyard_operator.domain.tidings import NOBODY, Audience
 from switchyard_operator.domain.world import Body, GatewayReport
 from switchyard_operator.errors import EvidenceUnavailable, TryLater
 from switchyard_operator.ports import Cluster, Facts, Messenger, NoMessenger
-from switchyard_operator.reconciler import Reconciler
+from switchyard_operator.reconciler import AFTERWARDS, Reconciler
 from switchyard_operator.reporter import Reporter
 from switchyard_operator.resync import resync
 
@@ -638,7 +638,8 @@ class Rollout:
         self._note_weights()
 
     def one_pass(self) -> bool:
-        """One pass; whether it wants another at once. A crash is followed by a new process."""
+        """One pass; whether it wants another soon. A crash is followed by a new process."""
+        before = len(self.cluster.writes)
         try:
             resync(self.cluster, self.cache)
             again = self.reconciler.reconcile(KEY)
@@ -647,7 +648,8 @@ class Rollout:
             return True
         except TryLater as error:
             return error.delay < 1.0
-        return again is not None and again <= timedelta(0)
+        wrote = len(self.cluster.writes) > before
+        return again is not None and again <= (AFTERWARDS if wrote else timedelta(0))
 
     def kubelets(self) -> None:
         """Pods come, become ready or do not, and go."""

@@ -512,7 +512,7 @@ def _finish(
         warm=warm,
         warm_until=until,
         ended=ended,
-        again=_again(world, known, decision, acted=route is not None or drop_route, warm_until=until),
+        again=SOON if route else _again(world, known, decision, acted=drop_route, warm_until=until),
     )
 
 

@@ -55,20 +55,22 @@ def notes(world: World, plan: Plan) -> tuple[Note, ...]:
 def _rollout(world: World, plan: Plan) -> Iterator[Note]:
     held, old, said = plan.memory, world.status.rollout, plan.decision
     who, back = _who(plan), f"kubectl switchyard retry {world.name}"
+    first = plan.bearings.lineage.stable is None
     traffic = str(world.route.generation) if world.route else ""
     if (old is None or old.id != held.id) and held.phase not in (Phase.ROLLED_BACK, Phase.REFUSED, Phase.COMPLETED):
         steps = ", ".join(step.name for step in plan.bearings.course.steps)
         text = f"{who} is on its way" + (f": {steps}" if steps else "")
         yield Note(reason="RolloutStarted", message=text, same=held.id)
     match said.move:
+        case Move.ENTER if first:
+            pass  # it is Deployed within the second, or something else is told
         case Move.ENTER | Move.LOWER:
             yield _entered(world, plan)
         case Move.PROMOTE:
-            first = plan.bearings.lineage.stable is None
             numbers = "; ".join(f"{item.name}: {item.message}" for item in held.verdicts if item.verdict == "Pass")
             text = f"{who} serves as the first revision" if first else f"{who} is the model now" + _because(numbers)
-            reason = "Deployed" if first else "Promoted"
-            yield Note(reason=reason, message=text, same=held.id, revision=held.revision)
+            reason, about = ("Deployed", "") if first else ("Promoted", held.revision)
+            yield Note(reason=reason, message=text, same=held.id, revision=about)
         case Move.END:
             yield Note(reason=SHADOW_ENDED, message=f"{who}: {said.message}", same=held.id, revision=held.revision)
     if old and (old.id, old.phase, old.reason) == (held.id, held.phase, held.reason):

@@ -147,6 +147,11 @@ def revision_status(world: World, plan: Plan, revision: Revision) -> ModelRevisi
     return revision.status.model_copy(update=changes)
 
 
+def nothing_yet(new: ModelRevisionStatus) -> bool:
+    """Of a revision that waits for its pods and its first traffic, the rollout says everything there is to say."""
+    return new.phase is RevisionPhase.CANDIDATE and not (new.weight or new.gates or new.verdicts)
+
+
 def _revision_phase(plan: Plan, revision: Revision) -> RevisionPhase:
     line = plan.bearings.lineage
     if revision.shadowed:
