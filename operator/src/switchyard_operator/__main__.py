@@ -23,7 +23,7 @@ from switchyard_contracts import logs
 from switchyard_contracts.kafka_trouble import Complaints
 from switchyard_contracts.own_metrics import own
 
-from switchyard_operator import handlers, health
+from switchyard_operator import handlers, health, retries
 from switchyard_operator.adapters.bus import KafkaBus, NoBus
 from switchyard_operator.adapters.cluster import ApiCluster, connect
 from switchyard_operator.adapters.gateway import GatewayPods
@@ -167,7 +167,8 @@ class Crew:
             except TryLater as error:
                 logger.info("%s: %s", "/".join(key), error, extra={"deployment": "/".join(key)})
                 self.metrics.passes.labels("later").inc()
-                return error.delay
+                failures[key] = failures.get(key, 0) + 1
+                return retries.delay(error.delay, times=failures[key])
             except Exception:
                 # Whatever is wrong with one deployment must not end the worker of the others.
                 failures[key] = failures.get(key, 0) + 1

@@ -19,7 +19,8 @@ from switchyard_contracts.canonical import digest
 from switchyard_contracts.evidence import Evidence, WindowSums
 from switchyard_contracts.judgement import Budget, Judgement, Verdict
 from switchyard_contracts.model_deployment import Metric, ModelDeploymentSpec, OnSpecChange
-from switchyard_operator import gather, leader, reconciler
+from switchyard_operator import gather, leader, reconciler, retries
+from switchyard_operator.adapters import cluster
 from switchyard_operator.domain import (
     blue_green,
     canary,
@@ -398,6 +399,8 @@ SWITCHES: Mapping[str, Switch] = {
     "expedite": without(rules.expedite),
     "pods-before-weight": without(rules.be_ready_for_the_next),
     "pods-kept-until-acknowledged": everybody_acknowledges,
+    "delays-that-grow": instead(retries, "delay", lambda first, **_: first),
+    "what-a-busy-server-asks-for": instead(cluster, "_seconds", always(0.0)),
     "waiting-for-the-gateways": without(rules.wait_for_the_gateways),
     "too-little-being-too-little": too_little_is_enough,
     "the-end-of-patience": patience_has_no_end,

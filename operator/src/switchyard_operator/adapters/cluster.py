@@ -19,6 +19,10 @@ from switchyard_operator.errors import AlreadyThere, Outdated, Refused, TryLater
 
 TIMEOUT = (3.0, 10.0)
 """Seconds to connect and to wait for an answer: a server that hangs is one that failed."""
+TOO_MANY = 429
+BUSY = 2.0
+"""Seconds before a server that has trouble is asked again, unless it asks for more by `Retry-After`."""
+LONGEST_BUSY = 60.0
 PAGE = 500
 NAMESPACE_GOES = "NamespaceTerminating"
 """The cause that the API server gives for refusing to create in a namespace that is on its way out."""
@@ -175,9 +179,13 @@ class ApiCluster:
         try:
             answer: Any = self._api.call_api(verb, url, sent, body, _request_timeout=TIMEOUT)
             code = int(answer.status)
-            return code, answer.read()
+            raw: bytes = answer.read()
+            if code == TOO_MANY or code >= 500:
+                wait = max(BUSY, _seconds(answer.getheader("Retry-After")))
+                raise TryLater(f"the API server answers {code} to {method} {path}: {_message(raw)}", delay=wait)
+            return code, raw
         except (urllib3.exceptions.HTTPError, client.ApiException) as error:
-            raise TryLater(f"the API server does not answer {method} {path}: {error}", delay=2.0) from error
+            raise TryLater(f"the API server does not answer {method} {path}: {error}", delay=BUSY) from error
         finally:
             self._asked(method, code, time.monotonic() - began)
 
@@ -197,9 +205,12 @@ def _checked(status: int, raw: bytes, what: str) -> Body:
         raise Outdated(f"cannot {what}: {said}")
     if status == 403 and NAMESPACE_GOES in _causes(raw):
         raise TryLater(f"cannot {what}: its namespace is being deleted", delay=10.0)
-    if status == 429 or status >= 500:
-        raise TryLater(f"cannot {what}: the API server answers {status}: {said}", delay=2.0)
     raise Refused(f"cannot {what}: the API server answers {status}: {said}")
+
+
+def _seconds(text: str | None) -> float:
+    """A `Retry-After` in seconds, which is how the API server says it; a date is nobody's word here."""
+    return min(LONGEST_BUSY, float(text)) if text and text.isdecimal() else 0.0
 
 
 def _message(raw: bytes) -> str:
