@@ -76,6 +76,22 @@ def test_the_pods_at_the_peak_are_those_that_the_operator_makes(start: str, tmp_
     assert f"at its peak {most} pods" in said
 
 
+def test_plan_says_what_waits_its_turn_and_for_what(tmp_path: Path) -> None:
+    shell = rolling("quarter")
+    said = plan(shell, tmp_path, CANARY_SPEC | {"onSpecChange": "Queue"}, image=THREE)
+    assert "waits its turn (spec.onSpecChange is Queue) until delay-" in said
+    assert "at step quarter, which waits for" in said
+    assert "at its peak 4 pods (2 of its own, 2 of stable)" in said
+
+
+def test_plan_says_that_a_newer_model_would_be_refused(tmp_path: Path) -> None:
+    path = tmp_path / "delay.yaml"
+    spec = CANARY_SPEC | {"onSpecChange": "Reject", "model": {**CANARY_SPEC["model"], "image": THREE}}
+    path.write_text(yaml.safe_dump(document(spec)), encoding="utf-8")
+    said = rolling("quarter")("plan", str(path))
+    assert "is under way, and spec.onSpecChange is Reject" in said.flat
+
+
 def test_what_the_pods_request_is_summed_and_a_limit_alone_counts(tmp_path: Path) -> None:
     shell = airport(SIZED)
     said = plan(shell, tmp_path, SIZED, image=TWO)

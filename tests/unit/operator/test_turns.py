@@ -50,6 +50,19 @@ def has_pods(world: Simulation, *images: str) -> bool:
     return set(world.replicas) == set(images)
 
 
+def test_an_event_says_once_what_waits_and_for_what() -> None:
+    world = at_half(QUEUE)
+    world.deploy(QUEUE, image=THREE)
+    world.run_for(5 * SECOND)
+    queued = [words for _, reason, words in world.notes.of() if reason == "Queued"]
+    assert len(queued) == 1
+    assert world.revision(THREE) in queued[0]
+    assert f"waits until the rollout of 2.0.0 ({world.revision(TWO)}) is over, which waits for" in queued[0]
+    world.deploy(QUEUE, image=FOUR)
+    world.run_for(5 * SECOND)
+    assert len([reason for _, reason, _ in world.notes.of() if reason == "Queued"]) == 2
+
+
 @pytest.mark.rule("new-model-mid-rollout")
 def test_of_those_that_queue_only_the_newest_has_its_turn_and_the_rollout_under_way_ends_first() -> None:
     world = at_half(QUEUE)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from switchyard_contracts.model_deployment import SHADOW_ENDED, Phase
 from switchyard_contracts.quantities import format_percent
 
+from switchyard_operator.domain import turns
 from switchyard_operator.domain.decision import Plan
 from switchyard_operator.domain.pods import PULL
 from switchyard_operator.domain.rules import DEAD_AFTER, FROZEN, Move
@@ -49,7 +50,13 @@ class Note:
 
 def notes(world: World, plan: Plan) -> tuple[Note, ...]:
     """What this pass has to tell."""
-    return (*_rollout(world, plan), *_pods(world, plan), *_gateways(world, plan), *_stable(world))
+    return (
+        *_rollout(world, plan),
+        *_queued(world, plan),
+        *_pods(world, plan),
+        *_gateways(world, plan),
+        *_stable(world),
+    )
 
 
 def _rollout(world: World, plan: Plan) -> Iterator[Note]:
@@ -125,6 +132,22 @@ def _rollout(world: World, plan: Plan) -> Iterator[Note]:
         case Phase.AWAITING_EVIDENCE:
             text = f"{who} holds at {format_percent(held.weight_bp)} for evidence: {held.waiting_for or held.message}"
             yield Note(reason="AwaitingEvidence", message=text, same=f"{held.id} {held.step}")
+
+
+def _queued(world: World, plan: Plan) -> Iterator[Note]:
+    """A newer model waits for its turn, and for what."""
+    newer = world.revisions.get(world.asked)
+    told = next((item for item in world.status.conditions if item.type == "Accepted"), None)
+    if newer is None or newer.sent_home or (told and told.reason == turns.QUEUED and newer.name in told.message):
+        return
+    held = plan.memory
+    name = f"{newer.version} ({newer.name})" if newer.version else newer.name
+    waits = f", which waits for {held.waiting_for}" if held.waiting_for else ""
+    text = (
+        f"{name} waits until the rollout of {_who(plan)} is over{waits} (spec.onSpecChange is Queue)."
+        f" kubectl switchyard abort {world.name}, or promote {world.name} --full, ends it sooner"
+    )
+    yield Note(reason=turns.QUEUED, message=text, same=f"{held.id} {newer.name}", revision=newer.name)
 
 
 def _entered(world: World, plan: Plan) -> Note:

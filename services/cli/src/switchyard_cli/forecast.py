@@ -11,7 +11,13 @@ from datetime import datetime
 from typing import Any
 
 from switchyard_contracts.canonical import digest
-from switchyard_contracts.model_deployment import SHADOW_ENDED, ModelDeploymentSpec, Role, StrategyType
+from switchyard_contracts.model_deployment import (
+    SHADOW_ENDED,
+    ModelDeploymentSpec,
+    OnSpecChange,
+    Role,
+    StrategyType,
+)
 from switchyard_contracts.model_revision import hashes, pod_shape, revision_name
 
 from switchyard_cli.capacity import Peak, peak
@@ -126,9 +132,16 @@ def _roll(spec: ModelDeploymentSpec, situation: Situation, *, bare: Forecast, mo
         else:
             text = f"nothing: {target} serves already, and nothing else differs"
         return replace(bare, sentence=text)
-    most = peak(
-        spec, target=target, replaced=other.revision if other else "", revisions=situation.revisions, now=situation.now
-    )
+    goes_back = held is not None and held.promoted_at is not None
+    policy = OnSpecChange.REPLACE if goes_back else spec.on_spec_change
+    if other and policy is OnSpecChange.REJECT:
+        text = (
+            f"{target} would be refused: {other.id} is under way, and spec.onSpecChange is Reject; wait until it is"
+            f" over, or `kubectl switchyard abort {bare.name}`"
+        )
+        return replace(bare, sentence=text, refused=True)
+    leaving = other.revision if other and policy is OnSpecChange.REPLACE else ""
+    most = peak(spec, target=target, replaced=leaving, revisions=situation.revisions, now=situation.now)
     if live and live.revision == target:
         course = plot(spec, Way(live.way) if live.way in list(Way) else Way.NEW)
         done = _done(course, live.steps_done)
@@ -137,7 +150,14 @@ def _roll(spec: ModelDeploymentSpec, situation: Situation, *, bare: Forecast, mo
     way = choose(spec, held=held, stable=stable, model_hash=model_hash, now=situation.now)
     against = f" against {stable.name}{f' ({stable.version})' if stable.version else ''}" if stable else ""
     text = f"{'a new revision' if held is None else 'the revision'} {target} rolls out{against}; {WORDS[way]}"
-    if other:
+    if other and policy is OnSpecChange.QUEUE:
+        waits = f", which waits for {other.waiting_for}" if other.waiting_for else ""
+        where = f" at step {other.step}" if other.step else ""
+        text = (
+            f"{target} waits its turn (spec.onSpecChange is Queue) until {other.id} is over, now {other.phase}{where}"
+            f"{waits}; of several that wait only the newest is remembered. Then {text}"
+        )
+    elif other:
         text = f"{other.id} is replaced: its traffic goes back to stable first. Then {text}"
     return replace(bare, sentence=text, course=plot(spec, way), peak=most)
 
