@@ -87,4 +87,4 @@ def test_what_was_just_written_is_no_news_to_the_door_and_what_others_write_is()
 def test_of_kinds_that_others_have_too_only_ours_are_watched() -> None:
     found = options(also=kinds.OPTIONAL).watching.label_selectors
     assert set(found.values()) == {"switchyard.dev/deployment"}
-    assert len(found) == 5
+    assert len(found) == 6
