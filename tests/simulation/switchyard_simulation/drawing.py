@@ -102,8 +102,8 @@ def draw(
         sums = Arm(
             predictions=by(window, good, total),
             judged=by(window, judged, total),
-            loss=np.bincount(window, judged * loss, total),
-            squares=np.bincount(window, judged * loss**2, total),
+            loss=sums_by(window, judged * loss, total),
+            squares=sums_by(window, judged * loss**2, total),
         )
         return sums, good
 
@@ -113,12 +113,17 @@ def draw(
     pairs = Pairs(
         seen=by(day, answered, pace.days),
         judged=by(day, judged, pace.days),
-        candidate=np.bincount(day, judged * losses.candidate, pace.days),
-        candidate_squares=np.bincount(day, judged * losses.candidate**2, pace.days),
-        stable=np.bincount(day, judged * losses.stable, pace.days),
-        stable_squares=np.bincount(day, judged * losses.stable**2, pace.days),
+        candidate=sums_by(day, judged * losses.candidate, pace.days),
+        candidate_squares=sums_by(day, judged * losses.candidate**2, pace.days),
+        stable=sums_by(day, judged * losses.stable, pace.days),
+        stable_squares=sums_by(day, judged * losses.stable**2, pace.days),
     )
     return Drawn(pace, weights, candidate, stable, pairs)
+
+
+def sums_by(place: Whole, values: Floats | Whole, length: int) -> Floats:
+    """Values added up by place."""
+    return np.asarray(np.bincount(place, values, length), dtype=np.float64)
 
 
 def by(place: Whole, counts: Whole, length: int) -> Whole:

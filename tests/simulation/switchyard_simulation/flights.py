@@ -66,7 +66,7 @@ def replay(source: Path) -> Replay:
     delay = table["arrival_delay"].to_numpy(dtype=np.float64)
     lands = (scheduled + in_air / 60.0).to_numpy(dtype=np.float64)
     return Replay(
-        hours=scheduled.to_numpy(dtype=np.float64),
+        hours=np.asarray(scheduled, dtype=np.float64),
         lands=np.where(np.isnan(delay), np.nan, lands),
         delay=delay,
         answers=answered,

@@ -10,7 +10,7 @@ from switchyard_contracts.judgement import Budget
 from switchyard_contracts.verdicts import judge
 
 from switchyard_simulation import exhibits, naive, truth
-from switchyard_simulation.drawing import Pace, draw
+from switchyard_simulation.drawing import Pace, draw, sums_by
 from switchyard_simulation.flights import Floats, Replay
 from switchyard_simulation.rollout import OUTCOME, Course, Moment, by_windows, roll
 
@@ -124,7 +124,7 @@ def _labels(replay: Replay, chance: np.random.Generator, *, on_arrival: bool) ->
             continue
         held = (window < until) & known
         sums = [
-            [np.bincount(window[held], values[held], until)[:until] for values in (n, n * loss, n * loss**2)]
+            [sums_by(window[held], values[held], until)[:until] for values in (n, n * loss, n * loss**2)]
             for n, loss in ((mine, candidate), (asked - mine, stable))
         ]
         evidence = exhibits.evidence(OUTCOME, _rows(sums, until))
