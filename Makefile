@@ -125,15 +125,18 @@ cluster: ## Have a cluster: CLUSTER=current, kind where an engine runs, else a n
 	@$(PYTHON) -m switchyard_testkit.cluster up --slot $(SLOT)
 
 .PHONY: images
-images: venv venv-demo ## Build every image once, and push to the cluster's registry (SLOT=test|demo)
-	@$(MAKE) build-images
+images: venv bentos ## Build every image once, and push to the cluster's registry (SLOT=test|demo)
 	@$(BIN)/python -m switchyard_testkit.images push --slot $(SLOT)
 	@mkdir -p build && $(BIN)/python -m switchyard_testkit.install --slot $(SLOT) --values > build/images-$(SLOT).yaml
 
+# The same before there is a registry.
 .PHONY: build-images
-build-images: venv venv-demo
-	@$(DEMO_BIN)/python -m switchyard_demo_model.pipeline
+build-images: venv bentos
 	@$(BIN)/python -m switchyard_testkit.images build
+
+.PHONY: bentos
+bentos: venv-demo
+	@$(DEMO_BIN)/python -m switchyard_demo_model.pipeline
 
 NAME ?= demo/flight-delay:1.0.0
 .PHONY: image

@@ -187,7 +187,8 @@ def ensure_packages(packages: Sequence[Package] = PACKAGES, *, say: Callable[[st
         return
     # The node and the images are made beside each other, and apt-get waits for nobody.
     with Cache.from_env(os.environ).lock("packages", say):
-        _install(missing(packages), say)
+        if lacking := missing(packages):  # another run may have brought them meanwhile
+            _install(lacking, say)
     if still := missing(packages):
         raise MachineError(
             f"apt-get ran, but still missing: {', '.join(f'{package.name} ({package.shows})' for package in still)}."
@@ -195,8 +196,6 @@ def ensure_packages(packages: Sequence[Package] = PACKAGES, *, say: Callable[[st
 
 
 def _install(lacking: Sequence[Package], say: Callable[[str], None]) -> None:
-    if not lacking:  # another run brought them meanwhile
-        return
     names = [package.name for package in lacking]
     if os.geteuid() != 0:
         raise MachineError(
