@@ -245,7 +245,7 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         if settings.kafka_servers
         else None
     )
-    also = kinds.OPTIONAL if settings.network_policies else ()
+    also = settings.optional_kinds
     cache, queue = Cache(), WorkQueue[Key](time.monotonic)
     ways = posts(settings, http, identity=identity, topics=topics)
     courier = Courier(
@@ -348,7 +348,7 @@ async def watch(settings: Settings, door: Door, *, identity: str) -> None:
     It is told who it is: by itself it would ask for the user's name, and uid 1034 has none.
     """
     registry = kopf.OperatorRegistry()
-    also = kinds.OPTIONAL if settings.network_policies else ()
+    also = settings.optional_kinds
     handlers.register(registry, also=also)
     stop_flag = asyncio.Event()
     loop = asyncio.get_running_loop()

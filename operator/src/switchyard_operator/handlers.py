@@ -23,7 +23,7 @@ from switchyard_operator.workqueue import WorkQueue
 WATCH_SECONDS = 180
 """After which a watch begins anew, from the version it came to."""
 OURS = (kinds.MODEL_DEPLOYMENT, kinds.MODEL_REVISION, kinds.MODEL_ROUTE, kinds.MODEL_COMMAND)
-CHILDREN = (kinds.DEPLOYMENT, kinds.SERVICE, kinds.DISRUPTION_BUDGET, kinds.AUTOSCALER, kinds.POD)
+CHILDREN = (kinds.DEPLOYMENT, kinds.SERVICE, kinds.DISRUPTION_BUDGET, kinds.POD)
 
 
 @dataclass(slots=True)

@@ -117,7 +117,7 @@ class Reconciler:
             self._messenger.gone(key)
             return None
         try:
-            spec = acceptance.read(body.get("spec"))
+            spec = self._honourable(acceptance.read(body.get("spec")))
             config = self._config(key[0], spec)
         except SpecRejected as error:
             return self._reject(key, body, error)
@@ -164,6 +164,16 @@ class Reconciler:
             self._write_revision_statuses(world, plan)
         self._reporter.tell(world, plan)
         return plan.again
+
+    def _honourable(self, spec: ModelDeploymentSpec) -> ModelDeploymentSpec:
+        """The same, unless it asks for what this installation does without."""
+        if spec.serving.autoscaling and kinds.AUTOSCALER not in self._workload_kinds:
+            raise SpecRejected(
+                "spec.serving.autoscaling: this installation makes no HorizontalPodAutoscalers; write"
+                " spec.serving.replicas, or have operator.autoscalers set to true in the chart's values",
+                reason="Disabled",
+            )
+        return spec
 
     # --- gather ----------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from switchyard_operator.domain.kinds import Kind
 from switchyard_operator.domain.world import Body
 from switchyard_operator.ports import Cluster
 
-LABELLED = (kinds.DEPLOYMENT, kinds.SERVICE, kinds.DISRUPTION_BUDGET, kinds.AUTOSCALER, kinds.POD, *kinds.OPTIONAL)
+LABELLED = (kinds.DEPLOYMENT, kinds.SERVICE, kinds.DISRUPTION_BUDGET, kinds.POD, *kinds.OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)

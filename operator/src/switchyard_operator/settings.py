@@ -23,6 +23,7 @@
 | OPERATOR_TOPIC_REPLICATION | 1 | replication factor of topics that are made |
 | OPERATOR_TOPIC_RETENTION | `7d` | how long topics that are made keep their records (not the compacted one) |
 | OPERATOR_NETWORK_POLICIES | false | close the way out of models' pods, but for DNS and `spec.serving.egress` |
+| OPERATOR_AUTOSCALERS | false | make HorizontalPodAutoscalers for `spec.serving.autoscaling`; without, it is refused |
 | OPERATOR_WORKERS | 4 | deployments reconciled at the same time |
 | OPERATOR_RESYNC | `5m` | how often everything is listed anew |
 | OPERATOR_STATUS_INTERVAL | `1m` | how often numbers in a status may move while its state stays |
@@ -38,7 +39,7 @@ RBAC, in the watched namespaces (cluster-wide by default); `tests/cluster/test_r
   modelcommands/status (update)
 - apps: deployments; core: services; policy: poddisruptionbudgets; networking.k8s.io: networkpolicies if it makes them
   (each list watch create patch delete)
-- autoscaling: horizontalpodautoscalers (list watch create patch delete), for `serving.autoscaling`
+- autoscaling: horizontalpodautoscalers (list watch create patch delete), if it makes them
 - batch: jobs (get create), for gates of the type OfflineEvaluation
 - core: configmaps (get create), pods (list watch), events (create patch); ModelRevisions as owners with
   blockOwnerDeletion false need no `update` on finalizers
@@ -54,6 +55,9 @@ from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.kafka_settings import KafkaSettings
 from switchyard_contracts.notifications import Receiver
 from switchyard_contracts.quantities import Duration, parse_duration
+
+from switchyard_operator.domain import kinds
+from switchyard_operator.domain.kinds import Kind
 
 RECEIVERS = TypeAdapter(tuple[Receiver, ...])
 FREEZES = TypeAdapter(tuple[Freeze, ...])
@@ -85,6 +89,7 @@ class Settings(KafkaSettings):
     topic_replication: int = 1
     topic_retention: Duration = parse_duration("7d")
     network_policies: bool = False
+    autoscalers: bool = False
     workers: int = 4
     resync: Duration = parse_duration("5m")
     status_interval: Duration = parse_duration("1m")
@@ -127,6 +132,12 @@ class Settings(KafkaSettings):
     def namespaces(self) -> tuple[str, ...]:
         """The namespaces to watch; empty for all."""
         return tuple(part.strip() for part in self.watch_namespaces.split(",") if part.strip())
+
+    @property
+    def optional_kinds(self) -> tuple[Kind, ...]:
+        """What this installation makes beside what every one does."""
+        asked = {kinds.NETWORK_POLICY: self.network_policies, kinds.AUTOSCALER: self.autoscalers}
+        return tuple(kind for kind in kinds.OPTIONAL if asked[kind])
 
     @property
     def gateway_labels(self) -> dict[str, str]:

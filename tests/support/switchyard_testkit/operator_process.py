@@ -41,6 +41,7 @@ class OperatorProcess:
             "OPERATOR_NAMESPACE": self.namespace,
             "OPERATOR_GATEWAY_PORT": str(self.gateway_port),
             "OPERATOR_NETWORK_POLICIES": "true",
+            "OPERATOR_AUTOSCALERS": "true",
             "OPERATOR_LOG_FORMAT": "json",
             "OPERATOR_PORT": str(self.port),
         }

@@ -122,6 +122,7 @@ SHAPE = group(
         replicas=whole(0, 10),
         resync=text(DURATION_PATTERN),
         webhookKeySecret=SECRET,
+        autoscalers=SWITCH,
         resources=ref("resources"),
         env=env("OPERATOR_"),
     ),

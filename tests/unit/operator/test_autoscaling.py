@@ -31,7 +31,7 @@ class Scaled(Simulation):
     """A world with an autoscaler's controller: each revision gets the pods that its share of the load asks for."""
 
     def __init__(self, second: Model) -> None:
-        super().__init__({ONE: Model(version="1.0.0", loss=100.0), TWO: second})
+        super().__init__({ONE: Model(version="1.0.0", loss=100.0), TWO: second}, also=(kinds.AUTOSCALER,))
         self.load = 4
         """Pods that all of the traffic asks for."""
         self.minimums: dict[str, list[int]] = {}
@@ -225,6 +225,19 @@ def test_a_deployment_that_grows_is_ready_all_the_same() -> None:
     conditions = {item.type: item.status for item in world.status.conditions}
     assert conditions["Ready"] == "True"
     assert "Reconciling" not in conditions
+
+
+def test_an_installation_without_autoscalers_refuses_by_name_and_serves_what_it_served() -> None:
+    world = Simulation({ONE: Model(version="1.0.0", loss=100.0), TWO: Model(version="2.0.0", loss=50.0)})
+    world.deploy(CANARY_SPEC, image=ONE)
+    world.run(lambda: world.phase is Phase.COMPLETED)
+    world.deploy(spec(), image=TWO)
+    world.run_for(MINUTE)
+    accepted = next(item for item in world.status.conditions if item.type == "Accepted")
+    assert (accepted.status, accepted.reason) == ("False", "Disabled")
+    assert "operator.autoscalers" in accepted.message
+    assert set(world.route) == {ONE}
+    assert list(world.cluster.find(kinds.AUTOSCALER)) == []
 
 
 @settings(max_examples=10, deadline=None)

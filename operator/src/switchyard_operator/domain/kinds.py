@@ -31,7 +31,7 @@ JOB = Kind("batch/v1", "Job", "jobs")
 AUTOSCALER = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
-WORKLOAD_KINDS = (DEPLOYMENT, SERVICE, DISRUPTION_BUDGET, AUTOSCALER)
+WORKLOAD_KINDS = (DEPLOYMENT, SERVICE, DISRUPTION_BUDGET)
 """What a revision's pods need; it comes and goes with the traffic, the ModelRevision stays."""
 
 WATCHED = (
@@ -42,12 +42,11 @@ WATCHED = (
     DEPLOYMENT,
     SERVICE,
     DISRUPTION_BUDGET,
-    AUTOSCALER,
     POD,
 )
 """What the door hears of and the cache holds."""
 
-OPTIONAL = (NETWORK_POLICY,)
+OPTIONAL = (NETWORK_POLICY, AUTOSCALER)
 """Workload kinds that an installation may do without; then nothing of them is read, watched or written."""
 
 ALL = {kind.kind: kind for kind in (*WATCHED, *OPTIONAL, CONFIG_MAP, EVENT, JOB, LEASE)}
