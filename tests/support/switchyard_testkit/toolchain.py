@@ -119,6 +119,8 @@ def _environment(cache: Cache, environ: Mapping[str, str]) -> dict[str, str]:
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
         "CGO_ENABLED": "0",
+        # The compiler collects its garbage less often: an eighth of its time for some memory.
+        "GOGC": "400",
     }
 
 
