@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -111,7 +112,9 @@ def test_a_canary_is_planned_watched_waited_for_and_explained(models: Models, tm
             "delay", lambda s: (s.get("rollout") or {}).get("step") == "quarter", "is at its first step"
         )
         assert rollout["rollout"]["revision"] in plan, "the revision that was planned is the one that came"
-        assert "Progressing" in switchyard(models, "get")
+        listed = switchyard(models, "get")  # by the time it is printed, the rollout may have gone on
+        assert "1.0.0 2.0.0" in listed
+        assert re.search(r"(Progressing|AwaitingEvidence) (quarter 1/3 25%|half 2/3 50%)", listed), listed
         assert "is promoted" in switchyard(models, "status", "delay", "--wait", "--timeout", "4m", seconds=300)
         watched = shown.read_text(encoding="utf-8")
     assert "● quarter" in watched

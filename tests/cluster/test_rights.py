@@ -26,8 +26,9 @@ SELDOM = {
     Right(
         "switchyard.dev", "modelroutes", "get"
     ): "read where an operator died between making a route and hearing of it",
-    Right("batch", "jobs", "get"): "read where a gate evaluates offline; tests/contract/test_rights.py has one",
-    Right("batch", "jobs", "create"): "made where a gate evaluates offline; tests/contract/test_rights.py has one",
+    Right("autoscaling", "horizontalpodautoscalers", "create"): "made where a model is scaled by its load",
+    Right("autoscaling", "horizontalpodautoscalers", "patch"): "its minimum follows a candidate's weight",
+    Right("autoscaling", "horizontalpodautoscalers", "delete"): "it goes when its revision is kept warm only",
     Right(
         "switchyard.dev", "modelrevisions", "get"
     ): "read where an operator died between making one and hearing of it",

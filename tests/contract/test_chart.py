@@ -343,6 +343,14 @@ def test_without_policies_there_are_none_and_no_right_to_write_them(tmp_path: Pa
     assert "OPERATOR_NETWORK_POLICIES" not in variables(operator, "operator", "OPERATOR_")
 
 
+def test_without_autoscalers_there_is_no_right_to_them_and_the_operator_looks_for_none(tmp_path: Path) -> None:
+    for wanted in (True, False):
+        bodies = objects(render(with_values({"operator": {"autoscalers": wanted}}), tmp_path))
+        assert ("horizontalpodautoscalers" in json.dumps(of_kind(bodies, "ClusterRole"))) is wanted
+        operator = dict(pods(bodies))["switchyard-operator"]
+        assert ("OPERATOR_AUTOSCALERS" in variables(operator, "operator", "OPERATOR_")) is wanted
+
+
 def test_with_named_namespaces_nothing_may_be_done_elsewhere(tmp_path: Path) -> None:
     bodies = objects(render(with_values({"watchNamespaces": ["shop", "plant"]}), tmp_path))
     assert of_kind(bodies, "ClusterRole", "ClusterRoleBinding") == []

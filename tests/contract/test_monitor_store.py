@@ -14,7 +14,7 @@ from switchyard_monitor.adapters.engine import MIGRATIONS
 from switchyard_monitor.adapters.store import SqliteStore
 from switchyard_monitor.adapters.tables import metadata
 from switchyard_monitor.domain.changes import Changes
-from switchyard_monitor.domain.entries import OUTCOME, Arm, Pair, Pred, Version
+from switchyard_monitor.domain.entries import NO_FOLD, OUTCOME, Arm, Pair, Pred, Version
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.errors import Deposed, StoreUnavailable
@@ -266,10 +266,13 @@ def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         connection.exec_driver_sql("INSERT INTO prediction VALUES (?,?,?,?,?,?,?)", (KEY, 1, 7, 8, 9, 1.5, None))
+        connection.exec_driver_sql("INSERT INTO rule VALUES (1, 'demo/m', 'd', '{}')")
+        connection.exec_driver_sql("INSERT INTO arm VALUES (1, 1, 'm-1', 'stable', 3, 10000, 'split')")
     store.migrate()
     entry, _ = store.entry(KEY)
     assert entry is not None
     assert entry.preds == [Pred(1, 7, 8, 9, 1.5, None)]
+    assert store.arms("demo/m") == {1: Arm(1, "m-1", "stable", 3, 10_000, "split", NO_FOLD)}
     store.close()
 
 

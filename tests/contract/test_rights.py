@@ -28,7 +28,11 @@ kind: ModelDeployment
 metadata: {name: delay}
 spec:
   model: {image: registry.example/delay:1, config: {envFrom: [{configMap: settings}]}}
-  serving: {egress: [{cidr: 10.20.0.0/16, ports: [5432]}]}
+  serving:
+    egress: [{cidr: 10.20.0.0/16, ports: [5432]}]
+    autoscaling: {minReplicas: 2, maxReplicas: 4}
+    resources: {requests: {cpu: 100m}}
+    volumes: [{name: settings, mountPath: /etc/settings, configMap: settings}]
 """
 GATED = """
 apiVersion: switchyard.dev/v1alpha1
@@ -42,7 +46,7 @@ spec:
     before: provisioning
     offlineEvaluation: {image: registry.example/evaluation:1, data: {configMap: settings}}
 """
-MADE = "modelrevisions,configmaps,services,poddisruptionbudgets,networkpolicies,deployments"
+MADE = "modelrevisions,configmaps,services,poddisruptionbudgets,networkpolicies,deployments,horizontalpodautoscalers"
 NEEDED = {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
 
 
@@ -117,7 +121,8 @@ def test_the_chart_s_rights_are_enough(named: bool, server: tuple[Path, str], tm
         words = ("-l", "switchyard.dev/deployment=delay", "-o", "jsonpath={.items[*].kind}")
         return set(kubectl("-n", namespace, "get", MADE, *words).split())
 
-    whole = {"ModelRevision", "ConfigMap", "Service", "PodDisruptionBudget", "NetworkPolicy", "Deployment"}
+    children = {"ConfigMap", "Service", "PodDisruptionBudget", "NetworkPolicy", "Deployment", "HorizontalPodAutoscaler"}
+    whole = {"ModelRevision", *children}
     with operator(environ, log) as process:
         until(lambda: made(mine) == whole, f"everything is made; its log is {log}", seconds=90)
         if not named:

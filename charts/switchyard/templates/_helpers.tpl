@@ -165,3 +165,21 @@ subjects:
 - {kind: ServiceAccount, name: {{ $call.root.Release.Name }}-{{ $call.component }}, namespace: {{ $call.root.Release.Namespace }}}
 {{- end }}
 {{- end }}
+
+{{- /* Who is told of rollouts, as the operator reads it; what it would refuse when it starts is refused here. */ -}}
+{{- define "switchyard.receivers" -}}
+{{- $names := dict -}}
+{{- range .Values.notifications.receivers -}}
+{{- if hasKey $names .name -}}
+{{- fail (printf "notifications.receivers: %q is there twice; their names must differ" .name) -}}
+{{- end -}}
+{{- $_ := set $names .name true -}}
+{{- if eq (hasKey . "webhook") (hasKey . "kafka") -}}
+{{- fail (printf "notifications.receivers: %q must have exactly one of webhook and kafka" .name) -}}
+{{- end -}}
+{{- if and (hasKey . "webhook") (not .webhook.url) (not .webhook.secret) -}}
+{{- fail (printf "notifications.receivers: %q needs webhook.url, or webhook.secret with the key url" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- .Values.notifications.receivers | toJson -}}
+{{- end }}

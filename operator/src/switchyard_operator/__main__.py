@@ -30,11 +30,14 @@ from switchyard_operator.adapters.gateway import GatewayPods
 from switchyard_operator.adapters.models import HttpModels
 from switchyard_operator.adapters.monitor import HttpMonitor
 from switchyard_operator.adapters.notes import ClusterNotes
+from switchyard_operator.adapters.posts import KafkaPost, WebhookPost
 from switchyard_operator.adapters.topics import TopicSettings
 from switchyard_operator.adapters.webhooks import HttpWebhooks
 from switchyard_operator.cache import Cache, Key
+from switchyard_operator.courier import Courier, Post
 from switchyard_operator.domain import kinds
 from switchyard_operator.domain.kinds import Kind
+from switchyard_operator.domain.tidings import Audience
 from switchyard_operator.errors import NotLeading, TryLater
 from switchyard_operator.fence import FencedCluster
 from switchyard_operator.handlers import Door, Pulse
@@ -49,8 +52,6 @@ from switchyard_operator.workqueue import WorkQueue
 
 logger = logging.getLogger("switchyard_operator")
 
-WATCH_SECONDS = 180
-"""After which a watch begins anew, with a list."""
 HEARING = 10.0
 """Seconds that a watch has to deliver what a listing has shown."""
 FIRST_RESYNC = 30.0
@@ -194,6 +195,24 @@ def token_reader(path: str) -> Callable[[], str]:
     return lambda: Path(path).read_text(encoding="utf-8").strip() if path and Path(path).exists() else ""
 
 
+def posts(settings: Settings, http: httpx.Client, *, identity: str, topics: TopicSettings | None) -> dict[str, Post]:
+    """The way to each receiver of notifications."""
+    found: dict[str, Post] = {}
+    for receiver in settings.receivers:
+        folder = Path(settings.notifications_folder) / receiver.name
+        if receiver.webhook:
+            url, key = token_reader(str(folder / "url")), token_reader(str(folder / "key"))
+            found[receiver.name] = WebhookPost(http, receiver.webhook, url=url, key=key, clock=now)
+        elif receiver.kafka:
+            found[receiver.name] = KafkaPost(
+                receiver.kafka.topic,
+                lambda: settings.connection(f"switchyard-operator-{identity}"),
+                topics=topics,
+                explain=Complaints.hear(settings).explain,
+            )
+    return found
+
+
 async def run(settings: Settings, *, kubeconfig: str | None) -> None:
     """Everything, until a signal."""
     metrics = Metrics()
@@ -226,8 +245,17 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         if settings.kafka_servers
         else None
     )
-    also = kinds.OPTIONAL if settings.network_policies else ()
+    also = settings.optional_kinds
     cache, queue = Cache(), WorkQueue[Key](time.monotonic)
+    ways = posts(settings, http, identity=identity, topics=topics)
+    courier = Courier(
+        ways,
+        give_up=settings.notifications_give_up_after,
+        clock=now,
+        monotonic=time.monotonic,
+        wake=queue.add,
+        counted=metrics.count_notification,
+    )
     metrics.registry.register(Rollouts(cache, leading=lambda: leadership.leading))
     door = Door(cache=cache, queue=queue, monotonic=time.monotonic, pulse=Pulse(time.monotonic()))
     reconciler = Reconciler(
@@ -252,6 +280,9 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         clock=now,
         status_interval=settings.status_interval,
         also=also,
+        messenger=courier,
+        audience=Audience(settings.receivers, settings.notifications_held_after),
+        freezes=settings.frozen,
     )
     stop = Event()
     crew = Crew(
@@ -287,6 +318,10 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         for target, name in ((crew.lead, "lease"), (crew.list_anew, "resync"))
     ]
     threads += [Thread(target=crew.work, name=f"worker-{n}", daemon=True) for n in range(settings.workers)]
+    threads += [
+        Thread(target=_tell, args=(courier, receiver.name, stop, leadership), name=f"to-{receiver.name}", daemon=True)
+        for receiver in settings.receivers
+    ]
     if bus:
         threads.append(
             Thread(target=lambda: bus.run(stop, leading=lambda: leadership.leading), name="bus", daemon=True)
@@ -301,6 +336,8 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         stop.set()
         queue.close()
         await asyncio.to_thread(_join, threads)
+        for way in ways.values():
+            way.close()
         leadership.release()
         server.shutdown()
 
@@ -311,21 +348,15 @@ async def watch(settings: Settings, door: Door, *, identity: str) -> None:
     It is told who it is: by itself it would ask for the user's name, and uid 1034 has none.
     """
     registry = kopf.OperatorRegistry()
-    handlers.register(registry, also=kinds.OPTIONAL if settings.network_policies else ())
-    options = kopf.OperatorSettings()
-    options.peering.standalone = True
-    options.posting.enabled = False
-    options.scanning.disabled = True  # it would ask to read every namespace and every definition of the cluster
-    options.watching.server_timeout = WATCH_SECONDS
-    options.watching.client_timeout = WATCH_SECONDS + 30
-    options.networking.request_timeout = 20
+    also = settings.optional_kinds
+    handlers.register(registry, also=also)
     stop_flag = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_flag.set)
     await kopf.operator(
         registry=registry,
-        settings=options,
+        settings=handlers.options(also=also),
         memo=door,
         identity=cast(Any, identity),
         standalone=True,
@@ -333,6 +364,10 @@ async def watch(settings: Settings, door: Door, *, identity: str) -> None:
         namespaces=settings.namespaces,
         stop_flag=stop_flag,
     )
+
+
+def _tell(courier: Courier, receiver: str, stop: Event, leadership: Leadership) -> None:
+    courier.run(receiver, stop, leading=lambda: leadership.leading)
 
 
 def _join(threads: list[Thread]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from threading import Lock
 
@@ -21,6 +22,7 @@ class Cache:
         self._lock = Lock()
         self._held: dict[str, dict[Key, Body]] = {}
         self._by_owner: dict[str, dict[Key, set[Key]]] = {}
+        self._moves: Counter[Key] = Counter()
 
     def put(self, body: Body) -> Key | None:
         """Store a body unless a newer one is held; the answer is the deployment it belongs to."""
@@ -29,6 +31,8 @@ class Cache:
             held = self._held.setdefault(kind, {}).get(place)
             if held is None or _version(body) >= _version(held) or _uid(body) != _uid(held):
                 self._held[kind][place] = body
+                if owner and (held is None or _version(body) != _version(held) or _uid(body) != _uid(held)):
+                    self._moves[owner] += 1
                 if owner:
                     self._by_owner.setdefault(kind, {}).setdefault(owner, set()).add(place)
         return owner
@@ -41,6 +45,17 @@ class Cache:
             if held is not None and _uid(held) == _uid(body):
                 self._drop(kind, place)
         return owner
+
+    def knows(self, body: Body) -> bool:
+        """Whether this very version is held, or a newer one: whoever tells of it tells nothing new."""
+        with self._lock:
+            held = self._held.get(body["kind"], {}).get(_place(body))
+            return held is not None and _uid(held) == _uid(body) and _version(held) >= _version(body) > 0
+
+    def moves(self, owner: Key) -> int:
+        """How often anything that belongs to a deployment has changed, as far as is known here."""
+        with self._lock:
+            return self._moves[owner]
 
     def get(self, kind: Kind, namespace: str, name: str) -> Body | None:
         """One object."""
@@ -80,6 +95,7 @@ class Cache:
     def _drop(self, kind: str, place: Key) -> None:
         body = self._held[kind].pop(place)
         if owner := owner_of(body):
+            self._moves[owner] += 1
             self._by_owner.get(kind, {}).get(owner, set()).discard(place)
 
 

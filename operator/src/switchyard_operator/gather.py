@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from switchyard_contracts.base import LABEL_REVISION, PROMOTED_AT, ROLLED_BACK_AT, ROUTED_AT
+from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.model_command import ModelCommandSpec
 from switchyard_contracts.model_deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from switchyard_contracts.model_revision import ModelRevisionSpec, ModelRevisionStatus
@@ -89,6 +90,7 @@ def world(
     target: str,
     now: datetime,
     gateways: Sequence[GatewayReport],
+    freezes: Sequence[Freeze] = (),
 ) -> World:
     """Everything the cache knows of one deployment."""
     metadata = body["metadata"]
@@ -108,6 +110,7 @@ def world(
         workloads=workloads(cache, key),
         route=route(seen) if seen else None,
         gateways=tuple(gateways),
+        freezes=tuple(freezes),
     )
 
 

@@ -1,7 +1,8 @@
 """Kopf's door: what the watches tell is stored, and the deployment it belongs to is queued. It cannot fail.
 
-No finalizers, no annotations, no status: a ModelDeployment may belong to Git, and the reconciler is the only writer of
-what is ours.
+What the cache knows already, as the answer to one of our own writes, queues nothing: the pass that wrote it comes again
+by itself. No finalizers, no annotations, no status: a ModelDeployment may belong to Git, and the reconciler is the only
+writer of what is ours.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from switchyard_operator.domain.kinds import Kind
 from switchyard_operator.domain.world import Body
 from switchyard_operator.workqueue import WorkQueue
 
+WATCH_SECONDS = 180
+"""After which a watch begins anew, from the version it came to."""
 OURS = (kinds.MODEL_DEPLOYMENT, kinds.MODEL_REVISION, kinds.MODEL_ROUTE, kinds.MODEL_COMMAND)
 CHILDREN = (kinds.DEPLOYMENT, kinds.SERVICE, kinds.DISRUPTION_BUDGET, kinds.POD)
 
@@ -43,9 +46,41 @@ class Door:
         """One event of one watch."""
         self.pulse.at = self.monotonic()
         body = {"apiVersion": kind.api_version, "kind": kind.kind, **event["object"]}
+        if event.get("type") != "DELETED" and self.cache.knows(body):
+            return
         key = self.cache.forget(body) if event.get("type") == "DELETED" else self.cache.put(body)
         if key:
             self.queue.add(key)
+
+
+class NoEssence(kopf.AnnotationsDiffBaseStorage):
+    """What Kopf would compare to tell handlers of changes; there are none, and it copied every object for it."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:
+        """Nothing of any object."""
+        del body, extra_fields
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        """Nothing is kept."""
+        del body
+        return None
+
+
+def options(*, also: Sequence[Kind] = ()) -> kopf.OperatorSettings:
+    """Kopf as a pair of ears: no peering, no events of its own, and of others' kinds only what is ours."""
+    found = kopf.OperatorSettings()
+    found.peering.standalone = True
+    found.posting.enabled = False
+    found.scanning.disabled = True  # it would ask to read every namespace and every definition of the cluster
+    found.watching.server_timeout = WATCH_SECONDS
+    found.watching.client_timeout = WATCH_SECONDS + 30
+    found.networking.request_timeout = 20
+    found.persistence.diffbase_storage = NoEssence()
+    for kind in (*CHILDREN, *also):
+        group, _, version = kind.api_version.rpartition("/")
+        found.watching.label_selectors[group, version, kind.plural] = LABEL_DEPLOYMENT
+    return found
 
 
 def register(registry: kopf.OperatorRegistry, *, also: Sequence[Kind] = ()) -> None:

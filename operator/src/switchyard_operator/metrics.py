@@ -48,6 +48,12 @@ class Metrics:
         self.dropped = Counter(
             f"{prefix}_dropped_records", "Records dropped as Kafka was away.", registry=self.registry
         )
+        self.notifications = Counter(
+            f"{prefix}_notifications",
+            "Tries to tell a receiver: delivered, failed (and tried again), gave-up.",
+            ["receiver", "result"],
+            registry=self.registry,
+        )
         self.leading = Gauge(f"{prefix}_leading", "1 on the operator that acts.", registry=self.registry)
         self.waiting = Gauge(f"{prefix}_queue_depth", "Deployments that wait for a pass.", registry=self.registry)
         self.heard = Gauge(f"{prefix}_last_event_age_seconds", "Age of the last watch event.", registry=self.registry)
@@ -55,6 +61,10 @@ class Metrics:
     def count_write(self, verb: str, kind: str) -> None:
         """One write."""
         self.writes.labels(verb, kind).inc()
+
+    def count_notification(self, receiver: str, result: str) -> None:
+        """One try to tell a receiver."""
+        self.notifications.labels(receiver, result).inc()
 
     def count_request(self, verb: str, code: int | None, seconds: float) -> None:
         """One request to the API server; without a code when no answer came."""

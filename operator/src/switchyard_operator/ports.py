@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from switchyard_contracts.counted import Counted
 from switchyard_contracts.evidence import Evidence
+from switchyard_contracts.notifications import Notification
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
 
 from switchyard_operator.domain.analysis import Question
@@ -102,3 +103,30 @@ class Bus(Protocol):
 
     def publish_rollout(self, record: RolloutRecord) -> None:
         """One thing that happened."""
+
+
+class Messenger(Protocol):
+    """Who tells receivers what they are owed. It never blocks and never raises: a rollout does not wait for it."""
+
+    def owe(self, key: tuple[str, str], waiting: Sequence[Notification]) -> None:
+        """What the status of a deployment holds now."""
+
+    def done(self, key: tuple[str, str]) -> frozenset[tuple[str, str]]:
+        """(id, receiver) of what needs to be told no more."""
+
+    def gone(self, key: tuple[str, str]) -> None:
+        """The deployment is deleted."""
+
+
+class NoMessenger:
+    """Nobody is to be told."""
+
+    def owe(self, key: tuple[str, str], waiting: Sequence[Notification]) -> None:
+        """Nobody hears it."""
+
+    def done(self, _: tuple[str, str]) -> frozenset[tuple[str, str]]:
+        """Nothing was told."""
+        return frozenset()
+
+    def gone(self, key: tuple[str, str]) -> None:
+        """Nobody misses it."""

@@ -8,9 +8,10 @@ route carries its resourceVersion, and the ModelDeployment is read anew before i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from switchyard_contracts import acceptance
@@ -18,9 +19,11 @@ from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, ROUTED_AT
 from switchyard_contracts.canonical import digest
 from switchyard_contracts.evidence import Evidence
-from switchyard_contracts.model_deployment import ModelDeploymentSpec
+from switchyard_contracts.freezes import Freeze
+from switchyard_contracts.model_deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from switchyard_contracts.model_revision import ModelRevisionSpec, hashes, pod_shape, revision_name
 from switchyard_contracts.model_route import ModelRouteSpec, Route
+from switchyard_contracts.notifications import Notification, Notifications
 
 from switchyard_operator import gather
 from switchyard_operator.cache import Cache, Key
@@ -33,23 +36,28 @@ from switchyard_operator.domain import (
     lineage,
     memory,
     status,
+    tidings,
     turns,
     workloads,
 )
+from switchyard_operator.domain.configs import Config
 from switchyard_operator.domain.decision import Bearings, Plan
 from switchyard_operator.domain.difference import differs
 from switchyard_operator.domain.kinds import Kind
 from switchyard_operator.domain.lineage import Mark
 from switchyard_operator.domain.rules import Move
+from switchyard_operator.domain.tidings import NOBODY, Audience
 from switchyard_operator.domain.world import Body, Revision, Smoke, World
 from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, Refused, TryLater
 from switchyard_operator.gatekeeper import Gatekeeper
-from switchyard_operator.ports import Cluster, Gateways, Models, Monitor, Webhooks
+from switchyard_operator.ports import Cluster, Facts, Gateways, Messenger, Models, Monitor, NoMessenger, Webhooks
 from switchyard_operator.reporter import Reporter
 
 logger = logging.getLogger(__name__)
 
 NOW = timedelta(0)
+AFTERWARDS = timedelta(milliseconds=300)
+"""When to look at what one has written oneself: the door does not queue it, and something may follow from it."""
 REFUSED_AGAIN = timedelta(seconds=30)
 """When to come again to what only a person can mend; an edit is heard at once."""
 
@@ -70,6 +78,9 @@ class Reconciler:
         clock: Callable[[], datetime],
         status_interval: timedelta,
         also: Sequence[Kind] = (),
+        messenger: Messenger | None = None,
+        audience: Audience = NOBODY,
+        freezes: Sequence[Freeze] = (),
     ) -> None:
         self._cluster = cluster
         self._cache = cache
@@ -81,19 +92,32 @@ class Reconciler:
         self._clock = clock
         self._status_interval = status_interval
         self._workload_kinds = (*kinds.WORKLOAD_KINDS, *also)
+        self._messenger = messenger or NoMessenger()
+        self._audience = audience
+        self._freezes = tuple(freezes)
         self._written: dict[str, datetime] = {}
-        self._accepted: dict[Key, tuple[str, ModelDeploymentSpec, Mapping[str, dict[str, str]]]] = {}
+        self._accepted: dict[Key, tuple[str, ModelDeploymentSpec, Config]] = {}
         self._settled_for: dict[tuple[str, str], str] = {}
+        self._facts: dict[Key, Facts] = {}
+        """What revisions' pods have said of themselves and no status says yet."""
 
     def reconcile(self, key: Key) -> timedelta | None:
         """One pass; the answer is when to come again though nothing is heard."""
+        before = self._cache.moves(key)
+        again = self._reconcile(key)
+        if self._cache.moves(key) == before:
+            return again
+        return min(again, AFTERWARDS) if again is not None else AFTERWARDS
+
+    def _reconcile(self, key: Key) -> timedelta | None:
         body = self._cache.get(kinds.MODEL_DEPLOYMENT, *key)
         if body is None or body["metadata"].get("deletionTimestamp"):
             self._accepted.pop(key, None)
             self._reporter.gone(key)
+            self._messenger.gone(key)
             return None
         try:
-            spec = acceptance.read(body.get("spec"))
+            spec = self._honourable(acceptance.read(body.get("spec")))
             config = self._config(key[0], spec)
         except SpecRejected as error:
             return self._reject(key, body, error)
@@ -105,7 +129,7 @@ class Reconciler:
         key: Key,
         body: Body,
         spec: ModelDeploymentSpec,
-        config: Mapping[str, dict[str, str]],
+        config: Config,
         rejected: SpecRejected | None = None,
     ) -> timedelta | None:
         target = self._ensure_revision(body, spec, config)
@@ -118,8 +142,9 @@ class Reconciler:
         known = decision.bearings(world)
         if self._obey(key, body, world, known):
             return NOW
-        if self._learn(world, known):
-            return NOW
+        if known.wants_facts and (taught := self._learn(world, known)) is not world:
+            world = taught
+            known = decision.bearings(world)
         world = self._ask(world, known)
         plan = decision.decide(world, known)
         routing = plan.route is not None or plan.drop_route
@@ -134,34 +159,53 @@ class Reconciler:
             self._write_status(key, world, status.hindered(plan, str(error)), rejected)
             self._reporter.hindered(world, str(error))
             return REFUSED_AGAIN
-        if not routing:
+        if not routing and not _begins(plan):
             self._write_status(key, world, plan, rejected)
             self._write_revision_statuses(world, plan)
         self._reporter.tell(world, plan)
         return plan.again
 
+    def _honourable(self, spec: ModelDeploymentSpec) -> ModelDeploymentSpec:
+        """The same, unless it asks for what this installation does without."""
+        if spec.serving.autoscaling and kinds.AUTOSCALER not in self._workload_kinds:
+            raise SpecRejected(
+                "spec.serving.autoscaling: this installation makes no HorizontalPodAutoscalers; write"
+                " spec.serving.replicas, or have operator.autoscalers set to true in the chart's values",
+                reason="Disabled",
+            )
+        return spec
+
     # --- gather ----------------------------------------------------------------------------------------------------
 
-    def _config(self, namespace: str, spec: ModelDeploymentSpec) -> dict[str, dict[str, str]]:
+    def _config(self, namespace: str, spec: ModelDeploymentSpec) -> Config:
         """The contents of the spec's ConfigMaps, which belong to the revision."""
         found: dict[str, dict[str, str]] = {}
+        files: dict[str, dict[str, Any]] = {}
         for index, source in enumerate(spec.model.config.env_from if spec.model.config else []):
             if not source.config_map:
                 continue
-            body = self._cluster.read(kinds.CONFIG_MAP, namespace, source.config_map)
-            if body is None:
-                raise SpecRejected(
-                    f"spec.model.config.envFrom[{index}].configMap: there is no ConfigMap {source.config_map!r} in"
-                    f" namespace {namespace!r}; create it, or name another"
-                )
+            body = self._config_map(namespace, source.config_map, path=f"spec.model.config.envFrom[{index}]")
             found[source.config_map] = dict(body.get("data") or {})
-        return found
+        for index, volume in enumerate(spec.serving.volumes):
+            if volume.config_map:
+                body = self._config_map(namespace, volume.config_map, path=f"spec.serving.volumes[{index}]")
+                files[volume.name] = {key: dict(body[key]) for key in ("data", "binaryData") if body.get(key)}
+        return Config(found, files)
 
-    def _ensure_revision(self, body: Body, spec: ModelDeploymentSpec, config: Mapping[str, dict[str, str]]) -> str:
+    def _config_map(self, namespace: str, name: str, *, path: str) -> Body:
+        body = self._cluster.read(kinds.CONFIG_MAP, namespace, name)
+        if body is None:
+            raise SpecRejected(
+                f"{path}.configMap: there is no ConfigMap {name!r} in namespace {namespace!r};"
+                " create it, or name another"
+            )
+        return body
+
+    def _ensure_revision(self, body: Body, spec: ModelDeploymentSpec, config: Config) -> str:
         """The revision that the spec asks for; made at first sight, with a copy of its configuration."""
         namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
         shape = pod_shape(spec)
-        model_hash, pod_hash = hashes(shape, config_digests={key: digest(data) for key, data in config.items()})
+        model_hash, pod_hash = hashes(shape, config_digests=config.digests)
         target = revision_name(name, pod_hash)
         if self._cache.get(kinds.MODEL_REVISION, namespace, target) is None:
             snapshot = ModelRevisionSpec(
@@ -174,24 +218,30 @@ class Reconciler:
             )
             wanted = workloads.revision_body(namespace, name=target, owner_uid=body["metadata"]["uid"], spec=snapshot)
             self._create(kinds.MODEL_REVISION, wanted)
-        if config:
-            self._copy_config(namespace, target, list(config.items()))
+        if config.env:
+            merged = workloads.merge_config(list(config.env.items()))
+            self._copy(namespace, target, lambda revision: workloads.config_body(namespace, revision, merged))
+        for volume, files in config.files.items():
+            self._copy(namespace, target, partial(workloads.files_body, namespace, volume=volume, files=files))
         return target
 
-    def _copy_config(self, namespace: str, target: str, sources: list[tuple[str, dict[str, str]]]) -> None:
-        if (namespace, target) in self._settled_for:
+    def _copy(self, namespace: str, target: str, make: Callable[[Revision], Body]) -> None:
+        """Have the immutable copy of a ConfigMap that belongs to the revision."""
+        wanted = make(gather.revision(self._held(kinds.MODEL_REVISION, namespace, target)))
+        name = wanted["metadata"]["name"]
+        if (namespace, name) in self._settled_for:
             return
-        revision = gather.revision(self._held(kinds.MODEL_REVISION, namespace, target))
-        name = workloads.config_name(target)
         if self._cluster.read(kinds.CONFIG_MAP, namespace, name) is None:
-            wanted = workloads.config_body(namespace, revision, workloads.merge_config(sources))
             self._create(kinds.CONFIG_MAP, wanted)
-        self._settled_for[namespace, target] = name
+        self._settled_for[namespace, name] = name
 
     def _gather(self, key: Key, body: Body, spec: ModelDeploymentSpec, target: str) -> World:
         route = self._cache.get(kinds.MODEL_ROUTE, *key)
         reports = self._gateways.reports("/".join(key), int(route["metadata"]["generation"])) if route else ()
-        return gather.world(self._cache, body, spec=spec, target=target, now=self._clock(), gateways=reports)
+        now = self._clock()
+        return gather.world(
+            self._cache, body, spec=spec, target=target, now=now, gateways=reports, freezes=self._freezes
+        )
 
     def _ask(self, world: World, known: Bearings) -> World:
         """Ask the monitor, and the candidate's pods, whatever the decision will need."""
@@ -227,13 +277,14 @@ class Reconciler:
                 return Smoke(asked=True, passed=False, message=f"{path} on pod {address}: {fault}")
         return Smoke(asked=True, passed=True)
 
-    def _learn(self, world: World, known: Bearings) -> bool:
-        """Read version and paths from a ready pod, once for each revision."""
-        learned = False
+    def _learn(self, world: World, known: Bearings) -> World:
+        """Version and paths from a ready pod, until the revision's status says them, which is with all else in it."""
+        learned: dict[str, Revision] = {}
         for name in known.wants_facts:
             revision = world.revisions[name]
+            facts = self._facts.get((world.namespace, name))
             try:
-                facts = self._models.facts(world.workload(name).addresses[0], revision.spec.pod.port)
+                facts = facts or self._models.facts(world.workload(name).addresses[0], revision.spec.pod.port)
             except TryLater:
                 continue
             changes: dict[str, object] = {}
@@ -242,11 +293,9 @@ class Reconciler:
             if facts.paths and not revision.status.paths:
                 changes["paths"] = list(facts.paths)
             if changes:
-                body = self._held(kinds.MODEL_REVISION, world.namespace, name)
-                told = revision.status.model_copy(update=changes)
-                self._cache.put(self._cluster.write_status(body, told.to_json()))
-                learned = True
-        return learned
+                self._facts[world.namespace, name] = facts
+                learned[name] = replace(revision, status=revision.status.model_copy(update=changes))
+        return replace(world, revisions={**world.revisions, **learned}) if learned else world
 
     # --- commands --------------------------------------------------------------------------------------------------
 
@@ -335,6 +384,16 @@ class Reconciler:
             for wanted in workloads.bodies(world.namespace, revision, replicas=replicas, serving=world.spec.serving):
                 if kinds.ALL[wanted["kind"]] in self._workload_kinds:
                     self._ensure(wanted)
+            self._scale(world, plan, revision)
+
+    def _scale(self, world: World, plan: Plan, revision: Revision) -> None:
+        """Have an autoscaler, or none: one that is kept warm has a number of pods of its own."""
+        said = world.spec.serving.autoscaling
+        if said and revision.name in plan.floors:
+            least = min(said.max_replicas, plan.floors[revision.name])
+            self._ensure(workloads.autoscaler(world.namespace, revision, least=least, said=said))
+        else:
+            self._delete(kinds.AUTOSCALER, world.namespace, revision.name)
 
     def _ensure(self, wanted: Body) -> None:
         """Apply, unless it is so already, or is as near to it as the API server lets it be."""
@@ -384,11 +443,18 @@ class Reconciler:
         """Say why; and go on with the last spec that was accepted, so that a slip disarms no guard and no abort."""
         held = gather.status(body)
         generation = int(body["metadata"].get("generation", 1))
-        changed = status.refused(held, error, generation=generation, now=self._clock())
+        now = self._clock()
+        changed = status.refused(held, error, generation=generation, now=now)
+        refused = changed != held
+        words = {"reason": error.reason, "message": str(error)}
+        fresh = [tidings.refused_spec(body["metadata"]["uid"], generation=generation, now=now, **words)] * refused
+        changed = changed.model_copy(update={"notifications": self._owing(key, held, fresh)})
         if changed != held:
             body = self._cluster.write_status(body, changed.to_json())
             self._cache.put(body)
-            self._reporter.rejected(body, error, now=self._clock())
+        self._messenger.owe(key, tidings.owed(changed.notifications))
+        if refused:
+            self._reporter.rejected(body, error, now=now)
         accepted = self._accepted.get(key)
         if accepted is None or accepted[0] != body["metadata"]["uid"]:
             return REFUSED_AGAIN
@@ -398,9 +464,24 @@ class Reconciler:
 
     def _write_status(self, key: Key, world: World, plan: Plan, rejected: SpecRejected | None) -> None:
         body = self._held(kinds.MODEL_DEPLOYMENT, *key)
-        new = status.build(world, plan, rejected)
+        fresh = tidings.news(world, plan, self._audience) if self._audience.receivers else ()
+        owing = self._owing(key, world.status, fresh)
+        new = status.build(world, plan, rejected).model_copy(update={"notifications": owing})
         if self._due("/".join(key), new == world.status, status.shape(new) == status.shape(world.status), world.now):
             self._cache.put(self._cluster.write_status(body, new.to_json()))
+            # Only what stands in the status is told: an operator that dies before that has told nobody.
+            self._messenger.owe(key, tidings.owed(owing))
+        else:
+            self._messenger.owe(key, tidings.owed(world.status.notifications))
+
+    def _owing(self, key: Key, held: ModelDeploymentStatus, fresh: Iterable[Notification]) -> Notifications | None:
+        return tidings.remember(
+            held.notifications,
+            fresh,
+            subject="/".join(key),
+            audience=self._audience,
+            done=self._messenger.done(key),
+        )
 
     def _write_revision_statuses(self, world: World, plan: Plan) -> None:
         if plan.mark:
@@ -412,10 +493,13 @@ class Reconciler:
         body = self._cache.get(kinds.MODEL_REVISION, world.namespace, revision.name)
         if body is None:
             return
-        new = status.revision_status(world, plan, revision)
-        same_shape = status.shape(new) == status.shape(revision.status)
-        if self._due(f"{world.namespace}/{revision.name}@", new == revision.status, same_shape, world.now):
+        held, new = gather.revision(body).status, status.revision_status(world, plan, revision)
+        if not body.get("status") and status.nothing_yet(new):
+            return
+        same_shape = status.shape(new) == status.shape(held)
+        if self._due(f"{world.namespace}/{revision.name}@", new == held, same_shape, world.now):
             self._cache.put(self._cluster.write_status(body, new.to_json()))
+            self._facts.pop((world.namespace, revision.name), None)
 
     def _due(self, what: str, same: bool, same_shape: bool, now: datetime) -> bool:
         """Whether a status is written: at once when a state moved, seldom when only numbers did."""
@@ -439,6 +523,11 @@ def _would_lose(world: World, plan: Plan) -> bool:
     held = world.status.rollout
     known = memory.mirrored(held) if held and held.id == plan.memory.id else []
     return world.route is not None and world.route.generation in set(memory.mirrored(plan.memory)) - set(known)
+
+
+def _begins(plan: Plan) -> bool:
+    """Whether a first revision becomes stable: it compared nothing, and the pass that comes at once tells the end."""
+    return plan.decision.move is Move.PROMOTE and plan.bearings.lineage.stable is None
 
 
 def _names(world: World, plan: Plan) -> dict[str, object]:

@@ -11,6 +11,11 @@
 | OPERATOR_MONITOR_URL | empty: no evidence | `http://switchyard-monitor:8080` |
 | OPERATOR_MONITOR_TOKEN_FILE | empty: none | a file with the monitor's bearer token |
 | OPERATOR_WEBHOOK_KEY_FILE | empty: unsigned | a file with the key by which questions to gates' webhooks are signed |
+| OPERATOR_NOTIFICATIONS | empty: nobody is told | a JSON list of `switchyard_contracts.notifications.Receiver` |
+| OPERATOR_NOTIFICATIONS_FOLDER | `/etc/switchyard/notifications` | a receiver's Secret: `<name>/key`, `<name>/url` |
+| OPERATOR_NOTIFICATIONS_HELD_AFTER | `10m` | how long evidence is awaited before a rollout counts as held |
+| OPERATOR_NOTIFICATIONS_GIVE_UP_AFTER | `24h` | how long a receiver that does not take a notification is tried |
+| OPERATOR_FREEZES | empty: none | a JSON list of `switchyard_contracts.freezes.Freeze`, for every deployment |
 | OPERATOR_KAFKA_SERVERS | empty: nothing is published | `switchyard-kafka:9092` |
 | OPERATOR_KAFKA_SECURITY, … | PLAINTEXT | who may in, and how: `switchyard_contracts.kafka_settings` |
 | OPERATOR_TOPICS_CREATE | true | make topics that are missing |
@@ -18,6 +23,7 @@
 | OPERATOR_TOPIC_REPLICATION | 1 | replication factor of topics that are made |
 | OPERATOR_TOPIC_RETENTION | `7d` | how long topics that are made keep their records (not the compacted one) |
 | OPERATOR_NETWORK_POLICIES | false | close the way out of models' pods, but for DNS and `spec.serving.egress` |
+| OPERATOR_AUTOSCALERS | false | make HorizontalPodAutoscalers for `spec.serving.autoscaling`; without, it is refused |
 | OPERATOR_WORKERS | 4 | deployments reconciled at the same time |
 | OPERATOR_RESYNC | `5m` | how often everything is listed anew |
 | OPERATOR_STATUS_INTERVAL | `1m` | how often numbers in a status may move while its state stays |
@@ -33,6 +39,7 @@ RBAC, in the watched namespaces (cluster-wide by default); `tests/cluster/test_r
   modelcommands/status (update)
 - apps: deployments; core: services; policy: poddisruptionbudgets; networking.k8s.io: networkpolicies if it makes them
   (each list watch create patch delete)
+- autoscaling: horizontalpodautoscalers (list watch create patch delete), if it makes them
 - batch: jobs (get create), for gates of the type OfflineEvaluation
 - core: configmaps (get create), pods (list watch), events (create patch); ModelRevisions as owners with
   blockOwnerDeletion false need no `update` on finalizers
@@ -41,10 +48,20 @@ and in its own namespace: coordination.k8s.io leases (get create update), pods (
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self, TypeVar
 
+from pydantic import TypeAdapter, ValidationError, field_validator, model_validator
+from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.kafka_settings import KafkaSettings
+from switchyard_contracts.notifications import Receiver
 from switchyard_contracts.quantities import Duration, parse_duration
+
+from switchyard_operator.domain import kinds
+from switchyard_operator.domain.kinds import Kind
+
+RECEIVERS = TypeAdapter(tuple[Receiver, ...])
+FREEZES = TypeAdapter(tuple[Freeze, ...])
+Listed = TypeVar("Listed")
 
 
 class Settings(KafkaSettings):
@@ -61,17 +78,55 @@ class Settings(KafkaSettings):
     monitor_url: str = ""
     monitor_token_file: str = ""
     webhook_key_file: str = ""
+    notifications: str = ""
+    notifications_folder: str = "/etc/switchyard/notifications"
+    notifications_held_after: Duration = parse_duration("10m")
+    notifications_give_up_after: Duration = parse_duration("24h")
+    freezes: str = ""
     kafka_servers: str = ""
     topics_create: bool = True
     topic_partitions: int = 4
     topic_replication: int = 1
     topic_retention: Duration = parse_duration("7d")
     network_policies: bool = False
+    autoscalers: bool = False
     workers: int = 4
     resync: Duration = parse_duration("5m")
     status_interval: Duration = parse_duration("1m")
     port: int = 8080
     log_format: Literal["auto", "json", "text"] = "auto"
+
+    @field_validator("freezes")
+    @classmethod
+    def _freezes_can_be_read(cls, text: str) -> str:
+        _read(FREEZES, text)
+        return text
+
+    @field_validator("notifications")
+    @classmethod
+    def _receivers_can_be_read(cls, text: str) -> str:
+        found = _read(RECEIVERS, text)
+        names = [receiver.name for receiver in found]
+        if len(set(names)) < len(names):
+            raise ValueError(f"the names of receivers must differ: {', '.join(names)}")
+        return text
+
+    @model_validator(mode="after")
+    def _receivers_can_be_reached(self) -> Self:
+        on_kafka = [receiver.name for receiver in self.receivers if receiver.kafka]
+        if on_kafka and not self.kafka_servers:
+            raise ValueError(f"the receiver {on_kafka[0]!r} is told by Kafka; set {self.variable('kafka_servers')} too")
+        return self
+
+    @property
+    def receivers(self) -> tuple[Receiver, ...]:
+        """Who is told of rollouts."""
+        return _read(RECEIVERS, self.notifications)
+
+    @property
+    def frozen(self) -> tuple[Freeze, ...]:
+        """When no deployment's weights rise."""
+        return _read(FREEZES, self.freezes)
 
     @property
     def namespaces(self) -> tuple[str, ...]:
@@ -79,6 +134,24 @@ class Settings(KafkaSettings):
         return tuple(part.strip() for part in self.watch_namespaces.split(",") if part.strip())
 
     @property
+    def optional_kinds(self) -> tuple[Kind, ...]:
+        """What this installation makes beside what every one does."""
+        asked = {kinds.NETWORK_POLICY: self.network_policies, kinds.AUTOSCALER: self.autoscalers}
+        return tuple(kind for kind in kinds.OPTIONAL if asked[kind])
+
+    @property
     def gateway_labels(self) -> dict[str, str]:
         """The selector as a mapping."""
         return dict(part.split("=", 1) for part in self.gateway_selector.split(",") if part)
+
+
+def _read(kind: TypeAdapter[tuple[Listed, ...]], text: str) -> tuple[Listed, ...]:
+    """A JSON list; what is wrong with it is said by place and field."""
+    try:
+        return kind.validate_json(text) if text else ()
+    except ValidationError as error:
+        raise ValueError("; ".join(_faults(error))) from error
+
+
+def _faults(error: ValidationError) -> list[str]:
+    return [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]

@@ -263,7 +263,7 @@ def certificate(settings: Settings) -> JSON:
 
 def product(settings: Settings, *, boot: str) -> JSON:
     """Where products ask. Of x-switchyard-* only the revision that a caller asks for is let in."""
-    return connection_manager(settings, name="product", routes="switchyard", boot=boot) | {
+    return connection_manager(settings, name="product", routes="switchyard", boot=boot, scripts=scripts()) | {
         "use_remote_address": True,
         "xff_num_trusted_hops": settings.trusted_hops,
         "early_header_mutation_extensions": [
@@ -316,7 +316,13 @@ def all_but(prefix: str, kept: str) -> str:
     return f"{prefix}({'|'.join([*ends, kept + '.+'])})"
 
 
-def connection_manager(settings: Settings, *, name: str, routes: str, boot: str) -> JSON:
+def scripts() -> JSON:
+    """What a route may run in the place of capture.lua alone; control names it where users stay with their arm."""
+    both = "\n".join((HOOKS_FOLDER / name).read_text() for name in ("capture.lua", "sticky.lua"))
+    return {"sticky": {"inline_string": both}}
+
+
+def connection_manager(settings: Settings, *, name: str, routes: str, boot: str, scripts: JSON | None = None) -> JSON:
     """What both listeners do with a request."""
     return any_of(
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -350,6 +356,7 @@ def connection_manager(settings: Settings, *, name: str, routes: str, boot: str)
                 "typed_config": any_of(
                     "envoy.extensions.filters.http.lua.v3.Lua",
                     default_source_code={"filename": str(HOOKS_FOLDER / "capture.lua")},
+                    **({"source_codes": scripts} if scripts else {}),
                 ),
             },
             {

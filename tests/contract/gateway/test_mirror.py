@@ -9,64 +9,21 @@ import http.client
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
-from switchyard_contracts.events import CloudEvent, Inference, decode
 from switchyard_gateway.shipper.envoy import EnvoyAdmin
-from switchyard_gateway.shipper.line import Event, Reader, Refusal
-from switchyard_gateway.shipper.redaction import Redaction
+from switchyard_gateway.shipper.line import Event, Refusal
 from switchyard_testkit.control import model
 from switchyard_testkit.fake_api import route
 from switchyard_testkit.gateway_pod import KEY, PREDICT, Pod, gateway_pod
+from switchyard_testkit.record import Record
 from switchyard_testkit.waiting import until
 
-READER = Reader(node="gateway-0", redaction=Redaction({}), max_record_bytes=10_000_000)
 PLACES = 32
 JSON_TYPE = {"content-type": "application/json"}
-
-
-@dataclass
-class Record:
-    """What Envoy writes down from here on, read as the shipper reads it."""
-
-    path: Path
-    read_to: int = 0
-    lines: list[Event | Refusal] = field(default_factory=list)
-    events: list[CloudEvent] = field(default_factory=list)
-
-    def read_on(self) -> None:
-        """Take up what was written since the last time."""
-        with self.path.open("rb") as file:
-            file.seek(self.read_to)
-            fresh = [line for line in file if line.endswith(b"\n")]
-        self.read_to += sum(len(line) for line in fresh)
-        for line in fresh:
-            read = READER.read(line)
-            assert isinstance(read, Event | Refusal), read
-            self.lines.append(read)
-            self.events += [decode(read.value)] if isinstance(read, Event) else []
-
-    def of(self, *roles: str) -> list[Inference]:
-        """The exchanges so far in these roles."""
-        self.read_on()
-        payloads = [event.payload() for event in self.events if event.data["role"] in roles]
-        return [each for each in payloads if isinstance(each, Inference)]
-
-    def wait_for(self, count: int, *roles: str) -> list[Inference]:
-        """The exchanges in these roles, once there are so many; more than that is an error."""
-
-        def there() -> bool:
-            self.read_on()
-            return sum(event.data["role"] in roles for event in self.events) >= count
-
-        until(there, f"{count} exchanges as {roles} are recorded", seconds=20, every=0.05)
-        found = self.of(*roles)
-        assert len(found) == count
-        return found
 
 
 @pytest.fixture(scope="module")

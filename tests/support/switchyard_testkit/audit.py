@@ -37,6 +37,8 @@ class Asked:
     where: str
     forbidden: bool
     created: bool
+    code: int = 0
+    """What it was answered; 0 where the log does not say."""
 
 
 def requests(lines: Iterable[str]) -> Iterator[Asked]:
@@ -60,6 +62,7 @@ def requests(lines: Iterable[str]) -> Iterator[Asked]:
                 where=event["requestURI"],
                 forbidden=forbidden,
                 created=(event.get("responseStatus") or {}).get("code") == 201,
+                code=int((event.get("responseStatus") or {}).get("code") or 0),
             )
 
 

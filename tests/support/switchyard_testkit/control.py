@@ -31,6 +31,7 @@ class ControlProcess:
     folder: Path
     kubeconfig: Path
     port: int = field(default_factory=free_port)
+    address: str = "127.0.0.1"
     settings: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
@@ -44,7 +45,7 @@ class ControlProcess:
         }
         environment |= {
             "CONTROL_NODE": "gateway-0",
-            "CONTROL_ADDRESS": "127.0.0.1",
+            "CONTROL_ADDRESS": self.address,
             "CONTROL_PORT": str(self.port),
             "CONTROL_XDS_SOCKET": str(self.folder / "run" / "xds.sock"),
             "CONTROL_ADMIN_SOCKET": str(self.folder / "run" / "admin.sock"),
@@ -73,7 +74,7 @@ class ControlProcess:
     def ask(self, path: str) -> tuple[int, Any]:
         """Its HTTP door."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{self.address}:{self.port}{path}", timeout=5) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as refused:
             return refused.code, json.loads(refused.read())

@@ -25,7 +25,7 @@ SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PYTHON_WANTED = (3, 11)
 DISK = 20 * GIB  # tools while they are built 6, images 6, a node 8
 WARM_DISK = 8 * GIB
-TARGET_MINUTES = {"demo": 8, "test": 25}  # with everything built
+TARGET_MINUTES = {"demo": 8, "test": 40}  # with everything built
 TOOLS_MINUTES = 12
 IMAGES_MINUTES = 8
 POLICY = Path("/usr/sbin/policy-rc.d")
@@ -183,9 +183,19 @@ def announcement(target: str, cache: Cache, *, packages: str) -> str:
 
 def ensure_packages(packages: Sequence[Package] = PACKAGES, *, say: Callable[[str], None] = print) -> None:
     """Install what is missing, ask nothing, start no service."""
-    lacking = missing(packages)
-    if not lacking:
+    if not missing(packages):
         return
+    # The node and the images are made beside each other, and apt-get waits for nobody.
+    with Cache.from_env(os.environ).lock("packages", say):
+        if lacking := missing(packages):  # another run may have brought them meanwhile
+            _install(lacking, say)
+    if still := missing(packages):
+        raise MachineError(
+            f"apt-get ran, but still missing: {', '.join(f'{package.name} ({package.shows})' for package in still)}."
+        )
+
+
+def _install(lacking: Sequence[Package], say: Callable[[str], None]) -> None:
     names = [package.name for package in lacking]
     if os.geteuid() != 0:
         raise MachineError(
@@ -203,10 +213,6 @@ def ensure_packages(packages: Sequence[Package] = PACKAGES, *, say: Callable[[st
         run([*apt, "update"], env=env, timeout=600)
         run([*apt, "install", "--no-install-recommends", *names], env=env, timeout=1200)
     _keep_services_off([service for package in lacking for service in package.services])
-    if still := missing(packages):
-        raise MachineError(
-            f"apt-get installed {' '.join(names)}, but still missing: {', '.join(package.shows for package in still)}."
-        )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ The programs are those of the node from source.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -27,11 +28,20 @@ from switchyard_testkit.toolchain import ensure
 from switchyard_testkit.waiting import until
 
 ADMIN = "admin"
+WRITES_ONLY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "None", "verbs": ["get", "list", "watch"]}, {"level": "Metadata"}],
+}
 
 
 @contextmanager
-def own_api_server(folder: Path) -> Iterator[client.ApiClient]:
-    """A client of a server that has just begun; both processes are ended whatever happens."""
+def own_api_server(folder: Path, *, audit_log: Path | None = None) -> Iterator[client.ApiClient]:
+    """A client of a server that has just begun; both processes are ended whatever happens.
+
+    With a log, who wrote what stands in it. Read requests do not: they would be most of it.
+    """
     cache = Cache.from_env(os.environ)
     if lacking := [package.name for package in missing(NODE_PACKAGES) if package.name in ("etcd-server", "openssl")]:
         raise MachineError(f"an API server needs the packages {', '.join(lacking)}; `make doctor` says how to get them")
@@ -60,6 +70,7 @@ def own_api_server(folder: Path) -> Iterator[client.ApiClient]:
             str(tools / "kube-apiserver"),
             f"--etcd-servers=http://127.0.0.1:{store}",
             "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",  # else it looks for a way out, and a namespace of a test's own has none
             f"--secure-port={port}",
             "--service-cluster-ip-range=10.0.0.0/16",
             f"--client-ca-file={folder}/ca.crt",
@@ -73,6 +84,10 @@ def own_api_server(folder: Path) -> Iterator[client.ApiClient]:
             "--disable-admission-plugins=ServiceAccount",
             "--profiling=false",
         ]
+        if audit_log is not None:
+            policy = folder / "audit-policy.json"
+            policy.write_text(json.dumps(WRITES_ONLY))
+            server += [f"--audit-policy-file={policy}", f"--audit-log-path={audit_log}"]
         process = stack.enter_context(_running(server, folder / "apiserver.log"))
         api = stack.enter_context(connect(str(kubeconfig)))
 
@@ -87,6 +102,14 @@ def own_api_server(folder: Path) -> Iterator[client.ApiClient]:
 
         until(serves, "the API server is ready", seconds=60)
         yield api
+
+
+def another_user(folder: Path, api: client.ApiClient, identity: pki.Identity) -> Path:
+    """A kubeconfig for somebody else, so that the audit log tells them apart."""
+    pki.make_client(folder, identity.user, identity)
+    path = folder / f"{identity.user}.kubeconfig"
+    path.write_text(pki.kubeconfig(folder, identity.user, cluster="test", server=str(api.configuration.host)))
+    return path
 
 
 @contextmanager

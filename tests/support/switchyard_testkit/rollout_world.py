@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, LABEL_REVISION
 from switchyard_contracts.counted import Counted
 from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, PairBlock, Paired, WindowSums
+from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.model_deployment import ModelDeploymentStatus, Phase
 from switchyard_contracts.model_route import ModelRouteSpec
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
@@ -23,10 +24,11 @@ from switchyard_operator.domain import kinds
 from switchyard_operator.domain.analysis import Question
 from switchyard_operator.domain.gates import Answer, State
 from switchyard_operator.domain.reviews import Review
+from switchyard_operator.domain.tidings import NOBODY, Audience
 from switchyard_operator.domain.world import Body, GatewayReport
 from switchyard_operator.errors import EvidenceUnavailable, TryLater
-from switchyard_operator.ports import Cluster, Facts
-from switchyard_operator.reconciler import Reconciler
+from switchyard_operator.ports import Cluster, Facts, Messenger, NoMessenger
+from switchyard_operator.reconciler import AFTERWARDS, Reconciler
 from switchyard_operator.reporter import Reporter
 from switchyard_operator.resync import resync
 
@@ -465,6 +467,12 @@ THEN_SPEC: dict[str, Any] = (
 class Rollout:
     """Everything together; `run` lets time pass, `restart` is a new process on the same cluster."""
 
+    messenger: Messenger = NoMessenger()
+    audience: Audience = NOBODY
+    """Who is told of rollouts; a new process is given both."""
+    freezes: tuple[Freeze, ...] = ()
+    """Those of the whole installation."""
+
     def __init__(
         self,
         models: Mapping[str, Model],
@@ -508,6 +516,9 @@ class Rollout:
             clock=self.clock,
             status_interval=timedelta(minutes=1),
             also=self.also,
+            messenger=self.messenger,
+            audience=self.audience,
+            freezes=self.freezes,
         )
 
     def nature(self, revision: str) -> Model:
@@ -627,7 +638,8 @@ class Rollout:
         self._note_weights()
 
     def one_pass(self) -> bool:
-        """One pass; whether it wants another at once. A crash is followed by a new process."""
+        """One pass; whether it wants another soon. A crash is followed by a new process."""
+        before = len(self.cluster.writes)
         try:
             resync(self.cluster, self.cache)
             again = self.reconciler.reconcile(KEY)
@@ -636,7 +648,8 @@ class Rollout:
             return True
         except TryLater as error:
             return error.delay < 1.0
-        return again is not None and again <= timedelta(0)
+        wrote = len(self.cluster.writes) > before
+        return again is not None and again <= (AFTERWARDS if wrote else timedelta(0))
 
     def kubelets(self) -> None:
         """Pods come, become ready or do not, and go."""

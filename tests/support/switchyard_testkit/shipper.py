@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from switchyard_testkit.cache import Cache
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.waiting import until
 
@@ -35,10 +34,7 @@ class ShipperProcess:
     def start(self) -> None:
         """Start it and wait until it answers."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SHIPPER_")}
-        # Started several times over: let it keep what Python compiled of it.
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         environment |= {
-            "PYTHONPYCACHEPREFIX": str(Cache.from_env(os.environ).root / "pycache"),
             "SHIPPER_NODE": "gateway-0",
             "SHIPPER_KAFKA_SERVERS": self.servers,
             "SHIPPER_KAFKA_TIMEOUT": "2s",

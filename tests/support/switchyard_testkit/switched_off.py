@@ -411,6 +411,7 @@ SWITCHES: Mapping[str, Switch] = {
     "a-persons-pause": without(rules.respect_a_pause),
     "the-operators-own-pause": without(rules.wait_for_a_person),
     "deadlines-that-stop": instead(patience, "elapsed", lambda since, *, now, **_: now - since),
+    "freezes": without(rules.respect_a_freeze),
     "suspend": without(rules.leave_the_suspended_alone),
     "the-deadline-of-readiness": without(rules.give_up_on_the_never_ready),
     "expedite": without(rules.expedite),

@@ -23,9 +23,15 @@ from switchyard_testkit.progress import Progress
 MODULE = Path(__file__).resolve().parents[1] / "toolchain"
 KUBERNETES = "v1.34.4"
 STAGE = "build Kubernetes and tools from source"
-STAGE_ESTIMATE = 900.0
+STAGE_ESTIMATE = 600.0
 DISK = 6 * GIB  # sources 1.3, compiled packages 3.5, programs 0.6
-FLAGS = ("-trimpath", "-ldflags", f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES}")
+# Nobody debugs these programs here, and the tables for it are a good part of a compiler's work.
+FLAGS = (
+    "-trimpath",
+    "-gcflags=all=-dwarf=false",
+    "-ldflags",
+    f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES}",
+)
 
 
 GO_FOLDER = "/usr/local/go/bin"
@@ -113,6 +119,8 @@ def _environment(cache: Cache, environ: Mapping[str, str]) -> dict[str, str]:
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
         "CGO_ENABLED": "0",
+        # The compiler collects its garbage less often: an eighth of its time for some memory.
+        "GOGC": "400",
     }
 
 

@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from switchyard_contracts.freezes import DAYS, MOMENT
+from switchyard_contracts.notifications import URL_OR_NONE, Event
 from switchyard_contracts.quantities import DURATION_PATTERN
 
 JSON = dict[str, Any]
@@ -62,6 +64,30 @@ TOKENS = many(
         deployments=many(text(r"^(\*|[a-z0-9-]+/(\*|[a-z0-9.-]+))$"), minItems=1),
     )
 )
+RECEIVERS = many(
+    group(
+        ("name",),
+        name=text(LABEL),
+        deployments=many(text(r"^(\*|[a-z0-9-]+/(\*|[a-z0-9.-]+))$"), minItems=1),
+        on=many(one_of(*Event), minItems=1),
+        webhook=group(
+            url=text(URL_OR_NONE), secret=SECRET, format=one_of("json", "slack"), timeout=text(DURATION_PATTERN)
+        ),
+        kafka=group(topic=text(r"^[A-Za-z0-9._-]{1,249}$")),
+    ),
+    maxItems=16,
+)
+FREEZES = many(
+    group(
+        ("from", "to"),
+        **{"from": text(MOMENT)},
+        to=text(MOMENT),
+        timeZone=text(r"^[A-Za-z][A-Za-z0-9_+/-]*$"),
+        days=many(one_of(*DAYS)),
+        reason=text(maxLength=256),
+    ),
+    maxItems=32,
+)
 DOORS: JSON = {"type": "object", "additionalProperties": False, "properties": {"from": ref("doors")}}
 OPEN: JSON = {"type": "object"}
 """What Kubernetes itself checks."""
@@ -96,9 +122,12 @@ SHAPE = group(
         replicas=whole(0, 10),
         resync=text(DURATION_PATTERN),
         webhookKeySecret=SECRET,
+        autoscalers=SWITCH,
         resources=ref("resources"),
         env=env("OPERATOR_"),
     ),
+    notifications=group(receivers=RECEIVERS, heldAfter=text(DURATION_PATTERN), giveUpAfter=text(DURATION_PATTERN)),
+    freezes=FREEZES,
     gateway=group(
         envoy=group(image=ref("image"), concurrency=whole(1, 256), resources=ref("resources"), env=env("ENVOY_")),
         image=ref("image"),
@@ -167,6 +196,7 @@ SHAPE = group(
         kafka=DOORS,
         apiServer=group(to=PEERS, ports=many(whole(1, 65535), minItems=1)),
         webhooks=group(to=PEERS, ports=many(whole(1, 65535), minItems=1)),
+        notifications=group(to=PEERS, ports=many(whole(1, 65535), minItems=1)),
     ),
     topologySpread=group(whenUnsatisfiable=one_of("ScheduleAnyway", "DoNotSchedule")),
     podSecurityContext=OPEN,

@@ -133,3 +133,16 @@ def test_requests_under_way_are_read_from_envoys_text() -> None:
     text = "".join(f"{name}.downstream_rq_active: {value}\n" for name, value in counts.items())
     assert drain.under_way(text) == 5
     assert drain.under_way("") == 0
+
+
+def test_only_the_products_listener_has_the_script_that_draws_and_no_request_runs_it_unasked() -> None:
+    content = bootstrap.bootstrap(bootstrap.Settings(), boot=BOOT)
+    product, mirror = (
+        each["filter_chains"][0]["filters"][0]["typed_config"] for each in named(content, "listeners")[0]
+    )
+    (own,) = (each["typed_config"] for each in product["http_filters"] if each["name"] == bootstrap.LUA_FILTER)
+    assert own["default_source_code"]["filename"].endswith("capture.lua")
+    assert list(own["source_codes"]) == ["sticky"]
+    script = own["source_codes"]["sticky"]["inline_string"]
+    assert script.index("function envoy_on_response") < script.index("half_sip_hash"), "it captures, and then draws"
+    assert not named(mirror, "source_codes")

@@ -13,8 +13,11 @@ from scipy import stats
 from sklearn.metrics import mean_absolute_error, mean_squared_error
 from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.model_deployment import Metric
+from switchyard_contracts.sticky import bucket_of, fold_of
 from switchyard_contracts.verdicts import Budget, Verdict, judge
+from switchyard_monitor import answers
 from switchyard_monitor.domain.buckets import TIME_PARTS, Histogram, bucket
+from switchyard_monitor.domain.entries import NO_FOLD
 from switchyard_monitor.domain.evidence import answer
 from switchyard_monitor.domain.quality import quantile_interval
 from switchyard_monitor.domain.rows import Question
@@ -194,3 +197,75 @@ def test_a_label_after_age_l_lowers_the_coverage(world: World) -> None:
     world.run()
     coverage = ask(world, "outcome.coverage").candidate_coverage
     assert (coverage.predictions, coverage.judged, coverage.share) == (10, 6, 0.6)
+
+
+def play_sticky(world: World, *, users: int = 150, times: int = 4) -> dict[tuple[int, bool], int]:
+    """Generation 3 at a half, where users stay with their arm; how many requests each fold had of each arm."""
+    wanted: dict[tuple[int, bool], int] = {}
+    for user in range(users):
+        bucket = bucket_of(f"user-{user}".encode(), salt="demo/next-2.1")
+        mine = bucket < 5_000
+        for time in range(times):
+            name, at = f"p{user}-{time}", (user + time * users) / 50
+            exchange: dict[str, Any] = {
+                "revision": NEXT if mine else STABLE,
+                "role": "candidate" if mine else "stable",
+                "weightBp": 5_000,
+                "assignment": "sticky" if time else "split",
+                "unit": bucket,
+            }
+            world.say(inference(name, y=10.0 + user % 7, at=at, **exchange), at=at)
+            world.say(outcome(name, 10.0, at=at), at=at + 2)
+            key = fold_of(bucket), mine
+            wanted[key] = wanted.get(key, 0) + 1
+    world.now_us = NOON_US + 120 * SECOND
+    world.run()
+    world.pass_time(2)
+    world.run()
+    return wanted
+
+
+def by_fold(found: Evidence, which: str) -> dict[tuple[int, bool], float]:
+    """What each fold has of each arm, all windows together."""
+    sums: dict[tuple[int, bool], float] = {}
+    for each in found.windows:
+        assert each.folds is not None
+        for mine, side in ((True, each.folds.candidate), (False, each.folds.stable)):
+            for fold, value in enumerate(getattr(side, which)):
+                if value:
+                    sums[fold, mine] = sums.get((fold, mine), 0) + value
+    return sums
+
+
+def test_a_sticky_splits_sums_are_kept_by_groups_of_users(world: World) -> None:
+    wanted = play_sticky(world)
+    assert by_fold(ask(world, "error_rate"), "n") == wanted
+    whole = ask(world, "error_rate")
+    assert whole.candidate.n == sum(count for (_, mine), count in wanted.items() if mine)
+
+
+def test_losses_by_fold_add_up_to_the_windows_own(world: World) -> None:
+    play_sticky(world, users=300, times=8)
+    found = ask(world, "outcome.mae")
+    assert found.windows
+    for each in found.windows:
+        assert each.folds is not None
+        for side, total in ((each.folds.candidate, each.candidate), (each.folds.stable, each.stable)):
+            assert sum(side.n) == total.n
+            assert sum(side.loss) == pytest.approx(total.loss)
+
+
+def test_counts_show_an_arm_once_whatever_groups_it_was_kept_in(world: World) -> None:
+    wanted = play_sticky(world)
+    lines = answers.counts(world.store.cells(world.store.arms(SUBJECT)))
+    assert len(lines) == 4
+    assert {(line.role, line.assignment) for line in lines} == {
+        (role, assignment) for role in ("stable", "candidate") for assignment in ("split", "sticky")
+    }
+    assert sum(line.requests for line in lines) == sum(wanted.values())
+
+
+def test_where_each_request_is_drawn_by_itself_there_are_no_folds(world: World) -> None:
+    play(world, noise=15.0, requests=300)
+    assert all(window.folds is None for window in ask(world, "error_rate").windows)
+    assert all(arm.fold == NO_FOLD for arm in world.store.arms(SUBJECT).values())

@@ -139,7 +139,7 @@ FAILED = condition("Failed", reason="BackoffLimitExceeded", message="Job has rea
 @pytest.mark.parametrize(
     ("status", "pods", "state", "words"),
     [
-        pytest.param({}, [], State.WAITING, "has not begun: no pod has been made yet", id="just made"),
+        pytest.param({}, [], State.WAITING, "has not begun: its pod is being made", id="just made"),
         pytest.param({}, running(running={}), State.WAITING, "runs, for at most 1h", id="it runs"),
         pytest.param(
             {},

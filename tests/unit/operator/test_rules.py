@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -135,6 +136,34 @@ WAITING = Sync(SyncState.WAITING, "1 of 2 gateways")
         ),
         pytest.param(
             seen(paused="lunch"), Move.HOLD, "Paused", 0, id="paused by a person", marks=pytest.mark.rule("pause")
+        ),
+        pytest.param(
+            seen(frozen="frozen until noon"),
+            Move.HOLD,
+            "Frozen",
+            0,
+            id="in a freeze",
+            marks=pytest.mark.rule("freeze"),
+        ),
+        pytest.param(
+            seen(frozen="till noon", granted=frozenset({EVERYTHING})), Move.HOLD, "Frozen", 0, id="a promote alone"
+        ),
+        pytest.param(
+            seen(frozen="till noon", overridden=True), Move.ENTER, "Stepped", 5000, id="an override in a freeze"
+        ),
+        pytest.param(
+            seen(guard(Verdict.FAIL), frozen="till noon"),
+            Move.TAKE_BACK,
+            "AnalysisFailed",
+            0,
+            id="it fails in a freeze",
+        ),
+        pytest.param(seen(frozen="till noon", weight=0), Move.HOLD, "Frozen", 0, id="ready again, in a freeze"),
+        pytest.param(
+            seen(frozen="till noon", ready=0), Move.LOWER, "CandidateNotReady", 0, id="pods are short in a freeze"
+        ),
+        pytest.param(
+            seen(frozen="till noon", **SWITCHED), Move.PROMOTE, "Promoted", 0, id="switched before the freeze"
         ),
         pytest.param(
             seen(suspended=True), Move.HOLD, "Suspended", 0, id="suspended", marks=pytest.mark.rule("suspend")
@@ -414,6 +443,24 @@ def test_what_is_mirrored_is_stables_and_leaves_the_pods_for_users(
     if copies:
         assert given_now == weight
         assert needed(wanted, given_now + copies) <= ready
+
+
+@pytest.mark.rule("freeze")
+@given(situations())
+def test_in_a_freeze_no_weight_of_the_candidate_rises(situation: Seen) -> None:
+    held = replace(situation, frozen="frozen until noon")
+    decision = decide(held)
+    # A dead stable is no rollout's business: users come before any freeze.
+    assert not raises_the_weight(held) or decision.reason == "Expedited"
+    assert decision.move is not Move.PROMOTE or held.weight == FULL
+    assert decision.move is not Move.END
+
+
+@given(situations())
+def test_a_freeze_stops_no_way_back(situation: Seen) -> None:
+    back = (Move.TAKE_BACK, Move.LOWER)
+    if decide(situation).move in back:
+        assert decide(replace(situation, frozen="frozen until noon")) == decide(situation)
 
 
 @given(situations())

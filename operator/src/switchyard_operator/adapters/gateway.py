@@ -66,12 +66,18 @@ class GatewayPods:
         self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="gateways")
 
     def reports(self, subject: str, generation: int) -> tuple[GatewayReport, ...]:
-        """What each ready gateway says of `<namespace>/<name>`."""
-        with self._lock:
-            age = self._clock() - self._last.at
-            if age > SETTLED or (age > FRESH and not _all_have(self._last, subject, generation)):
-                self._last = self._ask()
-            return tuple(_report(pod, self._last, subject) for pod in sorted(self._last.answers))
+        """What each ready gateway says of `<namespace>/<name>`; who finds it in the last round waits for nobody."""
+        last = self._last
+        if not self._serves(last, subject, generation):
+            with self._lock:
+                if not self._serves(self._last, subject, generation):
+                    self._last = self._ask()
+                last = self._last
+        return tuple(_report(pod, last, subject) for pod in sorted(last.answers))
+
+    def _serves(self, last: Round, subject: str, generation: int) -> bool:
+        age = self._clock() - last.at
+        return age <= FRESH or (age <= SETTLED and _all_have(last, subject, generation))
 
     def counted(self, subject: str) -> tuple[Counted, ...]:
         """What the gateways of the last round counted of `<namespace>/<name>`; without those that are silent."""

@@ -6,7 +6,7 @@ Partitions of a topic that is there are left alone: more of them would send a pr
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -37,12 +37,12 @@ def configuration(topic: TopicSpec, settings: TopicSettings) -> dict[str, str]:
     return {**common, "cleanup.policy": "delete", "retention.ms": str(milliseconds)}
 
 
-def ensure(connection: Mapping[str, Any], settings: TopicSettings) -> list[str]:
+def ensure(connection: Mapping[str, Any], settings: TopicSettings, *, only: Sequence[TopicSpec] = TOPICS) -> list[str]:
     """Make what is missing; the names of what was made. Raises KafkaError when the broker cannot be asked."""
     admin = KafkaAdminClient(**connection, request_timeout_ms=10_000, selector=DrainingSelector)
     try:
         present = set(admin.list_topics())
-        missing = [topic for topic in TOPICS if topic.name not in present]
+        missing = [topic for topic in only if topic.name not in present]
         for topic in missing:
             wanted = {
                 "num_partitions": 1 if topic.single_partition else settings.partitions,

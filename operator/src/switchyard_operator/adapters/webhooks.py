@@ -42,7 +42,7 @@ class HttpWebhooks:
                 "POST",
                 url,
                 content=body,
-                headers=self._headers(review.key, body),
+                headers=headers(review.key, body, key=self._key(), now=self._clock()),
                 timeout=httpx.Timeout(seconds, connect=min(seconds, 3.0)),
                 follow_redirects=False,
             ) as response:
@@ -66,14 +66,15 @@ class HttpWebhooks:
                 raise httpx.ReadTimeout("the answer takes too long")
         return found
 
-    def _headers(self, key: str, body: bytes) -> dict[str, str]:
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key, "User-Agent": "switchyard-operator"}
-        secret = self._key()
-        if not secret:
-            return headers
-        sent = str(int(self._clock().timestamp()))
-        mac = hmac.new(secret.encode(), f"{sent}.".encode() + body, hashlib.sha256).hexdigest()
-        return headers | {"X-Switchyard-Timestamp": sent, "X-Switchyard-Signature": f"sha256={mac}"}
+
+def headers(idempotency: str, body: bytes, *, key: str, now: datetime) -> dict[str, str]:
+    """What is sent beside a body: the name by which it is known when it comes twice and, with a key, who says it."""
+    found = {"Content-Type": "application/json", "Idempotency-Key": idempotency, "User-Agent": "switchyard-operator"}
+    if not key:
+        return found
+    sent = str(int(now.timestamp()))
+    mac = hmac.new(key.encode(), f"{sent}.".encode() + body, hashlib.sha256).hexdigest()
+    return found | {"X-Switchyard-Timestamp": sent, "X-Switchyard-Signature": f"sha256={mac}"}
 
 
 def _document(text: bytes) -> object:

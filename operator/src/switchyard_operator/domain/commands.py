@@ -12,7 +12,7 @@ from datetime import timedelta
 from switchyard_contracts.model_command import ModelCommandStatus, Verb
 from switchyard_contracts.model_deployment import Obeyed, RolloutStatus
 
-from switchyard_operator.domain import approvals, lineage
+from switchyard_operator.domain import approvals, freezing, lineage
 from switchyard_operator.domain.decision import Bearings
 from switchyard_operator.domain.lineage import Mark
 from switchyard_operator.domain.memory import ENDED
@@ -141,11 +141,14 @@ def _promote(command: Command, world: World, known: Bearings) -> Answer:
     message = f"step {token} waits no longer" if command.spec.step else "no step waits any longer"
     if command.spec.override:
         changes["overridden"] = f"overridden by {_who(command)}"[:4096]
-        message = f"{message}; one ready pod is enough, and no gate is waited for"
+        message = f"{message}; one ready pod is enough, and no gate and no freeze is waited for"
     else:
         message = f"{message}; readiness is still waited for"
     if held.paused:
         message = f"{message}; it is {held.paused}, so it goes on when it is resumed"
+    freeze = freezing.holding(world, held, known.lineage.target)
+    if freeze and not command.spec.override:
+        message = f"{message}; it is {freeze.words}, so it goes on then, or by an override of every step with a reason"
     return _accept(world, "Promoted", message[:4096], memory=_noted(command, held, world, **changes))
 
 

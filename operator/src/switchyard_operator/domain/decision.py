@@ -16,7 +16,18 @@ from switchyard_contracts.model_deployment import Capacity, HistoryEntry, Phase,
 from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
 
-from switchyard_operator.domain import analysis, frugal, gates, lineage, memory, patience, routes, rules
+from switchyard_operator.domain import (
+    analysis,
+    fleet,
+    freezing,
+    frugal,
+    gates,
+    lineage,
+    memory,
+    patience,
+    routes,
+    rules,
+)
 from switchyard_operator.domain.analysis import Question
 from switchyard_operator.domain.lineage import Lineage, Mark
 from switchyard_operator.domain.memory import Place
@@ -67,6 +78,8 @@ class Plan:
     drop_route: bool = False
     replicas: Mapping[str, int] = field(default_factory=dict)
     """Revisions that have pods, and how many."""
+    floors: Mapping[str, int] = field(default_factory=dict)
+    """Of these, the ones that are scaled by their load, and their autoscalers' minimum."""
     retire: tuple[str, ...] = ()
     """Revisions whose pods may go now."""
     warm: Revision | None = None
@@ -97,8 +110,7 @@ def bearings(world: World) -> Bearings:
     watching = line.settled and not _over(held)
     live = not line.target.sent_home and (not line.settled or watching)
     pods = world.workload(line.target.name)
-    first = 1 if way.climbs else way.pods(0) or world.spec.serving.replicas
-    enough = pods.ready >= first and not gates.smoke_passed(held)
+    enough = pods.ready >= fleet.before(world, line, way) and not gates.smoke_passed(held)
     return Bearings(
         lineage=line,
         course=way,
@@ -236,7 +248,8 @@ def _seen(world: World, known: Bearings) -> Seen:
         weight=spot.weight,
         held_for=world.now - synced_at if synced_at else None,
         sync=known.sync,
-        wanted=world.spec.serving.replicas,
+        wanted=fleet.proven(world, line),
+        before=fleet.before(world, line, known.course),
         ready=pods.ready,
         problem=pods.problem,
         unready_for=_waited(world, held, since=unready_since),
@@ -254,6 +267,7 @@ def _seen(world: World, known: Bearings) -> Seen:
         # A route without a path could not be written, whoever wants it.
         overridden=bool(held.overridden and facts),
         suspended=world.spec.suspend,
+        frozen=freeze.words if (freeze := freezing.holding(world, held, line.target)) else "",
         automatic=world.spec.rollback.automatic,
         decides=known.course.decides,
         ends=known.course.ends,
@@ -315,7 +329,7 @@ def _mirror(world: World, known: Bearings, *, index: int, weight: int) -> int:
     """What a step mirrors now. It goes with the step's weight, and never outlives the step."""
     steps, pods = known.course.steps, world.workload(known.lineage.target.name)
     step = steps[index] if 0 <= index < len(steps) else None
-    return mirrored(step, weight=weight, wanted=world.spec.serving.replicas, ready=pods.ready)
+    return mirrored(step, weight=weight, wanted=fleet.proven(world, known.lineage), ready=pods.ready)
 
 
 def _same_mirror(world: World, known: Bearings) -> int:
@@ -465,9 +479,10 @@ def _return_to_stable(world: World, known: Bearings, decision: Decision, *, ende
     want = _route(world, known, Shares(stable=line.stable, warm=warm))
     if world.route and world.route.spec == want:
         return _finish(world, known, decision, ended=ended)
-    if not _can_take_over(world, line.stable, serving=world.route.spec.stable.revision if world.route else ""):
+    serving = world.route.spec.stable.revision if world.route else ""
+    if not _can_take_over(world, line.stable, serving=serving, wanted=fleet.full(world, line)):
         pods = world.workload(line.stable.name)
-        text = f"{decision.message}; stable has {pods.ready} of {world.spec.serving.replicas} pods ready to take over"
+        text = f"{decision.message}; stable has {pods.ready} of {fleet.full(world, line)} pods ready to take over"
         return _finish(world, known, replace(decision, waiting_for=text), ended=ended)
     return _finish(world, known, decision, route=want, ended=ended)
 
@@ -517,11 +532,11 @@ def _go_back_by_pods(
     return _finish(world, known, said, route=None if same or left == FULL else want, ended=ended)
 
 
-def _can_take_over(world: World, stable: Revision, *, serving: str) -> bool:
+def _can_take_over(world: World, stable: Revision, *, serving: str, wanted: int) -> bool:
     pods = world.workload(stable.name)
     if serving == stable.name:
         return True
-    if pods.ready >= world.spec.serving.replicas:
+    if pods.ready >= wanted:
         return True
     if not pods.ready:
         return False
@@ -543,13 +558,15 @@ def _mark(
 ) -> Plan:
     """A mark first, by itself: whatever follows from it is found by the next pass, also after a crash."""
     chosen = decision or Decision(move=Move.HOLD, phase=known.memory.phase, reason="Marked", message=mark.what)
-    replicas = _replicas(world, known, chosen)
+    floors = _floors(world, known, chosen)
+    replicas = _replicas(world, known, chosen, floors)
     return Plan(
         decision=chosen,
         memory=_remember(known.memory, chosen, world, known),
         bearings=known,
         mark=mark,
         replicas=replicas,
+        floors=floors,
         ended=ended,
         again=timedelta(0),
     )
@@ -567,7 +584,8 @@ def _finish(
     line = known.lineage
     warm = line.previous if line.settled and line.previous and _still_warm(world, line) else None
     until = _warm_until(world, line) if warm else None
-    replicas = _replicas(world, known, decision)
+    floors = _floors(world, known, decision)
+    replicas = _replicas(world, known, decision, floors)
     retire: tuple[str, ...] = ()
     if route is None and not drop_route and (known.sync.acknowledged or world.route is None):
         kept = {*replicas, *(entry.revision for entry in (world.route.spec.routes if world.route else ()))}
@@ -580,11 +598,12 @@ def _finish(
         route=route,
         drop_route=drop_route,
         replicas=replicas,
+        floors=floors,
         retire=retire,
         warm=warm,
         warm_until=until,
         ended=ended,
-        again=_again(world, known, decision, acted=route is not None or drop_route, warm_until=until),
+        again=SOON if route else _again(world, known, decision, acted=drop_route, warm_until=until),
     )
 
 
@@ -619,7 +638,11 @@ def _route(world: World, known: Bearings, shares: Shares) -> ModelRouteSpec:
     target_in = line.target in (shares.stable, shares.candidate)
     rollout = known.memory.id if target_in and not line.settled else "" if line.target.sent_home else standing
     return routes.compose(
-        shares, paths=_paths(world, shares.stable), timeout=world.spec.serving.timeout, rollout_id=rollout
+        shares,
+        paths=_paths(world, shares.stable),
+        timeout=world.spec.serving.timeout,
+        rollout_id=rollout,
+        split=routes.sticky(world.spec.strategy.sticky, namespace=world.namespace, rollout_id=rollout),
     )
 
 
@@ -627,11 +650,27 @@ def _paths(world: World, revision: Revision) -> list[str]:
     return list(world.spec.serving.paths or revision.status.paths)
 
 
-def _replicas(world: World, known: Bearings, decision: Decision) -> dict[str, int]:
-    """Who has pods, and how many. Nobody with traffic loses pods here."""
+def _floors(world: World, known: Bearings, decision: Decision) -> Mapping[str, int]:
+    spot = known.spot
+    return fleet.floors(
+        world, known.lineage, known.course, index=spot.index, weight=spot.weight, reason=decision.reason
+    )
+
+
+def _replicas(world: World, known: Bearings, decision: Decision, floors: Mapping[str, int]) -> dict[str, int]:
+    """Who has pods, and how many: whoever has an autoscaler, as many as that says, and no fewer than its minimum."""
     if _frugal(world):
         return _frugal_replicas(world, known)
-    line, full = known.lineage, world.spec.serving.replicas
+    most = world.spec.serving.autoscaling.max_replicas if world.spec.serving.autoscaling else 0
+    wanted = _full_replicas(world, known, decision)
+    for name in wanted.keys() & floors.keys():
+        wanted[name] = min(most, max(floors[name], world.workload(name).wanted))
+    return wanted
+
+
+def _full_replicas(world: World, known: Bearings, decision: Decision) -> dict[str, int]:
+    """Stable has all of its pods, and the target as many as its steps say. Nobody with traffic loses pods here."""
+    line, full = known.lineage, fleet.full(world, known.lineage)
     wanted: dict[str, int] = {}
     if line.stable:
         wanted[line.stable.name] = full
@@ -685,7 +724,7 @@ def _frugal_replicas(world: World, known: Bearings) -> dict[str, int]:
 
 def _own(world: World, known: Bearings, decision: Decision) -> int:
     """How many pods the target is given: all, or as many as the steps that scale say and the next weight asks for."""
-    full = world.spec.serving.replicas
+    full = fleet.full(world, known.lineage)
     if known.lineage.settled or known.lineage.stable is None:
         return full
     records = known.memory.steps_done
@@ -760,6 +799,7 @@ def _remember(held: RolloutStatus, decision: Decision, world: World, known: Bear
     moved = decision.phase is not held.phase
     ended = decision.phase in memory.ENDED
     weight = known.spot.weight if not known.lineage.target.sent_home else 0
+    freeze = None if ended else freezing.holding(world, held, known.lineage.target)
     changes: dict[str, object] = {
         "phase": decision.phase,
         "reason": decision.reason,
@@ -772,8 +812,9 @@ def _remember(held: RolloutStatus, decision: Decision, world: World, known: Bear
         "weight": format_percent(weight) if known.spot.in_route else "",
         "mirror_bp": known.spot.mirror,
         "pauses": patience.noted(
-            held.pauses, held=bool(held.paused or world.spec.suspend) and not ended, now=world.now
+            held.pauses, held=bool(held.paused or world.spec.suspend or freeze) and not ended, now=world.now
         ),
+        "frozen_until": freeze.until if freeze and decision.reason == rules.FROZEN else None,
         "phase_since": world.now if moved else held.phase_since,
         "ended_at": (held.ended_at or world.now) if ended else None,
         "steps_done": memory.asked(held, decision.pods).steps_done,

@@ -42,6 +42,8 @@ def differs(wanted: Any, actual: Any, *, field: str = "") -> bool:
         return _lists_differ(wanted, actual, field=field)
     if wanted == "" and actual is None:
         return False
+    if field == "sizeLimit" and actual is not None:
+        return not same_quantity(wanted, actual)
     return bool(wanted != actual)
 
 

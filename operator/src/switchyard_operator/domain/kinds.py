@@ -28,15 +28,25 @@ EVENT = Kind("v1", "Event", "events")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 JOB = Kind("batch/v1", "Job", "jobs")
+AUTOSCALER = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 WORKLOAD_KINDS = (DEPLOYMENT, SERVICE, DISRUPTION_BUDGET)
 """What a revision's pods need; it comes and goes with the traffic, the ModelRevision stays."""
 
-WATCHED = (MODEL_DEPLOYMENT, MODEL_REVISION, MODEL_ROUTE, MODEL_COMMAND, DEPLOYMENT, SERVICE, DISRUPTION_BUDGET, POD)
+WATCHED = (
+    MODEL_DEPLOYMENT,
+    MODEL_REVISION,
+    MODEL_ROUTE,
+    MODEL_COMMAND,
+    DEPLOYMENT,
+    SERVICE,
+    DISRUPTION_BUDGET,
+    POD,
+)
 """What the door hears of and the cache holds."""
 
-OPTIONAL = (NETWORK_POLICY,)
+OPTIONAL = (NETWORK_POLICY, AUTOSCALER)
 """Workload kinds that an installation may do without; then nothing of them is read, watched or written."""
 
 ALL = {kind.kind: kind for kind in (*WATCHED, *OPTIONAL, CONFIG_MAP, EVENT, JOB, LEASE)}

@@ -15,7 +15,7 @@ from switchyard_contracts.quantities import format_percent
 from switchyard_operator.domain import turns
 from switchyard_operator.domain.decision import Plan
 from switchyard_operator.domain.pods import PULL
-from switchyard_operator.domain.rules import DEAD_AFTER, Move
+from switchyard_operator.domain.rules import DEAD_AFTER, FROZEN, Move
 from switchyard_operator.domain.sync import SyncState
 from switchyard_operator.domain.world import World
 
@@ -62,20 +62,22 @@ def notes(world: World, plan: Plan) -> tuple[Note, ...]:
 def _rollout(world: World, plan: Plan) -> Iterator[Note]:
     held, old, said = plan.memory, world.status.rollout, plan.decision
     who, back = _who(plan), f"kubectl switchyard retry {world.name}"
+    first = plan.bearings.lineage.stable is None
     traffic = str(world.route.generation) if world.route else ""
     if (old is None or old.id != held.id) and held.phase not in (Phase.ROLLED_BACK, Phase.REFUSED, Phase.COMPLETED):
         steps = ", ".join(step.name for step in plan.bearings.course.steps)
         text = f"{who} is on its way" + (f": {steps}" if steps else "")
         yield Note(reason="RolloutStarted", message=text, same=held.id)
     match said.move:
+        case Move.ENTER if first:
+            pass  # it is Deployed within the second, or something else is told
         case Move.ENTER | Move.LOWER:
             yield _entered(world, plan)
         case Move.PROMOTE:
-            first = plan.bearings.lineage.stable is None
             numbers = "; ".join(f"{item.name}: {item.message}" for item in held.verdicts if item.verdict == "Pass")
             text = f"{who} serves as the first revision" if first else f"{who} is the model now" + _because(numbers)
-            reason = "Deployed" if first else "Promoted"
-            yield Note(reason=reason, message=text, same=held.id, revision=held.revision)
+            reason, about = ("Deployed", "") if first else ("Promoted", held.revision)
+            yield Note(reason=reason, message=text, same=held.id, revision=about)
         case Move.END:
             yield Note(reason=SHADOW_ENDED, message=f"{who}: {said.message}", same=held.id, revision=held.revision)
     if old and (old.id, old.phase, old.reason) == (held.id, held.phase, held.reason):
@@ -107,6 +109,9 @@ def _rollout(world: World, plan: Plan) -> Iterator[Note]:
         case Phase.PAUSED if held.reason == "Paused":
             text = f"{who} is {held.message} at {format_percent(held.weight_bp)}; a ModelCommand resume lets it go on"
             yield Note(reason="Paused", message=text, same=held.id)
+        case Phase.PAUSED if held.reason == FROZEN:
+            text = f"{who} stays at {format_percent(held.weight_bp)}: {held.message}"
+            yield Note(reason=FROZEN, message=text, same=f"{held.id} {held.frozen_until}")
         case Phase.PAUSED if held.reason == "AwaitingApproval":
             text = f"{who} waits for a person at {format_percent(held.weight_bp)}: {held.message}"
             yield Note(reason="AwaitingApproval", message=text, same=f"{held.id} {held.message}", warning=True)

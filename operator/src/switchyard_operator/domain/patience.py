@@ -1,4 +1,4 @@
-"""Deadlines stand still while a person holds the rollout: time in which it was paused or suspended is not waited."""
+"""Deadlines stand still while the rollout is held: time in which it was paused, suspended or frozen is not waited."""
 
 from __future__ import annotations
 

@@ -49,7 +49,8 @@ def problem(pods: Sequence[Body], deployment: Body) -> str:
     for condition in deployment.get("status", {}).get("conditions") or []:
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             return f"{condition.get('reason', '')}: {condition.get('message', '')}"
-    return "no pod has been made yet" if not pods else ""
+    taken_up = deployment.get("status", {}).get("observedGeneration")
+    return "no pod has been made yet" if taken_up and not pods else ""
 
 
 def _why(pod: Body) -> tuple[int, str] | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole
+from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole, Split
 from switchyard_contracts.quantities import FULL
+from switchyard_contracts.sticky import Sticky
 
 from switchyard_operator.domain.world import Revision
 
@@ -23,8 +24,10 @@ class Shares:
     warm: tuple[Revision, ...] = ()
 
 
-def compose(shares: Shares, *, paths: list[str], timeout: timedelta, rollout_id: str) -> ModelRouteSpec:
-    """The route's spec; stable first, as Envoy's mirror rules will want it."""
+def compose(
+    shares: Shares, *, paths: list[str], timeout: timedelta, rollout_id: str, split: Split | None = None
+) -> ModelRouteSpec:
+    """The route's spec; stable first, as Envoy's mirror rules will want it. A split is named where there is one."""
     weight = min(FULL, max(0, shares.weight)) if shares.candidate else 0
     routes = [_entry(shares.stable, RouteRole.STABLE, FULL - weight)]
     if shares.candidate and shares.candidate.name != shares.stable.name:
@@ -32,7 +35,13 @@ def compose(shares: Shares, *, paths: list[str], timeout: timedelta, rollout_id:
         routes.append(_entry(shares.candidate, RouteRole.CANDIDATE, weight, mirror=mirror))
     taken = {route.revision for route in routes}
     routes.extend(_entry(revision, RouteRole.PREVIEW, 0) for revision in shares.warm if revision.name not in taken)
-    return ModelRouteSpec(paths=paths, timeout=timeout, rollout_id=rollout_id, routes=routes)
+    drawn = split if 0 < weight < FULL else None
+    return ModelRouteSpec(paths=paths, timeout=timeout, rollout_id=rollout_id, routes=routes, split=drawn)
+
+
+def sticky(split: Sticky | None, *, namespace: str, rollout_id: str) -> Split | None:
+    """How users are told apart in one rollout. Its name is the salt: whoever reads it anew finds the same one."""
+    return Split(by=split.by, name=split.name, salt=f"{namespace}/{rollout_id}") if split else None
 
 
 def _entry(revision: Revision, role: RouteRole, weight: int, *, mirror: int = 0) -> Route:

@@ -27,6 +27,8 @@ DEAD_AFTER = timedelta(seconds=15)
 
 ACKNOWLEDGED = Sync()
 ANSWERED = Smoke(asked=True, passed=True)
+FROZEN = "Frozen"
+"""Why a rollout waits that a freeze holds."""
 EVERYTHING = "*"
 """A grant for all steps: promote without a step."""
 
@@ -77,6 +79,8 @@ class Seen:
     """Since every ready gateway took the step's weight; None while one has not."""
     sync: Sync = ACKNOWLEDGED
     wanted: int = 1
+    before: int | None = None
+    """How many pods it must have before its first traffic, where its steps alone do not say it."""
     ready: int = 1
     problem: str = ""
     unready_for: timedelta = timedelta(0)
@@ -97,6 +101,8 @@ class Seen:
     overridden: bool = False
     """A person is content with one ready pod, and with no gate."""
     suspended: bool = False
+    frozen: str = ""
+    """Until when no weight may rise, and why."""
     automatic: bool = True
     decides: bool = True
     ends: bool = False
@@ -138,18 +144,26 @@ class Seen:
         if self.climbs:
             return self.pods_for(self.weight)
         if self.overridden:
-            return self.pods_for(self.step_weight)
+            return 1
         if self.index < 0 or (self.step is not None and self.step.scales):
             return self.pods_here
         return self.pods_for(self.step_weight)
+
+    @property
+    def first(self) -> int:
+        """How many it is given before its first traffic."""
+        if self.before is not None:
+            return self.before
+        return (self.steps[0].pods if self.steps else 0) or self.wanted
 
     @property
     def pods_here(self) -> int:
         """How many pods it is given where it stands."""
         if self.climbs:
             return self.pods_for(self.weight)
-        here = max(0, self.index)
-        return (self.steps[here].pods if here < len(self.steps) else 0) or self.wanted
+        if self.index < 0:
+            return self.first
+        return (self.step.pods if self.step else 0) or self.wanted
 
 
 class Says(StrEnum):
@@ -207,7 +221,7 @@ def _hold(phase: Phase, reason: str, message: str, *, waiting_for: str = "") -> 
 def _phase(seen: Seen) -> Phase:
     """The phase of a rollout that only waits."""
     if seen.index < 0:
-        return Phase.PROVISIONING if seen.ready < seen.wanted else Phase.GATING
+        return Phase.PROVISIONING if seen.ready < seen.first else Phase.GATING
     if seen.step is not None and seen.step.mirrors_only:
         return Phase.SHADOWING
     return Phase.PROMOTING if seen.index == seen.final else Phase.PROGRESSING
@@ -400,6 +414,14 @@ def respect_a_pause(seen: Seen) -> Decision | None:
     return _hold(Phase.PAUSED, "Paused", seen.paused, waiting_for="a person's resume")
 
 
+def respect_a_freeze(seen: Seen) -> Decision | None:
+    """In a freeze nothing rises; evidence goes on, failing still ends it, and what was switched already is finished."""
+    if not seen.frozen or seen.overridden or (seen.index == seen.final and seen.weight == FULL):
+        return None
+    wish = "the end of the freeze, or a person's promote of every step with an override and a reason"
+    return _hold(Phase.PAUSED, FROZEN, seen.frozen, waiting_for=wish)
+
+
 def hold_the_step(seen: Seen) -> Decision | None:
     """The step's time, counted since the last gateway took it."""
     step = seen.step
@@ -464,6 +486,7 @@ RULES: tuple[Rule, ...] = (
     gate,
     expedite,
     respect_a_pause,
+    respect_a_freeze,
     restore,
     wait_for_the_gateways,
     promote_the_switched,

@@ -25,7 +25,7 @@ from switchyard_contracts.model_deployment import (
 from switchyard_contracts.model_revision import ModelRevisionStatus, RevisionPhase
 from switchyard_contracts.quantities import format_percent
 
-from switchyard_operator.domain import analysis, memory, turns
+from switchyard_operator.domain import analysis, fleet, memory, turns
 from switchyard_operator.domain.decision import Plan
 from switchyard_operator.domain.sync import Sync, SyncState
 from switchyard_operator.domain.world import Judged, Revision, World
@@ -111,7 +111,7 @@ def serving(world: World) -> ServingState:
     stable = world.workload(world.route.spec.stable.revision)
     if not any(item.ready for item in [*pods, stable]):
         return ServingState.UNAVAILABLE
-    full = all(item.ready >= min(item.wanted, world.spec.serving.replicas) and item.ready for item in pods)
+    full = all(item.ready >= min(item.wanted, fleet.least(world.spec.serving)) and item.ready for item in pods)
     return ServingState.AVAILABLE if full else ServingState.IMPAIRED
 
 
@@ -145,6 +145,11 @@ def revision_status(world: World, plan: Plan, revision: Revision) -> ModelRevisi
     if revision.name == plan.memory.revision and plan.memory.gates:
         changes["gates"] = plan.memory.gates
     return revision.status.model_copy(update=changes)
+
+
+def nothing_yet(new: ModelRevisionStatus) -> bool:
+    """Of a revision that waits for its pods and its first traffic, the rollout says everything there is to say."""
+    return new.phase is RevisionPhase.CANDIDATE and not (new.weight or new.gates or new.verdicts)
 
 
 def _revision_phase(plan: Plan, revision: Revision) -> RevisionPhase:
@@ -340,7 +345,7 @@ def _reconciling(world: World, plan: Plan, rollout: RolloutStatus) -> Said | Non
     resting = memory.ENDED | {Phase.WATCHING} | ({Phase.SUSPENDED} if settled else set())
     if rollout.phase not in resting or not _arrived(world, plan):
         return Said("True", rollout.reason or rollout.phase.value, rollout.message)
-    ready, wanted = world.workload(plan.bearings.lineage.target.name).ready, world.spec.serving.replicas
+    ready, wanted = world.workload(plan.bearings.lineage.target.name).ready, fleet.least(world.spec.serving)
     if settled and ready < wanted:
         return Said("True", "WaitingForPods", f"{ready} of {wanted} pods ready")
     return None

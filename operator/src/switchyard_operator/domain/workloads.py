@@ -13,8 +13,9 @@ from typing import Any
 
 from switchyard_contracts.base import API_VERSION, GROUP, LABEL_DEPLOYMENT, LABEL_REVISION
 from switchyard_contracts.canonical import digest
-from switchyard_contracts.model_deployment import Egress, Serving
+from switchyard_contracts.model_deployment import Autoscaling, Egress, Serving
 from switchyard_contracts.model_revision import ModelRevisionSpec, PodShape
+from switchyard_contracts.volumes import SCRATCH, EmptyDir, Volume
 
 from switchyard_operator.domain.world import Body, Revision
 
@@ -22,6 +23,8 @@ USER = 1034
 """BentoML's own user; numeric, so that `runAsNonRoot` can be checked."""
 DRAIN_SECONDS = 10
 """How long a pod that is to end goes on answering, while the gateways learn of it."""
+STARTUP_SECONDS = 600
+"""How long a container may take to answer for the first time, where the spec does not say it."""
 CONTAINER = "model"
 MADE_AS = f"{GROUP}/made-as"
 """On a Deployment: the digest of the pod template it was made with."""
@@ -85,6 +88,22 @@ def merge_config(sources: Sequence[tuple[str, Mapping[str, str]]]) -> dict[str, 
     return merged
 
 
+def files_name(revision: str, volume: str) -> str:
+    """The immutable copy of a ConfigMap that the revision mounts."""
+    return f"{revision}-volume-{volume}"
+
+
+def files_body(namespace: str, revision: Revision, *, volume: str, files: Mapping[str, Any]) -> Body:
+    """That copy itself, whatever kind of contents it has."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _metadata(namespace, revision, name=files_name(revision.name, volume)),
+        "immutable": True,
+        **files,
+    }
+
+
 def bodies(namespace: str, revision: Revision, *, replicas: int, serving: Serving) -> list[Body]:
     """The walls first, then the Service, so that both are there when the pods are."""
     deployment = revision.spec.deployment
@@ -132,6 +151,22 @@ def bodies(namespace: str, revision: Revision, *, replicas: int, serving: Servin
             },
         },
     ]
+
+
+def autoscaler(namespace: str, revision: Revision, *, least: int, said: Autoscaling) -> Body:
+    """Scales the revision's Deployment by the CPU of its pods, between its present minimum and the spec's maximum."""
+    target = {"type": "Utilization", "averageUtilization": said.target_cpu}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": _metadata(namespace, revision),
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": revision.name},
+            "minReplicas": least,
+            "maxReplicas": said.max_replicas,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+        },
+    }
 
 
 def _way_out(place: Egress) -> dict[str, Any]:
@@ -191,7 +226,10 @@ def _pod(revision: Revision, *, timeout: timedelta) -> dict[str, Any]:
         "terminationGracePeriodSeconds": grace(timeout),
         "securityContext": restricted_pod(),
         "containers": [_container(revision.name, shape)],
-        "volumes": [{"name": "scratch", "emptyDir": {}}],
+        "volumes": [
+            {"name": SCRATCH, "emptyDir": {}},
+            *({"name": volume.name, **_source(revision.name, volume)} for volume in shape.volumes or ()),
+        ],
     }
     scheduling = shape.scheduling
     if scheduling:
@@ -201,9 +239,28 @@ def _pod(revision: Revision, *, timeout: timedelta) -> dict[str, Any]:
             pod["tolerations"] = [toleration.to_json() for toleration in scheduling.tolerations]
         if scheduling.priority_class_name:
             pod["priorityClassName"] = scheduling.priority_class_name
+        if scheduling.runtime_class_name:
+            pod["runtimeClassName"] = scheduling.runtime_class_name
         if scheduling.service_account_name:
             pod["serviceAccountName"] = scheduling.service_account_name
     return pod
+
+
+def _source(revision: str, volume: Volume) -> dict[str, Any]:
+    if volume.config_map:
+        return {"configMap": {"name": files_name(revision, volume.name)}}
+    if volume.secret:
+        return {"secret": {"secretName": volume.secret}}
+    if volume.claim:
+        return {"persistentVolumeClaim": {"claimName": volume.claim, "readOnly": True}}
+    said = volume.empty_dir or EmptyDir()
+    memory = {"medium": said.medium} if said.medium else {}
+    return {"emptyDir": memory | ({"sizeLimit": said.size_limit} if said.size_limit else {})}
+
+
+def _mount(volume: Volume) -> dict[str, Any]:
+    mount = {"name": volume.name, "mountPath": volume.mount_path}
+    return mount if volume.empty_dir else mount | {"readOnly": True}
 
 
 def _container(revision: str, shape: PodShape) -> dict[str, Any]:
@@ -229,13 +286,13 @@ def _container(revision: str, shape: PodShape) -> dict[str, Any]:
         "imagePullPolicy": "IfNotPresent",
         "ports": [{"name": PORT_NAME, "containerPort": shape.port}],
         "env": env,
-        "startupProbe": _probe("/readyz", periodSeconds=1, failureThreshold=600, timeoutSeconds=5),
+        "startupProbe": _probe("/readyz", periodSeconds=1, failureThreshold=_patience(shape), timeoutSeconds=5),
         "readinessProbe": _probe("/readyz", periodSeconds=3, failureThreshold=3, timeoutSeconds=5),
         "livenessProbe": _probe("/livez", periodSeconds=10, failureThreshold=6, timeoutSeconds=5),
         "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": restricted_container(),
-        "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],
+        "volumeMounts": [{"name": SCRATCH, "mountPath": "/tmp"}, *(_mount(volume) for volume in shape.volumes or ())],
     }
     if sources:
         container["envFrom"] = sources
@@ -246,6 +303,11 @@ def _container(revision: str, shape: PodShape) -> dict[str, Any]:
             if value
         }
     return container
+
+
+def _patience(shape: PodShape) -> int:
+    """Seconds in which a container must have answered once."""
+    return ceil(shape.startup.timeout.total_seconds()) if shape.startup else STARTUP_SECONDS
 
 
 def _probe(path: str, **numbers: int) -> dict[str, Any]:

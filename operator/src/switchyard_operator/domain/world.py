@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.gates import GateVerdict
 from switchyard_contracts.judgement import Judgement
 from switchyard_contracts.model_command import ModelCommandSpec
@@ -157,6 +158,8 @@ class World:
     judged: tuple[Judged, ...] = ()
     asked: str = ""
     """What the spec asks for, while it waits for its turn or is refused it."""
+    freezes: tuple[Freeze, ...] = ()
+    """Those of the whole installation, beside the spec's own."""
     gated: tuple[GateVerdict, ...] = ()
     """What gates came to in this pass; none of it counts before it stands in the status."""
 

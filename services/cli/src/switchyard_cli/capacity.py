@@ -84,7 +84,8 @@ def peak(
     spec: ModelDeploymentSpec, *, target: str, replaced: str, revisions: Sequence[Revision], now: datetime
 ) -> Peak:
     """The candidate's pods beside all that keep theirs: stable, the one before it while warm, and who is replaced."""
-    full, served = spec.serving.replicas, standing(revisions)
+    scaling, served = spec.serving.autoscaling, standing(revisions)
+    full = scaling.max_replicas if scaling else spec.serving.replicas
     if served and spec.strategy.capacity is Capacity.FRUGAL:
         largest = spec.serving.resources or served[0].spec.pod.resources
         return Peak((Share("of stable and of its own together", full + 1, largest),), frugal=True)

@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from switchyard_contracts import paired
-from switchyard_contracts.evidence import ArmSums, Evidence, Paired, WindowSums
+from switchyard_contracts.evidence import ArmFolds, ArmSums, Evidence, Paired, WindowSums
+from switchyard_contracts.folds import FIRST_FOLDS
 from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, number, percent, span
 from switchyard_contracts.model_deployment import Metric
 from switchyard_contracts.standing import Case, Standing
+from switchyard_contracts.sticky import FOLDS
 from switchyard_contracts.unpaired import FIRST_LOOK, Losses, Row, Score, looks, planned_variance
 
 NOTHING_JUDGED = "no outcome of the candidate has been judged under a split yet"
+OF_USERS = f", from users of at least {FIRST_FOLDS} of {FOLDS} groups"
 NO_PAIRS = "no block of mirrored requests is complete and judged yet"
 
 
@@ -65,6 +68,7 @@ def compare(metric: Metric, evidence: Evidence, *, windows: Sequence[WindowSums]
             window.probability,
             candidate=comparison.losses(window.candidate),
             stable=comparison.losses(window.stable),
+            folds=_folds(window, comparison),
         )
         for window in windows
         if 0.0 < window.probability < 1.0
@@ -82,9 +86,9 @@ def compare(metric: Metric, evidence: Evidence, *, windows: Sequence[WindowSums]
             f" judged of the candidate and {count(score.stable)} of stable"
         ),
         allowed=f"{'+' if field == 'maxIncrease' else '−'}{percent(threshold.value)}",
-        first_look=f"the first look comes at {FIRST_LOOK} of each",
+        first_look=f"the first look comes at {FIRST_LOOK} of each{'' if score.units is None else OF_USERS}",
         min_samples=metric.min_samples,
-        missing=_missing(score, metric.min_samples),
+        missing=max(_missing(score, metric.min_samples), 0 if first or score.units is None else 1),
         samples=score.candidate,
         value=value,
         against=against,
@@ -153,7 +157,20 @@ def standing(score: Score, *, planned: float) -> Standing:
         weight=score.weight,
         samples=score.candidate,
         planned=planned,
+        units=score.units,
     )
+
+
+def _folds(window: WindowSums, comparison: Comparison) -> tuple[tuple[Losses, Losses], ...]:
+    """Both arms by fold, where the split was sticky."""
+    if window.folds is None:
+        return ()
+
+    def arm(folds: ArmFolds) -> list[Losses]:
+        each = zip(folds.n, folds.failures, folds.loss, strict=True)
+        return [comparison.losses(ArmSums(n=n, failures=failures, loss=loss)) for n, failures, loss in each]
+
+    return tuple(zip(arm(window.folds.candidate), arm(window.folds.stable), strict=True))
 
 
 def _missing(score: Score, min_samples: int) -> int:

@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 
 from switchyard_contracts.base import Timestamp
 from switchyard_contracts.model_route import RouteRole
+from switchyard_contracts.sticky import BUCKETS
 
 TOPIC_EVENTS = "switchyard.events"
 TOPIC_MODELS = "switchyard.models"
@@ -82,7 +83,9 @@ class Inference(Part):
     weight_bp: int
     """The probability, in basis points, with which this revision was drawn."""
     assignment: Assignment
-    unit: int | None = None
+    unit: Annotated[int, Field(ge=0, lt=BUCKETS)] | None = None
+    """The bucket by which it was drawn, where the route's split is sticky: its user's, or its own where it names no
+    user (then the assignment is `split`)."""
     status: int
     flags: str = ""
     """Envoy's response flags, empty when all went well."""

@@ -9,10 +9,13 @@ different generations are never pooled.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from switchyard_contracts.base import Timestamp
 from switchyard_contracts.events import Part
+from switchyard_contracts.sticky import FOLDS
 
 
 class ArmSums(Part):
@@ -30,6 +33,21 @@ class ArmSums(Part):
     """Outcome: Σ of its squares."""
 
 
+class ArmFolds(Part):
+    """One arm in one window, by fold (`sticky.fold_of` the user's bucket): the same sums as `ArmSums`."""
+
+    n: Annotated[list[int], Field(min_length=FOLDS, max_length=FOLDS)]
+    failures: Annotated[list[int], Field(min_length=FOLDS, max_length=FOLDS)]
+    loss: Annotated[list[float], Field(min_length=FOLDS, max_length=FOLDS)]
+
+
+class Folds(Part):
+    """Both arms by fold, where users stay with their arm."""
+
+    candidate: ArmFolds
+    stable: ArmFolds
+
+
 class WindowSums(Part):
     """Both arms in one window of one ModelRoute generation."""
 
@@ -39,6 +57,8 @@ class WindowSums(Part):
     """How likely an exchange of this generation was the candidate's, from 0 to 1."""
     candidate: ArmSums = ArmSums()
     stable: ArmSums = ArmSums()
+    folds: Folds | None = None
+    """The same by groups of users, where the split was sticky: single requests are no units there."""
 
 
 class Coverage(Part):

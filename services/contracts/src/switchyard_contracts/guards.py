@@ -4,6 +4,9 @@ A guard fails only on an e-value of 1/α, so that looking again and again costs 
 seen and nothing speaks against it: the observed share is not so far beyond the limit that chance would bring it less
 than once in twenty. Such a Pass lets a step go on; it is a proof only where its reason says `Proven`. In between it
 holds.
+
+Where users stay with their arm, a single one whose every request fails is no proof against the candidate who happened
+to get them. There a guard fails only if the groups of users say so as well.
 """
 
 from __future__ import annotations
@@ -14,11 +17,15 @@ from itertools import groupby
 
 from switchyard_contracts.evalues import Shared, log_below, log_exceeds, log_worse, upper_tail, whose
 from switchyard_contracts.evidence import ArmSums, WindowSums
+from switchyard_contracts.folds import Folded, excess
 from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, evidence_factor, factor, number, percent
 from switchyard_contracts.model_deployment import Metric
+from switchyard_contracts.unpaired import Losses, Row
+from switchyard_contracts.unpaired import looks as scores
 
 UNLIKELY = 0.05
 """The chance below which a share beyond the limit counts as speaking against it. It only ever holds a step."""
+FEW_USERS = "but they come from so few users that it may be these and not the candidate"
 SEARCHED = 1 << 40
 """More samples than anyone waits for."""
 
@@ -68,6 +75,8 @@ def against_limit(
     if beyond >= -math.log(budget.alpha_guard):
         if breaks(stable, limit=limit):
             return judged(Verdict.INCONCLUSIVE, "BothArmsBad", f"{says}; but stable breaks the same limit", needed=None)
+        if _by_few_users(_over_limit(windows, limit=limit), budget=budget):
+            return judged(Verdict.INCONCLUSIVE, "FewUsers", f"{says}; {FEW_USERS}", needed=None)
         return judged(
             Verdict.FAIL,
             "LimitBroken",
@@ -137,6 +146,8 @@ def against_stable(metric: Metric, windows: Sequence[WindowSums], *, margin: flo
 
     missing = metric.min_samples - candidate.n
     if beyond >= -math.log(budget.alpha_guard):
+        if _by_few_users(_over_stable(windows, margin=margin), budget=budget):
+            return judged(Verdict.INCONCLUSIVE, "FewUsers", f"{says}; {FEW_USERS}", needed=None)
         return judged(
             Verdict.FAIL,
             "WorseThanStable",
@@ -161,6 +172,48 @@ def against_stable(metric: Metric, windows: Sequence[WindowSums], *, margin: flo
             needed=None,
         )
     return judged(Verdict.PASS, "NothingAgainst", f"{says}; nothing speaks against it")
+
+
+def _by_few_users(looks: Sequence[Folded], *, budget: Budget) -> bool:
+    """Whether the split was sticky, and groups of users do not say what their requests say."""
+    return bool(looks) and excess(looks, alpha=budget.alpha_guard) <= 0.0
+
+
+def _over_limit(windows: Sequence[WindowSums], *, limit: float) -> list[Folded]:
+    """The candidate's failures beyond the limit, by fold, window by window."""
+    looks: list[Folded] = []
+    for window in sorted(windows, key=lambda window: window.start):
+        if window.folds is None:
+            continue
+        mine = window.folds.candidate
+        over = [failures - limit * n for failures, n in zip(mine.failures, mine.n, strict=True)]
+        looks.append((looks[-1] if looks else Folded()).add(over, mine.n))
+    return looks
+
+
+def _over_stable(windows: Sequence[WindowSums], *, margin: float) -> list[Folded]:
+    """The score of the unpaired comparison, with a failure as the loss."""
+    rows = [
+        Row(
+            window.start,
+            window.probability,
+            Losses(),
+            Losses(),
+            tuple(
+                (Losses(mine, failed), Losses(other, theirs))
+                for mine, failed, other, theirs in zip(
+                    window.folds.candidate.n,
+                    window.folds.candidate.failures,
+                    window.folds.stable.n,
+                    window.folds.stable.failures,
+                    strict=True,
+                )
+            ),
+        )
+        for window in windows
+        if window.folds is not None and 0.0 < window.probability < 1.0
+    ]
+    return [score.folded for score in scores(rows, kappa=margin)]
 
 
 def breaks(arm: ArmSums, *, limit: float) -> bool:

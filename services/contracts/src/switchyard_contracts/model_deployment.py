@@ -7,6 +7,7 @@ rather than passed over: a limit that silently does nothing is worse than an err
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_network
 from itertools import pairwise
@@ -14,11 +15,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from switchyard_contracts import volumes
 from switchyard_contracts.base import JsonPath, Message, ResourceName, Shape, Status, Text, Timestamp
 from switchyard_contracts.conditions import Condition
 from switchyard_contracts.containers import EnvVar, Image, Resources
+from switchyard_contracts.freezes import CEL as FREEZE_CEL
+from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.gates import CEL as GATE_CEL
 from switchyard_contracts.gates import SMOKE, Before, Gate, GateType, GateVerdict
+from switchyard_contracts.notifications import Notifications
 from switchyard_contracts.quantities import (
     FULL,
     BasisPoints,
@@ -26,8 +31,12 @@ from switchyard_contracts.quantities import (
     MirrorShare,
     PodCount,
     Threshold,
+    format_duration,
     parse_duration,
 )
+from switchyard_contracts.sticky import CEL as STICKY_CEL
+from switchyard_contracts.sticky import Sticky
+from switchyard_contracts.volumes import Volumes
 
 SEMANTIC_VERSION = r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}(-[0-9A-Za-z.-]{1,40})?(\+[0-9A-Za-z.-]{1,40})?$"
 PATH_PATTERN = r"^/[A-Za-z0-9_][A-Za-z0-9_./-]*$"
@@ -82,6 +91,8 @@ class Scheduling(Shape):
     node_selector: Annotated[dict[str, LabelText], Field(max_length=16)] = {}
     tolerations: Annotated[list[Toleration], Field(max_length=16)] = []
     priority_class_name: ResourceName | None = None
+    runtime_class_name: ResourceName | None = None
+    """How the nodes run the containers, where GPUs need another way than usual."""
     service_account_name: ResourceName | None = None
 
 
@@ -90,6 +101,35 @@ class Warmup(Shape):
 
     path: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9_./-]*$", max_length=256)]
     body: Annotated[str, StringConstraints(max_length=8192)]
+
+
+class Startup(Shape):
+    """How long a container may take to load its model before it is started anew; 10 minutes where nothing is said."""
+
+    timeout: Duration
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if not timedelta(seconds=10) <= self.timeout <= timedelta(hours=24):
+            raise ValueError(f"timeout: {format_duration(self.timeout)} is not from 10s to 24h; write one such as 20m")
+        return self
+
+
+class Autoscaling(Shape):
+    """As many pods as the load asks for, by their CPU. In a rollout the candidate's minimum follows its weight."""
+
+    min_replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    max_replicas: Annotated[int, Field(ge=1, le=1000)]
+    target_cpu: Annotated[int, Field(ge=1, le=1000, alias="targetCPUUtilization")] = 80
+    """Percent of `resources.requests.cpu`, on average over the pods."""
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(
+                f"maxReplicas: {self.max_replicas} is below minReplicas ({self.min_replicas}); raise it, or lower that"
+            )
+        return self
 
 
 class Egress(Shape):
@@ -111,9 +151,11 @@ ServingPath = Annotated[str, StringConstraints(pattern=PATH_PATTERN, max_length=
 
 
 class Serving(Shape):
-    """How the model is served; of this only resources, scheduling, port and warm-up make a new revision."""
+    """How the model is served; resources, scheduling, port, startup, warm-up and volumes make a new revision."""
 
     replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    autoscaling: Autoscaling | None = None
+    """In the place of `replicas`."""
     resources: Resources | None = None
     scheduling: Scheduling | None = None
     port: Annotated[int, Field(ge=1, le=65535)] = 3000
@@ -121,9 +163,28 @@ class Serving(Shape):
     timeout: Duration = parse_duration("60s")
     ready_within: Duration = parse_duration("10m")
     """How long a revision's pods may take to be ready before a rollout gives up on them."""
+    startup: Startup | None = None
     warmup: Warmup | None = None
+    volumes: Volumes = []
+    """Beside the scratch space at /tmp that every model has. The root is read-only."""
     egress: Annotated[list[Egress], Field(max_length=32)] = []
     """Whom the model itself calls: a feature store, a database. All else is closed where policies are enforced."""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        volumes.fit(self.volumes)
+        if self.autoscaling and self.replicas != 1:
+            raise ValueError(f"replicas: {self.replicas} says what autoscaling decides; leave one of them out")
+        if self.autoscaling and "cpu" not in (self.resources.requests if self.resources else {}):
+            raise ValueError(
+                "autoscaling.targetCPUUtilization: it is a share of resources.requests.cpu, which is not set; set it"
+            )
+        if self.startup and self.startup.timeout > self.ready_within:
+            raise ValueError(
+                f"startup.timeout: {format_duration(self.startup.timeout)} is longer than readyWithin"
+                f" ({format_duration(self.ready_within)}), after which a rollout gives up; raise readyWithin too"
+            )
+        return self
 
 
 class CanaryStep(Shape):
@@ -152,6 +213,9 @@ class Canary(Shape):
     mirror: MirrorShare | None = None
     """For every step that does not say its own. Where it is not said, `auto` if a decide metric can be judged by
     pairs, else none. Write 0 for a model whose answers have effects of their own."""
+    split: Sticky | None = None
+    """By what users are told apart, so that each stays with the model that answered first. Where it is not said, each
+    request is drawn by itself."""
 
 
 PREVIEW_STEP = "preview"
@@ -214,6 +278,12 @@ class Strategy(Shape):
     canary: Canary | None = None
     blue_green: BlueGreen | None = None
     shadow: Shadow | None = None
+
+    @property
+    def sticky(self) -> Sticky | None:
+        """By what users are told apart while two models answer them; None: each request is drawn by itself."""
+        steps = self.canary or (self.shadow.then_promote if self.shadow else None)
+        return steps.split if steps else None
 
 
 class Role(StrEnum):
@@ -393,6 +463,8 @@ class ModelDeploymentSpec(Shape):
     rollback: Rollback = Rollback()
     on_spec_change: OnSpecChange = OnSpecChange.REPLACE
     suspend: bool = False
+    freeze: Annotated[list[Freeze], Field(max_length=32)] = []
+    """Times in which no weight rises and nothing is promoted, beside those of the whole installation."""
     monitoring: Monitoring | None = None
 
     @model_validator(mode="after")
@@ -529,7 +601,7 @@ class Obeyed(Status):
 
 
 class Pause(Status):
-    """A time in which a person held the rollout, by a pause or by suspend; deadlines stood still."""
+    """A time in which the rollout was held by a pause, by suspend or by a freeze; deadlines stood still."""
 
     since: Timestamp
     until: Timestamp | None = None
@@ -572,7 +644,9 @@ class RolloutStatus(Status):
     commands: list[Obeyed] = []
     """What people told it to do, oldest first."""
     pauses: list[Pause] = []
-    """When a person held it, oldest first."""
+    """When it was held by a person or by a freeze, oldest first."""
+    frozen_until: Timestamp | None = None
+    """Until when a freeze holds it; absent while none does."""
     verdicts: list[MetricVerdict] = []
     gates: list[GateVerdict] = []
 
@@ -613,10 +687,35 @@ class ModelDeploymentStatus(Status):
     rollout: RolloutStatus | None = None
     conditions: list[Condition] = []
     history: list[HistoryEntry] = []
+    notifications: Notifications | None = None
+    """What receivers were told of, and are still owed; there where the installation has any."""
 
 
 CEL: dict[type[Shape], list[dict[str, Any]]] = {
     **GATE_CEL,
+    **FREEZE_CEL,
+    **volumes.CEL,
+    Autoscaling: [
+        {
+            "rule": "self.minReplicas <= self.maxReplicas",
+            "message": "maxReplicas must not be below minReplicas",
+            "fieldPath": ".maxReplicas",
+        },
+    ],
+    Serving: [
+        {
+            "rule": "!has(self.autoscaling) || self.replicas == 1",
+            "message": "replicas says what autoscaling decides; leave one of them out",
+            "fieldPath": ".replicas",
+        },
+        {
+            "rule": "!has(self.autoscaling) || (has(self.resources) && has(self.resources.requests)"
+            " && 'cpu' in self.resources.requests)",
+            "message": "autoscaling is by a share of resources.requests.cpu, which is not set; set it",
+            "fieldPath": ".autoscaling",
+        },
+    ],
+    **STICKY_CEL,
     ConfigSource: [
         {"rule": "has(self.configMap) != has(self.secret)", "message": "set exactly one of configMap and secret"},
     ],

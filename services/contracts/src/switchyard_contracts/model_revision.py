@@ -22,8 +22,10 @@ from switchyard_contracts.model_deployment import (
     Provenance,
     Scheduling,
     ServingPath,
+    Startup,
     Warmup,
 )
+from switchyard_contracts.volumes import Volumes
 
 HASH_SCHEMA = 1
 """Part of what is hashed: it changes only with a deliberate new meaning, since a new hash is a new rollout for
@@ -43,6 +45,9 @@ class PodShape(Shape):
     scheduling: Scheduling | None = None
     port: int = 3000
     warmup: Warmup | None = None
+    startup: Startup | None = None
+    volumes: Volumes | None = None
+    """Absent where there are none: what a release adds here must not change the hash of who does not use it."""
 
 
 class ModelRevisionSpec(Shape):
@@ -102,6 +107,8 @@ def pod_shape(spec: ModelDeploymentSpec) -> PodShape:
         scheduling=spec.serving.scheduling,
         port=spec.serving.port,
         warmup=spec.serving.warmup,
+        startup=spec.serving.startup,
+        volumes=spec.serving.volumes or None,
     )
 
 

@@ -6,13 +6,15 @@ Its `metadata.generation` is what gateways acknowledge and what each exchange ca
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from switchyard_contracts.base import ResourceName, Shape, Text
+from switchyard_contracts.base import ResourceName, Shape
 from switchyard_contracts.model_deployment import ServingPath
 from switchyard_contracts.quantities import FULL, Duration
+from switchyard_contracts.sticky import CEL as STICKY_CEL
+from switchyard_contracts.sticky import Sticky
 
 
 class RouteRole(StrEnum):
@@ -38,12 +40,11 @@ class Route(Shape):
     port: Annotated[int, Field(ge=1, le=65535)]
 
 
-class Split(Shape):
-    """A sticky split, by a keyed hash of a header or cookie."""
+class Split(Sticky):
+    """A sticky split: the candidate has the first buckets of a keyed hash of a header or cookie."""
 
-    by: Literal["header", "cookie"]
-    name: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
-    salt: Text
+    salt: Annotated[str, Field(min_length=1, max_length=256)]
+    """Another for each rollout, so that not the same users come first every time."""
 
 
 class ModelRouteSpec(Shape):
@@ -54,6 +55,7 @@ class ModelRouteSpec(Shape):
     rollout_id: Annotated[str, Field(max_length=80)] = ""
     routes: Annotated[list[Route], Field(min_length=1, max_length=8)]
     split: Split | None = None
+    """Where users stay with their arm; else each request is drawn by itself."""
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -91,6 +93,7 @@ class ModelRouteSpec(Shape):
 
 
 CEL: dict[type[Shape], list[dict[str, Any]]] = {
+    Split: STICKY_CEL[Sticky],
     ModelRouteSpec: [
         {
             "rule": "self.routes.map(r, r.weightBp).sum() == 10000",
@@ -101,11 +104,6 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "rule": "self.routes.exists_one(r, r.role == 'stable')",
             "message": "exactly one of routes must have the role stable",
             "fieldPath": ".routes",
-        },
-        {
-            "rule": "!has(self.split)",
-            "message": "sticky splits are not supported yet",
-            "fieldPath": ".split",
         },
         {
             "rule": "self.routes.all(r, r.role != 'stable' || r.mirrorBp == 0)",

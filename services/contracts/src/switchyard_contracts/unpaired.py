@@ -7,14 +7,18 @@ generations with other weights add up; pooled means do not, because a weight tha
 into the arms. Weighted by h = p(1 − p), a generation that can say little counts little.
 
 S = Σhφ and V = Σ(hφ)² − S²/N come from n, ΣL, ΣL² of each (window, p, arm) alone; no single request is kept.
+
+Where users stay with their arm, single requests are no units: there V comes from how the folds of users differ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
+
+from switchyard_contracts.folds import FIRST_FOLDS, Folded
 
 FIRST_LOOK = 200
 """Judged in each arm before anyone looks: below it, V is not to be trusted."""
@@ -37,6 +41,17 @@ class Row:
     probability: float
     candidate: Losses
     stable: Losses
+    folds: tuple[tuple[Losses, Losses], ...] = ()
+    """The candidate's and stable's by fold, where users stay with their arm; these then stand for the whole."""
+
+    @property
+    def whole(self) -> tuple[Losses, Losses]:
+        """Both arms, as far as they are compared."""
+        if not self.folds:
+            return self.candidate, self.stable
+        arms = zip(*self.folds, strict=True)
+        candidate, stable = (Losses(sum(one.n for one in arm), sum(one.total for one in arm)) for arm in arms)
+        return candidate, stable
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +68,8 @@ class Score:
     stable: int = 0
     losses: float = 0.0
     """Σ loss of both arms, from which the next window takes its m."""
+    folded: Folded = field(default_factory=Folded)
+    """The part of S that users make who stay with their arm."""
 
     @property
     def n(self) -> int:
@@ -62,33 +79,50 @@ class Score:
     @property
     def variance(self) -> float:
         """V."""
-        return max(0.0, self.squares - self.total**2 / self.n) if self.n else 0.0
+        singles = self.n - self.folded.n
+        alone = self.squares - (self.total - self.folded.total) ** 2 / singles if singles else 0.0
+        return max(0.0, alone) + self.folded.variance
+
+    @property
+    def units(self) -> int | None:
+        """How many units V was taken from, where they are few."""
+        return self.folded.units if self.folded.n else None
 
     @property
     def looked(self) -> bool:
         """Whether the first look has come."""
-        return min(self.candidate, self.stable) >= FIRST_LOOK
+        return min(self.candidate, self.stable) >= FIRST_LOOK and (self.units is None or self.units >= FIRST_FOLDS)
 
     def add(self, rows: Iterable[Row], *, kappa: float) -> Score:
         """Add one window. All of its rows take the same m, so that it does not matter how a window is cut into rows."""
         m = self.losses / self.n if self.n else 0.0
         total, squares, weight, losses = self.total, self.squares, self.weight, self.losses
-        candidate, stable = self.candidate, self.stable
+        candidate, stable, folded = self.candidate, self.stable, self.folded
         for row in rows:
             p = row.probability
             h = p * (1.0 - p)
             if h <= 0.0:
                 continue  # one arm had all of it: nothing to compare
-            for arm, slope in ((row.candidate, 1.0 - p), (row.stable, -kappa * p)):
-                # hφ = slope · (L − m) + h · m · (1 − κ) = slope · L + shift
-                shift = h * m * (1.0 - kappa) - slope * m
+            # hφ = slope · (L − m) + h · m · (1 − κ) = slope · L + shift
+            lines = [(slope, h * m * (1.0 - kappa) - slope * m) for slope in (1.0 - p, -kappa * p)]
+            whole = row.whole
+            for arm, (slope, shift) in zip(whole, lines, strict=True):
                 total += slope * arm.total + arm.n * shift
-                squares += slope**2 * arm.squares + 2.0 * slope * shift * arm.total + arm.n * shift**2
+                if not row.folds:
+                    squares += slope**2 * arm.squares + 2.0 * slope * shift * arm.total + arm.n * shift**2
                 weight += arm.n * h
                 losses += arm.total
-            candidate += row.candidate.n
-            stable += row.stable.n
-        return Score(total=total, squares=squares, weight=weight, candidate=candidate, stable=stable, losses=losses)
+            if row.folds:
+                folded = folded.add(
+                    [
+                        sum(slope * arm.total + arm.n * shift for arm, (slope, shift) in zip(arms, lines, strict=True))
+                        for arms in row.folds
+                    ],
+                    [mine.n + other.n for mine, other in row.folds],
+                )
+            candidate += whole[0].n
+            stable += whole[1].n
+        return Score(total, squares, weight, candidate, stable, losses, folded)
 
 
 def looks(rows: Iterable[Row], *, kappa: float) -> Iterator[Score]:

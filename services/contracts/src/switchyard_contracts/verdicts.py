@@ -55,9 +55,11 @@ def judge(metric: Metric, evidence: Evidence, *, budget: Budget, min_coverage: f
     if metric.role is Role.OBSERVE:
         return _shown(metric, evidence)
     windows = asked_for(evidence)
-    mismatch = sample_ratio.log_mismatch(counts_of(windows))
+    mismatch = sample_ratio.log_mismatch(counts_of([window for window in windows if window.folds is None]))
     if mismatch >= math.log(sample_ratio.ALARM):
-        return _off(windows, mismatch)
+        return _off(windows, f"({factor(mismatch)} to 1 against chance)")
+    if sample_ratio.of_users(windows):
+        return _off(windows, "(further off than groups of users differ by chance)")
     if metric.role is Role.DECIDE:
         return _decided(metric, evidence, windows=windows, budget=budget, min_coverage=min_coverage)
     field, threshold = metric.limit
@@ -89,7 +91,7 @@ def judge_counted(metric: Metric, windows: Sequence[WindowSums], *, budget: Budg
         return against_limit(metric, windows, limit=threshold.value, what="failed", budget=budget)
     mismatch = sample_ratio.log_mismatch(counts_of(windows))
     if mismatch >= math.log(sample_ratio.ALARM):
-        return _off(windows, mismatch)
+        return _off(windows, f"({factor(mismatch)} to 1 against chance)")
     return against_stable(metric, windows, margin=1.0 + threshold.value, budget=budget)
 
 
@@ -189,7 +191,7 @@ def counts_of(windows: Sequence[WindowSums]) -> list[Shared]:
     return strata
 
 
-def _off(windows: Sequence[WindowSums], mismatch: float) -> Judgement:
+def _off(windows: Sequence[WindowSums], how_far: str) -> Judgement:
     strata = counts_of(windows)
     candidate = sum(stratum.candidate for stratum in strata)
     both = candidate + sum(stratum.stable for stratum in strata)
@@ -198,7 +200,7 @@ def _off(windows: Sequence[WindowSums], mismatch: float) -> Judgement:
         Verdict.ERROR,
         "SRM",
         f"of {count(both)} counted, {expected:,.1f} should be the candidate's by the stamped weights, but"
-        f" {count(candidate)} are ({factor(mismatch)} to 1 against chance): something picks"
+        f" {count(candidate)} are {how_far}: something picks"
         " what is counted, so nothing can be compared",
         samples=candidate,
         needed=None,

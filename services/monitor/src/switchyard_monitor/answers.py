@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from switchyard_contracts.base import Timestamp
 from switchyard_contracts.events import Part
 
 from switchyard_monitor.domain.buckets import TIME_PARTS
-from switchyard_monitor.domain.entries import DECISION, OUTCOME, Arm, Cell, Entry, Version
+from switchyard_monitor.domain.entries import DECISION, NO_FOLD, OUTCOME, Arm, Cell, Entry, Version
 from switchyard_monitor.domain.quality import Quality
 from switchyard_monitor.domain.rules import Value
 from switchyard_monitor.domain.sums import Sums, histogram, merged
@@ -163,7 +164,7 @@ def counts(cells: Iterable[Cell]) -> list[Count]:
     """One line per arm."""
     by_arm: dict[Arm, list[Sums]] = {}
     for cell in cells:
-        by_arm.setdefault(cell.arm, []).append(cell.sums)
+        by_arm.setdefault(replace(cell.arm, fold=NO_FOLD), []).append(cell.sums)
     lines = []
     for arm, parts in sorted(by_arm.items(), key=lambda item: (item[0].traffic, item[0].revision, item[0].role)):
         sums = merged(parts)

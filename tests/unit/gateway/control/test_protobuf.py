@@ -7,10 +7,21 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import base_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.extensions.filters.http.lua.v3 import lua_pb2
 from envoy.type.v3 import percent_pb2
 from switchyard_gateway.control.adapters import protobuf
 from switchyard_gateway.control.domain.delivery import MIRROR, PRODUCT, Kind, RouteTable, Send
-from switchyard_gateway.control.domain.fragment import Arm, Assignment, Cluster, Member, Mirror, Pin, Routing
+from switchyard_gateway.control.domain.fragment import (
+    Arm,
+    Assignment,
+    Cluster,
+    Draw,
+    Member,
+    Mirror,
+    Pin,
+    Range,
+    Routing,
+)
 
 
 def routing(name: str = "delay", **changes) -> Routing:
@@ -206,3 +217,49 @@ def test_a_long_list_of_paths_fits_envoys_limit_of_a_direct_response():
     for host in table(routing(paths=many)).virtual_hosts:
         for route in routes_of(host):
             assert len(route.direct_response.body.inline_string.encode()) <= 4_096
+
+
+DRAW = Draw(
+    "header",
+    "x-user-id",
+    (7, 4_000_000_000),
+    (
+        Range(0, 500, "flights/delay-2", "100% candidate's|"),
+        Range(500, 10_000, "flights/delay-1/only", "stable's|", (Mirror("d", "c", 400_000, "shadow's", 1_000_000),)),
+    ),
+)
+
+
+def lua(route) -> lua_pb2.LuaPerRoute | None:
+    """The script that a route names, if any."""
+    if protobuf.LUA not in route.typed_per_filter_config:
+        return None
+    return lua_pb2.LuaPerRoute.FromString(route.typed_per_filter_config[protobuf.LUA].value)
+
+
+def test_a_sticky_splits_arms_come_before_the_route_that_draws():
+    for host in table(routing(draw=DRAW)).virtual_hosts:
+        found = [route for route in routes_of(host) if route.match.path and route.HasField("route")][-3:]
+        ranges = [
+            [(each.name, each.range_match.start, each.range_match.end) for each in r.match.headers] for r in found
+        ]
+        assert ranges == [[(protobuf.BUCKET, 0, 500)], [(protobuf.BUCKET, 500, 10_000)], []]
+        assert [route.route.cluster for route in found[:2]] == ["flights/delay-2", "flights/delay-1/only"]
+        stamps = [route.request_headers_to_add[0].header.value for route in found[:2]]
+        assert stamps == [f"100%% candidate's|{protobuf.DRAWN}", f"stable's|{protobuf.DRAWN}"]
+        assert all(protobuf.BUCKET in route.request_headers_to_remove for route in found[:2])
+        assert [len(route.route.request_mirror_policies) for route in found[:2]] == [0, 1]
+        fraction = found[1].route.request_mirror_policies[0].runtime_fraction.default_value
+        assert (fraction.numerator, fraction.denominator) == (400_000, percent_pb2.FractionalPercent.MILLION)
+        assert found[2].route.HasField("weighted_clusters")
+        script = lua(found[2])
+        assert script is not None
+        assert script.name == "sticky"
+        assert dict(script.filter_context) == {"by": "header", "name": "x-user-id", "k0": 7, "k1": 4_000_000_000}
+        assert [lua(route) for route in found[:2]] == [None, None]
+
+
+def test_a_route_without_a_sticky_split_names_no_script_so_that_it_costs_what_it_did():
+    for host in table(routing()).virtual_hosts:
+        assert [lua(route) for route in routes_of(host) if route.match.path] == [None] * len(paths(host))
+        assert split(host).match.headers == []

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole
-from switchyard_gateway.control.domain.fragment import Arm, Cluster, Member, Mirror, Pin
+from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole, Split
+from switchyard_contracts.sticky import key_of
+from switchyard_gateway.control.domain.fragment import Arm, Cluster, Draw, Member, Mirror, Pin, Range
 from switchyard_gateway.control.domain.translation import translate
 from switchyard_gateway.control.domain.world import Endpoint, Fitness, RouteObject
 from switchyard_gateway.control.errors import RouteRefusedError
@@ -275,3 +278,75 @@ def test_weights_always_sum_to_the_whole_and_none_is_nought(weight, first):
     assert sum(arm.weight for arm in arms) == 10_000
     assert all(arm.weight for arm in arms)
     assert "|stable|" in arms[0].stamp or weight == 10_000
+
+
+STICKY = Split(by="header", name="X-User-Id", salt="flights/delay-2.1")
+
+
+def drawn(weight: int, *, split: Split = STICKY, mirror: int = 0) -> Draw:
+    """A sticky canary at this weight."""
+    routes = stable(weight_bp=10_000 - weight), candidate(weight_bp=weight, mirror_bp=mirror)
+    draw = translated(a_route(*routes, split=split)).routing.draw
+    assert draw is not None
+    return draw
+
+
+def test_a_sticky_split_gives_each_arm_a_range_of_buckets_and_an_unfinished_stamp():
+    draw = drawn(500)
+    assert (draw.by, draw.name, draw.key) == ("header", "x-user-id", key_of("flights/delay-2.1"))
+    assert draw.ranges == (
+        Range(0, 500, "flights/delay-2", "flights/delay|delay-2|2.0.0|candidate|7|500|"),
+        Range(500, 10_000, "flights/delay-1/only", "flights/delay|delay-1|1.0.0|stable|7|9500|"),
+    )
+
+
+def test_without_a_split_nothing_is_drawn():
+    assert translated(a_route()).routing.draw is None
+
+
+def test_a_cookies_name_keeps_its_capitals():
+    assert drawn(500, split=Split(by="cookie", name="Session_ID", salt="s")).name == "Session_ID"
+
+
+def test_of_a_sticky_split_only_stables_range_is_mirrored_by_its_own_share():
+    mine, stables = drawn(2_500, mirror=3_000).ranges
+    assert mine.mirrors == ()
+    (mirror,) = stables.mirrors
+    assert (mirror.share, mirror.of) == (400_000, 1_000_000)
+    assert mirror.stamp == "flights/delay|delay-2|2.0.0|shadow|7|3000|split"
+
+
+RangesOf = Callable[[int], tuple[Range, ...]]
+
+
+def arms_of(ranges: tuple[Range, ...]) -> list[str]:
+    """Each bucket's arm."""
+    return [each.cluster for each in ranges for _ in range(each.first, each.end)]
+
+
+def nobody_leaves(ranges_of: RangesOf, low: int, high: int) -> None:
+    """The law: every bucket has one arm, as many as its weight, and a rising weight only moves buckets into it."""
+    before, after = arms_of(ranges_of(low)), arms_of(ranges_of(high))
+    assert len(before) == len(after) == 10_000
+    assert (before.count("flights/delay-2"), after.count("flights/delay-2")) == (low, high)
+    for was, now in zip(before, after, strict=True):
+        assert now == was or now == "flights/delay-2"
+
+
+@given(st.integers(0, 10_000), st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_a_rising_weight_only_moves_users_into_the_candidate(one, other):
+    nobody_leaves(lambda weight: drawn(weight).ranges, *sorted((one, other)))
+
+
+def test_with_the_candidates_buckets_elsewhere_users_would_leave_it():
+    """The law must be able to fail: a range that begins elsewhere at each weight lets go of its first users."""
+
+    def wandering(weight: int) -> tuple[Range, ...]:
+        mine, stables = drawn(weight).ranges
+        first = weight // 2
+        left = replace(stables, first=0, end=first)
+        return left, replace(mine, first=first, end=first + weight), replace(stables, first=first + weight)
+
+    with pytest.raises(AssertionError):
+        nobody_leaves(wandering, 500, 2_500)

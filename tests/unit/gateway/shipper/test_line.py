@@ -292,3 +292,21 @@ def test_what_cannot_be_searched_is_withheld_whole(raw: str) -> None:
 def test_a_path_that_names_nothing_is_an_error(path: str) -> None:
     with pytest.raises(ValueError, match="is not a path"):
         Redaction({"*": [path]})
+
+
+@pytest.mark.parametrize(
+    ("end", "assignment", "unit"),
+    [
+        pytest.param("split", "split", None, id="drawn by itself"),
+        pytest.param("sticky|1234", "sticky", 1234, id="drawn by its user"),
+        pytest.param("split|0", "split", 0, id="names no user in a sticky split"),
+    ],
+)
+def test_a_stamp_says_how_a_request_was_drawn(end: str, assignment: str, unit: int | None) -> None:
+    read = inference(line(stamp=f"shop/flight|flight-abc|1.0.0|candidate|7|500|{end}"))
+    assert (read.assignment, read.unit) == (assignment, unit)
+
+
+@pytest.mark.parametrize("end", ["sticky|10000", "sticky|x", "sticky|1|2", "-"])
+def test_a_bucket_that_cannot_be_makes_a_line_unreadable(end: str) -> None:
+    assert isinstance(reader().read(line(stamp=f"shop/flight|flight-abc|1.0.0|candidate|7|500|{end}")), Unreadable)

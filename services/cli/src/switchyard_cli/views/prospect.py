@@ -64,10 +64,7 @@ def _course(root: Tree, planned: Forecast, spec: ModelDeploymentSpec, *, rate: f
     if planned.peak:
         root.add(Text(str(planned.peak)))
     patience = format_duration(spec.serving.ready_within)
-    first = (course.steps[0].pods if course.steps else 0) or spec.serving.replicas
-    if planned.peak and planned.peak.frugal:
-        first = 1
-    root.add(f"{pods(first)} of its own, ready within {patience}, and a smoke request")
+    root.add(f"{_first(planned, spec)} of its own, ready within {patience}, and a smoke request")
     if course.way in (Way.FIRST, Way.NEW):  # what serves already, or did, has passed its gates
         for gate in spec.gates:
             root.add(Text(_gate(gate, name=planned.name)))
@@ -86,6 +83,16 @@ def _course(root: Tree, planned: Forecast, spec: ModelDeploymentSpec, *, rate: f
     if rate is not None:
         goal = "its end" if course.ends else "all of the traffic"
         root.add(_estimate(course.steps[planned.done :], spec, rate=rate, goal=goal))
+
+
+def _first(planned: Forecast, spec: ModelDeploymentSpec) -> str:
+    """What a candidate has before its first traffic."""
+    if spec.serving.autoscaling:
+        return f"up to {pods(spec.serving.autoscaling.max_replicas)}, by their load,"
+    if planned.peak and planned.peak.frugal:
+        return pods(1)
+    steps = planned.course.steps if planned.course else ()
+    return pods((steps[0].pods if steps else 0) or spec.serving.replicas)
 
 
 def _gate(gate: Gate, *, name: str) -> str:

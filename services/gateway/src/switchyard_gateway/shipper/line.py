@@ -72,13 +72,15 @@ class Stamp:
     traffic: str
     weight_bp: str
     assignment: str
+    unit: str = ""
+    """The bucket by which it was drawn; empty where none was."""
 
     @classmethod
     def parse(cls, text: str) -> Stamp:
-        """Read `<ns>/<name>|<revision>|<version>|<role>|<traffic>|<weight>|<assignment>`."""
+        """Read `<ns>/<name>|<revision>|<version>|<role>|<traffic>|<weight>|<assignment>`, and `|<bucket>` if any."""
         parts = text.split("|")
-        if len(parts) != 7:
-            raise ValueError(f"stamp: {text[:200]!r} has {len(parts)} parts, it must have 7")
+        if len(parts) not in (7, 8):
+            raise ValueError(f"stamp: {text[:200]!r} has {len(parts)} parts, it must have 7, or 8 with a bucket")
         return cls(*parts)
 
 
@@ -146,6 +148,7 @@ class Reader:
             traffic=int(stamp.traffic),
             weight_bp=int(stamp.weight_bp),
             assignment=stamp.assignment,
+            unit=int(stamp.unit) if stamp.unit else None,
             status=status,
             flags=flags,
             error=is_error(status, flags) or (mirrored and is_unanswered(flags, request)),

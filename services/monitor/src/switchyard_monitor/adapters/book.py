@@ -42,7 +42,7 @@ class SqlBook:
         known = self._cache.arm_ids.get(arm)
         if known is not None:
             return known
-        columns = ("rule", "revision", "role", "traffic", "weight_bp", "assignment")
+        columns = ("rule", "revision", "role", "traffic", "weight_bp", "assignment", "fold")
         values = dict(zip(columns, astuple(arm), strict=True))
         query = select(tables.arm.c.id).filter_by(**values)
         number = self._connection.execute(query).scalar()
@@ -59,7 +59,7 @@ class SqlBook:
         arm = self._cache.arms.get(arm_id)
         if arm is None:
             row = self._connection.execute(select(tables.arm).where(tables.arm.c.id == arm_id)).one()
-            arm = Arm(row.rule, row.revision, row.role, row.traffic, row.weight_bp, row.assignment)
+            arm = Arm(row.rule, row.revision, row.role, row.traffic, row.weight_bp, row.assignment, row.fold)
             self._cache.arms[arm_id] = arm
             self._cache.arm_ids[arm] = arm_id
         return arm

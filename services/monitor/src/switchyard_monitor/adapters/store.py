@@ -273,4 +273,4 @@ def _position(row: Row[Any]) -> Position:
 
 
 def _arm(row: Row[Any]) -> Arm:
-    return Arm(row.rule, row.revision, row.role, row.traffic, row.weight_bp, row.assignment)
+    return Arm(row.rule, row.revision, row.role, row.traffic, row.weight_bp, row.assignment, row.fold)

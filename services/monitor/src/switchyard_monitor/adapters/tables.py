@@ -63,7 +63,8 @@ arm = Table(
     Column("traffic", BigInteger, nullable=False),
     Column("weight_bp", Integer, nullable=False),
     Column("assignment", Text, nullable=False),
-    UniqueConstraint("rule", "revision", "role", "traffic", "weight_bp", "assignment", name="arm_once"),
+    Column("fold", Integer, nullable=False, server_default="-1"),
+    UniqueConstraint("rule", "revision", "role", "traffic", "weight_bp", "assignment", "fold", name="arm_once"),
 )
 
 prediction = Table(

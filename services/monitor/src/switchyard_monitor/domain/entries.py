@@ -15,6 +15,8 @@ from switchyard_monitor.domain.judging import AGE, NOW, comparable, judge
 from switchyard_monitor.domain.rules import Rule, Value
 from switchyard_monitor.domain.sums import Sums, bump
 
+NO_FOLD = -1
+"""Each request was drawn by itself."""
 OUTCOME, DECISION = "outcome", "decision"
 
 Cells = dict[tuple[int, int], Sums]
@@ -31,6 +33,8 @@ class Arm:
     traffic: int
     weight_bp: int
     assignment: str
+    fold: int = NO_FOLD
+    """The group of its users, where the split was sticky."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, WindowSums
+from switchyard_contracts.evidence import ArmFolds, ArmSums, Coverage, Evidence, Folds, WindowSums
 from switchyard_contracts.intervals import wilson
+from switchyard_contracts.sticky import FOLDS
 
 from switchyard_monitor.domain.buckets import TIME_PARTS, bucket, low, width
 from switchyard_monitor.domain.entries import Cell, PairCell
@@ -70,6 +71,7 @@ def _put(evidence: Evidence, rows: Sequence[Row], arm: Callable[[Row, Sums], Arm
             probability=row.probability,
             candidate=_with_predictions(arm(row, row.candidate), row.candidate),
             stable=_with_predictions(arm(row, row.stable), row.stable),
+            folds=_folds(row, arm) if row.folds else None,
         )
         for row in rows
     ]
@@ -83,6 +85,17 @@ def _put(evidence: Evidence, rows: Sequence[Row], arm: Callable[[Row, Sums], Arm
             "rate_per_second": _rate(rows, windows),
         }
     )
+
+
+def _folds(row: Row, arm: Callable[[Row, Sums], ArmSums]) -> Folds:
+    """Both arms by group of users; a group that nobody of is there has nothing."""
+    nobody = ArmSums()
+
+    def of(which: int) -> ArmFolds:
+        sums = [arm(row, row.folds[fold][which]) if fold in row.folds else nobody for fold in range(FOLDS)]
+        return ArmFolds(n=[s.n for s in sums], failures=[s.failures for s in sums], loss=[s.loss for s in sums])
+
+    return Folds(candidate=of(0), stable=of(1))
 
 
 def _shares(question: Question, evidence: Evidence, rows: Sequence[Row]) -> Evidence:

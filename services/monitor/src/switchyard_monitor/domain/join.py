@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 from switchyard_contracts.events import Assignment, Deletion, EventType, Inference, InputOnly, Label, PredictionOnly
 from switchyard_contracts.model_route import RouteRole
+from switchyard_contracts.sticky import fold_of
 
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.buckets import TIME_PARTS, bucket
 from switchyard_monitor.domain.changes import Changes, Dead
 from switchyard_monitor.domain.entries import (
     DECISION,
+    NO_FOLD,
     OUTCOME,
     Arm,
     Book,
@@ -35,9 +37,10 @@ MOST_LATENCY_US = 86_400_000_000
 """A longer one is kept as a day; no timeout is as long."""
 SKEW_US = 5 * 60_000_000
 """An event further ahead of the broker than this has a wrong clock; it gets the broker's time."""
+BY_USER = frozenset({RouteRole.STABLE, RouteRole.CANDIDATE})
+"""Roles that a split gives; what is mirrored is a sample of requests, whoever makes them."""
 
-
-_ArmKey = tuple[int, str, RouteRole, int, int, Assignment]
+_ArmKey = tuple[int, str, RouteRole, int, int, Assignment, int]
 Paths = tuple[tuple[str | int, ...], tuple[str | int, ...] | None, tuple[str | int, ...] | None]
 
 
@@ -141,7 +144,8 @@ class Fold:
         event = identity.short(fact.event_id)
         if entry.saw(event):
             return "duplicate"
-        arm = self._arm((known.id, data.revision, data.role, data.traffic, data.weight_bp, data.assignment))
+        fold = NO_FOLD if data.unit is None or data.role not in BY_USER else fold_of(data.unit)
+        arm = self._arm((known.id, data.revision, data.role, data.traffic, data.weight_bp, data.assignment, fold))
         cell = cell_of(self.changes.cells, arm, known.rule.window(at_us))
         bump(cell, "requests")
         if data.error:
@@ -168,7 +172,7 @@ class Fold:
                 return "stored"
             # Stable stood in for it. The Y is stable's, but not by the lot, so it is never compared.
             revision, role, assignment = data.answered_by, RouteRole.STABLE, Assignment.RETRY
-            arm = self._arm((known.id, revision, role, data.traffic, data.weight_bp, assignment))
+            arm = self._arm((known.id, revision, role, data.traffic, data.weight_bp, assignment, NO_FOLD))
         else:
             revision, role = data.revision, data.role
         if entry.preds and self._answered(entry, revision, role):
@@ -200,7 +204,7 @@ class Fold:
         if value is None and known.rule.task is not None:
             self.bury(fact.record, "invalid", f"value: {known.rule.prediction} holds no {known.rule.task} value")
             return "invalid"
-        arm = self._arm((known.id, data.revision, data.role, data.traffic, data.weight_bp, Assignment.SPLIT))
+        arm = self._arm((known.id, data.revision, data.role, data.traffic, data.weight_bp, Assignment.SPLIT, NO_FOLD))
         self._add(key, entry, fact.subject, Pred(arm, at_us, event, None, value))
         return "stored"
 
@@ -276,8 +280,8 @@ class Fold:
     def _arm(self, key: _ArmKey) -> int:
         number = self._arms.get(key)
         if number is None:
-            rule, revision, role, traffic, weight_bp, assignment = key
-            arm = Arm(rule, revision, role.value, traffic, weight_bp, assignment.value)
+            rule, revision, role, traffic, weight_bp, assignment, fold = key
+            arm = Arm(rule, revision, role.value, traffic, weight_bp, assignment.value, fold)
             number = self._arms[key] = self._book.id_of(arm)
         return number
 

@@ -135,7 +135,7 @@ def paired(
         return evidence
     blocks = _blocks(ripe, timing, _measure(question.metric, cap))
     name = question.metric.partition(".")[2]
-    mean, interval = _difference(blocks)
+    mean, interval = difference(blocks)
     return evidence.model_copy(
         update={
             "blocks": blocks,
@@ -220,7 +220,7 @@ def _added(arms: Sequence[ArmSums]) -> ArmSums:
     )
 
 
-def _difference(blocks: Sequence[PairBlock]) -> tuple[float | None, tuple[float, float] | None]:
+def difference(blocks: Sequence[PairBlock]) -> tuple[float | None, tuple[float, float] | None]:
     """The mean of d, and about 95 % of such intervals hold the true one, were blocks independent."""
     n = sum(block.candidate.n for block in blocks)
     if not n:

@@ -9,7 +9,7 @@ from statistics import NormalDist
 
 from switchyard_contracts.intervals import quantile_ranks
 
-from switchyard_monitor.domain.buckets import TIME_PARTS, Histogram
+from switchyard_monitor.domain.buckets import TIME_PARTS, Histogram, low, width
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums, histogram, merged
 
@@ -105,14 +105,19 @@ def latency(cells: Iterable[Sums]) -> Histogram:
 
 
 def quantile_interval(times: Histogram, share: float) -> tuple[float, float] | None:
-    """The order statistics around a quantile, in seconds; None where there are too few values."""
+    """The order statistics around a quantile, in seconds; None where there are too few values.
+
+    From the lower one's bucket's start to the upper one's bucket's end: of many values both may lie in one bucket, and
+    the quantile anywhere in it.
+    """
     ranks = quantile_ranks(times.n, share) if times.n <= EXACT_RANKS else _normal_ranks(times.n, share)
     if ranks is None:
         return None
     lower, upper = times.ranked(ranks[0]), times.ranked(ranks[1])
     if lower is None or upper is None:
         return None
-    return times.middle(lower) / 1_000_000, times.middle(upper) / 1_000_000
+    end = low(upper, TIME_PARTS) + width(upper, TIME_PARTS)
+    return low(lower, TIME_PARTS) / 1_000_000, end / 1_000_000
 
 
 def _normal_ranks(n: int, share: float) -> tuple[int, int]:

@@ -7,14 +7,14 @@ for outcomes, up to its end and the age L at which predictions are judged.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from switchyard_contracts.quantities import FULL
 
 from switchyard_monitor.domain.buckets import ERROR_PARTS, Histogram
-from switchyard_monitor.domain.entries import Cell
+from switchyard_monitor.domain.entries import NO_FOLD, Cell
 from switchyard_monitor.domain.losses import Cap, cap_of
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums, histogram, merged
@@ -56,6 +56,8 @@ class Row:
     rule: Rule
     candidate: Sums
     stable: Sums
+    folds: Mapping[int, tuple[Sums, Sums]] = field(default_factory=dict)
+    """The same by groups of users, where the split was sticky."""
 
 
 def of_lot(cell: Cell) -> bool:
@@ -88,9 +90,21 @@ def rows_of(question: Question, cells: Iterable[Cell]) -> list[Row]:
                 rule,
                 merged(cell.sums for cell in candidate),
                 merged(cell.sums for cell in stable),
+                _by_fold(candidate, stable),
             )
         )
     return sorted(rows, key=lambda row: (row.start_us, row.traffic))
+
+
+def _by_fold(candidate: Sequence[Cell], stable: Sequence[Cell]) -> dict[int, tuple[Sums, Sums]]:
+    folds = {cell.arm.fold for cell in (*candidate, *stable)} - {NO_FOLD}
+    return {
+        fold: (
+            merged(cell.sums for cell in candidate if cell.arm.fold == fold),
+            merged(cell.sums for cell in stable if cell.arm.fold == fold),
+        )
+        for fold in sorted(folds)
+    }
 
 
 def mature(row: Row, watermark_us: int | None, waits_for_labels: bool) -> bool:

@@ -9,7 +9,7 @@ from switchyard_contracts.model_route import RouteRole
 from switchyard_contracts.topics import ModelRecord
 
 from switchyard_monitor import answers
-from switchyard_monitor.domain.entries import Cell
+from switchyard_monitor.domain.entries import NO_FOLD, Cell
 from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.page import units
 from switchyard_monitor.page.rollouts import kind
@@ -89,7 +89,10 @@ def line(subject: str, *, record: ModelRecord | None, newest: Happening | None, 
 
 def together(cells: Sequence[Cell]) -> list[Cell]:
     """The same revisions and roles as one, whatever generation, weight or rule they had."""
-    return [replace(cell, arm=replace(cell.arm, rule=0, traffic=0, weight_bp=0, assignment="")) for cell in cells]
+    return [
+        replace(cell, arm=replace(cell.arm, rule=0, traffic=0, weight_bp=0, assignment="", fold=NO_FOLD))
+        for cell in cells
+    ]
 
 
 def _quality(judged: answers.RevisionQuality | None) -> str:

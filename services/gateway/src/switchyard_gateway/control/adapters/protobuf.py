@@ -22,7 +22,7 @@ from envoy.extensions.retry.priority.previous_priorities.v3 import previous_prio
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from envoy.type.matcher.v3 import http_inputs_pb2, string_pb2
-from envoy.type.v3 import percent_pb2
+from envoy.type.v3 import percent_pb2, range_pb2
 from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
 from switchyard_contracts.events import PREDICTION_ID_PATTERN
 from xds.core.v3 import extension_pb2
@@ -31,7 +31,7 @@ from xds.type.matcher.v3 import regex_pb2 as xds_regex_pb2
 from xds.type.matcher.v3 import string_pb2 as xds_string_pb2
 
 from switchyard_gateway.control.domain.delivery import MIRROR, Kind, Resource, RouteTable, Send
-from switchyard_gateway.control.domain.fragment import Assignment, Cluster, Member, Mirror, Routing
+from switchyard_gateway.control.domain.fragment import Assignment, Cluster, Draw, Member, Mirror, Range, Routing
 
 TYPE_URLS: Mapping[Kind, str] = {
     Kind.CLUSTERS: "type.googleapis.com/envoy.config.cluster.v3.Cluster",
@@ -60,6 +60,12 @@ FEEDBACK = "feedback"
 FEEDBACK_PREFIX = "/-/feedback/v1/"
 """Its metrics and its own description stay inside the cluster."""
 LUA = "envoy.filters.http.lua"
+STICKY_SCRIPT = "sticky"
+"""The bootstrap's script for routes with a sticky split (sticky.lua), which captures as the other one does."""
+BUCKET = "x-switchyard-bucket"
+"""What it finds out. The product listener takes it from whoever brings it along."""
+DRAWN = "%DYNAMIC_METADATA(switchyard.split:drawn)%"
+"""The end of a stamp, as the script says it: `sticky|<bucket>`, or `split|<bucket>` where a request names no user."""
 
 NEVER_FULL = 1_000_000
 """Circuit breakers of primaries stand out of the way: their default of 1,024 would answer 503 at the first rush."""
@@ -76,6 +82,10 @@ MIRROR_TIMEOUT_BY_DEFAULT = 15.0
 """Of a mirrored request that brings none, which none of ours is."""
 DETAIL_LIMIT = 1_000
 
+DENOMINATORS = {
+    10_000: percent_pb2.FractionalPercent.TEN_THOUSAND,
+    1_000_000: percent_pb2.FractionalPercent.MILLION,
+}
 OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 IF_ABSENT = base_pb2.HeaderValueOption.ADD_IF_ABSENT
 
@@ -395,16 +405,33 @@ def _model_routes(routing: Routing, prefix: str) -> list[Any]:
         action = route_components_pb2.RouteAction(
             weighted_clusters=split, request_mirror_policies=mirrors, **_how(routing, path, prefix)
         )
-        routes.append(_proxied(match, action))
+        if routing.draw:
+            routes += [_arm(each, routing, path=path, prefix=prefix) for each in routing.draw.ranges]
+        routes.append(_proxied(match, action, draw=routing.draw))
     elsewhere = f"{routing.deployment} does not serve this path; it serves {', '.join(routing.paths)}."
     return [*routes, *_not_found(elsewhere)]
 
 
-def _mirror(wanted: Mirror, *, timeout_ms: int) -> Any:
-    """The copy that is sent to our own mirror listener. The number it is drawn by is the split's, of ten thousand."""
-    share = percent_pb2.FractionalPercent(
-        numerator=wanted.share, denominator=percent_pb2.FractionalPercent.TEN_THOUSAND
+def _arm(wanted: Range, routing: Routing, *, path: str, prefix: str) -> Any:
+    """An arm of a sticky split: requests that have been drawn, by their bucket."""
+    buckets = range_pb2.Int64Range(start=wanted.first, end=wanted.end)
+    drawn = route_components_pb2.HeaderMatcher(name=BUCKET, range_match=buckets)
+    mirrors = [_mirror(each, timeout_ms=routing.timeout_ms) for each in wanted.mirrors]
+    action = route_components_pb2.RouteAction(
+        cluster=wanted.cluster, request_mirror_policies=mirrors, **_how(routing, path, prefix)
     )
+    arm = _proxied(route_components_pb2.RouteMatch(path=prefix + path, headers=[drawn]), action)
+    arm.request_headers_to_add.append(_header(STAMP, _literal(wanted.stamp) + DRAWN, OVERWRITE))
+    arm.request_headers_to_remove.append(BUCKET)
+    return arm
+
+
+def _mirror(wanted: Mirror, *, timeout_ms: int) -> Any:
+    """The copy that is sent to our own mirror listener.
+
+    The number it is drawn by is the split's, of ten thousand; where stable has a route of its own, any of a million.
+    """
+    share = percent_pb2.FractionalPercent(numerator=wanted.share, denominator=DENOMINATORS[wanted.of])
     headers = {
         STAMP: _literal(wanted.stamp),
         SHADOW: "true",
@@ -455,13 +482,21 @@ def _retries() -> Any:
     )
 
 
-def _proxied(match: Any, action: Any, *, stamp: str = "") -> Any:
+def _proxied(match: Any, action: Any, *, stamp: str = "", draw: Draw | None = None) -> Any:
     return route_components_pb2.Route(
         match=match,
         route=action,
+        typed_per_filter_config={LUA: _any(_drawing(draw))} if draw else {},
         request_headers_to_add=[_header(STAMP, _literal(stamp), OVERWRITE)] if stamp else [],
         request_headers_to_remove=["authorization", "cookie"],
     )
+
+
+def _drawing(draw: Draw) -> Any:
+    """The script that finds the bucket, in place of the one that every other route has: only here does it cost."""
+    context = struct_pb2.Struct()
+    context.update({"by": draw.by, "name": draw.name, "k0": draw.key[0], "k1": draw.key[1]})
+    return lua_pb2.LuaPerRoute(name=STICKY_SCRIPT, filter_context=context)
 
 
 def _not_found(detail: str) -> list[Any]:

@@ -79,6 +79,31 @@ class Mirror:
     share: int
     """Basis points of the whole traffic; the first so many of stable's."""
     stamp: str
+    of: int = 10_000
+    """What the share is a part of. Where stable has a route of its own, it is of that one's requests, in millionths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """An arm's buckets in a sticky split, and who is mirrored of it."""
+
+    first: int
+    end: int
+    """The one behind the last."""
+    cluster: str
+    stamp: str
+    """Without its end: how a request was drawn, and its bucket, are known when it comes."""
+    mirrors: tuple[Mirror, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """How a request comes to a bucket: by a keyed hash of a header or cookie."""
+
+    by: str
+    name: str
+    key: tuple[int, int]
+    ranges: tuple[Range, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +121,8 @@ class Routing:
     arms: tuple[Arm, ...]
     pins: tuple[Pin, ...]
     mirrors: tuple[Mirror, ...] = ()
+    draw: Draw | None = None
+    """Where users stay with their arm. The arms above then serve what could not be drawn."""
 
     @property
     def clusters(self) -> frozenset[str]:

@@ -9,25 +9,33 @@ an arm is a range of these numbers, a sample is the first so many of them. So st
 exceeds stable's weight, and only stable's requests are mirrored. Of two mirrored revisions the smaller sample lies
 within the larger: both meet the same X. How many are under way is bounded for each by itself, by the places of a third
 cluster, `<namespace>/<revision>/mirror`, which leads back to this Envoy: one that hangs costs no other its pairs.
+
+In a sticky split a request's bucket is found first (services/gateway/envoy/sticky.lua) and each arm is a route for a
+range of buckets: the candidate's begin at 0, so a larger weight keeps everyone it had. Stable's route takes the rest
+and mirrors its own requests; the sample is drawn by request, so that pairs speak of all of its users.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from switchyard_contracts.events import Assignment as Assigned
 from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole
+from switchyard_contracts.sticky import key_of
 
 from switchyard_gateway.control.domain.fragment import (
     MIRROR_DOOR,
     Arm,
     Assignment,
     Cluster,
+    Draw,
     Fragment,
     Member,
     Mirror,
     Pin,
+    Range,
     Routing,
 )
 from switchyard_gateway.control.domain.world import Endpoint, Fitness, RouteObject, ServiceKey
@@ -39,6 +47,7 @@ STAMPABLE = re.compile(r"[!-{}~]*")
 MIRROR_PORT = 8090
 """Where the bootstrap's mirror listener is, by default."""
 LOOPBACK = "127.0.0.1"
+MILLION = 1_000_000
 PLACES = 32
 """How many mirrored requests of a revision may be under way; one that is too slow loses pairs, and no more."""
 
@@ -130,16 +139,51 @@ def _routing(route: RouteObject, spec: ModelRouteSpec, *, domain: str, preview: 
         timeout_ms=round(spec.timeout.total_seconds() * 1000),
         arms=arms,
         pins=pins,
-        mirrors=tuple(
-            Mirror(
-                door=_door(route, each),
-                cluster=_only(route, each),
-                share=each.mirror_bp,
-                stamp=_stamp(route, each, RouteRole.SHADOW, each.mirror_bp, Assigned.SPLIT),
-            )
-            for each in spec.mirrored
-        ),
+        mirrors=tuple(_mirror(route, each) for each in spec.mirrored),
+        draw=_draw(route, spec),
     )
+
+
+def _mirror(route: RouteObject, each: Route) -> Mirror:
+    return Mirror(
+        door=_door(route, each),
+        cluster=_only(route, each),
+        share=each.mirror_bp,
+        stamp=_stamp(route, each, RouteRole.SHADOW, each.mirror_bp, Assigned.SPLIT),
+    )
+
+
+def _draw(route: RouteObject, spec: ModelRouteSpec) -> Draw | None:
+    """The arms as ranges of buckets, one after the other; stable's is the last, so that it alone gives way."""
+    if spec.split is None:
+        return None
+    ranges: list[Range] = []
+    first = 0
+    for each in sorted(spec.routes, key=lambda each: each.role is RouteRole.STABLE):
+        if not each.weight_bp:
+            continue
+        is_stable = each.role is RouteRole.STABLE
+        ranges.append(
+            Range(
+                first=first,
+                end=first + each.weight_bp,
+                cluster=_only(route, each) if is_stable else _failover(route, each),
+                stamp=_unfinished(route, each, each.role, each.weight_bp),
+                mirrors=tuple(_of_own(_mirror(route, one), each) for one in spec.mirrored) if is_stable else (),
+            )
+        )
+        first += each.weight_bp
+    return Draw(
+        spec.split.by,
+        spec.split.name.lower() if spec.split.by == "header" else spec.split.name,
+        key_of(spec.split.salt),
+        tuple(ranges),
+    )
+
+
+def _of_own(mirror: Mirror, stable: Route) -> Mirror:
+    """The same requests in the mean, as a share of those that come by stable's own route."""
+    return replace(mirror, share=round(mirror.share * MILLION / stable.weight_bp), of=MILLION)
 
 
 def _assignments(route: RouteObject, spec: ModelRouteSpec, endpoints_of: EndpointsOf) -> list[Assignment]:
@@ -174,8 +218,11 @@ def _members(route: RouteObject, each: Route, endpoints_of: EndpointsOf) -> tupl
 
 
 def _stamp(route: RouteObject, each: Route, role: RouteRole, weight: int, assigned: Assigned) -> str:
-    parts = (route.key, each.revision, each.version, role.value, str(route.generation), str(weight), assigned.value)
-    return "|".join(parts)
+    return f"{_unfinished(route, each, role, weight)}{assigned.value}"
+
+
+def _unfinished(route: RouteObject, each: Route, role: RouteRole, weight: int) -> str:
+    return f"{route.key}|{each.revision}|{each.version}|{role.value}|{route.generation}|{weight}|"
 
 
 def _failover(route: RouteObject, each: Route) -> str:

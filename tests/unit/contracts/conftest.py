@@ -1,6 +1,0 @@
-"""Laws are tried on the same examples each time, and a busy machine is no failure."""
-
-from hypothesis import settings
-
-settings.register_profile("steady", deadline=None, derandomize=True, max_examples=60)
-settings.load_profile("steady")
