@@ -146,6 +146,16 @@ def test_what_cannot_be_is_refused_by_its_path(listed: list[dict[str, Any]], say
     assert says in str(caught.value)
 
 
+def test_pods_that_follow_their_load_are_not_said_by_a_step() -> None:
+    serving = {"autoscaling": {"maxReplicas": 4}, "resources": {"requests": {"cpu": "500m"}}}
+    with pytest.raises(SpecRejected) as caught:
+        acceptance.read(scaled(FIVE, MORE, HALF, serving=serving))
+    assert str(caught.value) == (
+        "spec.strategy.canary.steps[1].scale: 75%, but with serving.autoscaling a candidate's least number of pods"
+        " follows its weight; take the step out, or write serving.replicas in the place of autoscaling"
+    )
+
+
 @given(st.integers(1, 1000), st.integers(1, 1000) | st.integers(1, 10_000).map(lambda share: f"{share / 100:.2f}%"))
 def test_a_number_of_pods_is_read_back_as_it_was_written(replicas: int, said: int | str) -> None:
     count = PodCount.parse(said)

@@ -192,6 +192,11 @@ def _refuse_what_is_not_frugal(spec: ModelDeploymentSpec) -> None:
     strategy = spec.strategy
     if strategy.capacity is not Capacity.FRUGAL:
         return
+    if spec.serving.autoscaling:
+        raise SpecRejected(
+            "spec.strategy.capacity: frugal, but with serving.autoscaling the load says how many pods there are; write"
+            " serving.replicas in the place of autoscaling, or capacity: full"
+        )
     if spec.rollback.warm.replicas > 1:
         raise SpecRejected(
             f"spec.rollback.warm.replicas: {spec.rollback.warm.replicas}, but strategy.capacity: frugal leaves room for"
@@ -214,6 +219,11 @@ def _refuse_scales_that_cannot_be(spec: ModelDeploymentSpec, steps: Sequence[Can
         if step.scale is None:
             continue
         place = f"{path}[{index}]"
+        if spec.serving.autoscaling:
+            raise SpecRejected(
+                f"{place}.scale: {step.scale}, but with serving.autoscaling a candidate's least number of pods follows"
+                " its weight; take the step out, or write serving.replicas in the place of autoscaling"
+            )
         if step.weight.value:
             raise SpecRejected(
                 f"{place}.weight: {step.weight} beside scale; a step that scales moves no weight: take weight out, or"

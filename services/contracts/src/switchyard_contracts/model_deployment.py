@@ -203,7 +203,8 @@ class CanaryStep(Shape):
     scale: PodCount | None = None
     """How many pods the candidate has from here on: a number, or a percentage of serving.replicas. Such a step only
     scales, and keeps the weight and the mirror of the step before; it is held from when these pods are ready. A later
-    weight that needs more pods gets them first. Until a step says it, the candidate has all of its pods."""
+    weight that needs more pods gets them first. Until a step says it, the candidate has all of its pods. Not with
+    serving.autoscaling, where its least number of pods follows its weight."""
 
 
 class Canary(Shape):
@@ -273,8 +274,9 @@ class Strategy(Shape):
 
     type: StrategyType = StrategyType.BLUE_GREEN
     capacity: Capacity = Capacity.FULL
-    """`full` keeps all of stable's pods beside the candidate's, so that an abort is one write. `frugal` never asks for
-    more than replicas + 1 pods in all: weights move a pod at a time, and so does the way back."""
+    """`full` keeps all of stable's pods beside the candidate's. `frugal` never asks for more than replicas + 1 pods in
+    all: weights move a pod at a time, and so does the way back, but for an abort: stable has all of the traffic at
+    once, and is short of pods until the candidate's have gone. Not with serving.autoscaling."""
     canary: Canary | None = None
     blue_green: BlueGreen | None = None
     shadow: Shadow | None = None
@@ -758,6 +760,12 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "(has(self.monitoring) && has(self.monitoring.outcome))",
             "message": "a metric on outcome.* needs monitoring.outcome",
             "fieldPath": ".analysis.metrics",
+        },
+        {
+            "rule": "self.strategy.capacity != 'frugal' || !has(self.serving.autoscaling)",
+            "message": "with serving.autoscaling the load says how many pods there are; write serving.replicas in the"
+            " place of autoscaling, or capacity: full",
+            "fieldPath": ".strategy.capacity",
         },
         {
             "rule": "self.gates.all(g, self.gates.exists_one(h, h.name == g.name))",
