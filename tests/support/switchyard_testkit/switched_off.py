@@ -387,6 +387,15 @@ def the_way_back_waits_for_no_pods(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(frugal, "onward", lambda *said, **words: own(*said, **words | {"stable_ready": words["wanted"]}))
 
 
+def traffic_into_nothing(patch: pytest.MonkeyPatch) -> None:
+    """A frugal abort asks for no ready pod of stable."""
+    patch.setattr(
+        decision,
+        "_is_at_once",
+        lambda world, line, heavy: lineage.is_ended_by_a_person(line, world.revisions[heavy.revision]),
+    )
+
+
 SWITCHES: Mapping[str, Switch] = {
     "marks-that-name-their-command": marks_name_nobody,
     "pods-of-another-release-being-kept": instead(workloads, "keep_pods", lambda wanted, _: wanted),
@@ -421,6 +430,8 @@ SWITCHES: Mapping[str, Switch] = {
     "what-a-busy-server-asks-for": instead(cluster, "_seconds", always(0.0)),
     "no-more-pods-than-one-beside-the-replicas": instead(frugal, "SPARE", 2),
     "pods-before-the-way-back": the_way_back_waits_for_no_pods,
+    "an-abort-above-frugality": instead(lineage, "is_ended_by_a_person", always(False)),
+    "no-traffic-into-nothing": traffic_into_nothing,
     "waiting-for-the-gateways": without(rules.wait_for_the_gateways),
     "too-little-being-too-little": too_little_is_enough,
     "the-end-of-patience": patience_has_no_end,

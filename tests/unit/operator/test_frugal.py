@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from switchyard_contracts import acceptance
 from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.base import LABEL_REVISION
-from switchyard_contracts.model_deployment import Phase
+from switchyard_contracts.model_deployment import Phase, ServingState
 from switchyard_contracts.model_route import ModelRouteSpec
 from switchyard_contracts.quantities import FULL
 from switchyard_operator.domain import kinds
@@ -30,9 +31,8 @@ SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 def frugally(replicas: int, **changes: Any) -> dict[str, Any]:
     """The canary of the tests with so many replicas."""
-    spec = CANARY_SPEC | changes
-    strategy = {**spec["strategy"], "capacity": "frugal"}
-    return spec | {"serving": SPEC["serving"] | {"replicas": replicas}, "strategy": strategy}
+    spec = CANARY_SPEC | {"serving": SPEC["serving"] | {"replicas": replicas}} | changes
+    return spec | {"strategy": {**spec["strategy"], "capacity": "frugal"}}
 
 
 class Watched(Simulation):
@@ -44,28 +44,41 @@ class Watched(Simulation):
         self.replicas_wanted = replicas
         self.generation = 0
         self.most = 0
+        self.spared = False
+        """Whether shares may lack pods, until stable has all of its own: somebody ended a rollout, or pods died."""
 
     def one_pass(self) -> bool:
         """As ever, and then the laws."""
+        before = self.shares()
         again = super().one_pass()
         asked = sum(self.replicas.values())
         self.most = max(self.most, asked)
         assert asked <= self.limit, self.describe()
-        body = self.cluster.read(kinds.MODEL_ROUTE, *KEY)
-        if body is not None:
-            for entry in ModelRouteSpec.model_validate(body["spec"]).routes:
-                self.has_pods(entry.revision, entry.weight_bp, stable=entry.role == "stable")
+        shares = self.shares()
+        assert sum(shares.values()) in (0, FULL), self.describe()
+        stable = next(iter(shares), "")
+        for revision, weight in shares.items():
+            ready = self.ready(revision)
+            if weight > before.get(revision, 0):
+                assert ready, f"{weight} sent into nothing: {self.describe()}"
+            if revision == stable and ready >= self.replicas_wanted:
+                self.spared = False
+            # Whoever has no pod any more is spared its share, whatever that means for the other.
+            dead = self.frozen_pods if revision == stable else revision in self.frozen_pods
+            if weight and not dead and not self.spared:
+                assert ready >= enough(self.replicas_wanted, weight), f"{weight} with {ready} pods: {self.describe()}"
         return again
 
-    def has_pods(self, revision: str, weight: int, *, stable: bool) -> None:
-        """Of a share of the traffic."""
-        if not weight or (not stable and revision in self.frozen_pods):
-            return
-        if stable and self.frozen_pods:
-            return  # whoever has no pod any more is spared its share, whatever that means for the other
+    def shares(self) -> dict[str, int]:
+        """Who has how much of the traffic, stable first."""
+        body = self.cluster.read(kinds.MODEL_ROUTE, *KEY)
+        entries = ModelRouteSpec.model_validate(body["spec"]).routes if body else []
+        return {entry.revision: entry.weight_bp for entry in entries}
+
+    def ready(self, revision: str) -> int:
+        """Its ready pods."""
         pods = self.cluster.find(kinds.POD, labels={LABEL_REVISION: revision})
-        ready = sum(pod["status"]["conditions"][0]["status"] == "True" for pod in pods)
-        assert ready >= enough(self.replicas_wanted, weight), f"{weight} with {ready} pods: {self.describe()}"
+        return sum(pod["status"]["conditions"][0]["status"] == "True" for pod in pods)
 
 
 def deployed(replicas: int, **changes: Any) -> Watched:
@@ -108,15 +121,113 @@ def test_blue_green_switches_a_pod_at_a_time() -> None:
     assert [weight for image, weight in world.weights if image == GOOD] == [3333, 6666, FULL]
 
 
-@pytest.mark.rule("lowering-stable")
-def test_an_abort_scales_stable_up_first_and_says_what_it_waits_for() -> None:
+def halfway() -> Watched:
+    """Two of four pods each, and half of the traffic."""
     world = deployed(4)
     world.deploy(frugally(4), image=GOOD)
     world.run(lambda: world.route.get(GOOD) == ("candidate", 5000))
     world.run_for(5 * SECOND)
     assert world.replicas == {ONE: 2, GOOD: 2}
+    return world
+
+
+def aborted(world: Watched) -> None:
+    """By a person."""
+    command("abort")(world)
+
+
+def rolled_back(world: Watched) -> None:
+    """By a person, who names stable."""
+    world.command("rollback", revision=world.revision(ONE))
+
+
+def cancelled(world: Watched) -> None:
+    """By a spec that asks for stable."""
+    edit(world, model={"image": ONE})
+
+
+def replaced(world: Watched) -> None:
+    """By a newer model."""
+    edit(world, model={"image": FAILING})
+
+
+def failed(world: Watched) -> None:
+    """By a guard, within seconds."""
+    world.images[GOOD] = MODELS[FAILING]
+    world.run(lambda: world.phase is Phase.ROLLING_BACK, within=2 * MINUTE)
+
+
+@pytest.mark.rule("abort")
+@pytest.mark.rule("lowering-stable")
+@pytest.mark.parametrize(
+    ("ends", "stable", "candidate", "left"),
+    [
+        pytest.param(aborted, 2, 2, 0, id="an abort goes at once with half of stable's pods"),
+        pytest.param(aborted, 1, 2, 0, id="an abort goes at once with one pod of stable"),
+        pytest.param(aborted, 0, 2, 5000, id="an abort sends no traffic where no pod is"),
+        pytest.param(aborted, 0, 1, 5000, id="nor what the candidate can hardly take"),
+        pytest.param(aborted, 0, 0, 5000, id="nor where both are dead"),
+        pytest.param(aborted, 2, 0, 0, id="a dead candidate leaves at once"),
+        pytest.param(rolled_back, 1, 2, 0, id="a rollback to stable goes at once"),
+        pytest.param(cancelled, 1, 2, 0, id="a spec that asks for stable goes at once"),
+        pytest.param(cancelled, 0, 2, 5000, id="but not into nothing"),
+        pytest.param(replaced, 2, 2, 5000, id="a replaced one goes by pods"),
+        pytest.param(replaced, 2, 0, 0, id="unless it is dead"),
+    ],
+)
+def test_what_is_left_to_the_candidate_at_once(
+    ends: Callable[[Watched], None], stable: int, candidate: int, left: int
+) -> None:
+    world = halfway()
+    world.spared = left == 0 or (stable, candidate) != (2, 2)
+    world.gateways.silent.add("gateway-1")
+    for image, ready in ((ONE, stable), (GOOD, candidate)):
+        world.frozen_count[world.revision(image)] = 2 - ready
+    ends(world)
+    world.tick()
+    assert world.route.get(GOOD, ("", 0))[1] == left, world.describe()
+
+
+@pytest.mark.rule("abort")
+def test_an_abort_is_short_of_pods_for_a_while_and_says_so() -> None:
+    world = halfway()
+    aborted(world)
+    world.tick()
+    assert world.route == {ONE: ("stable", FULL)}
+    held = world.status
+    assert held.rollout
+    short = "stable to have all of its pods: 2 of 4 ready, and more come as others go (capacity: frugal)"
+    assert short in held.rollout.waiting_for
+    available = next(item for item in held.conditions if item.type == "Available")
+    assert held.serving is ServingState.IMPAIRED
+    assert available.message == (
+        f"{world.revision(ONE)}: 2 of 4 pods ready (capacity: frugal has no room for more until others have gone)"
+    )
+    world.run(lambda: world.replicas == {ONE: 4}, within=MINUTE)
+    world.run_for(5 * SECOND)
     assert world.status.rollout
-    world.command("abort", rollout=world.status.rollout.id)
+    assert world.status.rollout.waiting_for == "a new revision, or a retry by a ModelCommand"
+    assert world.status.serving is ServingState.AVAILABLE
+
+
+@pytest.mark.rule("abort")
+def test_an_abort_waits_for_stables_first_pod_and_no_longer() -> None:
+    world = halfway()
+    world.frozen_pods.add(world.revision(ONE))
+    aborted(world)
+    world.run_for(10 * SECOND)
+    assert world.status.rollout
+    assert "stable to take over as soon as it has a ready pod: 0 of 4 pods ready" in world.status.rollout.waiting_for
+    world.frozen_pods.clear()
+    world.frozen_count[world.revision(ONE)] = 1
+    world.tick()
+    assert world.route == {ONE: ("stable", FULL)}
+
+
+@pytest.mark.rule("lowering-stable")
+def test_what_a_guard_takes_back_waits_for_stables_pods_and_says_so() -> None:
+    world = halfway()
+    failed(world)
     said = set()
     while world.phase is not Phase.ROLLED_BACK:
         world.tick()
@@ -130,17 +241,15 @@ def test_an_abort_scales_stable_up_first_and_says_what_it_waits_for() -> None:
     world.run(lambda: world.replicas == {ONE: 4}, within=MINUTE)
 
 
-def test_an_abort_that_a_silent_gateway_hinders_names_it() -> None:
-    world = deployed(4)
-    world.deploy(frugally(4), image=GOOD)
-    world.run(lambda: world.route.get(GOOD) == ("candidate", 5000))
-    world.run_for(5 * SECOND)
+def test_whom_a_silent_gateway_still_sends_traffic_keeps_its_pods_and_status_names_it() -> None:
+    world = halfway()
     world.gateways.silent.add("gateway-1")
-    assert world.status.rollout
-    world.command("abort", rollout=world.status.rollout.id)
+    aborted(world)
     world.run_for(MINUTE)
     assert world.status.rollout
     assert "gateway-1" in world.status.rollout.waiting_for
+    assert world.route == {ONE: ("stable", FULL)}
+    assert world.replicas == {ONE: 3, GOOD: 2}
     world.gateways.silent.clear()
     world.run(lambda: world.phase is Phase.ROLLED_BACK, within=MINUTE)
 
@@ -173,6 +282,7 @@ def test_a_new_candidate_waits_until_the_replaced_one_is_gone() -> None:
 
 def command(verb: str) -> Any:
     def say(world: Watched) -> None:
+        world.spared = world.spared or verb == "abort"
         if world.status.rollout:
             world.command(verb, rollout=world.status.rollout.id)
 
@@ -188,6 +298,7 @@ def pods_fail(world: Watched) -> None:
 def edit(world: Watched, **changes: Any) -> None:
     body = world.cluster.read(kinds.MODEL_DEPLOYMENT, *KEY)
     assert body
+    world.spared = world.spared or changes.get("model") == {"image": ONE}
     world.deploy(dict(body["spec"]) | changes)
 
 
@@ -278,6 +389,12 @@ def test_nobody_grows_into_room_that_is_not_there(holdings: dict[str, Holding], 
             {"strategy": {"type": "Canary", "canary": {"steps": [{"name": "warm", "scale": 1}]}}},
             "spec.strategy.canary.steps[0].scale: with capacity: frugal",
             id="a step that scales",
+        ),
+        pytest.param(
+            {"serving": {"autoscaling": {"maxReplicas": 4}, "resources": {"requests": {"cpu": "500m"}}}},
+            "spec.strategy.capacity: frugal, but with serving.autoscaling the load says how many pods there are; write"
+            " serving.replicas in the place of autoscaling, or capacity: full",
+            id="pods that follow their load",
         ),
     ],
 )

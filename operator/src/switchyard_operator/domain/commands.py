@@ -116,7 +116,7 @@ def _abort(command: Command, world: World, known: Bearings) -> Answer:
     if objection := _not_live(command, world, known):
         return objection
     message = f"aborted by {_who(command)}"
-    mark = lineage.sent_home(target.name, now=world.now, reason="Aborted", message=message, by=command.uid)
+    mark = lineage.sent_home(target.name, now=world.now, reason=lineage.ABORTED, message=message, by=command.uid)
     return _accept(world, "Aborted", done, marks=(mark,), memory=_told(command, held, world))
 
 
@@ -226,7 +226,7 @@ def _rollback(command: Command, world: World, known: Bearings) -> Answer:
         return _accept(world, "RolledBack", f"{goal.name} is stable", memory=memory)
     message = f"rolled back to {goal.name} by {_who(command)}"
     marks = tuple(
-        lineage.sent_home(revision.name, now=world.now, reason="RolledBackByCommand", message=message, by=command.uid)
+        lineage.sent_home(revision.name, now=world.now, reason=lineage.ROLLED_BACK, message=message, by=command.uid)
         for revision in sorted(newer, key=lambda item: item.name)
     )
     back = f"back to {goal.name}"

@@ -447,12 +447,15 @@ def _stay_home(world: World, known: Bearings) -> Plan:
     there, _, _ = memory.place(world.route, home.name)
     settled = not there and (line.stable is None or known.sync.acknowledged)
     text = home.because_message or "taken back"
+    waits = ["a new revision, or a retry by a ModelCommand" if settled else known.sync.message]
+    if line.stable and (short := _short(world, line.stable)):
+        waits.append(short)
     decision = Decision(
         move=Move.HOLD,
         phase=outcome if settled else Phase.SHADOWING if home.shadowed else Phase.ROLLING_BACK,
         reason=home.because or "RolledBack",
         message=text,
-        waiting_for="a new revision, or a retry by a ModelCommand" if settled else known.sync.message,
+        waiting_for="; ".join(waits),
     )
     ended = _superseded(world, line)
     if settled and held.phase is not outcome:
@@ -472,11 +475,13 @@ def _return_to_stable(world: World, known: Bearings, decision: Decision, *, ende
     if not _paths(world, line.stable):
         return _finish(world, known, decision, ended=ended)
     warm = (line.previous,) if line.previous and _still_warm(world, line) else ()
+    want = _route(world, known, Shares(stable=line.stable, warm=warm))
     if _frugal(world) and (heavy := _leaving(world, line.stable)):
         left = _left_to(world, line.stable, heavy)
+        if left and _is_at_once(world, line, heavy):
+            return _finish(world, known, decision, route=want, ended=ended)
         if left:
             return _go_back_by_pods(world, known, decision, heavy=heavy, left=left, ended=ended)
-    want = _route(world, known, Shares(stable=line.stable, warm=warm))
     if world.route and world.route.spec == want:
         return _finish(world, known, decision, ended=ended)
     serving = world.route.spec.stable.revision if world.route else ""
@@ -502,6 +507,22 @@ def _weight(entry: Route) -> int:
     return entry.weight_bp
 
 
+def _is_at_once(world: World, line: Lineage, heavy: Route) -> bool:
+    """A person's end of a rollout stands above frugality, but no traffic is sent where no pod is."""
+    ordered = lineage.is_ended_by_a_person(line, world.revisions[heavy.revision])
+    return ordered and line.stable is not None and world.workload(line.stable.name).ready > 0
+
+
+def _short(world: World, stable: Revision) -> str:
+    """What is missing of stable, where it had to take over before it had the pods; nothing where all are there."""
+    pods, full = world.workload(stable.name), world.spec.serving.replicas
+    if not _frugal(world) or pods.wanted >= full:
+        return ""
+    return (
+        f"stable to have all of its pods: {pods.ready} of {full} ready, and more come as others go (capacity: frugal)"
+    )
+
+
 def _left_to(world: World, stable: Revision, heavy: Route) -> int:
     """What has to stay with it until stable has pods for more."""
     return frugal.onward(
@@ -520,8 +541,9 @@ def _go_back_by_pods(
     stable = known.lineage.stable
     assert stable is not None
     ready, full = world.workload(stable.name).ready, world.spec.serving.replicas
+    how = "a pod at a time (capacity: frugal)" if ready else "as soon as it has a ready pod"
     text = (
-        f"stable to take over a pod at a time (capacity: frugal): {ready} of {full} pods ready,"
+        f"stable to take over {how}: {ready} of {full} pods ready,"
         f" {format_percent(left)} of the traffic is still with {heavy.revision}"
     )
     if not known.sync.acknowledged:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from switchyard_contracts.model_deployment import Serving
+from switchyard_contracts.model_deployment import Capacity, Serving
 from switchyard_contracts.quantities import FULL
 
+from switchyard_operator.domain import frugal
 from switchyard_operator.domain.lineage import Lineage
 from switchyard_operator.domain.step import Step, needed
 from switchyard_operator.domain.steps import Course
@@ -42,6 +43,13 @@ def proven(world: World, line: Lineage) -> int:
         return world.spec.serving.replicas
     pods = world.workload(_serving(world, line))
     return min(scaling.max_replicas, max(scaling.min_replicas, min(pods.wanted, pods.ready)))
+
+
+def due(world: World, revision: str, weight: int) -> int:
+    """How many ready pods a share of the traffic should have."""
+    if world.spec.strategy.capacity is Capacity.FRUGAL:
+        return frugal.enough(world.spec.serving.replicas, weight)
+    return min(world.workload(revision).wanted, least(world.spec.serving))
 
 
 def before(world: World, line: Lineage, course: Course) -> int:

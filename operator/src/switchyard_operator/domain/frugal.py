@@ -25,11 +25,14 @@ def enough(wanted: int, weight: int) -> int:
 def onward(weight: int, goal: int, *, wanted: int, ready: int, stable_ready: int) -> int:
     """How far the candidate's weight can go towards a goal with the pods that are ready now.
 
-    On the way down stable's pods say how far, unless the candidate's own cannot take what would be left to it.
+    On the way down stable's pods say how far, unless the candidate's own cannot take what would be left to it. Where
+    stable has none, nothing falls: traffic is not sent into nothing.
     """
     able = sustainable(wanted, ready)
     if goal >= weight:
         return max(weight, min(goal, able))
+    if not stable_ready:
+        return weight
     left = max(goal, FULL - sustainable(wanted, stable_ready))
     return min(weight, max(goal, min(left, able)))
 

@@ -18,6 +18,9 @@ BECAUSE = f"{GROUP}/rolled-back-because"
 BECAUSE_MESSAGE = f"{GROUP}/rolled-back-message"
 ATTEMPT = f"{GROUP}/attempt"
 MARKED_BY = f"{GROUP}/marked-by"
+ABORTED, ROLLED_BACK = "Aborted", "RolledBackByCommand"
+BY_A_PERSON = frozenset({ABORTED, ROLLED_BACK})
+"""Why a revision was sent home, where somebody ordered it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,18 @@ class Lineage:
     def settled(self) -> bool:
         """The spec asks for what is stable."""
         return self.stable is not None and self.stable.name == self.target.name
+
+
+def is_ended_by_a_person(lineage: Lineage, leaving: Revision) -> bool:
+    """Whether somebody has ordered the rollout's end: an abort, a rollback to stable, or a spec that asks for stable.
+
+    What was promoted after stable is no rollout any more: going back from it is another matter.
+    """
+    stable = lineage.stable
+    if stable and stable.promoted_at and leaving.promoted_at and leaving.promoted_at > stable.promoted_at:
+        return False
+    ordered = any(each.sent_home and each.because in BY_A_PERSON for each in (lineage.target, leaving))
+    return ordered or lineage.settled
 
 
 def trace(revisions: Mapping[str, Revision], target: str) -> Lineage:

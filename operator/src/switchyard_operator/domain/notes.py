@@ -14,12 +14,12 @@ from switchyard_contracts.quantities import format_percent
 
 from switchyard_operator.domain import turns
 from switchyard_operator.domain.decision import Plan
+from switchyard_operator.domain.lineage import BY_A_PERSON
 from switchyard_operator.domain.pods import PULL
 from switchyard_operator.domain.rules import DEAD_AFTER, FROZEN, Move
 from switchyard_operator.domain.sync import SyncState
 from switchyard_operator.domain.world import World
 
-BY_A_PERSON = frozenset({"Aborted", "RolledBackByCommand"})
 GATES = frozenset({"NeverReady", "SmokeFailed"})
 SYNC_REASONS = {
     SyncState.REJECTED: ("RouteRejected", "The route before it goes on; change what the words name"),

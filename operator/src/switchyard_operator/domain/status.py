@@ -23,6 +23,7 @@ from switchyard_contracts.model_deployment import (
     ServingState,
 )
 from switchyard_contracts.model_revision import ModelRevisionStatus, RevisionPhase
+from switchyard_contracts.model_route import Route
 from switchyard_contracts.quantities import format_percent
 
 from switchyard_operator.domain import analysis, fleet, memory, turns
@@ -107,11 +108,12 @@ def serving(world: World) -> ServingState:
     if world.route is None:
         return ServingState.UNAVAILABLE
     shares = [entry for entry in world.route.spec.routes if entry.weight_bp]
-    pods = [world.workload(entry.revision) for entry in shares]
-    stable = world.workload(world.route.spec.stable.revision)
-    if not any(item.ready for item in [*pods, stable]):
+    pods = [
+        (world.workload(entry.revision).ready, fleet.due(world, entry.revision, entry.weight_bp)) for entry in shares
+    ]
+    if not any(ready for ready, _ in pods) and not world.workload(world.route.spec.stable.revision).ready:
         return ServingState.UNAVAILABLE
-    full = all(item.ready >= min(item.wanted, fleet.least(world.spec.serving)) and item.ready for item in pods)
+    full = all(ready >= max(1, due) for ready, due in pods)
     return ServingState.AVAILABLE if full else ServingState.IMPAIRED
 
 
@@ -236,14 +238,19 @@ def _available(world: World) -> Said:
         return Said("False", "NotDeployed", "nothing serves yet")
     if state is ServingState.AVAILABLE:
         return Said("True", "Serving", "")
-    words = "; ".join(
-        f"{entry.revision}: {pods.ready} of {pods.wanted} pods ready{f' ({pods.problem})' if pods.problem else ''}"
-        for entry in world.route.spec.routes
-        if entry.weight_bp and (pods := world.workload(entry.revision))
-    )
+    words = "; ".join(_pods(world, entry) for entry in world.route.spec.routes if entry.weight_bp)
     if state is ServingState.IMPAIRED:
         return Said("True", "Impaired", words)
     return Said("False", "NoReadyPods", words)
+
+
+def _pods(world: World, entry: Route) -> str:
+    pods, due = world.workload(entry.revision), fleet.due(world, entry.revision, entry.weight_bp)
+    why = pods.problem
+    if pods.wanted < due:
+        why = f"{why}; " if why else ""
+        why += "capacity: frugal has no room for more until others have gone"
+    return f"{entry.revision}: {pods.ready} of {max(pods.wanted, due)} pods ready{f' ({why})' if why else ''}"
 
 
 def _synced(sync: Sync) -> Said:
