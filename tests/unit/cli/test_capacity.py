@@ -76,6 +76,32 @@ def test_the_pods_at_the_peak_are_those_that_the_operator_makes(start: str, tmp_
     assert f"at its peak {most} pods" in said
 
 
+@pytest.mark.parametrize("start", STARTS)
+def test_a_frugal_rollout_takes_one_pod_more_than_serve_and_plan_says_so(start: str, tmp_path: Path) -> None:
+    begin, image, _ = STARTS[start]
+    shell = begin()
+    there = sum(shell.world.replicas.values())
+    frugal = CANARY_SPEC | {"strategy": {**CANARY_SPEC["strategy"], "capacity": "frugal"}}
+    said = plan(shell, tmp_path, frugal, image=image)
+    assert "at most 3 pods in all" in said
+    assert "1 pod of its own, ready within 10m" in said
+    assert "weights move a pod at a time, and so does the way back; an abort goes at once, short of pods" in said
+    assert (f"of the {there} that are there now some go first" in said) is (there > 3)
+    shell.world.deploy(frugal, image=image)
+    shell.world.run_for(timedelta(seconds=15))  # who came before it, and was not frugal, leaves first
+    most = 0
+    for _ in range(200):
+        shell.world.tick()
+        most = max(most, sum(shell.world.replicas.values()))
+    assert most == 3
+
+
+def test_what_a_frugal_rollout_requests_is_of_one_pod_more(tmp_path: Path) -> None:
+    frugal = SIZED | {"strategy": {**SIZED["strategy"], "capacity": "frugal"}}
+    said = plan(airport(SIZED), tmp_path, frugal, image=TWO)
+    assert "at most 3 pods in all, requesting cpu 0.75, gpu.example/a 3, memory 1.5Gi; capacity frugal" in said
+
+
 def test_plan_says_what_waits_its_turn_and_for_what(tmp_path: Path) -> None:
     shell = rolling("quarter")
     said = plan(shell, tmp_path, CANARY_SPEC | {"onSpecChange": "Queue"}, image=THREE)

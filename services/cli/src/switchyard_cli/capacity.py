@@ -45,6 +45,8 @@ class Peak:
     shares: tuple[Share, ...]
     frugal: bool = False
     """Whether weights wait for pods, so that there are never more (`capacity: frugal`)."""
+    there: int = 0
+    """How many are there now, where those are more: who came before it was not frugal."""
 
     @property
     def pods(self) -> int:
@@ -62,12 +64,13 @@ class Peak:
 
     def __str__(self) -> str:
         parts = ", ".join(f"{share.pods} {share.role}" for share in self.shares)
+        peak = f"at most {self.pods} pods in all" if self.frugal else f"at its peak {self.pods} pods ({parts})"
+        first = f"; of the {self.there} that are there now some go first" if self.there else ""
         asked = ", ".join(f"{name} {written(name, value)}" for name, value in sorted(self.requests.items()))
         mute = sum(share.pods for share in self.shares if not share.requests)
         lacks = f"; {mute} of them request nothing, so nodes may be overfilled" if mute else ""
-        how = "frugal: weights and the way back move a pod at a time" if self.frugal else "full"
         requesting = f", requesting {asked}" if asked else ""
-        return f"at its peak {self.pods} pods ({parts}){requesting}{lacks}; capacity {how}"
+        return f"{peak}{requesting}{lacks}{first}; capacity {'frugal' if self.frugal else 'full'}"
 
 
 def enough(replicas: int, weight: int) -> int:
@@ -88,7 +91,9 @@ def peak(
     full = scaling.max_replicas if scaling else spec.serving.replicas
     if served and spec.strategy.capacity is Capacity.FRUGAL:
         largest = spec.serving.resources or served[0].spec.pod.resources
-        return Peak((Share("of stable and of its own together", full + 1, largest),), frugal=True)
+        there = sum(item.status.ready_replicas for item in revisions)
+        shares = (Share("of stable and of its own together", full + 1, largest),)
+        return Peak(shares, frugal=True, there=there if there > full + 1 else 0)
     shares = [Share("of its own", full, spec.serving.resources)]
     if served:
         shares.append(Share("of stable", full, served[0].spec.pod.resources))

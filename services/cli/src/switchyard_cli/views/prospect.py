@@ -63,6 +63,8 @@ def _course(root: Tree, planned: Forecast, spec: ModelDeploymentSpec, *, rate: f
         return
     if planned.peak:
         root.add(Text(str(planned.peak)))
+        if planned.peak.frugal:
+            root.add("weights move a pod at a time, and so does the way back; an abort goes at once, short of pods")
     patience = format_duration(spec.serving.ready_within)
     root.add(f"{_first(planned, spec)} of its own, ready within {patience}, and a smoke request")
     if course.way in (Way.FIRST, Way.NEW):  # what serves already, or did, has passed its gates
