@@ -38,6 +38,8 @@ class FakeCluster:
         """Die right after this many writes."""
         self.before_write: Callable[[str], None] = lambda _: None
         """A test may look, or raise, before each write."""
+        self.after_write: Callable[[str], None] = lambda _: None
+        """A test may raise after a write that was done: its answer is lost."""
 
     # --- the port ---
 
@@ -126,6 +128,7 @@ class FakeCluster:
         if self.crash_after is not None and len(self.writes) >= self.crash_after:
             self.crash_after = None
             raise Crash(self.writes[-1])
+        self.after_write(self.writes[-1])
         return body
 
     def _existing(self, body: Body) -> dict[str, Any]:

@@ -1,19 +1,23 @@
 """A real API server as a stage for rollouts: its verbs for the operator, and a hand for kubelets and controllers.
 
 Nobody else writes to the server, so what it listed, and what it answered to a write since, is what it holds: a pass
-that changes nothing then costs no request. There is no garbage collector in it either; who deletes, deletes what was
-owned, and lists anew.
+that changes nothing then costs no request. Only a write that came to no answer may have been done all the same, as a
+watch would tell: then its kind is listed anew. There is no garbage collector in it either; who deletes, deletes what
+was owned, and lists anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from kubernetes import client
 from switchyard_operator.adapters.cluster import ApiCluster
 from switchyard_operator.domain.kinds import ALL, CONFIG_MAP, DEPLOYMENT, MODEL_DEPLOYMENT, POD, WATCHED, Kind
 from switchyard_operator.domain.world import Body
+from switchyard_operator.errors import AlreadyThere, TryLater
+from switchyard_operator.ports import Cluster
 
 from switchyard_testkit.fake_cluster import Crash
 
@@ -26,7 +30,7 @@ class RealStage:
     """The verbs of `ports.Cluster` over a real API server, and `put` and `take` for everybody else."""
 
     def __init__(self, api: client.ApiClient, *, strike: Strike = Crash) -> None:
-        self._cluster = ApiCluster(api, counted=lambda *_: None)
+        self._cluster: Cluster = ApiCluster(api, counted=lambda *_: None)
         self._strike = strike
         self._listed: dict[Kind, dict[Place, Body]] = {}
         self.writes: list[str] = []
@@ -51,23 +55,33 @@ class RealStage:
 
     def create(self, body: Body) -> Body:
         """POST."""
-        return self._did("create", self._cluster.create(body))
+        with self._doubted(ALL[body["kind"]]):
+            made = self._cluster.create(body)
+        return self._did("create", made)
 
     def replace(self, body: Body) -> Body:
         """PUT."""
-        return self._did("replace", self._cluster.replace(body))
+        with self._doubted(ALL[body["kind"]]):
+            written = self._cluster.replace(body)
+        return self._did("replace", written)
 
     def apply(self, body: Body) -> Body:
         """Server-side apply."""
-        return self._did("apply", self._cluster.apply(body))
+        with self._doubted(ALL[body["kind"]]):
+            applied = self._cluster.apply(body)
+        return self._did("apply", applied)
 
     def patch(self, kind: Kind, namespace: str, name: str, patch: Mapping[str, Any]) -> Body:
         """JSON merge patch."""
-        return self._did("patch", self._cluster.patch(kind, namespace, name, patch))
+        with self._doubted(kind):
+            patched = self._cluster.patch(kind, namespace, name, patch)
+        return self._did("patch", patched)
 
     def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
         """PUT to /status."""
-        return self._did("status", self._cluster.write_status(body, status))
+        with self._doubted(ALL[body["kind"]]):
+            written = self._cluster.write_status(body, status)
+        return self._did("status", written)
 
     def delete(self, kind: Kind, namespace: str, name: str) -> None:
         """DELETE, and whatever it owned."""
@@ -119,6 +133,15 @@ class RealStage:
                 (body["metadata"]["namespace"], body["metadata"]["name"]): body for body in self._cluster.find(kind)
             }
         return self._listed[kind]
+
+    @contextmanager
+    def _doubted(self, kind: Kind) -> Iterator[None]:
+        """A write of the operator's: where it is not answered, what was listed is not known to be so any more."""
+        try:
+            yield
+        except (TryLater, AlreadyThere):
+            self._listed.pop(kind, None)
+            raise
 
     def _did(self, verb: str, body: Body) -> Body:
         self._keep(body)

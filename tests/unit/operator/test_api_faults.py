@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 from kubernetes import client
@@ -22,7 +22,9 @@ from switchyard_operator.errors import Outdated, SwitchyardError, TryLater
 from switchyard_operator.metrics import Metrics
 from switchyard_operator.reconciler import Reconciler
 from switchyard_operator.workqueue import WorkQueue
-from switchyard_testkit.rollout_world import CANARY_SPEC, KEY, Model, Simulation
+from switchyard_testkit.fake_cluster import FakeCluster
+from switchyard_testkit.real_stage import RealStage
+from switchyard_testkit.rollout_world import CANARY_SPEC, KEY, Clock, Model, Rollout, Simulation
 
 ONE, TWO = "models/delay:1", "models/delay:2"
 HANG = 0
@@ -135,7 +137,7 @@ def test_a_minute_of_trouble_is_a_handful_of_passes(error: TryLater, most: int) 
     assert hands.run_pass(KEY, failures) == error.delay
 
 
-def end_of(world: Simulation) -> dict[str, Any]:
+def end_of(world: Rollout) -> dict[str, Any]:
     """What a rollout came to."""
     assert world.status.rollout
     return {
@@ -145,9 +147,49 @@ def end_of(world: Simulation) -> dict[str, Any]:
     }
 
 
+AnyRollout = TypeVar("AnyRollout", bound=Rollout)
+MODELS = {ONE: Model(version="1.0.0", loss=100.0), TWO: Model(version="2.0.0", loss=50.0)}
+
+
+class FakeBehindAStage(RealStage):
+    """The stage of the real API server, with the fake one behind it."""
+
+    def __init__(self, fake: FakeCluster) -> None:
+        super().__init__(cast(client.ApiClient, None))
+        self._cluster = fake
+
+
+class Staged(Rollout):
+    """Only the operator meets the faults; kubelets and people write through the same stage, and have peace."""
+
+    fake: FakeCluster
+    fault: Callable[[str], None] = staticmethod(lambda _: None)
+
+    def one_pass(self) -> bool:
+        """As ever, and only in it the faults."""
+        self.fake.after_write = self.fault
+        try:
+            return super().one_pass()
+        finally:
+            self.fake.after_write = lambda _: None
+
+
+def begun_on_a_stage() -> Staged:
+    """The same as `begun`, seen through what the stage has listed."""
+    clock = Clock()
+    fake = FakeCluster(clock)
+    world = Staged(MODELS, cluster=FakeBehindAStage(fake), clock=clock)
+    world.fake = fake
+    return started(world)
+
+
 def begun() -> Simulation:
+    """In memory, where whatever was written is seen."""
+    return started(Simulation(MODELS))
+
+
+def started(world: AnyRollout) -> AnyRollout:
     """The first model serves, and the second is wanted."""
-    world = Simulation({ONE: Model(version="1.0.0", loss=100.0), TWO: Model(version="2.0.0", loss=50.0)})
     world.deploy(CANARY_SPEC)
     world.run(lambda: world.phase is Phase.COMPLETED)
     world.deploy(CANARY_SPEC, image=TWO)
@@ -176,3 +218,40 @@ def test_writes_that_are_refused_in_the_middle_are_made_later_and_nothing_else(e
     assert struck == 3
     assert end_of(world) == end_of(whole)
     assert len(world.cluster.writes) <= len(whole.cluster.writes) + 3
+
+
+class Lost:
+    """One write that is done, and whose answer does not come."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.seen = 0
+
+    def __call__(self, _: str) -> None:
+        self.seen += 1
+        if self.seen == self.at:
+            raise TryLater("no answer within 10 s", delay=cluster.BUSY)
+
+
+@pytest.mark.rule("api-server-errors")
+@pytest.mark.parametrize("at", [1, 2, 4, 6, 9, 12, 15])
+def test_a_write_that_is_done_and_answered_too_late_is_found_done(at: int) -> None:
+    whole = begun()
+    whole.run(lambda: whole.phase is Phase.WATCHING)
+    world = begun()
+    world.cluster.after_write = lost = Lost(at)
+    world.run(lambda: world.phase is Phase.WATCHING)
+    assert lost.seen >= at
+    assert end_of(world) == end_of(whole)
+    assert len(world.cluster.writes) <= len(whole.cluster.writes) + 1
+
+
+@pytest.mark.parametrize("at", [2, 6, 12])
+def test_a_stage_lists_anew_what_it_heard_no_answer_of(at: int) -> None:
+    whole = begun_on_a_stage()
+    whole.run(lambda: whole.phase is Phase.WATCHING)
+    world = begun_on_a_stage()
+    world.fault = lost = Lost(at)
+    world.run(lambda: world.phase is Phase.WATCHING)
+    assert lost.seen >= at
+    assert end_of(world) == end_of(whole)
