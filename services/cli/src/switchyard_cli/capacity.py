@@ -10,7 +10,6 @@ from decimal import Decimal
 
 from switchyard_contracts.containers import Resources
 from switchyard_contracts.model_deployment import Capacity, ModelDeploymentSpec
-from switchyard_contracts.quantities import FULL
 
 from switchyard_cli.facts import Revision
 from switchyard_cli.wayback import standing
@@ -71,16 +70,6 @@ class Peak:
         lacks = f"; {mute} of them request nothing, so nodes may be overfilled" if mute else ""
         requesting = f", requesting {asked}" if asked else ""
         return f"{peak}{requesting}{lacks}{first}; capacity {'frugal' if self.frugal else 'full'}"
-
-
-def enough(replicas: int, weight: int) -> int:
-    """How many ready pods a share asks for: never none, and rounded up."""
-    return max(1, -(-replicas * weight // FULL))
-
-
-def able(replicas: int, pods: int) -> int:
-    """The largest share that so many pods can take, in basis points."""
-    return min(FULL, FULL * pods // replicas)
 
 
 def peak(

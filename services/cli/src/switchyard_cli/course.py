@@ -29,8 +29,6 @@ from switchyard_contracts.quantities import FULL, format_duration
 from switchyard_contracts.unpaired import FIRST_LOOK
 from switchyard_contracts.verdicts import budget
 
-from switchyard_cli import capacity
-
 FINAL = "full"
 
 
@@ -136,7 +134,7 @@ def plot(spec: ModelDeploymentSpec, way: Way) -> Course:
 
 def _with_few_pods(replicas: int, step: Planned) -> Planned:
     """With as many pods as its weight asks for, it is sent no more than these can take."""
-    able = capacity.able(replicas, capacity.enough(replicas, step.weight))
+    able = _able(replicas, _enough(replicas, step.weight))
     return replace(step, mirror=max(0, min(step.mirror, able - step.weight)))
 
 
@@ -151,20 +149,30 @@ def _canary(canary: Canary, spec: ModelDeploymentSpec, *, mirror: int = 0) -> li
             weight, mirror = step.weight.value, spec.mirror_of(canary, step)
         if weight >= FULL:
             continue
-        own = max(pods_said, capacity.enough(replicas, weight)) if pods_said else 0
+        own = max(pods_said, _enough(replicas, weight)) if pods_said else 0
         found.append(
             Planned(
                 step.name,
                 weight,
                 step.hold,
                 by_hand=step.pause,
-                mirror=max(0, min(mirror, capacity.able(replicas, own or replicas) - weight)),
+                mirror=max(0, min(mirror, _able(replicas, own or replicas) - weight)),
                 decided=step.await_outcomes,
                 pods=own,
                 scales=step.scale is not None,
             )
         )
     return found
+
+
+def _enough(replicas: int, weight: int) -> int:
+    """How many ready pods a share asks for: never none, and rounded up."""
+    return max(1, -(-replicas * weight // FULL))
+
+
+def _able(replicas: int, ready: int) -> int:
+    """The largest share that so many pods can take, in basis points."""
+    return min(FULL, FULL * ready // replicas)
 
 
 def _needs(spec: ModelDeploymentSpec, step: Planned, *, decides: bool, paired: bool) -> Iterator[Need]:
