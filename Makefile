@@ -150,9 +150,9 @@ env: ## Print the exports by which kubectl and helm reach the slot's cluster: ev
 .PHONY: story
 story: venv venv-demo ## Tell the demo's story on the demo's cluster, which must be up with its images
 	@$(BIN)/python -m switchyard_testkit.install --slot demo
-	@mkdir -p build && rm -f build/story-broken && code=0; \
-	  $(DEMO_BIN)/python -m switchyard_demo_model.story --slot demo --story $(STORY) --broken build/story-broken $(if $(SHORT),--short) || code=$$?; \
-	  echo $$code > build/story-exit; exit $$code
+	@mkdir -p build && rm -f build/story-$(STORY).broken && code=0; \
+	  $(DEMO_BIN)/python -m switchyard_demo_model.story --slot demo --story $(STORY) --broken build/story-$(STORY).broken $(if $(SHORT),--short) || code=$$?; \
+	  echo $$code > build/story-$(STORY).exit; exit $$code
 
 ##@ Checks
 .PHONY: lint
