@@ -55,8 +55,7 @@ test: ## Set everything up, then pass the unit, contract, browser and cluster te
 	@$(STAGE) environments 240 $(MAKE) venv venv-gateway venv-demo
 	@$(STAGE) cluster-and-images 1200 $(BESIDE) images 0 "$(MAKE) build-images" $(MAKE) cluster SLOT=test
 	@$(STAGE) push-images 300 $(MAKE) images SLOT=test
-	@$(STAGE) contract 450 $(MAKE) lint-chart test-contract
-	@$(STAGE) browser 120 $(MAKE) test-browser
+	@$(STAGE) contract-and-browser 480 $(BESIDE) browser 0 "$(MAKE) test-browser" $(MAKE) lint-chart test-contract
 	@$(BESIDE) pure 19 "$(MAKE) test-pure" $(STAGE) cluster 2100 $(MAKE) test-cluster
 	@$(BIN)/python -m switchyard_testkit.tally $(REPORTS)
 
@@ -151,9 +150,9 @@ env: ## Print the exports by which kubectl and helm reach the slot's cluster: ev
 .PHONY: story
 story: venv venv-demo ## Tell the demo's story on the demo's cluster, which must be up with its images
 	@$(BIN)/python -m switchyard_testkit.install --slot demo
-	@mkdir -p build && rm -f build/story-broken && code=0; \
-	  $(DEMO_BIN)/python -m switchyard_demo_model.story --slot demo --story $(STORY) --broken build/story-broken $(if $(SHORT),--short) || code=$$?; \
-	  echo $$code > build/story-exit; exit $$code
+	@mkdir -p build && rm -f build/story-$(STORY).broken && code=0; \
+	  $(DEMO_BIN)/python -m switchyard_demo_model.story --slot demo --story $(STORY) --broken build/story-$(STORY).broken $(if $(SHORT),--short) || code=$$?; \
+	  echo $$code > build/story-$(STORY).exit; exit $$code
 
 ##@ Checks
 .PHONY: lint
