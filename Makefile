@@ -11,6 +11,8 @@ export UV_SYSTEM_CERTS := true
 export UV_LINK_MODE := copy
 export PYTHONPATH := $(CURDIR)/tests/support
 export BENTOML_DO_NOT_TRACK := true
+# Hundreds of processes are started, and each would compile what it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 STORY ?= main
