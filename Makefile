@@ -32,7 +32,7 @@ REPORTS := $(CURDIR)/build/reports
 ON_ALL_CORES := --numprocesses auto --dist loadscope
 # Cluster tests mostly wait, each in a namespace of its own.
 IN_TWOS := --numprocesses 2 --dist worksteal
-# Contract tests' modules share a broker or an API server; the longest module is in the folder that comes first.
+# Tests of a contract module share a broker or an API server; the longest modules come first by name.
 MODULES_IN_TWOS := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 ##@ Main
@@ -204,7 +204,7 @@ test-contract: venv venv-gateway ## Contract tests: fakes and real things behind
 
 .PHONY: test-contract-gateway
 test-contract-gateway: venv-gateway
-	@$(GATEWAY_BIN)/pytest tests/contract/gateway --junitxml $(REPORTS)/contract-gateway.xml $(PYTEST_ARGS)
+	@$(GATEWAY_BIN)/pytest tests/contract/gateway $(MODULES_IN_TWOS) --junitxml $(REPORTS)/contract-gateway.xml $(PYTEST_ARGS)
 
 CLUSTER_TESTS ?= tests/cluster
 .PHONY: test-cluster
