@@ -31,9 +31,11 @@ SHADOW: dict[str, Any] = {**AWAITING, "strategy": {"type": "Shadow", "shadow": {
 WATCHED: dict[str, Any] = {"serving": SERVING, "rollback": {"watch": "1h"}}
 NEVER_READY = {"VERSION": "1.0.0", "NEVER_READY": 1}
 
+NOBODY = {"url": "http://127.0.0.1:9/ask"}
+
 FIRST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Gating": (
-        {**BLUE_GREEN, "gates": [{"name": "board", "type": "Approval", "before": "provisioning", "approval": {}}]},
+        {**BLUE_GREEN, "gates": [{"name": "desk", "type": "Webhook", "before": "provisioning", "webhook": NOBODY}]},
         {"VERSION": "1.0.0"},
     ),
     "Provisioning": ({"serving": {**SERVING, "readyWithin": "10m"}}, NEVER_READY),
