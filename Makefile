@@ -11,6 +11,8 @@ export UV_SYSTEM_CERTS := true
 export UV_LINK_MODE := copy
 export PYTHONPATH := $(CURDIR)/tests/support
 export BENTOML_DO_NOT_TRACK := true
+# Hundreds of processes are started, and each would compile what it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 STORY ?= main
@@ -30,7 +32,7 @@ REPORTS := $(CURDIR)/build/reports
 ON_ALL_CORES := --numprocesses auto --dist loadscope
 # Cluster tests mostly wait, each in a namespace of its own.
 IN_TWOS := --numprocesses 2 --dist worksteal
-# Contract tests' modules share a broker or an API server; the longest module is in the folder that comes first.
+# Tests of a contract module share a broker or an API server; the longest modules come first by name.
 MODULES_IN_TWOS := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 ##@ Main
@@ -55,8 +57,7 @@ test: ## Set everything up, then pass the unit, contract, browser and cluster te
 	@$(STAGE) environments 240 $(MAKE) venv venv-gateway venv-demo
 	@$(STAGE) cluster-and-images 1200 $(BESIDE) images 0 "$(MAKE) build-images" $(MAKE) cluster SLOT=test
 	@$(STAGE) push-images 300 $(MAKE) images SLOT=test
-	@$(STAGE) contract 450 $(MAKE) lint-chart test-contract
-	@$(STAGE) browser 120 $(MAKE) test-browser
+	@$(STAGE) contract-and-browser 480 $(BESIDE) browser 0 "$(MAKE) test-browser" $(MAKE) lint-chart test-contract
 	@$(BESIDE) pure 19 "$(MAKE) test-pure" $(STAGE) cluster 2100 $(MAKE) test-cluster
 	@$(BIN)/python -m switchyard_testkit.tally $(REPORTS)
 
@@ -151,9 +152,9 @@ env: ## Print the exports by which kubectl and helm reach the slot's cluster: ev
 .PHONY: story
 story: venv venv-demo ## Tell the demo's story on the demo's cluster, which must be up with its images
 	@$(BIN)/python -m switchyard_testkit.install --slot demo
-	@mkdir -p build && rm -f build/story-broken && code=0; \
-	  $(DEMO_BIN)/python -m switchyard_demo_model.story --slot demo --story $(STORY) --broken build/story-broken $(if $(SHORT),--short) || code=$$?; \
-	  echo $$code > build/story-exit; exit $$code
+	@mkdir -p build && rm -f build/story-$(STORY).broken && code=0; \
+	  $(DEMO_BIN)/python -m switchyard_demo_model.story --slot demo --story $(STORY) --broken build/story-$(STORY).broken $(if $(SHORT),--short) || code=$$?; \
+	  echo $$code > build/story-$(STORY).exit; exit $$code
 
 ##@ Checks
 .PHONY: lint
@@ -203,7 +204,7 @@ test-contract: venv venv-gateway ## Contract tests: fakes and real things behind
 
 .PHONY: test-contract-gateway
 test-contract-gateway: venv-gateway
-	@$(GATEWAY_BIN)/pytest tests/contract/gateway --junitxml $(REPORTS)/contract-gateway.xml $(PYTEST_ARGS)
+	@$(GATEWAY_BIN)/pytest tests/contract/gateway $(MODULES_IN_TWOS) --junitxml $(REPORTS)/contract-gateway.xml $(PYTEST_ARGS)
 
 CLUSTER_TESTS ?= tests/cluster
 .PHONY: test-cluster

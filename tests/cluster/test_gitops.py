@@ -118,11 +118,12 @@ def undisturbed(name: str, git: Healing, versions: list[dict[str, Any]], routes:
     assert course(condition(body, "Reconciling") for body in served) == ["", "True", ""], name
     assert not any(condition(body, "Stalled") for body in versions), name
 
-    assert repeated(versions, lambda body: (body["spec"], body.get("status"))) == [], name
+    # What was created by server-side apply the API server stores once more at the next apply, though nothing differs;
+    # that is seen where it comes before the first status.
+    ours = [body for body in versions if body.get("status")]
+    assert repeated(ours, lambda body: (body["spec"], body["status"])) == [], name
     # Numbers alone may move once a minute; this took less than two.
-    numbers = repeated(
-        versions, lambda body: (body["spec"], shape(ModelDeploymentStatus.model_validate(body["status"])))
-    )
+    numbers = repeated(ours, lambda body: (body["spec"], shape(ModelDeploymentStatus.model_validate(body["status"]))))
     assert len(numbers) <= 2, (name, numbers)
     assert repeated(routes, lambda body: body["spec"]) == [], name
     weights = course(weight_of("2.0.0", body) for body in routes)

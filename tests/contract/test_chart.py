@@ -351,6 +351,19 @@ def test_without_autoscalers_there_is_no_right_to_them_and_the_operator_looks_fo
         assert ("OPERATOR_AUTOSCALERS" in variables(operator, "operator", "OPERATOR_")) is wanted
 
 
+def test_every_part_that_speaks_to_kafka_is_told_the_topics_prefix(tmp_path: Path) -> None:
+    bodies = objects(render(with_values({"kafka": {"topics": {"prefix": "staging"}}}), tmp_path))
+    said = [
+        (variable["name"], variable.get("value"))
+        for _, pod in pods(bodies)
+        for container in containers(pod)
+        for variable in container.get("env", [])
+    ]
+    reaching = {name.removesuffix("SERVERS") for name, _ in said if name.endswith("_KAFKA_SERVERS")}
+    assert reaching >= {"OPERATOR_KAFKA_", "SHIPPER_KAFKA_", "FEEDBACK_KAFKA_", "MONITOR_KAFKA_"}
+    assert {name for name, value in said if value == "staging"} == {f"{part}TOPIC_PREFIX" for part in reaching}
+
+
 def test_with_named_namespaces_nothing_may_be_done_elsewhere(tmp_path: Path) -> None:
     bodies = objects(render(with_values({"watchNamespaces": ["shop", "plant"]}), tmp_path))
     assert of_kind(bodies, "ClusterRole", "ClusterRoleBinding") == []

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from switchyard_contracts.events import TOPIC_EVENTS, TOPIC_MODELS, TOPIC_ROLLOUTS
+from kafka.admin import KafkaAdminClient
+from switchyard_contracts.events import TOPIC_EVENTS, TOPIC_MODELS
 from switchyard_contracts.kafka_trouble import Complaints
-from switchyard_contracts.topics import TOPICS, ModelRecord
+from switchyard_contracts.topics import ModelRecord, specs
 from switchyard_feedback.adapters.bus import KafkaLog
 from switchyard_feedback.ports import Record
 from switchyard_feedback.settings import Settings as FeedbackSettings
@@ -99,7 +100,11 @@ def test_the_operator_makes_topics_and_publishes(guarded: Broker, tmp_path: Path
     finally:
         stop.set()
         thread.join(10)
-    assert {topic.name for topic in TOPICS} >= {TOPIC_MODELS, TOPIC_ROLLOUTS}
+    admin = KafkaAdminClient(**settings.connection("test"))
+    try:
+        assert set(admin.list_topics()) >= {topic.name for topic in specs(settings.topic_names)}
+    finally:
+        admin.close()
 
 
 def test_feedback_gets_a_label_through(guarded: Broker, tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ spec:
 {{- define "switchyard.kafka.env" -}}
 {{- $security := .root.Values.kafka.security -}}
 - {name: {{ .prefix }}_KAFKA_SERVERS, value: {{ include "switchyard.kafka" .root | quote }}}
+- {name: {{ .prefix }}_KAFKA_TOPIC_PREFIX, value: {{ .root.Values.kafka.topics.prefix | quote }}}
 {{- if ne $security.protocol "PLAINTEXT" }}
 - {name: {{ .prefix }}_KAFKA_SECURITY, value: {{ $security.protocol }}}
 {{- end }}

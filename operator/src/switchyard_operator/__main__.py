@@ -241,6 +241,7 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
             topics=topics,
             dropped=metrics.dropped.inc,
             explain=Complaints.hear(settings).explain,
+            names=settings.topic_names,
         )
         if settings.kafka_servers
         else None

@@ -115,7 +115,7 @@ class Reconciler:
             self._accepted.pop(key, None)
             self._reporter.gone(key)
             self._messenger.gone(key)
-            return None
+            return self._clear(key) if body is None else None
         try:
             spec = self._honourable(acceptance.read(body.get("spec")))
             config = self._config(key[0], spec)
@@ -317,6 +317,24 @@ class Reconciler:
         self._cache.put(self._cluster.write_status(asked, answer.status.to_json()))
         self._reporter.answered(world, command, answer)
         return True
+
+    def _clear(self, key: Key) -> timedelta | None:
+        """A deployment's commands go with it, and one that names a deployment that never was is told so."""
+        held = self._cache.children(kinds.MODEL_COMMAND, key)
+        if not held or self._cluster.read(kinds.MODEL_DEPLOYMENT, *key):
+            return None  # it is there, and its watch is slower than the command's
+        now = self._clock()
+        for command in gather.commands(held):
+            asked = self._held(kinds.MODEL_COMMAND, key[0], command.name)
+            told = commands.unaddressed(*key, now=now)
+            self._cache.put(self._cluster.write_status(asked, told.to_json()))
+        for body in held:
+            status = body.get("status") or {}
+            old = now - datetime.fromisoformat(body["metadata"]["creationTimestamp"]) > commands.KEPT
+            if status.get("result") and (old or status.get("reason") != commands.NO_DEPLOYMENT):
+                self._cluster.delete(kinds.MODEL_COMMAND, key[0], body["metadata"]["name"])
+                self._cache.forget(body)
+        return commands.KEPT
 
     def _forget_old(self, held: list[Body], world: World) -> None:
         for body in held:

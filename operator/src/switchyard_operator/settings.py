@@ -19,7 +19,7 @@
 | OPERATOR_KAFKA_SERVERS | empty: nothing is published | `switchyard-kafka:9092` |
 | OPERATOR_KAFKA_SECURITY, … | PLAINTEXT | who may in, and how: `switchyard_contracts.kafka_settings` |
 | OPERATOR_TOPICS_CREATE | true | make topics that are missing |
-| OPERATOR_TOPIC_PARTITIONS | 4 | of `switchyard.events` when it is made |
+| OPERATOR_TOPIC_PARTITIONS | 4 | of the topic of events when it is made |
 | OPERATOR_TOPIC_REPLICATION | 1 | replication factor of topics that are made |
 | OPERATOR_TOPIC_RETENTION | `7d` | how long topics that are made keep their records (not the compacted one) |
 | OPERATOR_NETWORK_POLICIES | false | close the way out of models' pods, but for DNS and `spec.serving.egress` |

@@ -26,8 +26,8 @@ PYTHON_WANTED = (3, 11)
 DISK = 20 * GIB  # tools while they are built 6, images 6, a node 8
 WARM_DISK = 8 * GIB
 TARGET_MINUTES = {"demo": 8, "test": 40}  # with everything built
-TOOLS_MINUTES = 12
-IMAGES_MINUTES = 8
+TOOLS_MINUTES = 8
+IMAGES_MINUTES = 5
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_MARK = "# switchyard: no service starts while packages are installed"
 

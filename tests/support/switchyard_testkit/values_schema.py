@@ -181,6 +181,7 @@ SHAPE = group(
             env=env("KAFKA_"),
         ),
         topics=group(
+            prefix=text(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"),
             create=SWITCH,
             partitions=whole(1, 1000),
             replicationFactor=whole(1, 10),

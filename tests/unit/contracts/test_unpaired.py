@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from switchyard_contracts.unpaired import FIRST_LOOK, Losses, Row, Score, looks, planned_variance
+from switchyard_contracts.unpaired import EVEN, FIRST_LOOK, Losses, Row, Score, looks, planned_variance
 from switchyard_testkit.sums import NOON
 
 LOSS = st.floats(0, 100).map(lambda value: round(value, 3))
@@ -37,6 +37,18 @@ def last(found, kappa) -> Score:
     return list(looks(found, kappa=kappa))[-1]
 
 
+def judged(p, *, before, now) -> float:
+    """How likely a judged request was the candidate's."""
+
+    def sums(found) -> tuple[float, float]:
+        return sum(1 - q for _, q, whose, _ in found if whose), sum(q for _, q, whose, _ in found if not whose)
+
+    (mine, other), (earlier, others) = sums(now), sums(before)
+    even = ((earlier + EVEN) / (others + EVEN)) ** 0.5
+    odds = (mine + EVEN * even) / (other + EVEN / even)
+    return p * odds / (p * odds + 1 - p)
+
+
 @given(REQUESTS, KAPPA)
 def test_sums_say_the_same_as_every_single_request(requests, kappa):
     scores = []
@@ -44,13 +56,14 @@ def test_sums_say_the_same_as_every_single_request(requests, kappa):
         earlier = [value for w, _, _, value in requests if w < at]
         m = sum(earlier) / len(earlier) if earlier else 0.0
         a = 1.0 if mine else 0.0
+        p = judged(p, before=[one for one in requests if one[0] < at], now=[one for one in requests if one[0] == at])
         phi = (m + a * (loss - m) / p) - kappa * (m + (1 - a) * (loss - m) / (1 - p))
         scores.append(p * (1 - p) * phi)
     score = last(rows(requests), kappa)
     assert score.total == pytest.approx(sum(scores), rel=1e-9, abs=1e-6)
     variance = sum(x * x for x in scores) - sum(scores) ** 2 / len(scores)
     assert score.variance == pytest.approx(max(0.0, variance), rel=1e-6, abs=1e-4)
-    assert score.weight == pytest.approx(sum(p * (1 - p) for _, p, _, _ in requests))
+    assert score.weight == pytest.approx(sum(p * (1 - p) for _, p, _, _ in requests), rel=1e-2)
     assert score.n == len(requests)
 
 
@@ -104,3 +117,31 @@ def test_the_planned_variance_grows_with_the_plan_but_is_never_less_than_seen():
     first = Score(total=0.0, squares=300.0, candidate=200, stable=400)
     assert planned_variance(first, samples=2_000) == pytest.approx(3_000.0)
     assert planned_variance(first, samples=100) == pytest.approx(300.0)
+
+
+@pytest.mark.parametrize("p", [0.05, 0.5])
+@pytest.mark.parametrize("failing", [(0.01, 0.0067), (0.0, 0.01)], ids=["the candidate more", "stable more"])
+def test_arms_that_fail_unequally_prove_nothing_though_days_differ(p, failing):
+    """At the margin exactly, on days that differ by a factor of nine, millions of requests a day."""
+    kappa, asked = 1.05**2, 20_000_000
+
+    def arm(share, fails, mean):
+        n = round(asked * share * (1.0 - fails))
+        return Losses(n, n * mean, n * 3.0 * mean**2)
+
+    found = [
+        Row(
+            NOON + timedelta(days=day),
+            p,
+            candidate=arm(p, failing[0], kappa * mean),
+            stable=arm(1.0 - p, failing[1], mean),
+        )
+        for day, mean in enumerate([100.0, 300.0, 900.0] * 4)
+    ]
+    score = last(found, kappa)
+    assert abs(score.total) < 0.1 * score.variance**0.5
+    stamped = sum(
+        (1.0 - p) * (row.candidate.total - row.candidate.n * m) - kappa * p * (row.stable.total - row.stable.n * m)
+        for row, m in zip(found, [0.0, *(each.losses / each.n for each in looks(found, kappa=kappa))], strict=False)
+    )
+    assert abs(stamped) > 4.0 * score.variance**0.5, "the days must be able to tell the stamped probability apart"

@@ -212,3 +212,23 @@ def test_the_history_says_who_told_the_rollout_what() -> None:
     world.run(lambda: world.phase is Phase.ROLLED_BACK)
     words = [(item.verb, item.step, item.reason) for item in world.status.history[-1].commands]
     assert words == [("promote", "five", "the tower agrees"), ("abort", "", "nonsense")]
+
+
+class TestOfNoDeployment:
+    def test_commands_go_with_their_deployment(self) -> None:
+        world = at("five")
+        assert said(world, "abort", rollout=rollout(world).id)[0] == "Accepted"
+        world.cluster.take(kinds.MODEL_DEPLOYMENT, NAMESPACE, "delay")
+        world.run_for(timedelta(seconds=5))
+        assert world.cluster.find(kinds.MODEL_COMMAND) == []
+
+    def test_one_that_names_none_is_told_so_and_kept_for_whoever_looks(self) -> None:
+        world = Simulation({ONE: Model(version="1.0.0")})
+        result, reason, message = said(world, "promote")
+        assert (result, reason) == ("Refused", "NoDeployment")
+        assert "there is no ModelDeployment 'delay'" in message
+        world.run_for(timedelta(minutes=5))
+        assert len(world.cluster.find(kinds.MODEL_COMMAND)) == 1
+        world.clock.now += timedelta(days=7)
+        world.run_for(timedelta(seconds=5))
+        assert world.cluster.find(kinds.MODEL_COMMAND) == []

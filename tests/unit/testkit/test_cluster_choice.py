@@ -49,10 +49,10 @@ def test_a_package_is_known_by_the_file_it_brings(tmp_path: Path) -> None:
 def test_the_first_lines_of_a_first_run_say_what_disk_and_how_long(tmp_path: Path) -> None:
     said = machine.announcement("demo", Cache(tmp_path), packages="apt-get will install etcd-server (25 MB)")
     assert said.splitlines() == [
-        "make demo: about 28 min on two cores",
+        "make demo: about 21 min on two cores",
         "  packages: apt-get will install etcd-server (25 MB)",
-        "  Kubernetes v1.34.4 and tools: built from source once, about 12 min",
-        "  images: built once, about 8 min",
+        "  Kubernetes v1.34.4 and tools: built from source once, about 8 min",
+        "  images: built once, about 5 min",
         f"  disk: up to 20 GB below {tmp_path}; `make down` stops everything, the cache stays",
     ]
 

@@ -1,4 +1,4 @@
-"""Kafka: `switchyard.models` (compacted) and `switchyard.rollouts`, for others to read. A rollout never waits for it.
+"""Kafka: the topics of models (compacted) and of rollouts, for others to read. A rollout never waits for it.
 
 The newest record of each deployment is kept until it is sent; what happened in between is bounded and counted. At start
 the compacted topic is read to its end, so that only differences are published and deployments that are gone get their
@@ -15,11 +15,12 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
-from switchyard_contracts.events import TOPIC_MODELS, TOPIC_ROLLOUTS
+from switchyard_contracts.events import USUAL
 from switchyard_contracts.kafka_settings import SecretUnreadable
 from switchyard_contracts.producer import Producer
 from switchyard_contracts.selector import DrainingSelector
-from switchyard_contracts.topics import ModelRecord, RolloutRecord
+from switchyard_contracts.topic_names import TopicNames
+from switchyard_contracts.topics import ModelRecord, RolloutRecord, specs
 
 from switchyard_operator.adapters.topics import TopicSettings, ensure
 
@@ -40,8 +41,10 @@ class KafkaBus:
         topics: TopicSettings | None,
         dropped: Callable[[], None],
         explain: Callable[[BaseException], str] = str,
+        names: TopicNames = USUAL,
     ) -> None:
         self._connection = connection
+        self._names = names
         self._explain = explain
         self._topics = topics
         self._dropped = dropped
@@ -100,7 +103,7 @@ class KafkaBus:
     def _serve(self, stop: Event, leading: Callable[[], bool]) -> None:
         connection = {**self._connection(), "bootstrap_timeout_ms": 5000}
         if self._topics:
-            ensure(connection, self._topics)
+            ensure(connection, self._topics, wanted=specs(self._names))
         known = self._read_models(connection)
         with self._changed:
             self._sent = dict(known)
@@ -145,8 +148,8 @@ class KafkaBus:
             self._rollouts.extendleft(reversed(rollouts))
 
     def _send(self, producer: Producer, models: Mapping[str, bytes | None], rollouts: list[tuple[str, bytes]]) -> None:
-        waiting = [producer.send(TOPIC_MODELS, key=key.encode(), value=value) for key, value in models.items()]
-        waiting += [producer.send(TOPIC_ROLLOUTS, key=key.encode(), value=value) for key, value in rollouts]
+        waiting = [producer.send(self._names.models, key=key.encode(), value=value) for key, value in models.items()]
+        waiting += [producer.send(self._names.rollouts, key=key.encode(), value=value) for key, value in rollouts]
         for sent in waiting:
             sent.get(timeout=10.0)
         with self._changed:
@@ -164,8 +167,9 @@ class KafkaBus:
             auto_offset_reset="earliest",
             selector=DrainingSelector,
         )
+        name = self._names.models
         try:
-            places = [TopicPartition(TOPIC_MODELS, p) for p in consumer.partitions_for_topic(TOPIC_MODELS) or ()]
+            places = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name) or ()]
             known: dict[str, bytes] = {}
             if not places:
                 return known

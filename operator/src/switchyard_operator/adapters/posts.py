@@ -112,6 +112,6 @@ class KafkaPost:
         if self._producer is None:
             connection = {**self._connection(), "bootstrap_timeout_ms": 5000}
             if self._topics:
-                ensure(connection, self._topics, only=(TopicSpec(self._topic, False, True),))
+                ensure(connection, self._topics, wanted=(TopicSpec(self._topic, False, True),))
             self._producer = Producer(**connection, acks="all", enable_idempotence=True, max_block_ms=5000, retries=5)
         return self._producer

@@ -14,7 +14,7 @@ from typing import Any
 from kafka.admin import KafkaAdminClient
 from kafka.errors import TopicAlreadyExistsError
 from switchyard_contracts.selector import DrainingSelector
-from switchyard_contracts.topics import TOPICS, TopicSpec
+from switchyard_contracts.topics import TopicSpec
 
 logger = logging.getLogger(__name__)
 
@@ -37,23 +37,23 @@ def configuration(topic: TopicSpec, settings: TopicSettings) -> dict[str, str]:
     return {**common, "cleanup.policy": "delete", "retention.ms": str(milliseconds)}
 
 
-def ensure(connection: Mapping[str, Any], settings: TopicSettings, *, only: Sequence[TopicSpec] = TOPICS) -> list[str]:
+def ensure(connection: Mapping[str, Any], settings: TopicSettings, *, wanted: Sequence[TopicSpec]) -> list[str]:
     """Make what is missing; the names of what was made. Raises KafkaError when the broker cannot be asked."""
     admin = KafkaAdminClient(**connection, request_timeout_ms=10_000, selector=DrainingSelector)
     try:
         present = set(admin.list_topics())
-        missing = [topic for topic in only if topic.name not in present]
+        missing = [topic for topic in wanted if topic.name not in present]
         for topic in missing:
-            wanted = {
+            said = {
                 "num_partitions": 1 if topic.single_partition else settings.partitions,
                 "replication_factor": settings.replication,
                 "configs": configuration(topic, settings),
             }
             try:
-                admin.create_topics({topic.name: wanted}, wait_for_metadata=True)
+                admin.create_topics({topic.name: said}, wait_for_metadata=True)
             except TopicAlreadyExistsError:
                 continue  # another made it between the question and the deed
-            logger.info("made the topic %s with %s", topic.name, wanted)
+            logger.info("made the topic %s with %s", topic.name, said)
         return [topic.name for topic in missing]
     finally:
         admin.close()

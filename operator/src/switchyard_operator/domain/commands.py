@@ -7,7 +7,7 @@ to the same end.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from switchyard_contracts.model_command import ModelCommandStatus, Verb
 from switchyard_contracts.model_deployment import Obeyed, RolloutStatus
@@ -22,7 +22,9 @@ from switchyard_operator.domain.world import Command, World
 TOO_OLD = timedelta(hours=1)
 """A restored backup must not replay what was wanted long ago."""
 KEPT = timedelta(days=7)
-"""A consumed command is deleted after this time."""
+"""A consumed command is deleted after this time, or with its deployment."""
+NO_DEPLOYMENT = "NoDeployment"
+"""The reason of a command that nobody can carry out."""
 MOST_OBEYED = 20
 """How many commands a rollout remembers."""
 
@@ -54,6 +56,12 @@ def consider(command: Command, world: World, known: Bearings) -> Answer:
             return _rollback(command, world, known)
         case Verb.APPROVE:
             return _approve(command, world, known)
+
+
+def unaddressed(namespace: str, name: str, *, now: datetime) -> ModelCommandStatus:
+    """What a command is told whose deployment is not there."""
+    message = f"there is no ModelDeployment {name!r} in namespace {namespace!r}; name another in spec.deployment"
+    return ModelCommandStatus(result="Refused", reason=NO_DEPLOYMENT, message=message, observed_at=now)
 
 
 def _who(command: Command) -> str:

@@ -17,11 +17,12 @@ from pydantic.alias_generators import to_camel
 from switchyard_contracts.base import Timestamp
 from switchyard_contracts.model_route import RouteRole
 from switchyard_contracts.sticky import BUCKETS
+from switchyard_contracts.topic_names import TopicNames
 
-TOPIC_EVENTS = "switchyard.events"
-TOPIC_MODELS = "switchyard.models"
-TOPIC_ROLLOUTS = "switchyard.rollouts"
-TOPIC_DEADLETTER = "switchyard.deadletter"
+USUAL = TopicNames()
+"""Of an installation that was told no prefix."""
+TOPIC_EVENTS, TOPIC_MODELS = USUAL.events, USUAL.models
+TOPIC_ROLLOUTS, TOPIC_DEADLETTER = USUAL.rollouts, USUAL.deadletter
 
 PREDICTION_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
 SUBJECT_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"

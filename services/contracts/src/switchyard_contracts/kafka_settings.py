@@ -8,6 +8,7 @@
     …_KAFKA_CA_FILE             a mounted CA certificate; without it the image's own authorities count    with SSL
     …_KAFKA_CERTIFICATE_FILE    our own certificate, where the brokers ask for one                        with SSL
     …_KAFKA_KEY_FILE            its key
+    …_KAFKA_TOPIC_PREFIX        what the topics' names begin with               default switchyard
 
 Files are read anew for each client that is made, so a password that was changed holds from the next connection on.
 """
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from switchyard_contracts.topic_names import TopicNames
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -43,6 +46,7 @@ class KafkaSettings(BaseModel):
     kafka_ca_file: Path | None = None
     kafka_certificate_file: Path | None = None
     kafka_key_file: Path | None = None
+    kafka_topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")] = "switchyard"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -75,6 +79,11 @@ class KafkaSettings(BaseModel):
         if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
             raise ValueError(f"set both {named['kafka_certificate_file']} and {named['kafka_key_file']}, or neither")
         return self
+
+    @property
+    def topic_names(self) -> TopicNames:
+        """This installation's."""
+        return TopicNames(self.kafka_topic_prefix)
 
     def variable(self, field: str) -> str:
         """The environment's name of a field."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from switchyard_contracts.base import Timestamp
-from switchyard_contracts.events import TOPIC_DEADLETTER, TOPIC_EVENTS, TOPIC_MODELS, TOPIC_ROLLOUTS, Part
+from switchyard_contracts.events import Part
 from switchyard_contracts.model_deployment import Analysis, MetricVerdict, Monitoring
 from switchyard_contracts.model_route import Route
+from switchyard_contracts.topic_names import TopicNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,14 @@ class TopicSpec:
     single_partition: bool
 
 
-TOPICS: tuple[TopicSpec, ...] = (
-    TopicSpec(TOPIC_EVENTS, compacted=False, single_partition=False),
-    TopicSpec(TOPIC_DEADLETTER, compacted=False, single_partition=True),
-    TopicSpec(TOPIC_MODELS, compacted=True, single_partition=True),
-    TopicSpec(TOPIC_ROLLOUTS, compacted=False, single_partition=True),
-)
-"""All of them; the operator makes those that are missing (`kafka.topics.create` in the chart)."""
+def specs(names: TopicNames) -> tuple[TopicSpec, ...]:
+    """All of them; the operator makes those that are missing (`kafka.topics.create` in the chart)."""
+    return (
+        TopicSpec(names.events, compacted=False, single_partition=False),
+        TopicSpec(names.deadletter, compacted=False, single_partition=True),
+        TopicSpec(names.models, compacted=True, single_partition=True),
+        TopicSpec(names.rollouts, compacted=False, single_partition=True),
+    )
 
 
 class ModelRecord(Part):

@@ -1,10 +1,17 @@
 """The unpaired comparison: is the candidate's mean loss below (1 + δ) times stable's, where each request met one arm?
 
 Each judged request scores φ = [m + A(L − m)/p] − κ[m + (1 − A)(L − m)/(1 − p)], where A says whether the candidate
-answered, p is the probability stamped on it, L its loss, κ = 1 + δ, and m the mean loss of *earlier* windows, which
-takes the common part out of the noise. Whatever p was, φ has the expectation (candidate's mean − κ · stable's mean), so
-generations with other weights add up; pooled means do not, because a weight that moves with the hour mixes the hours
-into the arms. Weighted by h = p(1 − p), a generation that can say little counts little.
+answered, p is how likely it was the candidate who would, L its loss, κ = 1 + δ, and m the mean loss of *earlier*
+windows, which takes the common part out of the noise. Whatever p was, φ has the expectation (candidate's mean − κ ·
+stable's mean), so generations with other weights add up; pooled means do not, because a weight that moves with the hour
+mixes the hours into the arms. Weighted by h = p(1 − p), a generation that can say little counts little.
+
+That probability is the stamped one, but for requests that fail: they are never judged, and one arm may fail more than
+the other. Then p as stamped is not the share of the *judged*, and φ leans by (L − m) times what p is off; days that
+differ make of it a drift that many requests prove wrongly. So the odds p/(1 − p) are multiplied by how the arms' judged
+requests stand to their probabilities: in this window, drawn to earlier ones by `EVEN`, and those to 1. A window's
+counts come before its losses and say nothing of them, so that no look at S is spoilt; and where they are many, hφ adds
+up to nothing at the margin whatever the counts were.
 
 S = Σhφ and V = Σ(hφ)² − S²/N come from n, ΣL, ΣL² of each (window, p, arm) alone; no single request is kept.
 
@@ -13,7 +20,8 @@ Where users stay with their arm, single requests are no units: there V comes fro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -22,6 +30,10 @@ from switchyard_contracts.folds import FIRST_FOLDS, Folded
 
 FIRST_LOOK = 200
 """Judged in each arm before anyone looks: below it, V is not to be trusted."""
+
+EVEN = 2_500.0
+"""So much of Σp(1 − p), 10,000 requests at half and half, counts beforehand as judged evenly. With fewer, what guards
+on errors let through proves nothing, and the odds would be measured so badly that measuring adds noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,10 @@ class Score:
     stable: int = 0
     losses: float = 0.0
     """Σ loss of both arms, from which the next window takes its m."""
+    mine: float = 0.0
+    """Σ(1 − p) over the candidate's judged, which is Σp(1 − p) where all are judged."""
+    other: float = 0.0
+    """Σp over stable's judged: the same sum, where the arms are judged evenly."""
     folded: Folded = field(default_factory=Folded)
     """The part of S that users make who stay with their arm."""
 
@@ -93,16 +109,22 @@ class Score:
         """Whether the first look has come."""
         return min(self.candidate, self.stable) >= FIRST_LOOK and (self.units is None or self.units >= FIRST_FOLDS)
 
+    def odds(self, rows: Sequence[Row]) -> float:
+        """By what the candidate's odds among the judged differ from those stamped, in a window that comes next."""
+        mine, other = _against_chance(rows)
+        even = math.sqrt((self.mine + EVEN) / (self.other + EVEN))  # of both arms alike, so that they may change places
+        return (mine + EVEN * even) / (other + EVEN / even)
+
     def add(self, rows: Iterable[Row], *, kappa: float) -> Score:
         """Add one window. All of its rows take the same m, so that it does not matter how a window is cut into rows."""
-        m = self.losses / self.n if self.n else 0.0
+        rows = [row for row in rows if 0.0 < row.probability < 1.0]  # else one arm had all of it: nothing to compare
+        m, odds = self.losses / self.n if self.n else 0.0, self.odds(rows)
+        mine, other = _against_chance(rows)
         total, squares, weight, losses = self.total, self.squares, self.weight, self.losses
         candidate, stable, folded = self.candidate, self.stable, self.folded
         for row in rows:
-            p = row.probability
+            p = row.probability * odds / (row.probability * odds + 1.0 - row.probability)
             h = p * (1.0 - p)
-            if h <= 0.0:
-                continue  # one arm had all of it: nothing to compare
             # hφ = slope · (L − m) + h · m · (1 − κ) = slope · L + shift
             lines = [(slope, h * m * (1.0 - kappa) - slope * m) for slope in (1.0 - p, -kappa * p)]
             whole = row.whole
@@ -122,7 +144,13 @@ class Score:
                 )
             candidate += whole[0].n
             stable += whole[1].n
-        return Score(total, squares, weight, candidate, stable, losses, folded)
+        return Score(total, squares, weight, candidate, stable, losses, self.mine + mine, self.other + other, folded)
+
+
+def _against_chance(rows: Iterable[Row]) -> tuple[float, float]:
+    """Σ(1 − p) over the candidate's judged and Σp over stable's, which are alike where the arms are judged evenly."""
+    arms = [(row.probability, *row.whole) for row in rows]
+    return sum((1.0 - p) * mine.n for p, mine, _ in arms), sum(p * other.n for p, _, other in arms)
 
 
 def looks(rows: Iterable[Row], *, kappa: float) -> Iterator[Score]:

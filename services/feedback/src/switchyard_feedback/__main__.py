@@ -56,6 +56,7 @@ def main() -> int:
             brokers,
             timeout=timeout,
             max_pending=settings.max_pending,
+            topic=settings.topic_names.events,
             explain=Complaints.hear(settings).explain,
         ),
         monitor=monitor,

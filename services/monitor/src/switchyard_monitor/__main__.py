@@ -54,7 +54,7 @@ def main() -> int:
         store = SqliteStore(settings.database)
         store.migrate()
         timeline, looks = SqliteTimeline(settings.database), SqliteLooks(settings.database)
-        rollouts = KafkaRollouts(lambda: connection(settings))
+        rollouts = KafkaRollouts(lambda: connection(settings), topic=settings.topic_names.rollouts)
         chronicle = Chronicle(log=rollouts, timeline=timeline, clock_us=_now_us)
     except (ValidationError, ValueError, OSError, StoreUnavailable) as error:
         log.error("cannot start: %s", error)
@@ -130,7 +130,13 @@ def _read(
     while not stop.is_set():
         try:
             if broker is None or reader is None:
-                broker = KafkaBroker(connection(settings), batch=settings.batch, explain=explain)
+                broker = KafkaBroker(
+                    connection(settings),
+                    events=settings.topic_names.events,
+                    models=settings.topic_names.models,
+                    batch=settings.batch,
+                    explain=explain,
+                )
                 reader = Reader(
                     member=settings.member,
                     broker=broker,
@@ -139,6 +145,7 @@ def _read(
                     pace=pace,
                     clock_us=_now_us,
                     on_commit=health.on_commit,
+                    letters_to=settings.topic_names.deadletter,
                 )
             health.passed(reader.step())
             health.lag = dict(reader.lag)

@@ -54,6 +54,7 @@ class Reader:
         pace: Pace,
         clock_us: Callable[[], int],
         on_commit: Callable[[float], None] = lambda _seconds: None,
+        letters_to: str = TOPIC_DEADLETTER,
     ) -> None:
         self._member = member
         self._broker = broker
@@ -62,6 +63,7 @@ class Reader:
         self._pace = pace
         self._clock = clock_us
         self._on_commit = on_commit
+        self._letters_to = letters_to
         self._leases: dict[int, Lease] = {}
         self._next: dict[int, int] = {}
         self._held: dict[int, dict[str, int]] = {}
@@ -219,7 +221,7 @@ class Reader:
                     next_offset=offset,
                     watermark_us=None,
                     released=[record.offset for record in old],
-                    letters=[_letter(letter) for letter in changes.dead],
+                    letters=[_letter(letter, to=self._letters_to) for letter in changes.dead],
                 ),
             )
         self._held[number] = self._store.held_subjects(number)
@@ -299,7 +301,7 @@ class Reader:
                 watermark_us=None if drained else records[-1].broker_us,
                 hold=hold,
                 released=[record.offset for record in records] if drained else (),
-                letters=[_letter(letter) for letter in changes.dead],
+                letters=[_letter(letter, to=self._letters_to) for letter in changes.dead],
             ),
         )
         return {item.subject: item.record.broker_us for item in reversed(hold)}
@@ -336,7 +338,7 @@ def _keys(facts: Sequence[Fact]) -> tuple[set[bytes], set[bytes], set[bytes]]:
     return keys, prefixes, deletions
 
 
-def _letter(dead: Dead) -> Letter:
+def _letter(dead: Dead, *, to: str) -> Letter:
     """Bytes and headers as they came, and where from; its id is the same however often it is sent."""
     record = dead.record
     origin = f"{record.partition}/{record.offset}/{dead.reason}"
@@ -350,4 +352,4 @@ def _letter(dead: Dead) -> Letter:
     ours = tuple((name, value.encode()) for name, value in headers.items())
     # A record without key and value can be read, but not every client can write one.
     value = b"" if record.key is None and record.value is None else record.value
-    return Letter(0, TOPIC_DEADLETTER, record.key, value, record.headers + ours)
+    return Letter(0, to, record.key, value, record.headers + ours)

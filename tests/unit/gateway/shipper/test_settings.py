@@ -13,7 +13,7 @@ NEEDED = {"SHIPPER_KAFKA_SERVERS": "kafka:9092"}
 
 def test_one_is_needed_and_the_rest_has_defaults() -> None:
     settings = Settings.from_env({**NEEDED, "HOME": "/root"})
-    assert (settings.kafka_servers, settings.topic, settings.port) == ("kafka:9092", "switchyard.events", 8082)
+    assert (settings.kafka_servers, settings.events, settings.port) == ("kafka:9092", "switchyard.events", 8082)
 
 
 def test_all_kinds_are_read() -> None:

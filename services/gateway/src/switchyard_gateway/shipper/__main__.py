@@ -37,7 +37,7 @@ def kafka(settings: Settings) -> KafkaTarget:
     """The target that the settings describe."""
     return KafkaTarget(
         connection=lambda: settings.connection(f"switchyard-shipper-{settings.node}"),
-        topic=settings.topic,
+        topic=settings.events,
         timeout=settings.kafka_timeout.total_seconds(),
         explain=Complaints.hear(settings).explain,
     )

@@ -3,7 +3,7 @@
     SHIPPER_KAFKA_SERVERS           host:port,host:port                             required
     SHIPPER_KAFKA_SECURITY, …       who may in, and how: `switchyard_contracts.kafka_settings`
     SHIPPER_KAFKA_TIMEOUT           how long one attempt to deliver a batch may take: 10s
-    SHIPPER_TOPIC                   switchyard.events
+    SHIPPER_TOPIC                   another topic of events than the prefix says
     SHIPPER_LOG_FORMAT              auto | json | text; auto: text at a terminal, JSON lines elsewhere
     SHIPPER_NODE                    this gateway pod's name; default the host name
     SHIPPER_SPOOL_DIR               /var/spool/switchyard
@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, Json, field_validator, model_validator
-from switchyard_contracts.events import TOPIC_EVENTS
 from switchyard_contracts.kafka_settings import KafkaSettings
 from switchyard_contracts.quantities import Duration, format_duration, parse_duration
 
@@ -46,7 +45,7 @@ class Settings(KafkaSettings):
     PREFIX: ClassVar[str] = "SHIPPER_"
 
     kafka_timeout: Duration = timedelta(seconds=10)
-    topic: Annotated[str, Field(min_length=1)] = TOPIC_EVENTS
+    topic: str = ""
     node: str = Field(default_factory=socket.gethostname, min_length=1)
     log_format: Literal["auto", "json", "text"] = "auto"
     spool_dir: Path = Path("/var/spool/switchyard")
@@ -61,6 +60,11 @@ class Settings(KafkaSettings):
     max_record_bytes: Annotated[int, Field(ge=10_000)] = 1_000_000
     drain_timeout: Duration = timedelta(seconds=20)
     redact: Json[dict[str, list[str]]] | dict[str, list[str]] = {}
+
+    @property
+    def events(self) -> str:
+        """The topic that exchanges go to."""
+        return self.topic or self.topic_names.events
 
     @field_validator("redact", mode="after")
     @classmethod
