@@ -126,10 +126,10 @@ class RealWorld:
                 client.post(PREDICT, json={})
 
     def kill_envoy(self) -> None:
+        generation = self.pod.control.standing(KEY)["generation"]
         self.pod.envoy.end(signal.SIGKILL)
         until(lambda: self.pod.control.ask("/readyz")[0] == 503, "control knows that Envoy is gone", seconds=5)
         self.pod.envoy.start(now_ns=time.time_ns())
-        generation = self.pod.control.standing(KEY)["generation"]
         self.pod.control.wait_for(KEY, generation)
         self.wait_until_counted(generation)
 
