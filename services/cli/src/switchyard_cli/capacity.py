@@ -81,8 +81,8 @@ def peak(
     if served and spec.strategy.capacity is Capacity.FRUGAL:
         largest = spec.serving.resources or served[0].spec.pod.resources
         there = sum(item.status.ready_replicas for item in revisions)
-        shares = (Share("of stable and of its own together", full + 1, largest),)
-        return Peak(shares, frugal=True, there=there if there > full + 1 else 0)
+        both = Share("of stable and of its own together", full + 1, largest)
+        return Peak((both,), frugal=True, there=there if there > full + 1 else 0)
     shares = [Share("of its own", full, spec.serving.resources)]
     if served:
         shares.append(Share("of stable", full, served[0].spec.pod.resources))
