@@ -67,7 +67,7 @@ test-pure: PYTEST_ARGS += --timeout 900
 test-pure:
 	@$(STAGE) lint-and-types 600 $(MAKE) lint types check-generated
 	@$(STAGE) unit 1500 $(MAKE) test-unit PYTEST_ARGS="$(PYTEST_ARGS)"
-	@$(STAGE) rules 300 $(MAKE) test-rules
+	@$(STAGE) rules 400 $(MAKE) test-rules
 
 .PHONY: check
 check: venv venv-gateway lint types check-generated test-unit test-contract lint-chart ## Everything quick: lint, types, generated files, unit and contract tests (TOUCHED="path …" adds cluster tests)
