@@ -330,18 +330,14 @@ class Reconciler:
             self._cache.put(self._cluster.write_status(asked, told.to_json()))
         for body in held:
             status = body.get("status") or {}
-            old = now - datetime.fromisoformat(body["metadata"]["creationTimestamp"]) > commands.KEPT
-            if status.get("result") and (old or status.get("reason") != commands.NO_DEPLOYMENT):
-                self._cluster.delete(kinds.MODEL_COMMAND, key[0], body["metadata"]["name"])
-                self._cache.forget(body)
+            if status.get("result") and (_is_old(body, now) or status.get("reason") != commands.NO_DEPLOYMENT):
+                self._delete(kinds.MODEL_COMMAND, key[0], body["metadata"]["name"])
         return commands.KEPT
 
     def _forget_old(self, held: list[Body], world: World) -> None:
         for body in held:
-            created = datetime.fromisoformat(body["metadata"]["creationTimestamp"])
-            if world.now - created > commands.KEPT:
-                self._cluster.delete(kinds.MODEL_COMMAND, world.namespace, body["metadata"]["name"])
-                self._cache.forget(body)
+            if _is_old(body, world.now):
+                self._delete(kinds.MODEL_COMMAND, world.namespace, body["metadata"]["name"])
 
     # --- apply -----------------------------------------------------------------------------------------------------
 
@@ -534,6 +530,10 @@ class Reconciler:
         if body is None:
             raise Outdated(f"{kind.kind} {namespace}/{name} is gone")
         return body
+
+
+def _is_old(command: Body, now: datetime) -> bool:
+    return now - datetime.fromisoformat(command["metadata"]["creationTimestamp"]) > commands.KEPT
 
 
 def _would_lose(world: World, plan: Plan) -> bool:

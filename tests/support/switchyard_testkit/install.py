@@ -20,7 +20,6 @@ from typing import Any
 
 import yaml
 
-from switchyard_testkit.cache import Cache
 from switchyard_testkit.toolchain import tool_path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -210,18 +209,13 @@ def service_address(name: str, kubeconfig: str) -> str:
 def install(
     slot: str, *, extra: dict[str, Any] | None = None, seconds: float = 300, chart: Path = CHART
 ) -> Installation:
-    """Install or upgrade, wait, and write down where everything is; who comes meanwhile waits."""
-    with Cache.from_env(os.environ).lock(f"install-{slot}"):
-        return _install(slot, extra or {}, seconds, chart)
-
-
-def _install(slot: str, extra: dict[str, Any], seconds: float, chart: Path) -> Installation:
+    """Install or upgrade, wait, and write down where everything is."""
     folder = slot_folder(slot)
     kubeconfig = json.loads((folder / "cluster.json").read_text(encoding="utf-8"))["kubeconfig"]
     images = json.loads((folder / "images.json").read_text(encoding="utf-8"))
     held = tokens(folder)
     values = folder / "values.json"
-    values.write_text(json.dumps(chart_values(images, held, extra), indent=2), encoding="utf-8")
+    values.write_text(json.dumps(chart_values(images, held, extra or {}), indent=2), encoding="utf-8")
     values.chmod(0o600)
     namespace = f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n"
     run("kubectl", "apply", "-f", "-", kubeconfig=kubeconfig, given=namespace)

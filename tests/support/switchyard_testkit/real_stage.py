@@ -8,8 +8,7 @@ was owned, and lists anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kubernetes import client
@@ -55,33 +54,23 @@ class RealStage:
 
     def create(self, body: Body) -> Body:
         """POST."""
-        with self._doubted(ALL[body["kind"]]):
-            made = self._cluster.create(body)
-        return self._did("create", made)
+        return self._write("create", ALL[body["kind"]], lambda: self._cluster.create(body))
 
     def replace(self, body: Body) -> Body:
         """PUT."""
-        with self._doubted(ALL[body["kind"]]):
-            written = self._cluster.replace(body)
-        return self._did("replace", written)
+        return self._write("replace", ALL[body["kind"]], lambda: self._cluster.replace(body))
 
     def apply(self, body: Body) -> Body:
         """Server-side apply."""
-        with self._doubted(ALL[body["kind"]]):
-            applied = self._cluster.apply(body)
-        return self._did("apply", applied)
+        return self._write("apply", ALL[body["kind"]], lambda: self._cluster.apply(body))
 
     def patch(self, kind: Kind, namespace: str, name: str, patch: Mapping[str, Any]) -> Body:
         """JSON merge patch."""
-        with self._doubted(kind):
-            patched = self._cluster.patch(kind, namespace, name, patch)
-        return self._did("patch", patched)
+        return self._write("patch", kind, lambda: self._cluster.patch(kind, namespace, name, patch))
 
     def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
         """PUT to /status."""
-        with self._doubted(ALL[body["kind"]]):
-            written = self._cluster.write_status(body, status)
-        return self._did("status", written)
+        return self._write("status", ALL[body["kind"]], lambda: self._cluster.write_status(body, status))
 
     def delete(self, kind: Kind, namespace: str, name: str) -> None:
         """DELETE, and whatever it owned."""
@@ -134,16 +123,13 @@ class RealStage:
             }
         return self._listed[kind]
 
-    @contextmanager
-    def _doubted(self, kind: Kind) -> Iterator[None]:
+    def _write(self, verb: str, kind: Kind, write: Callable[[], Body]) -> Body:
         """A write of the operator's: where it is not answered, what was listed is not known to be so any more."""
         try:
-            yield
+            body = write()
         except (TryLater, AlreadyThere):
             self._listed.pop(kind, None)
             raise
-
-    def _did(self, verb: str, body: Body) -> Body:
         self._keep(body)
         self._note(verb, body)
         return body

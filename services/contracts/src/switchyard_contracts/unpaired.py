@@ -21,7 +21,7 @@ Where users stay with their arm, single requests are no units: there V comes fro
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -109,17 +109,16 @@ class Score:
         """Whether the first look has come."""
         return min(self.candidate, self.stable) >= FIRST_LOOK and (self.units is None or self.units >= FIRST_FOLDS)
 
-    def odds(self, rows: Sequence[Row]) -> float:
-        """By what the candidate's odds among the judged differ from those stamped, in a window that comes next."""
-        mine, other = _against_chance(rows)
+    def _odds(self, mine: float, other: float) -> float:
+        """By what the candidate's odds among the judged differ from those stamped, in a window with these sums."""
         even = math.sqrt((self.mine + EVEN) / (self.other + EVEN))  # of both arms alike, so that they may change places
         return (mine + EVEN * even) / (other + EVEN / even)
 
     def add(self, rows: Iterable[Row], *, kappa: float) -> Score:
         """Add one window. All of its rows take the same m, so that it does not matter how a window is cut into rows."""
         rows = [row for row in rows if 0.0 < row.probability < 1.0]  # else one arm had all of it: nothing to compare
-        m, odds = self.losses / self.n if self.n else 0.0, self.odds(rows)
         mine, other = _against_chance(rows)
+        m, odds = self.losses / self.n if self.n else 0.0, self._odds(mine, other)
         total, squares, weight, losses = self.total, self.squares, self.weight, self.losses
         candidate, stable, folded = self.candidate, self.stable, self.folded
         for row in rows:
