@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import httpx
@@ -26,11 +25,10 @@ HELD: dict[str, Any] = {
         "canary": {"mirror": 0, "steps": [{"name": "quarter", "weight": 25, "hold": "1h"}]},
     },
 }
-AWAITING: dict[str, Any] = {**copy.deepcopy(CANARY), "serving": SERVING}
+AWAITING: dict[str, Any] = {**CANARY, "serving": SERVING}
 SHADOW: dict[str, Any] = {**AWAITING, "strategy": {"type": "Shadow", "shadow": {"mirror": "auto"}}}
 WATCHED: dict[str, Any] = {"serving": SERVING, "rollback": {"watch": "1h"}}
 NEVER_READY = {"VERSION": "1.0.0", "NEVER_READY": 1}
-
 NOBODY = {"url": "http://127.0.0.1:9/ask"}
 
 FIRST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -53,15 +51,6 @@ SECOND: dict[str, dict[str, Any]] = {
     "RolledBack": HELD,
 }
 """Phases that another version comes to, while the first one serves."""
-KINDS = (
-    "deployments",
-    "pods",
-    "services",
-    "poddisruptionbudgets",
-    "networkpolicies",
-    "configmaps",
-    "horizontalpodautoscalers",
-)
 OWN = ("modelrevisions", "modelroutes", "modelcommands")
 
 
@@ -75,14 +64,18 @@ def left(models: Models) -> list[str]:
         core, apps = client.CoreV1Api(api), client.AppsV1Api(api)
         policy, network = client.PolicyV1Api(api), client.NetworkingV1Api(api)
         autoscaling = client.AutoscalingV2Api(api)
-        lists = (
-            apps.list_namespaced_deployment, core.list_namespaced_pod, core.list_namespaced_service,
-            policy.list_namespaced_pod_disruption_budget, network.list_namespaced_network_policy,
-            core.list_namespaced_config_map, autoscaling.list_namespaced_horizontal_pod_autoscaler,
-        )  # fmt: skip
+        lists = {
+            "deployments": apps.list_namespaced_deployment,
+            "pods": core.list_namespaced_pod,
+            "services": core.list_namespaced_service,
+            "poddisruptionbudgets": policy.list_namespaced_pod_disruption_budget,
+            "networkpolicies": network.list_namespaced_network_policy,
+            "configmaps": core.list_namespaced_config_map,
+            "horizontalpodautoscalers": autoscaling.list_namespaced_horizontal_pod_autoscaler,
+        }
         found = [
             f"{kind} {item.metadata.name}"
-            for kind, ask in zip(KINDS, lists, strict=True)
+            for kind, ask in lists.items()
             for item in ask(models.namespace, label_selector="switchyard.dev/deployment").items
         ]
     return found + [f"{kind} {item['metadata']['name']}" for kind in OWN for item in models.all(kind)]
