@@ -82,6 +82,8 @@ class Planned:
     """How many pods of its own it has, as a step that scales said; 0 is all of them."""
     scales: bool = False
     """Whether it only scales, at the weight and with the mirror of the step before."""
+    judges: tuple[str, ...] = ()
+    """The metrics that it names, where it names any: the guards that speak in it, and the decide metrics it awaits."""
     needs: tuple[Need, ...] = ()
 
 
@@ -100,6 +102,11 @@ class Course:
     def final(self) -> Planned:
         """All of the traffic."""
         return Planned(FINAL, FULL)
+
+    @property
+    def named(self) -> tuple[tuple[str, ...], ...]:
+        """The steps that name what they judge: each one's names."""
+        return tuple(step.judges for step in self.steps if step.judges)
 
 
 def plot(spec: ModelDeploymentSpec, way: Way) -> Course:
@@ -125,7 +132,7 @@ def plot(spec: ModelDeploymentSpec, way: Way) -> Course:
     paired = spec.judged_by_pairs and any(step.mirror for step in bare)
     last = len(bare) - 1
     steps = [
-        replace(step, needs=tuple(_needs(spec, step, decides=step.decided or index == last, paired=paired)))
+        replace(step, needs=tuple(_needs(spec, step, last=index == last, paired=paired)))
         for index, step in enumerate(bare)
     ]
     ends = spec.strategy.type is StrategyType.SHADOW and len(bare) == 1
@@ -160,6 +167,7 @@ def _canary(canary: Canary, spec: ModelDeploymentSpec, *, mirror: int = 0) -> li
                 decided=step.await_outcomes,
                 pods=own,
                 scales=step.scale is not None,
+                judges=tuple(step.analysis or ()),
             )
         )
     return found
@@ -175,13 +183,14 @@ def _able(replicas: int, ready: int) -> int:
     return min(FULL, FULL * ready // replicas)
 
 
-def _needs(spec: ModelDeploymentSpec, step: Planned, *, decides: bool, paired: bool) -> Iterator[Need]:
-    """Guards speak where there is traffic; outcomes decide before all of it."""
+def _needs(spec: ModelDeploymentSpec, step: Planned, *, last: bool, paired: bool) -> Iterator[Need]:
+    """Guards speak where there is traffic, those alone that a step names; outcomes decide before all of it."""
     for metric in spec.analysis.metrics:
-        if metric.role is Role.GUARD and step.weight:
+        if metric.role is Role.GUARD and step.weight and metric.name in (step.judges or (metric.name,)):
             yield Need(metric, metric.min_samples)
     for metric in spec.analysis.metrics:
-        if metric.role is Role.DECIDE and decides:
+        awaited = last or metric.name in step.judges or (step.decided and not step.judges)
+        if metric.role is Role.DECIDE and awaited:
             yield Need(metric, max(metric.min_samples, FIRST_LOOK), paired)
 
 
@@ -213,7 +222,7 @@ def stakes(spec: ModelDeploymentSpec, course: Course, *, attempt: int) -> str:
     """How sure a guard must be to take it back, from the risk that the spec allows."""
     if not any(metric.role is Role.GUARD for metric in spec.analysis.metrics):
         return ""
-    spend = budget(spec.analysis, steps=len(course.steps) + 1, attempt=attempt)
+    spend = budget(spec.analysis, steps=len(course.steps) + 1, attempt=attempt, named=course.named)
     return f"a guard takes it back when the evidence against it is {number(1 / spend.alpha_guard)} to 1"
 
 

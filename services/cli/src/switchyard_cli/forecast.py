@@ -225,3 +225,12 @@ def _notes(spec: ModelDeploymentSpec) -> Iterator[str]:
         yield "no decide metric: time alone ends the shadow, whether or not its answers are right"
     if not spec.rollback.automatic:
         yield "rollback.automatic is false: what fails holds the rollout until a person aborts or promotes"
+    for name in unheard(spec):
+        yield f"no step names the guard {name!r} (analysis): it speaks after the switch alone, while it is watched"
+
+
+def unheard(spec: ModelDeploymentSpec) -> list[str]:
+    """Guards that no step with traffic listens to."""
+    heard = [step for step in plot(spec, Way.NEW).steps if step.weight]
+    guards = [metric.name for metric in spec.analysis.metrics if metric.role is Role.GUARD]
+    return [name for name in guards if heard and all(step.judges and name not in step.judges for step in heard)]

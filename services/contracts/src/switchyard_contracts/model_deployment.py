@@ -200,6 +200,10 @@ class CanaryStep(Shape):
     """Whether it is left only when a person promotes it; guards speak meanwhile."""
     await_outcomes: bool = False
     """Whether every decide metric must pass before it is left, and not only before all of the traffic."""
+    analysis: Annotated[list[ResourceName], Field(min_length=1, max_length=16)] | None = None
+    """Which of spec.analysis.metrics are judged in it, by their names: of the guards these alone speak, and the decide
+    metrics among them must pass before it is left. Where it is not said, every guard speaks. Whatever a step names,
+    every decide metric must pass before all of the traffic, and one that is proven worse ends the rollout at once."""
     scale: PodCount | None = None
     """How many pods the candidate has from here on: a number, or a percentage of serving.replicas. Such a step only
     scales, and keeps the weight and the mirror of the step before; it is held from when these pods are ready. A later
