@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from switchyard_contracts.gates import Gate, GateType, GateVerdict, OfflineEvaluation, WebhookGate
 
 from switchyard_operator.domain import decision, gate_checks, gates, jobs, kinds, reviews, schemas
-from switchyard_operator.domain.decision import Bearings
+from switchyard_operator.domain.bearings import Bearings
 from switchyard_operator.domain.gates import Answer, State
 from switchyard_operator.domain.reviews import Review
 from switchyard_operator.domain.world import Revision, World

@@ -29,6 +29,7 @@ from switchyard_operator import gather
 from switchyard_operator.cache import Cache, Key
 from switchyard_operator.domain import (
     analysis,
+    bearings,
     commands,
     counters,
     decision,
@@ -40,11 +41,12 @@ from switchyard_operator.domain import (
     turns,
     workloads,
 )
+from switchyard_operator.domain.bearings import Bearings
 from switchyard_operator.domain.configs import Config
-from switchyard_operator.domain.decision import Bearings, Plan
 from switchyard_operator.domain.difference import differs
 from switchyard_operator.domain.kinds import Kind
 from switchyard_operator.domain.lineage import Mark
+from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.rules import Move
 from switchyard_operator.domain.tidings import NOBODY, Audience
 from switchyard_operator.domain.world import Body, Revision, Smoke, World
@@ -139,12 +141,12 @@ class Reconciler:
             self._mark(world, turn.mark)
             return NOW
         world = replace(world, target=turn.target, asked=turn.asked)
-        known = decision.bearings(world)
+        known = bearings.take(world)
         if self._obey(key, body, world, known):
             return NOW
         if known.wants_facts and (taught := self._learn(world, known)) is not world:
             world = taught
-            known = decision.bearings(world)
+            known = bearings.take(world)
         world = self._ask(world, known)
         plan = decision.decide(world, known)
         routing = plan.route is not None or plan.drop_route

@@ -14,9 +14,9 @@ from switchyard_contracts.topics import ModelRecord, RolloutRecord
 
 from switchyard_operator.cache import Key
 from switchyard_operator.domain.commands import Answer
-from switchyard_operator.domain.decision import Plan
 from switchyard_operator.domain.lineage import write_time
 from switchyard_operator.domain.notes import Note, notes
+from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.world import Body, Command, World
 from switchyard_operator.ports import Bus
 

@@ -22,6 +22,7 @@ from switchyard_contracts.model_deployment import Metric, ModelDeploymentSpec, O
 from switchyard_operator import gather, leader, reconciler, retries
 from switchyard_operator.adapters import cluster
 from switchyard_operator.domain import (
+    bearings,
     blue_green,
     canary,
     commands,
@@ -32,6 +33,8 @@ from switchyard_operator.domain import (
     lineage,
     memory,
     patience,
+    plan,
+    retreat,
     rules,
     shadow,
     status,
@@ -40,9 +43,10 @@ from switchyard_operator.domain import (
     turns,
     workloads,
 )
+from switchyard_operator.domain.bearings import Bearings
 from switchyard_operator.domain.commands import Answer
-from switchyard_operator.domain.decision import Bearings, Plan
 from switchyard_operator.domain.lineage import Lineage
+from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.routes import Shares
 from switchyard_operator.domain.rules import Decision, Rule, Says
 from switchyard_operator.domain.step import Step
@@ -110,12 +114,12 @@ def _any_record_matches(record: Any, course: Course, index: int) -> bool:
 
 def _stays(world: World, known: Bearings) -> Plan:
     """Settled without going back to what is stable."""
-    return decision._finish(world, known, decision._watch(world, known))
+    return plan.finish(world, known, decision._watch(world, known))
 
 
 def the_candidate_stays(patch: pytest.MonkeyPatch) -> None:
     """Whoever is in the traffic keeps its share until the next one's first step."""
-    stranger, shares = decision._stranger, decision._same_shares
+    stranger, shares = bearings.stranger, decision._same_shares
 
     def held(world: World, known: Bearings) -> Shares:
         name, stable = stranger(world, known.lineage), known.lineage.stable
@@ -124,7 +128,7 @@ def the_candidate_stays(patch: pytest.MonkeyPatch) -> None:
         weight = next(entry.weight_bp for entry in world.route.spec.routes if entry.revision == name)
         return Shares(stable=stable, candidate=world.revisions[name], weight=weight)
 
-    patch.setattr(decision, "_stranger", always(""))
+    patch.setattr(bearings, "stranger", always(""))
     patch.setattr(decision, "_same_shares", held)
 
 
@@ -159,14 +163,14 @@ def abort_waits_for_pods(patch: pytest.MonkeyPatch) -> None:
 
 def back_waits_for_gateways(patch: pytest.MonkeyPatch) -> None:
     """The way back waits until the last route was acknowledged."""
-    own = decision._return_to_stable
+    own = retreat.to_stable
 
     def patient(world: World, known: Bearings, said: Decision, *, ended: Any) -> Plan:
         if known.sync.acknowledged:
             return own(world, known, said, ended=ended)
-        return decision._finish(world, known, said, ended=ended)
+        return plan.finish(world, known, said, ended=ended)
 
-    patch.setattr(decision, "_return_to_stable", patient)
+    patch.setattr(retreat, "to_stable", patient)
 
 
 def commands_name_nothing(patch: pytest.MonkeyPatch) -> None:
@@ -225,12 +229,12 @@ def marks_name_nobody(patch: pytest.MonkeyPatch) -> None:
 
 def everybody_acknowledges(patch: pytest.MonkeyPatch) -> None:
     """Pods come and go as if every gateway had the newest route."""
-    own = decision._finish
+    own = plan.finish
 
     def hasty(world: World, known: Bearings, said: Decision, **parts: Any) -> Plan:
         return replace(own(world, replace(known, sync=Sync()), said, **parts), bearings=known)
 
-    patch.setattr(decision, "_finish", hasty)
+    patch.setattr(plan, "finish", hasty)
 
 
 def refusals_are_silence(patch: pytest.MonkeyPatch) -> None:
@@ -240,7 +244,7 @@ def refusals_are_silence(patch: pytest.MonkeyPatch) -> None:
     def deaf(reports: tuple[GatewayReport, ...], **words: Any) -> Sync:
         return own([replace(report, rejected="") for report in reports], **words)
 
-    patch.setattr(decision, "compare", deaf)
+    patch.setattr(bearings, "compare", deaf)
 
 
 def patience_has_no_end(patch: pytest.MonkeyPatch) -> None:
@@ -335,8 +339,8 @@ def what_serves_is_all_that_counts(patch: pytest.MonkeyPatch) -> None:
     """A rolled-back deployment is called well, since something serves."""
     own = status.build
 
-    def content(world: World, plan: Plan, rejected: Any = None) -> Any:
-        found = own(world, plan, rejected)
+    def content(world: World, decided: Plan, rejected: Any = None) -> Any:
+        found = own(world, decided, rejected)
         well = [item.model_copy(update={"status": "True"}) for item in found.conditions if item.type != "Stalled"]
         return found.model_copy(update={"conditions": well})
 
@@ -346,9 +350,9 @@ def what_serves_is_all_that_counts(patch: pytest.MonkeyPatch) -> None:
 def every_pass_writes(patch: pytest.MonkeyPatch) -> None:
     """A status is written whether or not it says anything new."""
 
-    def churn(self: Reconciler, world: World, plan: Plan) -> None:
+    def churn(self: Reconciler, world: World, decided: Plan) -> None:
         body = self._held(kinds.MODEL_DEPLOYMENT, world.namespace, world.name)
-        told = status.build(world, plan).model_copy(update={"desired_version": f"{world.now.timestamp()}"})
+        told = status.build(world, decided).model_copy(update={"desired_version": f"{world.now.timestamp()}"})
         self._cache.put(self._cluster.write_status(body, told.to_json()))
 
     patch.setattr(Reconciler, "_write_revision_statuses", churn)
@@ -390,7 +394,7 @@ def the_way_back_waits_for_no_pods(patch: pytest.MonkeyPatch) -> None:
 def traffic_into_nothing(patch: pytest.MonkeyPatch) -> None:
     """A frugal abort asks for no ready pod of stable."""
     patch.setattr(
-        decision,
+        retreat,
         "_is_at_once",
         lambda world, line, heavy: lineage.is_ended_by_a_person(line, world.revisions[heavy.revision]),
     )

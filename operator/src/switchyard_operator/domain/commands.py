@@ -13,7 +13,7 @@ from switchyard_contracts.model_command import ModelCommandStatus, Verb
 from switchyard_contracts.model_deployment import Obeyed, RolloutStatus
 
 from switchyard_operator.domain import approvals, freezing, lineage
-from switchyard_operator.domain.decision import Bearings
+from switchyard_operator.domain.bearings import Bearings
 from switchyard_operator.domain.lineage import Mark
 from switchyard_operator.domain.memory import ENDED
 from switchyard_operator.domain.rules import EVERYTHING

@@ -13,8 +13,8 @@ from switchyard_contracts.model_deployment import SHADOW_ENDED, Phase
 from switchyard_contracts.quantities import format_percent
 
 from switchyard_operator.domain import turns
-from switchyard_operator.domain.decision import Plan
 from switchyard_operator.domain.lineage import BY_A_PERSON
+from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.pods import PULL
 from switchyard_operator.domain.rules import DEAD_AFTER, FROZEN, Move
 from switchyard_operator.domain.sync import SyncState

@@ -27,7 +27,7 @@ from switchyard_contracts.model_route import Route
 from switchyard_contracts.quantities import format_percent
 
 from switchyard_operator.domain import analysis, fleet, memory, turns
-from switchyard_operator.domain.decision import Plan
+from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.sync import Sync, SyncState
 from switchyard_operator.domain.world import Judged, Revision, World
 

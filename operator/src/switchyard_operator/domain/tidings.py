@@ -15,7 +15,7 @@ from switchyard_contracts.model_deployment import SHADOW_ENDED, MetricVerdict, P
 from switchyard_contracts.notifications import Event, Figure, Notification, Notifications, Receiver
 
 from switchyard_operator.domain import turns
-from switchyard_operator.domain.decision import Plan
+from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.rules import FROZEN
 from switchyard_operator.domain.world import World
 
