@@ -161,6 +161,24 @@ def test_a_guard_that_no_step_listens_to_is_said() -> None:
         assert unheard(spec) == silent
 
 
+QUERY = {"query": "max(max_over_time(load[$window]))", "window": "20s", "every": "10s"}
+LOAD: dict[str, Any] = {"name": "load", "metric": "promql", "role": "guard", "max": "90%", "promql": QUERY}
+
+
+def test_looks_at_prometheus_take_their_time_in_each_step() -> None:
+    steps_ = [{"name": "five", "weight": 5, "hold": "1s"}, {"name": "half", "weight": 50, "hold": "1s"}]
+    strategy = {"type": "Canary", "canary": {"mirror": 0, "steps": steps_}}
+    spec = acceptance.read(CANARY_SPEC | {"strategy": strategy, "analysis": {"metrics": [LOAD]}})
+    plotted = mine.plot(spec, mine.Way.NEW)
+    said = [mine.sentence(step, need) for step in plotted.steps for need in step.needs]
+    assert said == ["load (promql): 3 looks in a row, one each 10s, within max 90%, the first when the step is 20s old"] * 2
+    # The window and two more looks, in each of two steps, whatever the traffic.
+    for rate in (0.1, 1000.0):
+        assert mine.earliest(plotted.steps, rate=rate, judged_after=timedelta(0)) == timedelta(seconds=80)
+        assert mine.took(plotted.steps[0], plotted.steps[0].needs[0], rate=rate) == timedelta(seconds=40)
+    assert mine.stakes(spec, plotted, attempt=1) == ""
+
+
 def course(*listed: dict[str, Any], min_samples: int = 200) -> tuple[mine.Planned, ...]:
     analysis = {
         "metrics": [

@@ -19,6 +19,7 @@ from switchyard_contracts.model_deployment import (
 from switchyard_contracts.verdicts import budget, judge, waiting_for
 
 from switchyard_operator.domain import memory as memories
+from switchyard_operator.domain import outside
 from switchyard_operator.domain.memory import Place
 from switchyard_operator.domain.steps import Course
 from switchyard_operator.domain.world import Judged
@@ -89,9 +90,10 @@ def judge_all(
     spot: Place,
     *,
     answers: Mapping[str, Evidence | str],
+    looks: Mapping[str, outside.Answer],
     asked: tuple[Question, ...],
 ) -> tuple[Judged, ...]:
-    """The verdict of each metric. An answer that is a sentence says why there is no evidence.
+    """The verdict of each metric. An answer that is a sentence says why there is no evidence; `looks` are Prometheus'.
 
     A metric that was not asked has no data, unless it has no say where the rollout stands.
     """
@@ -106,6 +108,9 @@ def judge_all(
                 continue
             nothing = Judgement(Verdict.NO_DATA, "NoTraffic", "the candidate has had no traffic in this step")
             found.append(Judged(metric=metric, judgement=nothing))
+            continue
+        if metric.promql:
+            found.append(outside.judged(metric, looks[metric.name], since=question.since))
             continue
         answer = answers.get(metric.name, "the monitor was not asked")
         if isinstance(answer, str):

@@ -64,7 +64,7 @@ REMEDIES = {
     PATH_PATTERN: "a path that the gateway may open; begin with '/' and a letter or digit, such as /predict",
     METRIC_PATTERN: (
         "a known metric; use error_rate, latency_p50, _p90, _p95 or _p99, outcome.rmse, .mse, .mae, .bias, .accuracy"
-        " or .coverage, or decision.agreement"
+        " or .coverage, decision.agreement, or promql"
     ),
     NAME_PATTERN: "a name; use lower-case letters, digits and '-', and begin with a letter",
 }

@@ -39,10 +39,11 @@ def budget(analysis: Analysis, *, steps: int, attempt: int, named: Sequence[Coll
     Attempt j has 1/2ʲ of the risk. Promotion needs every decide metric, so each may use the whole of it. A rollback
     needs only one test to fail: each guard in each step, as guards start anew there, and each decide metric once.
     `named` are the steps that name what they judge, each with its names: a guard that does not speak spends nothing.
+    Nor does a guard on a number from outside: what chance there is of its being wrong, nobody here knows.
     """
     if steps < 1 or attempt < 1:
         raise ValueError(f"steps ({steps}) and attempt ({attempt}) are counted from 1")
-    guards = [metric.name for metric in analysis.metrics if metric.role is Role.GUARD]
+    guards = [metric.name for metric in analysis.metrics if metric.role is Role.GUARD and not metric.promql]
     silent = sum(guard not in names for names in named for guard in guards)
     deciding = sum(metric.role is Role.DECIDE for metric in analysis.metrics)
     share = 0.5**attempt
