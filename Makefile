@@ -198,6 +198,7 @@ test-browser: venv ## The monitor's page in a real browser: light, dark, phone, 
 .PHONY: test-contract
 test-contract: venv venv-gateway ## Contract tests: fakes and real things behind one suite, generated files, samples
 	@mkdir -p $(REPORTS)
+	@$(BIN)/python -m switchyard_testkit.prometheus install
 	@$(MAKE) cluster SLOT=test
 	@$(BESIDE) contract-gateway 0 "$(MAKE) test-contract-gateway" \
 	  $(BIN)/pytest tests/contract --ignore tests/contract/gateway $(MODULES_IN_TWOS) --junitxml $(REPORTS)/contract.xml $(PYTEST_ARGS)
