@@ -15,10 +15,10 @@ from switchyard_gateway.control.adapters.cluster import connect, endpoint_slices
 from switchyard_gateway.control.domain.world import Endpoint, RouteObject, Slice
 from switchyard_gateway.control.errors import SourceError
 from switchyard_gateway.control.ports import Gone, Listing, Mark, Put, Source
-from switchyard_testkit import apiserver
+from switchyard_testkit.apiserver import temporary_namespace
 from switchyard_testkit.fake_api import ROUTES, SLICES, FakeApi, endpoint_slice, fake_api, model_route, route
+from switchyard_testkit.own_apiserver import ApiServer
 
-CRDS = Path(__file__).resolve().parents[3] / "manifests" / "crds"
 WATCH_SECONDS = 5
 
 
@@ -82,10 +82,9 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
         with fake_api() as api:
             yield Fake(api.kubeconfig(tmp_path), f"ns-{secrets.token_hex(3)}", api)
         return
-    with apiserver.api_client() as api:
-        apiserver.applied_crds(api, CRDS)
-        with apiserver.temporary_namespace(api, "source") as namespace:
-            yield Real(Path(apiserver.kubeconfig()), namespace, api)
+    own: ApiServer = request.getfixturevalue("api_server")
+    with temporary_namespace(own.api, "source") as namespace:
+        yield Real(own.kubeconfig, namespace, own.api)
 
 
 def with_sources(

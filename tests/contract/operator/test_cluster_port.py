@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +19,11 @@ from switchyard_operator.domain.workloads import bodies, revision_body
 from switchyard_operator.errors import AlreadyThere, Outdated
 from switchyard_operator.gather import revision as parsed
 from switchyard_operator.ports import Cluster
-from switchyard_testkit.apiserver import api_client, applied_crds, kubeconfig, temporary_namespace
+from switchyard_testkit.apiserver import temporary_namespace
 from switchyard_testkit.fake_cluster import FakeCluster
+from switchyard_testkit.own_apiserver import ApiServer
 from switchyard_testkit.waiting import until
 
-ROOT = Path(__file__).resolve().parents[3]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -37,12 +36,10 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def real() -> Iterator[Place]:
-    with api_client() as api:
-        applied_crds(api, ROOT / "manifests" / "crds")
-        with temporary_namespace(api, "port") as name:
-            cluster = ApiCluster(connect(kubeconfig()), namespaces=[name], counted=lambda *_: None)
-            yield Place(cluster, name)
+def real(api_server: ApiServer) -> Iterator[Place]:
+    with temporary_namespace(api_server.api, "port") as name:
+        cluster = ApiCluster(connect(str(api_server.kubeconfig)), namespaces=[name], counted=lambda *_: None)
+        yield Place(cluster, name)
 
 
 @pytest.fixture(params=["in memory", "API server"])

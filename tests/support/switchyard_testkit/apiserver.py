@@ -1,4 +1,4 @@
-"""A real API server for tests: the test cluster's, with a namespace per test."""
+"""A real API server for tests: a client of it, the product's types in it, a namespace per test."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ def api_client(slot: str = "test") -> Iterator[client.ApiClient]:
     api: client.ApiClient = config.new_client_from_config(kubeconfig(slot))  # type: ignore[no-untyped-call]
     with api:
         yield api
+
+
+def connected(path: Path) -> client.ApiClient:
+    """A client that does not ask again by itself: a test shall see what the server said first."""
+    configuration = client.Configuration()
+    config.load_kube_config(config_file=str(path), client_configuration=configuration)  # type: ignore[no-untyped-call]
+    configuration.retries = False
+    configuration.connection_pool_maxsize = 32
+    return client.ApiClient(configuration)
 
 
 def applied_crds(api: client.ApiClient, directory: Path) -> None:

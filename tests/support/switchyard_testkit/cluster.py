@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
-from switchyard_testkit import kind, machine, toolchain
+from switchyard_testkit import kind, machine, programs, toolchain
 from switchyard_testkit.cache import Cache, Durations, write_atomically
 from switchyard_testkit.errors import TestkitError
 from switchyard_testkit.node import lifecycle
@@ -25,8 +25,6 @@ from switchyard_testkit.node.plan import SLOT_NUMBERS, Places, slot_named
 from switchyard_testkit.progress import Progress
 
 Kind = Literal["node", "kind", "current"]
-PACKAGES_STAGE = "install packages"
-PACKAGES_ESTIMATE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,21 +153,12 @@ def _node(cache: Cache, places: Places, durations: Durations) -> Described:
     trouble = node.trouble()
     if trouble is None:
         return described
-    plan: dict[str, float] = {}
-    if machine.missing(machine.NODE_PACKAGES):
-        plan[PACKAGES_STAGE] = PACKAGES_ESTIMATE
-    if not toolchain.is_built(cache):
-        plan[toolchain.STAGE] = toolchain.STAGE_ESTIMATE
-    progress = Progress(
-        f"node {slot.name}", plan={**plan, **lifecycle.STAGES}, durations=durations, remembered_as="node"
-    )
+    stages = {**programs.plan(cache), **lifecycle.STAGES}
+    progress = Progress(f"node {slot.name}", plan=stages, durations=durations, remembered_as="node")
     progress.say(f"making it, because {trouble}")
     machine.require_root()
     machine.require_overlay()
-    if PACKAGES_STAGE in plan:
-        with progress.stage(PACKAGES_STAGE):
-            machine.ensure_packages(machine.NODE_PACKAGES, say=progress.say)
-    toolchain.ensure(cache, progress)
+    programs.ensure(cache, progress)
     node.up(progress)
     progress.finish()
     return described

@@ -12,19 +12,19 @@ import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import urllib3
 from kubernetes import client
-from switchyard_operator.adapters.cluster import connect
 
+from switchyard_testkit import programs
+from switchyard_testkit.apiserver import connected
 from switchyard_testkit.cache import Cache, Durations
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.errors import MachineError
-from switchyard_testkit.machine import NODE_PACKAGES, missing
 from switchyard_testkit.node import pki
 from switchyard_testkit.progress import Progress
-from switchyard_testkit.toolchain import ensure
 from switchyard_testkit.waiting import until
 
 ADMIN = "admin"
@@ -36,6 +36,14 @@ WRITES_ONLY = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class ApiServer:
+    """A server, by a client of it and by its administrator's kubeconfig."""
+
+    api: client.ApiClient
+    kubeconfig: Path
+
+
 @contextmanager
 def own_api_server(folder: Path, *, audit_log: Path | None = None) -> Iterator[client.ApiClient]:
     """A client of a server that has just begun; both processes are ended whatever happens.
@@ -43,9 +51,8 @@ def own_api_server(folder: Path, *, audit_log: Path | None = None) -> Iterator[c
     With a log, who wrote what stands in it. Read requests do not: they would be most of it.
     """
     cache = Cache.from_env(os.environ)
-    if lacking := [package.name for package in missing(NODE_PACKAGES) if package.name in ("etcd-server", "openssl")]:
-        raise MachineError(f"an API server needs the packages {', '.join(lacking)}; `make doctor` says how to get them")
-    tools = ensure(cache, Progress("API server", plan={}, durations=Durations(cache.root / "durations.json")))
+    durations = Durations(cache.root / "durations.json")
+    tools = programs.ensure(cache, Progress("API server", plan=programs.plan(cache), durations=durations))
     store, peers, port = free_port(), free_port(), free_port()
     pki.make_authority(folder, "test")
     pki.make_server(folder, "apiserver", ["127.0.0.1"])
@@ -89,7 +96,7 @@ def own_api_server(folder: Path, *, audit_log: Path | None = None) -> Iterator[c
             policy.write_text(json.dumps(WRITES_ONLY))
             server += [f"--audit-policy-file={policy}", f"--audit-log-path={audit_log}"]
         process = stack.enter_context(_running(server, folder / "apiserver.log"))
-        api = stack.enter_context(connect(str(kubeconfig)))
+        api = stack.enter_context(connected(kubeconfig))
 
         def serves() -> bool:
             if process.poll() is not None:
