@@ -86,7 +86,7 @@ class FakePrometheus:
                 held.setdefault(frozenset(sample.labels.items()), []).append(sample.value)
         values = {labels: OVER[parsed["over"]](numbers) for labels, numbers in held.items()}
         if parsed["total"] and values:
-            values = {frozenset(): {"sum": sum, "max": max}[parsed["total"]](values.values())}
+            values = {frozenset(): sum(values.values()) if parsed["total"] == "sum" else max(values.values())}
         divisor = float(parsed["divisor"] or 1)
         return {labels: _divided(value, divisor) for labels, value in values.items()}
 

@@ -35,6 +35,7 @@ def test_a_query_is_enough() -> None:
         pytest.param({"max": None, "maxIncrease": "5%"}, r"compare with \$stable in the query", id="against stable"),
         pytest.param({"max": None}, "exactly one of max", id="no limit"),
         pytest.param({"minSamples": 500}, "write promql.looks", id="requests are not counted"),
+        pytest.param({"maxWait": "2m"}, "is over before so many looks are taken .3m.; raise it", id="no time to look"),
         pytest.param({"promql": {"query": MEMORY, "window": "1s"}}, "not from 5s to 1d", id="a window of nothing"),
         pytest.param({"promql": {"query": MEMORY, "every": "2m"}}, "would be seen by no look", id="blind between"),
         pytest.param({"promql": {"query": MEMORY, "looks": 0}}, "looks", id="no look"),

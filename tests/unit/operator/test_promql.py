@@ -285,7 +285,6 @@ def test_what_was_before_the_step_is_not_held_against_it() -> None:
     world.run(lambda: world.phase is Phase.WATCHING, within=5 * MINUTE)
 
 
-@pytest.mark.rule("late-labels")
 def test_after_the_switch_it_is_still_looked_at() -> None:
     world = started(guarded(), load=0.5)
     world.run(lambda: world.phase is Phase.WATCHING, within=5 * MINUTE)
@@ -331,7 +330,6 @@ def test_a_prometheus_that_is_down_holds_and_takes_nothing_back() -> None:
         ),
     ],
 )
-@pytest.mark.rule("too-little-traffic")
 def test_after_max_wait_the_metric_says_what_its_want_means(
     load: float | None, changes: dict[str, Any], down: str, phase: Phase
 ) -> None:

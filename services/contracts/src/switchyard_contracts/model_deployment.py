@@ -388,6 +388,11 @@ class Metric(Shape):
                 f"minSamples: {self.min_samples} counts requests, and of a query looks are counted; take it out, and"
                 " write promql.looks"
             )
+        if self.promql and self.max_wait < self.promql.patience:
+            raise ValueError(
+                f"maxWait: {format_duration(self.max_wait)} is over before so many looks are taken"
+                f" ({format_duration(self.promql.patience)}); raise it, or lower promql.window or promql.looks"
+            )
         return self
 
 
