@@ -142,6 +142,7 @@ class TestTheRealOne:
             question = Question(metric, "delay-b", "delay-a", (3,), STEP)
             with ThreadPoolExecutor(max_workers=1) as pool:
                 lookout = Lookout(real.asker(), pool)
+
                 def looked(lookout: Lookout = lookout, question: Question = question) -> Looks | None:
                     found = lookout.see(("air", "delay"), question, now=STEP + 45 * SECOND)
                     return found if isinstance(found, Looks) else None

@@ -171,7 +171,10 @@ def test_looks_at_prometheus_take_their_time_in_each_step() -> None:
     spec = acceptance.read(CANARY_SPEC | {"strategy": strategy, "analysis": {"metrics": [LOAD]}})
     plotted = mine.plot(spec, mine.Way.NEW)
     said = [mine.sentence(step, need) for step in plotted.steps for need in step.needs]
-    assert said == ["load (promql): 3 looks in a row, one each 10s, within max 90%, the first when the step is 20s old"] * 2
+    assert (
+        said
+        == ["load (promql): 3 looks in a row, one each 10s, within max 90%, the first when the step is 20s old"] * 2
+    )
     # The window and two more looks, in each of two steps, whatever the traffic.
     for rate in (0.1, 1000.0):
         assert mine.earliest(plotted.steps, rate=rate, judged_after=timedelta(0)) == timedelta(seconds=80)

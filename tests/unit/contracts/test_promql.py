@@ -15,7 +15,7 @@ MEMORY = 'max(max_over_time(container_memory_working_set_bytes{namespace="$names
 
 
 def metric(**changes: Any) -> Metric:
-    usual = {"name": "memory", "metric": "promql", "role": "guard", "max": "6000000000", "promql": {"query": MEMORY}}
+    usual = {"name": "memory", "metric": "promql", "role": "guard", "max": "900000000", "promql": {"query": MEMORY}}
     return Metric.model_validate({key: value for key, value in (usual | changes).items() if value is not None})
 
 

@@ -124,7 +124,6 @@ def test_guards_share_the_budget_of_the_steps_in_which_they_speak(
     assert spend.alpha_guard == pytest.approx(0.025 / tests)
 
 
-
 def first(**said: Any) -> dict[str, Any]:
     """A canary whose first step says this."""
     listed = [{"name": "ten", "hold": "10s"} | said, {"name": "half", "weight": 50}]

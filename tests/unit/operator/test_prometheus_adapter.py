@@ -45,16 +45,14 @@ def prometheus(
         ca_file="",
         timeout=timedelta(seconds=10),
         clock=lambda: NOON,
-        connect=lambda trust: httpx.Client(transport=httpx.MockTransport(respond)),
+        connect=lambda _: httpx.Client(transport=httpx.MockTransport(respond)),
         monotonic=monotonic,
     )
 
 
 def matrix(*series: list[tuple[float, str]], **more: Any) -> httpx.Response:
     found = [{"metric": {"pod": str(index)}, "values": values} for index, values in enumerate(series)]
-    return httpx.Response(
-        200, json={"status": "success", "data": {"resultType": "matrix", "result": found}, **more}
-    )
+    return httpx.Response(200, json={"status": "success", "data": {"resultType": "matrix", "result": found}, **more})
 
 
 def test_all_looks_are_one_question() -> None:

@@ -149,9 +149,7 @@ def judge(metric: Metric, seen: Looks) -> Judgement:
         f"{_shown(value, limit)} at {at} is {'within' if kept else 'beyond'} {field} {limit.text},"
         f" {count(streak)} of {_looks(said.looks)} in a row"
     )
-    found = Judgement(
-        Verdict.PASS, "WithinLimit", words, samples=streak, needed=0, value=value, against=limit.value
-    )
+    found = Judgement(Verdict.PASS, "WithinLimit", words, samples=streak, needed=0, value=value, against=limit.value)
     if streak < said.looks:
         reason = "TooFewLooks" if kept else "LeansAgainst"
         return replace(found, verdict=Verdict.INCONCLUSIVE, reason=reason, needed=said.looks - streak)

@@ -65,7 +65,7 @@ class Need:
         return self.metric.role is Role.DECIDE
 
     def least(self, rate: float) -> float:
-        """The least seconds of a step with so many of the candidate's requests a second, for what counts no outcomes."""
+        """The least seconds of a step with so many of the candidate's requests a second, of what counts no outcomes."""
         said = self.metric.promql
         return said.patience.total_seconds() if said else self.samples / rate
 
