@@ -68,7 +68,7 @@ BROWSER_PACKAGES = (
     Package("chromium-headless-shell", "chromium-headless-shell", 225),
     Package("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", 3),
 )
-PROMETHEUS_PACKAGES = (Package("prometheus", "promtool", 110, ("prometheus",)),)
+PROMETHEUS_PACKAGES = (Package("prometheus", "promtool", 94, ("prometheus",)),)
 TEST_PACKAGES = BROWSER_PACKAGES + PROMETHEUS_PACKAGES
 PACKAGES = NODE_PACKAGES + IMAGE_PACKAGES
 

@@ -29,7 +29,7 @@ from switchyard_testkit.node import pki
 from switchyard_testkit.waiting import until
 
 USER, PASSWORD = "switchyard", "open-sesame"
-HASHED = "@@HASH@@"
+HASHED = "$2b$04$switchyardswitchyardse5yHPmdqWAw6XHH2fiifmn62Zaa0SLDS"
 """Of the password, by bcrypt."""
 
 
