@@ -16,6 +16,6 @@ CRDS = Path(__file__).resolve().parents[2] / "manifests" / "crds"
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """A real one with the product's types; each module makes a namespace of its own in it."""
     folder = tmp_path_factory.mktemp("apiserver")
-    with own_api_server(folder) as api:
+    with own_api_server(folder, collected=True) as api:
         applied_crds(api, CRDS)
         yield ApiServer(api, folder / "kubeconfig")

@@ -1,7 +1,7 @@
 """An API server of a test's own, with an etcd of its own, and nobody else in it.
 
-No controllers, no kubelet and no operator: what stands in it, the test has written, so a test may play all of them.
-The programs are those of the node from source.
+No kubelet and no operator: what stands in it, the test has written, so a test may play all of them. Nor are there
+controllers, but one that a test may ask for. The programs are those of the node from source.
 """
 
 from __future__ import annotations
@@ -45,10 +45,13 @@ class ApiServer:
 
 
 @contextmanager
-def own_api_server(folder: Path, *, audit_log: Path | None = None) -> Iterator[client.ApiClient]:
-    """A client of a server that has just begun; both processes are ended whatever happens.
+def own_api_server(
+    folder: Path, *, audit_log: Path | None = None, collected: bool = False
+) -> Iterator[client.ApiClient]:
+    """A client of a server that has just begun; all processes are ended whatever happens.
 
-    With a log, who wrote what stands in it. Read requests do not: they would be most of it.
+    With a log, who wrote what stands in it. Read requests do not: they would be most of it. `collected` has what lost
+    its owner deleted, by the one controller that does it.
     """
     cache = Cache.from_env(os.environ)
     durations = Durations(cache.root / "durations.json")
@@ -108,6 +111,15 @@ def own_api_server(folder: Path, *, audit_log: Path | None = None) -> Iterator[c
             return bool(answer.status == 200)
 
         until(serves, "the API server is ready", seconds=60)
+        if collected:
+            controller = [
+                str(tools / "kube-controller-manager"),
+                f"--kubeconfig={kubeconfig}",
+                "--controllers=garbage-collector-controller",
+                "--leader-elect=false",
+                "--secure-port=0",
+            ]
+            stack.enter_context(_running(controller, folder / "controller.log"))
         yield api
 
 
