@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from switchyard_testkit.apiserver import applied_crds
-from switchyard_testkit.own_apiserver import ApiServer, own_api_server
+from switchyard_testkit.own_apiserver import ApiServer, garbage_collector, own_api_server
 
 CRDS = Path(__file__).resolve().parents[2] / "manifests" / "crds"
 
@@ -16,6 +16,7 @@ CRDS = Path(__file__).resolve().parents[2] / "manifests" / "crds"
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """A real one with the product's types; each module makes a namespace of its own in it."""
     folder = tmp_path_factory.mktemp("apiserver")
-    with own_api_server(folder, collected=True) as api:
+    with own_api_server(folder) as api:
         applied_crds(api, CRDS)
-        yield ApiServer(api, folder / "kubeconfig")
+        with garbage_collector(folder):
+            yield ApiServer(api, folder / "kubeconfig")

@@ -1,7 +1,7 @@
 """An API server of a test's own, with an etcd of its own, and nobody else in it.
 
 No kubelet and no operator: what stands in it, the test has written, so a test may play all of them. Nor are there
-controllers, but one that a test may ask for. The programs are those of the node from source.
+controllers, but the one that a test may start. The programs are those of the node from source.
 """
 
 from __future__ import annotations
@@ -45,17 +45,12 @@ class ApiServer:
 
 
 @contextmanager
-def own_api_server(
-    folder: Path, *, audit_log: Path | None = None, collected: bool = False
-) -> Iterator[client.ApiClient]:
+def own_api_server(folder: Path, *, audit_log: Path | None = None) -> Iterator[client.ApiClient]:
     """A client of a server that has just begun; all processes are ended whatever happens.
 
-    With a log, who wrote what stands in it. Read requests do not: they would be most of it. `collected` has what lost
-    its owner deleted, by the one controller that does it.
+    With a log, who wrote what stands in it. Read requests do not: they would be most of it.
     """
-    cache = Cache.from_env(os.environ)
-    durations = Durations(cache.root / "durations.json")
-    tools = programs.ensure(cache, Progress("API server", plan=programs.plan(cache), durations=durations))
+    tools = _tools()
     store, peers, port = free_port(), free_port(), free_port()
     pki.make_authority(folder, "test")
     pki.make_server(folder, "apiserver", ["127.0.0.1"])
@@ -111,16 +106,24 @@ def own_api_server(
             return bool(answer.status == 200)
 
         until(serves, "the API server is ready", seconds=60)
-        if collected:
-            controller = [
-                str(tools / "kube-controller-manager"),
-                f"--kubeconfig={kubeconfig}",
-                "--controllers=garbage-collector-controller",
-                "--leader-elect=false",
-                "--secure-port=0",
-            ]
-            stack.enter_context(_running(controller, folder / "controller.log"))
         yield api
+
+
+@contextmanager
+def garbage_collector(folder: Path) -> Iterator[None]:
+    """The controller that deletes what lost its owner, for the server of that folder.
+
+    It looks for new types every half minute only, so those that matter should be there before.
+    """
+    command = [
+        str(_tools() / "kube-controller-manager"),
+        f"--kubeconfig={folder / 'kubeconfig'}",
+        "--controllers=garbage-collector-controller",
+        "--leader-elect=false",
+        "--secure-port=0",
+    ]
+    with _running(command, folder / "collector.log"):
+        yield
 
 
 def another_user(folder: Path, api: client.ApiClient, identity: pki.Identity) -> Path:
@@ -129,6 +132,12 @@ def another_user(folder: Path, api: client.ApiClient, identity: pki.Identity) ->
     path = folder / f"{identity.user}.kubeconfig"
     path.write_text(pki.kubeconfig(folder, identity.user, cluster="test", server=str(api.configuration.host)))
     return path
+
+
+def _tools() -> Path:
+    cache = Cache.from_env(os.environ)
+    durations = Durations(cache.root / "durations.json")
+    return programs.ensure(cache, Progress("API server", plan=programs.plan(cache), durations=durations))
 
 
 @contextmanager
