@@ -205,6 +205,7 @@ test-browser: venv ## The monitor's page in a real browser: light, dark, phone, 
 .PHONY: test-contract
 test-contract: venv venv-gateway ## Contract tests: fakes and real things behind one suite, generated files, samples
 	@mkdir -p $(REPORTS)
+	@$(BIN)/python -m switchyard_testkit.prometheus install
 	@$(PYTHON) -m switchyard_testkit.programs
 	@$(BESIDE) contract-gateway 0 "$(MAKE) test-contract-gateway" \
 	  $(BIN)/pytest tests/contract --ignore tests/contract/gateway $(MODULES_IN_TWOS) --junitxml $(REPORTS)/contract.xml $(PYTEST_ARGS)

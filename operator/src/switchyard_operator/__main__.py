@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ from switchyard_operator.adapters.models import HttpModels
 from switchyard_operator.adapters.monitor import HttpMonitor
 from switchyard_operator.adapters.notes import ClusterNotes
 from switchyard_operator.adapters.posts import KafkaPost, WebhookPost
+from switchyard_operator.adapters.prometheus import HttpPrometheus
 from switchyard_operator.adapters.topics import TopicSettings
 from switchyard_operator.adapters.webhooks import HttpWebhooks
 from switchyard_operator.cache import Cache, Key
@@ -42,6 +44,7 @@ from switchyard_operator.errors import NotLeading, TryLater
 from switchyard_operator.fence import FencedCluster
 from switchyard_operator.handlers import Door, Pulse
 from switchyard_operator.leader import RENEW_EVERY, Leadership
+from switchyard_operator.lookout import Lookout
 from switchyard_operator.metrics import Metrics, Rollouts
 from switchyard_operator.ports import Cluster
 from switchyard_operator.reconciler import Reconciler
@@ -213,6 +216,20 @@ def posts(settings: Settings, http: httpx.Client, *, identity: str, topics: Topi
     return found
 
 
+def outlook(settings: Settings) -> Lookout | None:
+    """The way to the user's Prometheus, if there is one; its threads ask, and nobody waits for them."""
+    if not settings.prometheus_url:
+        return None
+    prometheus = HttpPrometheus(
+        url=settings.prometheus_url,
+        folder=settings.prometheus_folder,
+        ca_file=settings.prometheus_ca_file,
+        timeout=settings.prometheus_timeout,
+        clock=now,
+    )
+    return Lookout(prometheus, ThreadPoolExecutor(max_workers=4, thread_name_prefix="prometheus"))
+
+
 async def run(settings: Settings, *, kubeconfig: str | None) -> None:
     """Everything, until a signal."""
     metrics = Metrics()
@@ -284,6 +301,7 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         messenger=courier,
         audience=Audience(settings.receivers, settings.notifications_held_after),
         freezes=settings.frozen,
+        lookout=outlook(settings),
     )
     stop = Event()
     crew = Crew(

@@ -35,4 +35,8 @@ class NotLeading(TryLater):
 
 
 class EvidenceUnavailable(SwitchyardError):
-    """The monitor cannot be asked; that is never a failure of the model."""
+    """The monitor, or Prometheus, cannot be asked; that is never a failure of the model."""
+
+
+class QueryRefused(SwitchyardError):
+    """Prometheus will not answer a query as it is written: only an edit of it helps."""

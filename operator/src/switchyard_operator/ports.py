@@ -15,6 +15,7 @@ from switchyard_contracts.topics import ModelRecord, RolloutRecord
 from switchyard_operator.domain.analysis import Question
 from switchyard_operator.domain.gates import Answer
 from switchyard_operator.domain.kinds import Kind
+from switchyard_operator.domain.outside import Inquiry, Looks
 from switchyard_operator.domain.reviews import Review
 from switchyard_operator.domain.world import Body, GatewayReport
 
@@ -62,6 +63,13 @@ class Monitor(Protocol):
 
     def evidence(self, subject: str, question: Question) -> Evidence:
         """The answer, or `EvidenceUnavailable`."""
+
+
+class Prometheus(Protocol):
+    """The user's own numbers."""
+
+    def looks(self, asked: Inquiry) -> Looks:
+        """One value for each look; `EvidenceUnavailable`, or `QueryRefused` where only an edit of the query helps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,12 +46,14 @@ from switchyard_operator.domain.configs import Config
 from switchyard_operator.domain.difference import differs
 from switchyard_operator.domain.kinds import Kind
 from switchyard_operator.domain.lineage import Mark
+from switchyard_operator.domain.outside import Answer
 from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.rules import Move
 from switchyard_operator.domain.tidings import NOBODY, Audience
 from switchyard_operator.domain.world import Body, Revision, Smoke, World
 from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, Refused, TryLater
 from switchyard_operator.gatekeeper import Gatekeeper
+from switchyard_operator.lookout import Lookout
 from switchyard_operator.ports import Cluster, Facts, Gateways, Messenger, Models, Monitor, NoMessenger, Webhooks
 from switchyard_operator.reporter import Reporter
 
@@ -83,6 +85,7 @@ class Reconciler:
         messenger: Messenger | None = None,
         audience: Audience = NOBODY,
         freezes: Sequence[Freeze] = (),
+        lookout: Lookout | None = None,
     ) -> None:
         self._cluster = cluster
         self._cache = cache
@@ -97,6 +100,7 @@ class Reconciler:
         self._messenger = messenger or NoMessenger()
         self._audience = audience
         self._freezes = tuple(freezes)
+        self._lookout = lookout
         self._written: dict[str, datetime] = {}
         self._accepted: dict[Key, tuple[str, ModelDeploymentSpec, Config]] = {}
         self._settled_for: dict[tuple[str, str], str] = {}
@@ -117,6 +121,8 @@ class Reconciler:
             self._accepted.pop(key, None)
             self._reporter.gone(key)
             self._messenger.gone(key)
+            if self._lookout:
+                self._lookout.forget(key)
             return self._clear(key) if body is None else None
         try:
             spec = self._honourable(acceptance.read(body.get("spec")))
@@ -173,6 +179,13 @@ class Reconciler:
             raise SpecRejected(
                 "spec.serving.autoscaling: this installation makes no HorizontalPodAutoscalers; write"
                 " spec.serving.replicas, or have operator.autoscalers set to true in the chart's values",
+                reason="Disabled",
+            )
+        outside = next((place for place, metric in enumerate(spec.analysis.metrics) if metric.promql), None)
+        if outside is not None and self._lookout is None:
+            raise SpecRejected(
+                f"spec.analysis.metrics[{outside}].metric: promql, but this installation knows no Prometheus; have"
+                " operator.prometheus.url set in the chart's values, or take the metric out",
                 reason="Disabled",
             )
         return spec
@@ -246,15 +259,25 @@ class Reconciler:
         )
 
     def _ask(self, world: World, known: Bearings) -> World:
-        """Ask the monitor, and the candidate's pods, whatever the decision will need."""
+        """Ask the monitor, Prometheus and the candidate's pods whatever the decision will need."""
         answers: dict[str, Evidence | str] = {}
+        looks: dict[str, Answer] = {}
         for question in known.questions:
+            if question.metric.promql and self._lookout:
+                looks[question.metric.name] = self._lookout.see((world.namespace, world.name), question, now=world.now)
+                continue
             try:
                 answers[question.metric.name] = self._monitor.evidence(f"{world.namespace}/{world.name}", question)
             except EvidenceUnavailable as error:
                 answers[question.metric.name] = str(error)
         judged = analysis.judge_all(
-            world.spec, known.course, known.memory, known.spot, answers=answers, asked=known.questions
+            world.spec,
+            known.course,
+            known.memory,
+            known.spot,
+            answers=answers,
+            looks=looks,
+            asked=known.questions,
         )
         if silent := counters.silences(judged, answers, now=world.now):
             judged = counters.second_opinion(

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.base import FIELD_MANAGER, LABEL_DEPLOYMENT, LABEL_REVISION
 from switchyard_contracts.canonical import digest
+from switchyard_contracts.model_deployment import Analysis
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
 
 from switchyard_operator.cache import Key
@@ -162,7 +163,7 @@ def model_record(world: World, plan: Plan) -> ModelRecord:
         name=world.name,
         generation=world.generation,
         monitoring=world.spec.monitoring,
-        analysis=world.spec.analysis,
+        analysis=_own(world.spec.analysis),
         stable=line.stable.name if line.stable else "",
         traffic=route.generation if route else 0,
         routes=list(route.spec.routes) if route else [],
@@ -198,3 +199,8 @@ def rollout_record(world: World, plan: Plan) -> RolloutRecord:
         waiting_for=held.waiting_for,
         verdicts=held.verdicts,
     )
+
+
+def _own(analysis: Analysis) -> Analysis:
+    """Without what Prometheus is asked: the monitor has no part in it, and an older one could not read it."""
+    return analysis.model_copy(update={"metrics": [metric for metric in analysis.metrics if not metric.promql]})

@@ -11,6 +11,10 @@
 | OPERATOR_MONITOR_URL | empty: no evidence | `http://switchyard-monitor:8080` |
 | OPERATOR_MONITOR_TOKEN_FILE | empty: none | a file with the monitor's bearer token |
 | OPERATOR_WEBHOOK_KEY_FILE | empty: unsigned | a file with the key by which questions to gates' webhooks are signed |
+| OPERATOR_PROMETHEUS_URL | empty: `promql` is refused | the user's Prometheus, such as `https://prometheus:9090` |
+| OPERATOR_PROMETHEUS_FOLDER | `/etc/switchyard/prometheus` | the files `token`, or `username` and `password`, if any |
+| OPERATOR_PROMETHEUS_CA_FILE | empty: the image's own | a file with the certificate that signed Prometheus' own |
+| OPERATOR_PROMETHEUS_TIMEOUT | `10s` | how long it may take for an answer |
 | OPERATOR_NOTIFICATIONS | empty: nobody is told | a JSON list of `switchyard_contracts.notifications.Receiver` |
 | OPERATOR_NOTIFICATIONS_FOLDER | `/etc/switchyard/notifications` | a receiver's Secret: `<name>/key`, `<name>/url` |
 | OPERATOR_NOTIFICATIONS_HELD_AFTER | `10m` | how long evidence is awaited before a rollout counts as held |
@@ -30,7 +34,7 @@
 | OPERATOR_PORT | 8080 | `/healthz`, `/readyz`, `/metrics` |
 | OPERATOR_LOG_FORMAT | `auto` | `json`, `text`; auto is text at a terminal, JSON elsewhere |
 
-It needs no volume but the token's Secret (mounted read-only) and, with a read-only root, an emptyDir on /tmp. Readiness
+It needs no volume but the Secrets of these files (read-only) and, with a read-only root, an emptyDir on /tmp. Readiness
 means "watching and synced" for leader and standby alike, liveness that watch events arrive and workers move.
 
 RBAC, in the watched namespaces (cluster-wide by default); `tests/cluster/test_rights.py` holds the chart to it:
@@ -48,13 +52,16 @@ and in its own namespace: coordination.k8s.io leases (get create update), pods (
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from typing import ClassVar, Literal, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError, field_validator, model_validator
 from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.kafka_settings import KafkaSettings
 from switchyard_contracts.notifications import Receiver
-from switchyard_contracts.quantities import Duration, parse_duration
+from switchyard_contracts.promql import ADDRESS
+from switchyard_contracts.quantities import Duration, format_duration, parse_duration
 
 from switchyard_operator.domain import kinds
 from switchyard_operator.domain.kinds import Kind
@@ -78,6 +85,10 @@ class Settings(KafkaSettings):
     monitor_url: str = ""
     monitor_token_file: str = ""
     webhook_key_file: str = ""
+    prometheus_url: str = ""
+    prometheus_folder: str = "/etc/switchyard/prometheus"
+    prometheus_ca_file: str = ""
+    prometheus_timeout: Duration = parse_duration("10s")
     notifications: str = ""
     notifications_folder: str = "/etc/switchyard/notifications"
     notifications_held_after: Duration = parse_duration("10m")
@@ -95,6 +106,20 @@ class Settings(KafkaSettings):
     status_interval: Duration = parse_duration("1m")
     port: int = 8080
     log_format: Literal["auto", "json", "text"] = "auto"
+
+    @field_validator("prometheus_url")
+    @classmethod
+    def _prometheus_can_be_named(cls, url: str) -> str:
+        if url and not re.fullmatch(ADDRESS, url):
+            raise ValueError(f"{url!r} is no address of a Prometheus; write one such as http://prometheus:9090")
+        return url
+
+    @field_validator("prometheus_timeout")
+    @classmethod
+    def _prometheus_answers_in_time(cls, timeout: timedelta) -> timedelta:
+        if not timedelta(seconds=1) <= timeout <= timedelta(seconds=60):
+            raise ValueError(f"{format_duration(timeout)} is not from 1s to 60s; write one such as 10s")
+        return timeout
 
     @field_validator("freezes")
     @classmethod

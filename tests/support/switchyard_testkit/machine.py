@@ -68,6 +68,8 @@ BROWSER_PACKAGES = (
     Package("chromium-headless-shell", "chromium-headless-shell", 225),
     Package("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", 3),
 )
+PROMETHEUS_PACKAGES = (Package("prometheus", "promtool", 94, ("prometheus",)),)
+TEST_PACKAGES = BROWSER_PACKAGES + PROMETHEUS_PACKAGES
 PACKAGES = NODE_PACKAGES + IMAGE_PACKAGES
 
 
@@ -240,15 +242,15 @@ def main(arguments: list[str]) -> int:
     cache = Cache.from_env(os.environ)
     match arguments:
         case ["doctor"]:
-            browser = finding(
-                "browser, for `make test` and `make screenshots`", lambda: would_install(BROWSER_PACKAGES)
+            tests = finding(
+                "browser and Prometheus, for `make test` and `make screenshots`", lambda: would_install(TEST_PACKAGES)
             )
-            findings = (*examine(cache), browser)
+            findings = (*examine(cache), tests)
             for found in findings:
                 print(f"{'ok     ' if found.good else 'MISSING'} {found.what}: {found.text}")
             return 0 if all(found.good for found in findings) else 1
         case ["announce", target] if target in TARGET_MINUTES:
-            wanted = PACKAGES + BROWSER_PACKAGES if target == "test" else PACKAGES
+            wanted = PACKAGES + TEST_PACKAGES if target == "test" else PACKAGES
             print(announcement(target, cache, packages=would_install(wanted)), flush=True)
             unmet = [found.text for found in examine(cache) if not found.good]
             for sentence in unmet:

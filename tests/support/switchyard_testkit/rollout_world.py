@@ -27,6 +27,7 @@ from switchyard_operator.domain.reviews import Review
 from switchyard_operator.domain.tidings import NOBODY, Audience
 from switchyard_operator.domain.world import Body, GatewayReport
 from switchyard_operator.errors import EvidenceUnavailable, TryLater
+from switchyard_operator.lookout import Lookout
 from switchyard_operator.ports import Cluster, Facts, Messenger, NoMessenger
 from switchyard_operator.reconciler import AFTERWARDS, Reconciler
 from switchyard_operator.reporter import Reporter
@@ -519,7 +520,12 @@ class Rollout:
             messenger=self.messenger,
             audience=self.audience,
             freezes=self.freezes,
+            lookout=self.outlook(),
         )
+
+    def outlook(self) -> Lookout | None:
+        """Who looks at the user's Prometheus; a new process has a new one."""
+        return None
 
     def nature(self, revision: str) -> Model:
         """The model behind a revision, by its image."""

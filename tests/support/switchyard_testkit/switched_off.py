@@ -458,6 +458,7 @@ SWITCHES: Mapping[str, Switch] = {
     "the-mirror-of-a-preview": steps_without(blue_green, mirror=0),
     "a-step-left-by-hand": steps_without(canary, by_hand=False),
     "outcomes-at-a-step": steps_without(canary, decided=False),
+    "naming-what-a-step-judges": steps_without(canary, judges=()),
     "a-shadow-that-ends": instead(shadow, "ends", always(False)),
     "steps-that-only-scale": scaling_moves_weights,
     "pods-that-follow-the-steps": steps_without(canary, pods=0),

@@ -11,6 +11,7 @@ from typing import Any
 
 from switchyard_contracts.freezes import DAYS, MOMENT
 from switchyard_contracts.notifications import URL_OR_NONE, Event
+from switchyard_contracts.promql import ADDRESS
 from switchyard_contracts.quantities import DURATION_PATTERN
 
 JSON = dict[str, Any]
@@ -123,6 +124,12 @@ SHAPE = group(
         resync=text(DURATION_PATTERN),
         webhookKeySecret=SECRET,
         autoscalers=SWITCH,
+        prometheus=group(
+            url=text(f"^({ADDRESS})?$"),
+            existingSecret=SECRET,
+            caSecret=SECRET,
+            timeout=text(r"^([1-9]|[1-5][0-9]|60)s$"),
+        ),
         resources=ref("resources"),
         env=env("OPERATOR_"),
     ),
@@ -198,6 +205,7 @@ SHAPE = group(
         apiServer=group(to=PEERS, ports=many(whole(1, 65535), minItems=1)),
         webhooks=group(to=PEERS, ports=many(whole(1, 65535), minItems=1)),
         notifications=group(to=PEERS, ports=many(whole(1, 65535), minItems=1)),
+        prometheus=group(to=PEERS, ports=many(whole(1, 65535))),
     ),
     topologySpread=group(whenUnsatisfiable=one_of("ScheduleAnyway", "DoNotSchedule")),
     podSecurityContext=OPEN,

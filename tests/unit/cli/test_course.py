@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from switchyard_cli import course as mine
 from switchyard_cli.facts import Revision, stable_of
-from switchyard_cli.forecast import changes, choose
+from switchyard_cli.forecast import changes, choose, unheard
 from switchyard_contracts import acceptance
 from switchyard_contracts.model_deployment import ModelDeploymentSpec, Role
 from switchyard_contracts.model_revision import ModelRevisionSpec, ModelRevisionStatus, PodShape
@@ -21,6 +21,7 @@ from switchyard_operator.domain.world import Revision as OperatorsRevision
 from switchyard_testkit.rollout_world import ANALYSIS, CANARY_SPEC, MONITORING, NOON, PAIRED_SPEC, SPEC
 
 SECONDS = st.integers(0, 600)
+NAMED = st.sampled_from([["outcome"], ["errors", "outcome"]])
 
 
 @st.composite
@@ -29,6 +30,7 @@ def canaries(draw: st.DrawFn) -> ModelDeploymentSpec:
     listed: list[dict[str, Any]] = [
         {"name": f"s{weight}", "weight": weight, "hold": f"{draw(SECONDS)}s"}
         | ({"pause": draw(st.booleans()), "awaitOutcomes": draw(st.booleans())} if weight < 100 else {})
+        | ({"analysis": draw(NAMED)} if weight < 100 and draw(st.booleans()) else {})
         for weight in weights
     ]
     if draw(st.booleans()):
@@ -76,7 +78,8 @@ def test_the_steps_are_the_operators(spec: ModelDeploymentSpec, way: mine.Way) -
     assert [s.mirror for s in ours.steps] == [
         mirrored(s, weight=s.weight, wanted=2, ready=s.pods or 2) for s in theirs.steps
     ]
-    assert [s.decided for s in ours.steps] == [s.decided for s in theirs.steps]
+    assert [(s.decided, s.judges) for s in ours.steps] == [(s.decided, s.judges) for s in theirs.steps]
+    assert ours.named == theirs.named
     assert ours.ends == theirs.ends
     assert mine.FINAL == steps.FINAL
     assert mine.watched(spec) == steps.watch(spec)
@@ -132,6 +135,51 @@ def test_guards_speak_where_there_is_traffic_and_outcomes_before_all_of_it() -> 
         ["errors"],
         ["errors", "outcome"],
     ]
+
+
+def test_a_step_waits_for_what_it_names() -> None:
+    listed = [
+        {"name": "five", "weight": 5, "analysis": ["outcome"]},
+        {"name": "ten", "weight": 10, "analysis": ["errors"]},
+        {"name": "half", "weight": 50, "analysis": ["errors"]},
+    ]
+    named = CANARY_SPEC | {"strategy": {"type": "Canary", "canary": {"mirror": 0, "steps": listed}}}
+    plotted = mine.plot(acceptance.read(named), mine.Way.NEW)
+    assert [[need.metric.name for need in step.needs] for step in plotted.steps] == [
+        ["outcome"],
+        ["errors"],
+        ["errors", "outcome"],
+    ]
+
+
+def test_a_guard_that_no_step_listens_to_is_said() -> None:
+    metrics = [*ANALYSIS["metrics"], ANALYSIS["metrics"][0] | {"name": "strict"}]
+    for names, silent in (["errors"], ["strict"]), (["errors", "strict"], []), (None, []):
+        step = {"name": "five", "weight": 5} | ({"analysis": names} if names else {})
+        strategy = {"type": "Canary", "canary": {"steps": [step]}}
+        spec = acceptance.read(CANARY_SPEC | {"analysis": {"metrics": metrics}, "strategy": strategy})
+        assert unheard(spec) == silent
+
+
+QUERY = {"query": "max(max_over_time(load[$window]))", "window": "20s", "every": "10s"}
+LOAD: dict[str, Any] = {"name": "load", "metric": "promql", "role": "guard", "max": "90%", "promql": QUERY}
+
+
+def test_looks_at_prometheus_take_their_time_in_each_step() -> None:
+    steps_ = [{"name": "five", "weight": 5, "hold": "1s"}, {"name": "half", "weight": 50, "hold": "1s"}]
+    strategy = {"type": "Canary", "canary": {"mirror": 0, "steps": steps_}}
+    spec = acceptance.read(CANARY_SPEC | {"strategy": strategy, "analysis": {"metrics": [LOAD]}})
+    plotted = mine.plot(spec, mine.Way.NEW)
+    said = [mine.sentence(step, need) for step in plotted.steps for need in step.needs]
+    assert (
+        said
+        == ["load (promql): 3 looks in a row, one each 10s, within max 90%, the first when the step is 20s old"] * 2
+    )
+    # The window and two more looks, in each of two steps, whatever the traffic.
+    for rate in (0.1, 1000.0):
+        assert mine.earliest(plotted.steps, rate=rate, judged_after=timedelta(0)) == timedelta(seconds=80)
+        assert mine.took(plotted.steps[0], plotted.steps[0].needs[0], rate=rate) == timedelta(seconds=40)
+    assert mine.stakes(spec, plotted, attempt=1) == ""
 
 
 def course(*listed: dict[str, Any], min_samples: int = 200) -> tuple[mine.Planned, ...]:

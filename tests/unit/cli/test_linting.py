@@ -208,6 +208,15 @@ class TestFiles:
     def test_standard_input_is_read(self) -> None:
         assert self.lint("-", stdin=yaml.safe_dump(document(SPEC))) == (0, "1 resource is as it should be\n")
 
+    def test_a_threshold_on_somebody_elses_number_is_said_to_be_no_test(self) -> None:
+        name = str(SAMPLES / "prometheus.yaml")
+        said = Shell(Simulation({}))("lint", name)
+        line = Path(name).read_text(encoding="utf-8").splitlines().index("      promql:") + 1
+        place = f"{name}:{line}: document 1 (ModelDeployment flight-delay): spec.analysis.metrics[3].promql"
+        assert (said.code, said.out) == (0, "1 resource is as it should be\n")
+        assert f"note: {place}: 'memory' is a threshold (max 85%) on a number from Prometheus" in said.err
+        assert "no error budget (analysis.risk) covers it" in said.err
+
     def test_a_fault_is_exit_code_1(self) -> None:
         code, said = self.lint("-", stdin=yaml.safe_dump(document({"model": {}})))
         assert code == 1

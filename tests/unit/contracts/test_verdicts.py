@@ -322,6 +322,16 @@ def test_all_attempts_together_stay_within_the_risk(guards, deciding, steps):
     assert sum(one.alpha_guard * guards * steps + one.alpha_rollback * deciding for one in spent) <= 0.05 + 1e-12
 
 
+@given(st.integers(0, 6), st.integers(0, 3), st.lists(st.sets(st.integers(0, 8)), min_size=1, max_size=9))
+def test_steps_that_name_what_they_judge_share_the_same_risk(guards, deciding, numbers):
+    analysis = metrics(guards, deciding)
+    named = [[f"guard-{i}" for i in ones] for ones in numbers]
+    spend = budget(analysis, steps=len(named), attempt=1, named=named)
+    tests = sum(f"guard-{i}" in names for names in named for i in range(guards))
+    assert spend.alpha_guard * tests + spend.alpha_rollback * deciding <= 0.025 + 1e-12
+    assert spend.alpha_guard >= budget(analysis, steps=len(named), attempt=1).alpha_guard
+
+
 @pytest.mark.parametrize("wrong", [{"steps": 0, "attempt": 1}, {"steps": 1, "attempt": 0}])
 def test_a_budget_counts_from_one(wrong):
     with pytest.raises(ValueError, match="counted from 1"):

@@ -19,6 +19,7 @@ from switchyard_contracts.model_deployment import (
 from switchyard_contracts.verdicts import budget, judge, waiting_for
 
 from switchyard_operator.domain import memory as memories
+from switchyard_operator.domain import outside
 from switchyard_operator.domain.memory import Place
 from switchyard_operator.domain.steps import Course
 from switchyard_operator.domain.world import Judged
@@ -47,7 +48,7 @@ class Question:
 def questions(
     spec: ModelDeploymentSpec, memory: RolloutStatus, course: Course, spot: Place, *, against: str
 ) -> tuple[Question, ...]:
-    """What to ask now; nothing before the candidate has had traffic."""
+    """What to ask now; nothing before the candidate has had traffic, and no guard that the step does not name."""
     if spot.index < 0:
         return ()
     record = memory.steps_done[-1] if memory.steps_done else None
@@ -56,13 +57,13 @@ def questions(
     copied = frozenset(memories.mirrored(memory)) if _can_be_paired(spec) else frozenset()
     asked = []
     for metric in spec.analysis.metrics:
+        if not _speaks(metric, course, spot):
+            continue
         if metric.role is Role.GUARD:
             # Guards are on what users met; in a step that only mirrors nobody met anything.
             live = record if record and record.weight_bp else None
             generations, since = (tuple(live.generations), live.synced_at) if live else ((), None)
         else:
-            if metric.role is Role.DECIDE and not course.decides:
-                continue
             generations, since = over_all, first
         if not generations:
             continue
@@ -89,11 +90,12 @@ def judge_all(
     spot: Place,
     *,
     answers: Mapping[str, Evidence | str],
+    looks: Mapping[str, outside.Answer],
     asked: tuple[Question, ...],
 ) -> tuple[Judged, ...]:
-    """The verdict of each metric. An answer that is a sentence says why there is no evidence.
+    """The verdict of each metric. An answer that is a sentence says why there is no evidence; `looks` are Prometheus'.
 
-    A metric that was not asked has no data, except a decide metric where nothing has to be decided.
+    A metric that was not asked has no data, unless it has no say where the rollout stands.
     """
     spend = spending(spec, course, memory)
     coverage = spec.monitoring.outcome.min_coverage.share if spec.monitoring and spec.monitoring.outcome else 0.0
@@ -102,10 +104,13 @@ def judge_all(
     for metric in spec.analysis.metrics:
         question = by_name.get(metric.name)
         if question is None:
-            if spot.index < 0 or (metric.role is Role.DECIDE and not course.decides):
+            if not _speaks(metric, course, spot):
                 continue
             nothing = Judgement(Verdict.NO_DATA, "NoTraffic", "the candidate has had no traffic in this step")
             found.append(Judged(metric=metric, judgement=nothing))
+            continue
+        if metric.promql:
+            found.append(outside.judged(metric, looks[metric.name], since=question.since))
             continue
         answer = answers.get(metric.name, "the monitor was not asked")
         if isinstance(answer, str):
@@ -126,9 +131,18 @@ def judge_all(
     return tuple(found)
 
 
+def _speaks(metric: Metric, course: Course, spot: Place) -> bool:
+    """Whether a metric has a say: nothing is decided of pods alone, and a step may name the guards that speak in it."""
+    if spot.index < 0:
+        return False
+    if metric.role is Role.GUARD:
+        return course.judges(spot.index, metric.name)
+    return metric.role is not Role.DECIDE or course.decides
+
+
 def spending(spec: ModelDeploymentSpec, course: Course, memory: RolloutStatus) -> Budget:
     """What each test of this rollout may spend; the switch is a step too."""
-    return budget(spec.analysis, steps=course.final + 1, attempt=memory.attempt)
+    return budget(spec.analysis, steps=course.final + 1, attempt=memory.attempt, named=course.named)
 
 
 def shown(judged: tuple[Judged, ...], *, now: datetime) -> list[MetricVerdict]:

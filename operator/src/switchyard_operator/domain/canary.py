@@ -35,4 +35,5 @@ def _step(step: CanaryStep, weight: int, mirror: int, pods: int, *, wanted: int)
         decided=step.await_outcomes,
         pods=max(pods, needed(wanted, weight)) if pods else 0,
         scales=step.scale is not None,
+        judges=tuple(step.analysis or ()),
     )

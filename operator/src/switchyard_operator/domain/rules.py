@@ -454,12 +454,23 @@ def wait_for_a_person(seen: Seen) -> Decision | None:
 
 
 def wait_for_outcomes(seen: Seen) -> Decision | None:
-    """The last step to all of the traffic is taken only when every decide metric passes; so is a shadow's own left."""
-    here = seen.step is not None and seen.step.decided and not seen.passed
-    if not (here or seen.index + 1 >= seen.final) or not seen.decides or not seen.steps or seen.has_grant:
+    """The last step to all of the traffic is taken only when every decide metric passes; so is a shadow's own left.
+
+    A step before that names decide metrics is left when these pass.
+    """
+    if not seen.decides or not seen.steps or seen.has_grant:
         return None
-    waiting = [judged for judged, word in _of(seen, Role.DECIDE) if word is not Says.GO]
+    waiting = [judged for judged, word in _of(seen, Role.DECIDE) if word is not Says.GO and _awaits(seen, judged)]
     return _awaiting(waiting, phase=Phase.AWAITING_EVIDENCE) if waiting else None
+
+
+def _awaits(seen: Seen, judged: Judged) -> bool:
+    """Whether a decide metric has to pass before the present step is left."""
+    if seen.index + 1 >= seen.final:
+        return True
+    if seen.step is None or seen.passed:
+        return False
+    return judged.metric.name in seen.step.judges or (seen.step.decided and not seen.step.judges)
 
 
 def be_ready_for_the_next(seen: Seen) -> Decision | None:

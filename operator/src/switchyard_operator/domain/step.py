@@ -24,6 +24,9 @@ class Step:
     """How many pods the candidate has in it, as a step that scales said; 0 is all of them."""
     scales: bool = False
     """Whether it only scales: its weight and its mirror are those of the step before."""
+    judges: tuple[str, ...] = ()
+    """The metrics that it names, where it names any: of the guards these alone speak in it, and it is not left before
+    the decide metrics among them pass."""
 
     @property
     def mirrors_only(self) -> bool:

@@ -55,6 +55,16 @@ class Course:
         here = max(0, index)
         return self.steps[here].pods if here < len(self.steps) else 0
 
+    @property
+    def named(self) -> tuple[tuple[str, ...], ...]:
+        """The steps that name what they judge: each one's names."""
+        return tuple(step.judges for step in self.steps if step.judges)
+
+    def judges(self, index: int, metric: str) -> bool:
+        """Whether a guard speaks at a step: where none are named all do, and so they do after the last of the steps."""
+        names = self.steps[index].judges if 0 <= index < len(self.steps) else ()
+        return not names or metric in names
+
     def name(self, index: int) -> str:
         """The name of a step, of the last one too."""
         if index < 0:

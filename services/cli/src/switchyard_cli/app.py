@@ -83,6 +83,8 @@ def lint(ctx: typer.Context, files: Files) -> None:
         raise Ended(Exit.FAILED)
     if not ours:
         raise Unfit(f"no resource of ours among {len(found)} documents; name the file of a ModelDeployment")
+    for note in linting.notes(found):
+        desk.warn(f"note: {note}")
     many = "1 resource is" if len(ours) == 1 else f"{len(ours)} resources are"
     desk.say(f"{many} as they should be" if len(ours) > 1 else f"{many} as it should be")
 

@@ -64,6 +64,11 @@ class Need:
         """Whether it counts judged outcomes, not requests."""
         return self.metric.role is Role.DECIDE
 
+    def least(self, rate: float) -> float:
+        """The least seconds of a step with so many of the candidate's requests a second, of what counts no outcomes."""
+        said = self.metric.promql
+        return said.patience.total_seconds() if said else self.samples / rate
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -82,6 +87,8 @@ class Planned:
     """How many pods of its own it has, as a step that scales said; 0 is all of them."""
     scales: bool = False
     """Whether it only scales, at the weight and with the mirror of the step before."""
+    judges: tuple[str, ...] = ()
+    """The metrics that it names, where it names any: the guards that speak in it, and the decide metrics it awaits."""
     needs: tuple[Need, ...] = ()
 
 
@@ -100,6 +107,11 @@ class Course:
     def final(self) -> Planned:
         """All of the traffic."""
         return Planned(FINAL, FULL)
+
+    @property
+    def named(self) -> tuple[tuple[str, ...], ...]:
+        """The steps that name what they judge: each one's names."""
+        return tuple(step.judges for step in self.steps if step.judges)
 
 
 def plot(spec: ModelDeploymentSpec, way: Way) -> Course:
@@ -125,7 +137,7 @@ def plot(spec: ModelDeploymentSpec, way: Way) -> Course:
     paired = spec.judged_by_pairs and any(step.mirror for step in bare)
     last = len(bare) - 1
     steps = [
-        replace(step, needs=tuple(_needs(spec, step, decides=step.decided or index == last, paired=paired)))
+        replace(step, needs=tuple(_needs(spec, step, last=index == last, paired=paired)))
         for index, step in enumerate(bare)
     ]
     ends = spec.strategy.type is StrategyType.SHADOW and len(bare) == 1
@@ -160,6 +172,7 @@ def _canary(canary: Canary, spec: ModelDeploymentSpec, *, mirror: int = 0) -> li
                 decided=step.await_outcomes,
                 pods=own,
                 scales=step.scale is not None,
+                judges=tuple(step.analysis or ()),
             )
         )
     return found
@@ -175,18 +188,26 @@ def _able(replicas: int, ready: int) -> int:
     return min(FULL, FULL * ready // replicas)
 
 
-def _needs(spec: ModelDeploymentSpec, step: Planned, *, decides: bool, paired: bool) -> Iterator[Need]:
-    """Guards speak where there is traffic; outcomes decide before all of it."""
+def _needs(spec: ModelDeploymentSpec, step: Planned, *, last: bool, paired: bool) -> Iterator[Need]:
+    """Guards speak where there is traffic, those alone that a step names; outcomes decide before all of it."""
     for metric in spec.analysis.metrics:
-        if metric.role is Role.GUARD and step.weight:
-            yield Need(metric, metric.min_samples)
+        if metric.role is Role.GUARD and step.weight and metric.name in (step.judges or (metric.name,)):
+            yield Need(metric, metric.promql.looks if metric.promql else metric.min_samples)
     for metric in spec.analysis.metrics:
-        if metric.role is Role.DECIDE and decides:
+        awaited = last or metric.name in step.judges or (step.decided and not step.judges)
+        if metric.role is Role.DECIDE and awaited:
             yield Need(metric, max(metric.min_samples, FIRST_LOOK), paired)
 
 
 def sentence(step: Planned, need: Need) -> str:
     """What a metric waits for in a step, in numbers: `errors: 200 of its requests, about 4,000 in all at 5 %`."""
+    if said := need.metric.promql:
+        field, limit = need.metric.limit
+        looks = "1 look" if said.looks == 1 else f"{said.looks} looks in a row, one each {format_duration(said.pace)},"
+        return (
+            f"{need.metric.name} (promql): {looks} within {field} {limit.text}, the first when the step is"
+            f" {format_duration(said.window)} old"
+        )
     if need.paired:
         return (
             f"{need.metric.name} ({need.metric.metric}): proof by at least {count(need.samples)} judged pairs in"
@@ -205,15 +226,17 @@ def sentence(step: Planned, need: Need) -> str:
 
 def took(step: Planned, need: Need, *, rate: float) -> timedelta | None:
     """How long this step alone takes for so many samples at so many requests a second; None where it gives none."""
+    if need.metric.promql:
+        return need.metric.promql.patience
     share = step.mirror if need.paired else step.weight
     return timedelta(seconds=need.samples * FULL / (rate * share)) if share else None
 
 
 def stakes(spec: ModelDeploymentSpec, course: Course, *, attempt: int) -> str:
     """How sure a guard must be to take it back, from the risk that the spec allows."""
-    if not any(metric.role is Role.GUARD for metric in spec.analysis.metrics):
+    if not any(metric.role is Role.GUARD and not metric.promql for metric in spec.analysis.metrics):
         return ""
-    spend = budget(spec.analysis, steps=len(course.steps) + 1, attempt=attempt)
+    spend = budget(spec.analysis, steps=len(course.steps) + 1, attempt=attempt, named=course.named)
     return f"a guard takes it back when the evidence against it is {number(1 / spend.alpha_guard)} to 1"
 
 
@@ -239,7 +262,7 @@ def earliest(
         least = step.hold.total_seconds()
         for need in step.needs:
             if not need.outcomes:
-                least = max(least, need.samples / own)
+                least = max(least, need.least(own))
             elif need.paired:
                 reached = _reached(paired, need.samples)
                 if reached is None and copies:
@@ -294,3 +317,16 @@ def aftermath(spec: ModelDeploymentSpec) -> str:
 def pods(number_of: int) -> str:
     """`1 pod`, `2 pods`."""
     return "1 pod" if number_of == 1 else f"{number_of} pods"
+
+
+def outside(spec: ModelDeploymentSpec) -> Iterator[tuple[int, str]]:
+    """What has to be known of each guard on a number of somebody else's, with its place among the metrics."""
+    for place, metric in enumerate(spec.analysis.metrics):
+        if metric.promql and metric.role is Role.GUARD:
+            field, limit = metric.limit
+            yield (
+                place,
+                f"{metric.name!r} is a threshold ({field} {limit.text}) on a number from Prometheus, whose uncertainty"
+                " nobody knows: no error budget (analysis.risk) covers it, only looks in a row do; see what the query"
+                " gives for the revision that serves now before it guards the next",
+            )

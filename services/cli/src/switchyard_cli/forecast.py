@@ -21,7 +21,7 @@ from switchyard_contracts.model_deployment import (
 from switchyard_contracts.model_revision import hashes, pod_shape, revision_name
 
 from switchyard_cli.capacity import Peak, peak
-from switchyard_cli.course import WORDS, Course, Way, plot
+from switchyard_cli.course import WORDS, Course, Way, outside, plot
 from switchyard_cli.facts import Deployment, Revision, stable_of
 
 MAKES_PODS = (
@@ -225,3 +225,14 @@ def _notes(spec: ModelDeploymentSpec) -> Iterator[str]:
         yield "no decide metric: time alone ends the shadow, whether or not its answers are right"
     if not spec.rollback.automatic:
         yield "rollback.automatic is false: what fails holds the rollout until a person aborts or promotes"
+    for _, words in outside(spec):
+        yield words
+    for name in unheard(spec):
+        yield f"no step names the guard {name!r} (analysis): it speaks after the switch alone, while it is watched"
+
+
+def unheard(spec: ModelDeploymentSpec) -> list[str]:
+    """Guards that no step with traffic listens to."""
+    heard = [step for step in plot(spec, Way.NEW).steps if step.weight]
+    guards = [metric.name for metric in spec.analysis.metrics if metric.role is Role.GUARD]
+    return [name for name in guards if heard and all(step.judges and name not in step.judges for step in heard)]

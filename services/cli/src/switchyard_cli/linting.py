@@ -17,6 +17,7 @@ from switchyard_contracts.base import API_VERSION, GROUP, NAME_PATTERN
 from switchyard_contracts.crd import KINDS
 from switchyard_contracts.model_command import ModelCommandSpec, Verb
 
+from switchyard_cli.course import outside
 from switchyard_cli.documents import Document, value_at
 
 LONGEST = {kind.kind: kind.max_name for kind in KINDS}
@@ -50,6 +51,16 @@ def lint(documents: Iterable[Document]) -> list[Finding]:
     kept = [document for document in documents if ours(document)]
     found = [finding for document in kept for finding in check(document)]
     return found + _twice(kept)
+
+
+def notes(documents: Iterable[Document]) -> list[Finding]:
+    """What is no fault, and has to be known; of documents without faults."""
+    found = []
+    for document in documents:
+        if document.kind == "ModelDeployment" and ours(document):
+            for place, words in outside(acceptance.read(document.body.get("spec"))):
+                found.append(_finding(document, f"spec.analysis.metrics[{place}].promql: {words}"))
+    return found
 
 
 def check(document: Document) -> list[Finding]:

@@ -5,7 +5,7 @@ The operator asks here before it acts, and `lint` before anything is sent, so bo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ from switchyard_contracts.model_deployment import (
     SHADOW_STEP,
     Affected,
     BlueGreen,
+    Canary,
     CanaryStep,
     Capacity,
     ModelDeploymentSpec,
@@ -63,7 +64,7 @@ REMEDIES = {
     PATH_PATTERN: "a path that the gateway may open; begin with '/' and a letter or digit, such as /predict",
     METRIC_PATTERN: (
         "a known metric; use error_rate, latency_p50, _p90, _p95 or _p99, outcome.rmse, .mse, .mae, .bias, .accuracy"
-        " or .coverage, or decision.agreement"
+        " or .coverage, decision.agreement, or promql"
     ),
     NAME_PATTERN: "a name; use lower-case letters, digits and '-', and begin with a letter",
 }
@@ -124,11 +125,14 @@ def _refuse_what_is_to_come(spec: ModelDeploymentSpec) -> None:
     if strategy.canary:
         _refuse_scales_that_cannot_be(spec, strategy.canary.steps, path="spec.strategy.canary.steps")
         _refuse_waits_that_nothing_ends(spec, strategy.canary.steps, path="spec.strategy.canary.steps")
+        _refuse_names_of_nothing_judged(spec, strategy.canary, path="spec.strategy.canary.steps")
         _refuse_names_that_are_taken(strategy.canary.steps, path="spec.strategy.canary.steps", taken=("full",))
     if strategy.shadow and strategy.shadow.then_promote:
         path = "spec.strategy.shadow.thenPromote.steps"
         _refuse_scales_that_cannot_be(spec, strategy.shadow.then_promote.steps, path=path)
         _refuse_waits_that_nothing_ends(spec, strategy.shadow.then_promote.steps, path=path)
+        then, mirror = strategy.shadow.then_promote, strategy.shadow.mirror.value
+        _refuse_names_of_nothing_judged(spec, then, path=path, mirror=mirror)
         _refuse_names_that_are_taken(strategy.shadow.then_promote.steps, path=path, taken=("full", SHADOW_STEP))
 
 
@@ -186,6 +190,42 @@ def _refuse_waits_that_nothing_ends(spec: ModelDeploymentSpec, steps: Sequence[C
         if step.await_outcomes and not decides:
             text = "no metric decides; add one with role: decide, or take awaitOutcomes out"
             raise SpecRejected(f"{path}[{index}].awaitOutcomes: {text}")
+
+
+def _refuse_names_of_nothing_judged(spec: ModelDeploymentSpec, canary: Canary, *, path: str, mirror: int = 0) -> None:
+    """What a step names has to be there, and to say something in it (`mirror`: of the step before the first)."""
+    roles = {metric.name: metric.role for metric in spec.analysis.metrics}
+    weight = 0
+    for index, step in enumerate(canary.steps):
+        if step.scale is None:
+            weight, mirror = step.weight.value, spec.mirror_of(canary, step)
+        names = step.analysis or []
+        for place, name in enumerate(names):
+            if fault := _says_nothing(name, roles, weight=weight, paired=mirror > 0 and spec.judged_by_pairs):
+                raise SpecRejected(f"{path}[{index}].analysis[{place}]: {fault}")
+            if name in names[:place]:
+                raise SpecRejected(f"{path}[{index}].analysis[{place}]: {name!r} is named already; take it out once")
+        if step.await_outcomes and names and not any(roles[name] is Role.DECIDE for name in names):
+            raise SpecRejected(
+                f"{path}[{index}].awaitOutcomes: true, but analysis names no metric with role: decide; name one, or"
+                " take awaitOutcomes out"
+            )
+
+
+def _says_nothing(name: str, roles: Mapping[str, Role], *, weight: int, paired: bool) -> str:
+    """Why a metric that a step names could say nothing in it; empty where it can."""
+    role = roles.get(name)
+    if role is None:
+        return f"spec.analysis.metrics has no {name!r}; it has {', '.join(roles) or 'none'}"
+    if role is Role.OBSERVE:
+        return f"{name!r} is only observed, so no step waits for it; take it out, or give it another role"
+    if weight >= FULL:
+        return "at 100 the candidate takes over, and every metric speaks; take analysis out"
+    if weight or (paired and role is Role.DECIDE):
+        return ""
+    if role is Role.GUARD:
+        return f"{name!r} guards what users are answered, and in this step the candidate answers none; take it out"
+    return f"nothing decides {name!r} in a step without a weight and without pairs; say a weight or a mirror"
 
 
 def _refuse_what_is_not_frugal(spec: ModelDeploymentSpec) -> None:

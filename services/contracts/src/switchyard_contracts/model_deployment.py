@@ -24,6 +24,9 @@ from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.gates import CEL as GATE_CEL
 from switchyard_contracts.gates import SMOKE, Before, Gate, GateType, GateVerdict
 from switchyard_contracts.notifications import Notifications
+from switchyard_contracts.promql import CEL as PROMQL_CEL
+from switchyard_contracts.promql import METRIC as PROMQL_METRIC
+from switchyard_contracts.promql import PromQL
 from switchyard_contracts.quantities import (
     FULL,
     BasisPoints,
@@ -200,6 +203,10 @@ class CanaryStep(Shape):
     """Whether it is left only when a person promotes it; guards speak meanwhile."""
     await_outcomes: bool = False
     """Whether every decide metric must pass before it is left, and not only before all of the traffic."""
+    analysis: Annotated[list[ResourceName], Field(min_length=1, max_length=16)] | None = None
+    """Which of spec.analysis.metrics are judged in it, by their names: of the guards these alone speak, and the decide
+    metrics among them must pass before it is left. Where it is not said, every guard speaks. Whatever a step names,
+    every decide metric must pass before all of the traffic, and one that is proven worse ends the rollout at once."""
     scale: PodCount | None = None
     """How many pods the candidate has from here on: a number, or a percentage of serving.replicas. Such a step only
     scales, and keeps the weight and the mirror of the step before; it is held from when these pods are ready. A later
@@ -305,7 +312,7 @@ class Missing(StrEnum):
 
 
 METRIC_PATTERN = (
-    r"^(error_rate|latency_p(50|90|95|99)|outcome\.(rmse|mse|mae|bias|accuracy|coverage)|decision\.agreement)$"
+    r"^(error_rate|latency_p(50|90|95|99)|outcome\.(rmse|mse|mae|bias|accuracy|coverage)|decision\.agreement|promql)$"
 )
 
 
@@ -324,6 +331,8 @@ class Metric(Shape):
     on_no_data: Missing = Missing.HOLD
     on_inconclusive: Missing = Missing.HOLD
     on_unavailable: Missing = Missing.HOLD
+    promql: PromQL | None = None
+    """What the user's own Prometheus is asked, where `metric` is promql: the value is held to `max` or `min`."""
 
     @property
     def limit(self) -> tuple[str, Threshold]:
@@ -335,10 +344,17 @@ class Metric(Shape):
 
     @model_validator(mode="after")
     def _limit_fits(self) -> Self:
+        if (self.metric == PROMQL_METRIC) != (self.promql is not None):
+            raise ValueError(
+                f"metric: {self.metric!r} and the block promql do not belong together; write metric: promql with the"
+                " block, or leave the block out"
+            )
         limits = [field for field in ("max", "min", "max_increase", "max_decrease") if getattr(self, field) is not None]
         if len(limits) != 1:
             raise ValueError("set exactly one of max, min, maxIncrease, maxDecrease")
         field, threshold = self.limit
+        if self.promql:
+            return self._from_outside(field)
         if field in ("maxIncrease", "maxDecrease") and threshold.unit != "%":
             raise ValueError(f'{field}: {threshold.text!r} must be a percentage of stable\'s value, such as "5%"')
         if self.role is Role.OBSERVE:
@@ -352,6 +368,31 @@ class Metric(Shape):
             raise ValueError(f'{field}: {threshold.text!r} must be a percentage of the requests, such as "1%"')
         if kind == "latency" and field == "max" and threshold.unit != "s":
             raise ValueError(f'max: {threshold.text!r} must be a time, such as "200ms"')
+        return self
+
+    def _from_outside(self, field: str) -> Self:
+        """What a number of somebody else's may be asked for."""
+        if self.role is Role.DECIDE:
+            raise ValueError(
+                "role: decide, but a number from Prometheus says nothing of its own uncertainty, so no error budget"
+                " could hold; use role: guard with an absolute limit, or observe"
+            )
+        if field not in ("max", "min"):
+            raise ValueError(
+                f"{field}: Prometheus is asked for one number; compare with $stable in the query, and hold what comes"
+                " of it to max or min"
+            )
+        least = type(self).model_fields["min_samples"].default
+        if self.min_samples != least:
+            raise ValueError(
+                f"minSamples: {self.min_samples} counts requests, and of a query looks are counted; take it out, and"
+                " write promql.looks"
+            )
+        if self.promql and self.max_wait < self.promql.patience:
+            raise ValueError(
+                f"maxWait: {format_duration(self.max_wait)} is over before so many looks are taken"
+                f" ({format_duration(self.promql.patience)}); raise it, or lower promql.window or promql.looks"
+            )
         return self
 
 
@@ -696,6 +737,7 @@ class ModelDeploymentStatus(Status):
 CEL: dict[type[Shape], list[dict[str, Any]]] = {
     **GATE_CEL,
     **FREEZE_CEL,
+    **PROMQL_CEL,
     **volumes.CEL,
     Autoscaling: [
         {
@@ -748,6 +790,14 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
         },
     ],
     Metric: [
+        {
+            "rule": "(self.metric == 'promql') == has(self.promql)",
+            "message": "the block promql must be set when metric is promql, and only then",
+        },
+        {
+            "rule": "!has(self.promql) || (self.role != 'decide' && (has(self.max) || has(self.min)))",
+            "message": "a promql metric is held to max or min, and no error budget covers it: it may guard, not decide",
+        },
         {
             "rule": "[has(self.max), has(self.min), has(self.maxIncrease), has(self.maxDecrease)]"
             ".filter(x, x).size() == 1",

@@ -14,7 +14,7 @@ of the two is chosen by how many pairs are there, never by what they say.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -33,18 +33,21 @@ QUANTILES = {"latency_p50": 0.5, "latency_p90": 0.9, "latency_p95": 0.95, "laten
 """By the metric's name; the share of requests that may be slower than the threshold is the rest."""
 
 
-def budget(analysis: Analysis, *, steps: int, attempt: int) -> Budget:
+def budget(analysis: Analysis, *, steps: int, attempt: int, named: Sequence[Collection[str]] = ()) -> Budget:
     """What each test of the j-th attempt may spend, so that all attempts together stay within `analysis.risk`.
 
     Attempt j has 1/2ʲ of the risk. Promotion needs every decide metric, so each may use the whole of it. A rollback
     needs only one test to fail: each guard in each step, as guards start anew there, and each decide metric once.
+    `named` are the steps that name what they judge, each with its names: a guard that does not speak spends nothing.
+    Nor does a guard on a number from outside: what chance there is of its being wrong, nobody here knows.
     """
     if steps < 1 or attempt < 1:
         raise ValueError(f"steps ({steps}) and attempt ({attempt}) are counted from 1")
-    guards = sum(metric.role is Role.GUARD for metric in analysis.metrics)
+    guards = [metric.name for metric in analysis.metrics if metric.role is Role.GUARD and not metric.promql]
+    silent = sum(guard not in names for names in named for guard in guards)
     deciding = sum(metric.role is Role.DECIDE for metric in analysis.metrics)
     share = 0.5**attempt
-    rollback = analysis.risk.wrong_rollback.share * share / max(1, guards * steps + deciding)
+    rollback = analysis.risk.wrong_rollback.share * share / max(1, len(guards) * steps - silent + deciding)
     return Budget(
         alpha_promote=analysis.risk.wrong_promotion.share * share, alpha_guard=rollback, alpha_rollback=rollback
     )

@@ -114,6 +114,8 @@ def _step(step: Planned, *, done: bool) -> Text:
         text.append(f", {format_percent(step.mirror)} mirrored")
     if step.hold:
         text.append(f", held for {format_duration(step.hold)}")
+    if step.judges:
+        text.append(f", judges {', '.join(step.judges)}")
     if step.weight == 0 and not step.mirror and not step.scales:
         text.append(", reachable by the header x-switchyard-revision")
     return text

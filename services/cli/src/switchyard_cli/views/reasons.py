@@ -14,6 +14,7 @@ from switchyard_contracts.model_command import Verb
 from switchyard_contracts.model_deployment import HistoryEntry, MetricVerdict, Obeyed, Role, RolloutStatus
 from switchyard_contracts.verdicts import budget
 
+from switchyard_cli.course import Way, plot
 from switchyard_cli.facts import Deployment
 from switchyard_cli.spans import span
 from switchyard_cli.views import words
@@ -114,7 +115,8 @@ def _limit(item: Deployment, rollout: RolloutStatus, verdict: MetricVerdict) -> 
         return ""
     if verdict.role is Role.DECIDE:
         return "Pass needs the upper bound below 0, Fail the lower bound above it"
-    spend = budget(item.spec.analysis, steps=rollout.steps, attempt=max(1, rollout.attempt))
+    named = plot(item.spec, Way(rollout.way)).named if rollout.way in list(Way) else ()
+    spend = budget(item.spec.analysis, steps=rollout.steps, attempt=max(1, rollout.attempt), named=named)
     return f"taken back at an e-value of {number(1 / spend.alpha_guard)}"
 
 

@@ -1,0 +1,145 @@
+"""A real Prometheus of a test's own: Debian's, with samples of the past, behind TLS and a password.
+
+`python -m switchyard_testkit.prometheus install` brings it. Nothing is scraped and nothing waited for: promtool writes
+the samples as blocks, and the server reads them when it starts.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+from switchyard_operator.adapters.prometheus import HttpPrometheus
+
+from switchyard_testkit.commands import run
+from switchyard_testkit.envoy import free_port
+from switchyard_testkit.errors import MachineError, TestkitError
+from switchyard_testkit.fake_prometheus import Sample
+from switchyard_testkit.machine import PROMETHEUS_PACKAGES, SEARCH, ensure_packages
+from switchyard_testkit.node import pki
+from switchyard_testkit.waiting import until
+
+USER, PASSWORD = "switchyard", "open-sesame"
+HASHED = "$2b$04$switchyardswitchyardse5yHPmdqWAw6XHH2fiifmn62Zaa0SLDS"
+"""Of the password, by bcrypt."""
+
+
+@dataclass(frozen=True)
+class RealPrometheus:
+    """One that runs."""
+
+    url: str
+    folder: Path
+    """It holds the authority's `ca.crt`, and `username` and `password` of who may ask."""
+    process: subprocess.Popen[bytes]
+
+    def asker(
+        self, *, url: str = "", folder: Path | None = None, ca_file: str | None = None, seconds: float = 20.0
+    ) -> HttpPrometheus:
+        """The operator's way to it; a test says what differs."""
+        return HttpPrometheus(
+            url=url or self.url,
+            folder=str(folder or self.folder),
+            ca_file=str(self.folder / "ca.crt") if ca_file is None else ca_file,
+            timeout=timedelta(seconds=seconds),
+            clock=lambda: datetime.now(UTC),
+        )
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """While it takes connections and answers nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def real_prometheus(folder: Path, samples: Iterable[Sample]) -> Iterator[RealPrometheus]:
+    """One that has seen these samples; it is ended whatever happens."""
+    store, port = folder / "store", free_port()
+    (folder / "samples.txt").write_text(open_metrics(samples))
+    run([_program("promtool"), "tsdb", "create-blocks-from", "openmetrics", folder / "samples.txt", store], timeout=60)
+    pki.make_authority(folder, "prometheus")
+    pki.make_server(folder, "server", ["localhost", "127.0.0.1"])
+    (folder / "username").write_text(f"{USER}\n")
+    (folder / "password").write_text(f"{PASSWORD}\n")
+    (folder / "config.yaml").write_text(json.dumps({"global": {"scrape_interval": "1h"}}))
+    door = {
+        "tls_server_config": {"cert_file": str(folder / "server.crt"), "key_file": str(folder / "server.key")},
+        "basic_auth_users": {USER: HASHED},
+    }
+    (folder / "door.yaml").write_text(json.dumps(door))
+    command = [
+        _program("prometheus"),
+        f"--config.file={folder / 'config.yaml'}",
+        f"--web.config.file={folder / 'door.yaml'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        f"--storage.tsdb.path={store}",
+        "--storage.tsdb.retention.time=30d",
+    ]
+    log = folder / "prometheus.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+    try:
+        found = RealPrometheus(f"https://127.0.0.1:{port}", folder, process)
+        until(lambda: _is_ready(found, log), "Prometheus is ready", seconds=60, every=0.1)
+        yield found
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+
+
+def open_metrics(samples: Iterable[Sample]) -> str:
+    """Gauges as OpenMetrics writes them, each metric in one place."""
+    lines: list[str] = []
+    by_name = sorted(samples, key=lambda sample: (sample.name, sorted(sample.labels.items()), sample.at))
+    for sample in by_name:
+        if f"# TYPE {sample.name} gauge" not in lines:
+            lines.append(f"# TYPE {sample.name} gauge")
+        labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
+        lines.append(f"{sample.name}{{{labels}}} {sample.value} {sample.at.timestamp():.3f}")
+    return "\n".join([*lines, "# EOF", ""])
+
+
+def _is_ready(server: RealPrometheus, log: Path) -> bool:
+    if server.process.poll() is not None:
+        raise MachineError(f"Prometheus ended: {log.read_text()[-2000:]}")
+    with httpx.Client(trust_env=False, verify=False, auth=(USER, PASSWORD)) as http:
+        try:
+            return http.get(f"{server.url}/-/ready", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=SEARCH)
+    if found is None:
+        raise MachineError(f"no {name} is installed; run `python -m switchyard_testkit.prometheus install`.")
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """`install`."""
+    if arguments != ["install"]:
+        raise MachineError(f"{' '.join(arguments)!r} is no command; use install.")
+    ensure_packages(PROMETHEUS_PACKAGES)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except TestkitError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
