@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from switchyard_testkit.apiserver import applied_crds
-from switchyard_testkit.own_apiserver import ApiServer, own_api_server
+from switchyard_testkit.own_apiserver import ApiServer, garbage_collector, own_api_server
 
 CRDS = Path(__file__).resolve().parents[2] / "manifests" / "crds"
 
@@ -18,4 +18,5 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     folder = tmp_path_factory.mktemp("apiserver")
     with own_api_server(folder) as api:
         applied_crds(api, CRDS)
-        yield ApiServer(api, folder / "kubeconfig")
+        with garbage_collector(folder):
+            yield ApiServer(api, folder / "kubeconfig")

@@ -1,7 +1,7 @@
 """An API server of a test's own, with an etcd of its own, and nobody else in it.
 
-No controllers, no kubelet and no operator: what stands in it, the test has written, so a test may play all of them.
-The programs are those of the node from source.
+No kubelet and no operator: what stands in it, the test has written, so a test may play all of them. Nor are there
+controllers, but the one that a test may start. The programs are those of the node from source.
 """
 
 from __future__ import annotations
@@ -46,13 +46,11 @@ class ApiServer:
 
 @contextmanager
 def own_api_server(folder: Path, *, audit_log: Path | None = None) -> Iterator[client.ApiClient]:
-    """A client of a server that has just begun; both processes are ended whatever happens.
+    """A client of a server that has just begun; all processes are ended whatever happens.
 
     With a log, who wrote what stands in it. Read requests do not: they would be most of it.
     """
-    cache = Cache.from_env(os.environ)
-    durations = Durations(cache.root / "durations.json")
-    tools = programs.ensure(cache, Progress("API server", plan=programs.plan(cache), durations=durations))
+    tools = _tools()
     store, peers, port = free_port(), free_port(), free_port()
     pki.make_authority(folder, "test")
     pki.make_server(folder, "apiserver", ["127.0.0.1"])
@@ -111,12 +109,35 @@ def own_api_server(folder: Path, *, audit_log: Path | None = None) -> Iterator[c
         yield api
 
 
+@contextmanager
+def garbage_collector(folder: Path) -> Iterator[None]:
+    """The controller that deletes what lost its owner, for the server of that folder.
+
+    It looks for new types every half minute only, so those that matter should be there before.
+    """
+    command = [
+        str(_tools() / "kube-controller-manager"),
+        f"--kubeconfig={folder / 'kubeconfig'}",
+        "--controllers=garbage-collector-controller",
+        "--leader-elect=false",
+        "--secure-port=0",
+    ]
+    with _running(command, folder / "collector.log"):
+        yield
+
+
 def another_user(folder: Path, api: client.ApiClient, identity: pki.Identity) -> Path:
     """A kubeconfig for somebody else, so that the audit log tells them apart."""
     pki.make_client(folder, identity.user, identity)
     path = folder / f"{identity.user}.kubeconfig"
     path.write_text(pki.kubeconfig(folder, identity.user, cluster="test", server=str(api.configuration.host)))
     return path
+
+
+def _tools() -> Path:
+    cache = Cache.from_env(os.environ)
+    durations = Durations(cache.root / "durations.json")
+    return programs.ensure(cache, Progress("API server", plan=programs.plan(cache), durations=durations))
 
 
 @contextmanager
