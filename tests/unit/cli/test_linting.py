@@ -217,6 +217,16 @@ class TestFiles:
         assert f"note: {place}: 'memory' is a threshold (max 85%) on a number from Prometheus" in said.err
         assert "no error budget (analysis.risk) covers it" in said.err
 
+    def test_a_block_that_is_shorter_than_a_window_is_said_to_be_one(self, tmp_path: Path) -> None:
+        text = (SAMPLES / "canary.yaml").read_text(encoding="utf-8")
+        assert "block: 1d" in text
+        file = tmp_path / "canary.yaml"
+        for block, told in (("1d", ""), ("4s", "monitoring.window is longer, so that pairs are compared by 5m")):
+            file.write_text(text.replace("block: 1d", f"block: {block}"), encoding="utf-8")
+            said = Shell(Simulation({}))("lint", str(file))
+            assert said.code == 0
+            assert (told in said.err) if told else ("analysis.block" not in said.err)
+
     def test_a_fault_is_exit_code_1(self) -> None:
         code, said = self.lint("-", stdin=yaml.safe_dump(document({"model": {}})))
         assert code == 1

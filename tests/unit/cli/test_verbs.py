@@ -384,6 +384,7 @@ class TestPlan:
         assert "evidence against it is 200 to 1" in said.flat
         # 200 requests of 5 a second: 40 s, then two holds of 30 s.
         assert "at 100 requests a second: 1m40s from ready pods" in said.flat
+        assert "what is measured counts every 5m (monitoring.window)" in said.flat
 
     def test_a_shadow_shows_what_is_mirrored_and_that_it_ends(self, tmp_path: Path) -> None:
         said = airport()("plan", self.file(tmp_path, SHADOW_SPEC, image=TWO), "--rate", "100")

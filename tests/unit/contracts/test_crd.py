@@ -72,6 +72,24 @@ def walk(node: Any, path: str = "") -> Any:
             yield from walk(value, f"{path}[{index}]")
 
 
+def undescribed(node, path):
+    for name, inner in node.get("properties", {}).items():
+        if not inner.get("description"):
+            yield f"{path}.{name}"
+        yield from undescribed(inner, f"{path}.{name}")
+    for part in ("items", "additionalProperties"):
+        yield from undescribed(node.get(part, {}), path)
+
+
+def test_explain_has_words_for_every_field_that_people_write():
+    (deployment,) = [kind for kind in KINDS if kind.kind == "ModelDeployment"]
+    spec = structural(deployment.spec, {})
+    assert list(undescribed(spec, "spec")) == []
+    block = spec["properties"]["analysis"]["properties"]["block"]["description"]
+    assert block.startswith("What varies together")
+    assert "  " not in block
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_our_own_kinds_are_structural_and_bounded(kind):
     crd = definition(kind)

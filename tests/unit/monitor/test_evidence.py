@@ -172,6 +172,21 @@ def test_generations_stay_apart_and_those_not_asked_for_are_left_out(world: Worl
     assert sum(window.candidate.n + window.stable.n for window in found.windows) == 3000
 
 
+def test_windows_in_which_nobody_drew_the_candidate_are_of_the_same_split(world: World) -> None:
+    """At little traffic many windows are so; apart from the others they would show a split that was never made."""
+    for i in range(600):
+        mine = i % 20 == 0  # exactly a twentieth, in every third window
+        said = {"revision": NEXT if mine else STABLE, "role": "candidate" if mine else "stable"}
+        exchange = inference(f"q{i}", y=1.0, at=i * 0.7, traffic=3, weightBp=500 if mine else 9500, **said)
+        world.say(exchange, at=i * 0.7)
+    world.now_us = NOON_US + 600 * SECOND
+    world.run()
+    found = ask(world, "error_rate")
+    assert sum(not window.candidate.n for window in found.windows) > len(found.windows) / 2
+    assert {window.probability for window in found.windows} == {0.05}
+    assert judge(ERRORS, found, budget=BUDGET, min_coverage=0.8).verdict is not Verdict.ERROR
+
+
 @pytest.mark.parametrize("assignment", ["pinned", "retry"])
 def test_what_the_lot_did_not_assign_is_no_evidence(world: World, assignment: str) -> None:
     play(world, noise=15.0, assignment=assignment, requests=300)

@@ -124,9 +124,14 @@ def _rollout(world: World, plan: Plan) -> Iterator[Note]:
         case Phase.SUSPENDED:
             yield Note(reason="Suspended", message=f"{who}: {held.message}", same=f"{held.id} {traffic}")
         case Phase.AWAITING_EVIDENCE if held.reason == "EvidenceUnavailable":
+            remedy = "see that the monitor answers and reads from Kafka"
+            if any(verdict.reason == "SRM" for verdict in held.verdicts):
+                remedy = (
+                    "see who repeats or drops requests of one revision alone; a person may abort, or promote the step"
+                )
             text = (
                 f"{who} holds at {format_percent(held.weight_bp)}: {held.message}. Nothing is decided without evidence;"
-                " see that the monitor answers and reads from Kafka"
+                f" {remedy}"
             )
             yield Note(reason="EvidenceUnavailable", message=text, same=f"{held.id} {held.step}", warning=True)
         case Phase.AWAITING_EVIDENCE:

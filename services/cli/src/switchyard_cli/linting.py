@@ -16,6 +16,7 @@ from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.base import API_VERSION, GROUP, NAME_PATTERN
 from switchyard_contracts.crd import KINDS
 from switchyard_contracts.model_command import ModelCommandSpec, Verb
+from switchyard_contracts.quantities import format_duration
 
 from switchyard_cli.course import outside
 from switchyard_cli.documents import Document, value_at
@@ -58,8 +59,12 @@ def notes(documents: Iterable[Document]) -> list[Finding]:
     found = []
     for document in documents:
         if document.kind == "ModelDeployment" and ours(document):
-            for place, words in outside(acceptance.read(document.body.get("spec"))):
+            spec = acceptance.read(document.body.get("spec"))
+            for place, words in outside(spec):
                 found.append(_finding(document, f"spec.analysis.metrics[{place}].promql: {words}"))
+            if spec.judged_by_pairs and spec.block > spec.analysis.block:
+                text = f"monitoring.window is longer, so that pairs are compared by {format_duration(spec.block)}"
+                found.append(_finding(document, f"spec.analysis.block: {text}; shorten that too if it is meant"))
     return found
 
 

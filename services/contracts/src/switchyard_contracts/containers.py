@@ -31,13 +31,16 @@ class EnvVar(Shape):
     """One environment variable; Secrets are referenced, never copied."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+    """The variable's name."""
     value: Annotated[str, StringConstraints(max_length=8192)] = ""
+    """Its value."""
 
 
 class Resources(Shape):
     """Requests and limits of a container, as Kubernetes writes quantities."""
 
     requests: Annotated[dict[str, Quantity], Field(max_length=8)] = {}
+    """What the scheduler sets aside, such as `cpu: 500m` and `memory: 1Gi`."""
     limits: Annotated[dict[str, Quantity], Field(max_length=8)] = {}
     """GPUs among them, by the name that their device plugin gives them: `nvidia.com/gpu: 1`."""
 

@@ -11,12 +11,12 @@ import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from switchyard_contracts import model_command, model_deployment, model_revision, model_route
+from switchyard_contracts import descriptions, model_command, model_deployment, model_revision, model_route
 from switchyard_contracts.base import GROUP, VERSION, Shape, Status
 from switchyard_contracts.quantities import BasisPoints, MirrorShare, Threshold, format_duration
 
@@ -203,10 +203,33 @@ def _flatten(
     return flat
 
 
+def _types_of(model: type[BaseModel]) -> set[type[BaseModel]]:
+    """The type and all that its fields are made of."""
+    found, ahead = set(), [model]
+    while ahead:
+        kind = ahead.pop()
+        if kind in found:
+            continue
+        found.add(kind)
+        ahead += [part for field in kind.model_fields.values() for part in _models_in(field.annotation)]
+    return found
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models_in(part)]
+
+
 def structural(model: type[BaseModel], cel: dict[type[Shape], list[dict[str, Any]]]) -> dict[str, Any]:
     """The structural schema of a type."""
     schema = model.model_json_schema(by_alias=True, mode="validation", schema_generator=_OwnSpelling)
     defs = schema.pop("$defs", {})
+    for kind in _types_of(model):
+        node = defs.get(kind.__name__, schema if kind is model else {})
+        for name, text in descriptions.of_fields(kind).items():
+            if alias := kind.model_fields[name].alias:
+                node.get("properties", {}).get(alias, {}).setdefault("description", text)
     rules = {kind.__name__: list(found) for kind, found in cel.items()}
     flat = _flatten(schema, defs, rules, model.__name__)
     if model in cel:

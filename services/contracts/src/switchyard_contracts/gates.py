@@ -59,19 +59,23 @@ class ProvenanceGate(Shape):
     fields: Annotated[
         list[Literal["gitCommit", "dataDigest", "trainingRun", "pipeline"]], Field(min_length=1, max_length=4)
     ] = ["gitCommit", "dataDigest", "trainingRun", "pipeline"]
+    """The names of the fields."""
 
 
 class SmokeRequest(Shape):
     """One request that every pod of the candidate must answer with 2xx; a POST of JSON where there is a body."""
 
     path: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9_./-]*$", max_length=256)]
+    """Where it is sent."""
     body: Annotated[str, StringConstraints(max_length=8192)] | None = None
+    """The JSON that is sent; without it, the request is a GET."""
 
 
 class SmokeGate(Shape):
     """Requests to each pod of the candidate itself, past the gateway."""
 
     requests: Annotated[list[SmokeRequest], Field(min_length=1, max_length=8)]
+    """What is sent, in order."""
 
 
 class ApprovalGate(Shape):
@@ -80,12 +84,14 @@ class ApprovalGate(Shape):
     approvers: Annotated[
         list[Annotated[str, StringConstraints(min_length=1, max_length=256)]], Field(max_length=32)
     ] = []
+    """User names, as the API server knows them."""
 
 
 class WebhookGate(Shape):
     """Whom to ask by a POST; the answer decides."""
 
     url: Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.\[\]:-]{1,253}(/[^\s]*)?$", max_length=1024)]
+    """Where the question is sent."""
     timeout: Duration = parse_duration("10s")
     """How long one request may take; at most 30s."""
 
@@ -102,6 +108,7 @@ class EvaluationData(Shape):
     """The fixed set, mounted read-only at `/data`."""
 
     config_map: ResourceName | None = None
+    """A ConfigMap."""
     claim: ResourceName | None = None
     """A PersistentVolumeClaim of the deployment's namespace."""
 
@@ -119,12 +126,19 @@ class OfflineEvaluation(Shape):
     """A Job that compares the candidate with stable on a fixed set: 0 is passed, any other exit code failed."""
 
     image: Image
+    """The image of the Job's container."""
     command: Annotated[list[Word], Field(max_length=32)] = []
+    """What it runs; the image's own entry point where nothing is said."""
     args: Annotated[list[Word], Field(max_length=64)] = []
+    """Arguments."""
     env: Annotated[list[EnvVar], Field(max_length=64)] = []
+    """Environment variables."""
     resources: Resources | None = None
+    """What its container asks of a node, and may take at most."""
     data: EvaluationData | None = None
+    """The data to evaluate on."""
     service_account_name: ResourceName | None = None
+    """The ServiceAccount of its pod."""
 
 
 BLOCKS: dict[GateType, tuple[str, bool]] = {
@@ -150,8 +164,11 @@ class Gate(Shape):
     """One gate."""
 
     name: ResourceName
+    """The gate's name, by which commands and status speak of it."""
     type: GateType
+    """What is asked, and of whom."""
     before: Before = Before.TRAFFIC
+    """Where it stands: before pods are made, before traffic, before a step, or before promotion."""
     step: ResourceName | None = None
     """For `before: step`: which one."""
     required: bool = True
@@ -164,10 +181,15 @@ class Gate(Shape):
     on_unavailable: Overdue = Overdue.HOLD
     """What it means that whoever decides could not be asked all that time."""
     provenance: ProvenanceGate | None = None
+    """For `type: Provenance`."""
     smoke: SmokeGate | None = None
+    """For `type: Smoke`."""
     approval: ApprovalGate | None = None
+    """For `type: Approval`."""
     webhook: WebhookGate | None = None
+    """For `type: Webhook`."""
     offline_evaluation: OfflineEvaluation | None = None
+    """For `type: OfflineEvaluation`."""
 
     @property
     def deadline(self) -> timedelta:

@@ -51,30 +51,40 @@ class ConfigSource(Shape):
     """A whole ConfigMap or Secret as environment. A ConfigMap is copied with the revision, so that it rolls back."""
 
     config_map: ResourceName | None = None
+    """The name of a ConfigMap of the deployment's namespace."""
     secret: ResourceName | None = None
+    """The name of a Secret of the deployment's namespace."""
 
 
 class ModelConfig(Shape):
     """Configuration that belongs to the model: a change of it is a new revision."""
 
     env: Annotated[list[EnvVar], Field(max_length=64)] = []
+    """Environment variables of the model's container."""
     env_from: Annotated[list[ConfigSource], Field(max_length=16)] = []
+    """Whole ConfigMaps and Secrets as environment."""
 
 
 class Provenance(Shape):
     """From which code and data the model came."""
 
     git_commit: Text | None = None
+    """The commit of the code that trained the model."""
     data_digest: Text | None = None
+    """A digest of the data it was trained on."""
     training_run: Text | None = None
+    """The id of the run, in whatever tracks your runs."""
     pipeline: Text | None = None
+    """The name of the pipeline that made it."""
 
 
 class Model(Shape):
     """The model: a BentoML image, and what is known of its making."""
 
     image: Image
+    """The BentoML image, by tag or digest; `kubectl switchyard pin` turns a tag into a digest."""
     version: Annotated[str, StringConstraints(pattern=SEMANTIC_VERSION, max_length=64)] | None = None
+    """The model's semantic version. Where it is not said, the Bento's own, as a pod answers it."""
     provenance: Provenance | None = None
     config: ModelConfig | None = None
 
@@ -83,33 +93,44 @@ class Toleration(Shape):
     """A node's taint that the model's pods may live with."""
 
     key: LabelText | None = None
+    """The taint's key; every taint where it is not said and `operator` is Exists."""
     operator: Literal["Exists", "Equal"] | None = None
+    """Whether the taint only has to exist, or its value to be equal too."""
     value: LabelText | None = None
+    """The taint's value, for Equal."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Which effect of the taint is tolerated; each of them where it is not said."""
 
 
 class Scheduling(Shape):
     """Where the model's pods may run."""
 
     node_selector: Annotated[dict[str, LabelText], Field(max_length=16)] = {}
+    """Labels that a node must have."""
     tolerations: Annotated[list[Toleration], Field(max_length=16)] = []
+    """Taints that a node may have."""
     priority_class_name: ResourceName | None = None
+    """The PriorityClass of the pods."""
     runtime_class_name: ResourceName | None = None
     """How the nodes run the containers, where GPUs need another way than usual."""
     service_account_name: ResourceName | None = None
+    """The ServiceAccount of the pods; the namespace's default where it is not said. Its token is not mounted."""
 
 
 class Warmup(Shape):
     """A request that a pod must answer with 2xx before it gets traffic."""
 
     path: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9_./-]*$", max_length=256)]
+    """Where it is sent."""
     body: Annotated[str, StringConstraints(max_length=8192)]
+    """The JSON that is sent, by POST."""
 
 
 class Startup(Shape):
     """How long a container may take to load its model before it is started anew; 10 minutes where nothing is said."""
 
     timeout: Duration
+    """From 10s to 24h, and no longer than `readyWithin`."""
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -122,7 +143,9 @@ class Autoscaling(Shape):
     """As many pods as the load asks for, by their CPU. In a rollout the candidate's minimum follows its weight."""
 
     min_replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    """The fewest pods at rest."""
     max_replicas: Annotated[int, Field(ge=1, le=1000)]
+    """The most pods, whatever the load."""
     target_cpu: Annotated[int, Field(ge=1, le=1000, alias="targetCPUUtilization")] = 80
     """Percent of `resources.requests.cpu`, on average over the pods."""
 
@@ -139,7 +162,9 @@ class Egress(Shape):
     """Where a model's pods may connect to, beside asking for names: addresses, and TCP ports if only some."""
 
     cidr: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:]{2,43}/[0-9]{1,3}$", max_length=47)]
+    """A network, such as 10.20.0.0/16."""
     ports: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], Field(max_length=16)] = []
+    """TCP ports; every port where none is said."""
 
     @model_validator(mode="after")
     def _is_a_network(self) -> Self:
@@ -157,17 +182,25 @@ class Serving(Shape):
     """How the model is served; resources, scheduling, port, startup, warm-up and volumes make a new revision."""
 
     replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many pods a revision has that serves all of the traffic."""
     autoscaling: Autoscaling | None = None
     """In the place of `replicas`."""
     resources: Resources | None = None
+    """What each pod asks of its node, and may take at most."""
     scheduling: Scheduling | None = None
+    """Where the pods may run."""
     port: Annotated[int, Field(ge=1, le=65535)] = 3000
+    """The port on which the container answers."""
     paths: Annotated[list[ServingPath], Field(max_length=32)] = []
+    """The paths that the gateway opens, such as /predict; where none is said, those that the Bento itself names."""
     timeout: Duration = parse_duration("60s")
+    """How long a request may take before the product is answered 504."""
     ready_within: Duration = parse_duration("10m")
     """How long a revision's pods may take to be ready before a rollout gives up on them."""
     startup: Startup | None = None
+    """How long a container may take to load its model."""
     warmup: Warmup | None = None
+    """The smoke request: what a pod must answer before its revision gets traffic."""
     volumes: Volumes = []
     """Beside the scratch space at /tmp that every model has. The root is read-only."""
     egress: Annotated[list[Egress], Field(max_length=32)] = []
@@ -194,8 +227,11 @@ class CanaryStep(Shape):
     """A weight, and how long it is held at least. A step without a weight only mirrors, or only scales."""
 
     name: ResourceName
+    """The step's name, by which commands, gates and status speak of it."""
     weight: BasisPoints = BasisPoints(0)
+    """The candidate's share of the traffic, in percent; it rises from step to step."""
     hold: Duration = parse_duration("1m")
+    """How long it lasts at least, from when every gateway has the weight."""
     mirror: MirrorShare | None = None
     """How much of the traffic is sent to the candidate too, out of stable's share of it; nobody is given these answers.
     Where it is not said, `canary.mirror` holds."""
@@ -218,6 +254,7 @@ class Canary(Shape):
     """Named steps in rising order; 100 is implicit at the end."""
 
     steps: Annotated[list[CanaryStep], Field(min_length=1, max_length=20)]
+    """The steps before all of the traffic."""
     mirror: MirrorShare | None = None
     """For every step that does not say its own. Where it is not said, `auto` if a decide metric can be judged by
     pairs, else none. Write 0 for a model whose answers have effects of their own."""
@@ -280,13 +317,17 @@ class Strategy(Shape):
     """Exactly one way of taking over."""
 
     type: StrategyType = StrategyType.BLUE_GREEN
+    """BlueGreen: one switch. Canary: weights that rise. Shadow: copies of stable's requests."""
     capacity: Capacity = Capacity.FULL
     """`full` keeps all of stable's pods beside the candidate's. `frugal` never asks for more than replicas + 1 pods in
     all: weights move a pod at a time, and so does the way back, but for an abort: stable has all of the traffic at
     once, and is short of pods until the candidate's have gone. Not with serving.autoscaling."""
     canary: Canary | None = None
+    """For `type: Canary`."""
     blue_green: BlueGreen | None = None
+    """For `type: BlueGreen`."""
     shadow: Shadow | None = None
+    """For `type: Shadow`."""
 
     @property
     def sticky(self) -> Sticky | None:
@@ -320,17 +361,33 @@ class Metric(Shape):
     """One limit, on one measured thing."""
 
     name: ResourceName
+    """The metric's name, by which status and commands speak of it."""
     metric: Annotated[str, StringConstraints(pattern=METRIC_PATTERN, max_length=64)]
+    """What is measured: error_rate; latency_p50, _p90, _p95 or _p99; outcome.rmse, .mse, .mae, .bias, .accuracy or
+    .coverage, by what then happened; decision.agreement, with what people decided; or promql."""
     role: Role
+    """guard: what speaks against the candidate takes it back at once. decide: must be proven before all of the
+    traffic. observe: is only shown."""
     max: Threshold | None = None
+    """The most it may be: a share (1%), a time (200ms), or a number."""
     min: Threshold | None = None
+    """The least it may be."""
     max_increase: Threshold | None = None
+    """How much more than stable's it may be, as a percentage of stable's; 0% asks for no worse."""
     max_decrease: Threshold | None = None
+    """How much less than stable's it may be, as a percentage of stable's."""
     min_samples: Annotated[int, Field(ge=1, le=100_000_000)] = 200
+    """How many are needed before it says anything: requests of the candidate for a guard; judged outcomes, or
+    pairs, for decide, where a first look takes 200 whatever is said here. Both are counted when their window
+    (monitoring.window) is over."""
     max_wait: Duration = parse_duration("14d")
+    """How long it may go without a verdict before `onNoData`, `onInconclusive` or `onUnavailable` applies."""
     on_no_data: Missing = Missing.HOLD
+    """What it means that too little was seen by then."""
     on_inconclusive: Missing = Missing.HOLD
+    """What it means that enough was seen, and neither is proven."""
     on_unavailable: Missing = Missing.HOLD
+    """What it means that whoever measures could not be asked."""
     promql: PromQL | None = None
     """What the user's own Prometheus is asked, where `metric` is promql: the value is held to `max` or `min`."""
 
@@ -411,30 +468,42 @@ class Risk(Shape):
     """How often a rollout may be decided wrongly, per rollout of a revision."""
 
     wrong_promotion: BasisPoints = BasisPoints(500)
+    """How often a candidate that is worse than allowed may be promoted."""
     wrong_rollback: BasisPoints = BasisPoints(500)
+    """How often one that is not may be taken back."""
 
 
 class Analysis(Shape):
     """What is measured, and by which limits the rollout is decided."""
 
     risk: Risk = Risk()
+    """How often a rollout may be decided wrongly."""
     block: Duration = parse_duration("1d")
+    """What varies together, and so is one unit when pairs are compared: a day, where days differ. No shorter than
+    monitoring.window counts."""
     metrics: Annotated[list[Metric], Field(max_length=16)] = []
+    """What is measured, and its limits."""
 
 
 class Warm(Shape):
     """How the old revision is kept after a promotion, so that the way back is one route write."""
 
     replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many pods it keeps."""
     for_: Annotated[Duration, Field(alias="for")] = parse_duration("1h")
+    """For how long."""
 
 
 class Rollback(Shape):
     """What happens when a revision fails, during the rollout and after it."""
 
     automatic: bool = True
+    """Whether a revision that fails is taken back by itself; else the rollout holds and says so."""
     watch: Duration | None = None
+    """How long a promoted revision is watched by what is learnt late; the outcome's horizon where it is not
+    said."""
     warm: Warm = Warm()
+    """How the old revision is kept."""
 
 
 class OnSpecChange(StrEnum):
@@ -454,7 +523,9 @@ class Prediction(Shape):
     """Where Y stands in the response."""
 
     path: JsonPath
+    """Where it stands in the answer's JSON, such as $.delay."""
     task: Task
+    """Whether the prediction is a number or a class."""
     scale: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1
     """The typical size of a value. Sums are exact to scale / 2^20; beyond 2048 scales it is clipped and counted."""
 
@@ -463,6 +534,7 @@ class Decision(Shape):
     """Where Y′ stands in what people decided; the value itself where no path is said."""
 
     path: JsonPath = "$"
+    """Where it stands in what feedback is told."""
     tolerance: Threshold = Threshold(0.0, "", "0")
     """How far Y′ may lie from Y and still agree with it (regression); 0 for classes."""
     threshold: Threshold | None = None
@@ -478,18 +550,28 @@ class Outcome(Shape):
     """Where X′ stands in what happened, how long it may take, and when a prediction is judged."""
 
     path: JsonPath = "$"
+    """Where it stands in what feedback is told."""
     horizon: Duration
+    """How long it may take until it is known; what comes later is not joined."""
     judged_after: Duration
+    """The age at which a prediction is judged, once, by what is known by then. Early outcomes can mislead: what is
+    quick to happen is not like the rest."""
     min_coverage: BasisPoints = BasisPoints(8000)
+    """How many of the predictions must have an outcome at that age before anything is decided."""
     affected_by: Affected
+    """Whether what people decide changes what happens (decision), or not (nothing). It must be said: with decision,
+    only a randomised split can be judged."""
 
 
 class Monitoring(Shape):
     """What the monitor joins: the prediction, the decision, the outcome."""
 
     prediction: Prediction
+    """Y: what the model answers."""
     decision: Decision | None = None
+    """Y′: what people decided."""
     outcome: Outcome | None = None
+    """X′: what then happened."""
     window: Duration = parse_duration("5m")
     """The base window of X and Y; a step's evidence is made of these."""
 
@@ -498,17 +580,25 @@ class ModelDeploymentSpec(Shape):
     """The whole of what may be said of a model in production."""
 
     model: Model
+    """Which model."""
     serving: Serving = Serving()
+    """How it is served."""
     strategy: Strategy = Strategy()
+    """How the next revision takes over."""
     analysis: Analysis = Analysis()
+    """What is measured while it does, and decides."""
     gates: Annotated[list[Gate], Field(max_length=16)] = []
     """What has to be so before a revision goes on, beside evidence: the first one too."""
     rollback: Rollback = Rollback()
+    """What happens when a revision fails."""
     on_spec_change: OnSpecChange = OnSpecChange.REPLACE
+    """What becomes of a newer model in the middle of a rollout."""
     suspend: bool = False
+    """Whether decisions stand still; what serves is kept as it is."""
     freeze: Annotated[list[Freeze], Field(max_length=32)] = []
     """Times in which no weight rises and nothing is promoted, beside those of the whole installation."""
     monitoring: Monitoring | None = None
+    """What is joined to each prediction."""
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -527,6 +617,12 @@ class ModelDeploymentSpec(Shape):
         if after and not (_rise(after.steps) and all(step.weight.value for step in after.steps if not step.scale)):
             raise ValueError("strategy.shadow.thenPromote.steps: weights must rise from step to step, from above 0")
         return self
+
+    @property
+    def block(self) -> timedelta:
+        """The units in which pairs are compared: sums are kept by window, so none is shorter than that."""
+        window = self.monitoring.window if self.monitoring else timedelta(0)
+        return max(self.analysis.block, window)
 
     @property
     def judged_by_pairs(self) -> bool:

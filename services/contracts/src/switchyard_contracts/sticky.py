@@ -35,7 +35,9 @@ class Sticky(Shape):
     """
 
     by: Literal["header", "cookie"]
+    """What tells users apart."""
     name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
+    """The name of the header or cookie."""
 
     @model_validator(mode="after")
     def _arrives(self) -> Self:

@@ -24,18 +24,24 @@ class EmptyDir(Shape):
     """Empty when the pod starts, gone with it. In memory it counts against the container's memory limit."""
 
     medium: Literal["", "Memory"] = ""
+    """The node's disk, or Memory."""
     size_limit: Quantity | None = None
+    """How large it may grow."""
 
 
 class Volume(Shape):
     """One volume, and where the model finds it."""
 
     name: ResourceName
+    """The volume's name."""
     mount_path: Annotated[str, StringConstraints(pattern=MOUNT_PATH, max_length=256)]
     """`/dev/shm` with an `emptyDir` of the medium Memory is what frameworks with several processes ask for."""
     empty_dir: EmptyDir | None = None
+    """Scratch space."""
     config_map: ResourceName | None = None
+    """A ConfigMap, copied with the revision."""
     secret: ResourceName | None = None
+    """A Secret."""
     claim: ResourceName | None = None
     """A PersistentVolumeClaim of the deployment's namespace; pods on several nodes need one that several may read."""
 

@@ -130,10 +130,12 @@ def _takes(step: Planned, need: Need, *, rate: float | None) -> str:
 def _estimate(steps: Sequence[Planned], spec: ModelDeploymentSpec, *, rate: float, goal: str) -> str:
     outcome = spec.monitoring.outcome if spec.monitoring else None
     judged_after = outcome.judged_after if outcome else timedelta(0)
-    least = earliest(steps, rate=rate, judged_after=judged_after, block=spec.analysis.block)
+    least = earliest(steps, rate=rate, judged_after=judged_after, block=spec.block)
     if least is None:
         return f"at {rate:g} requests a second: a person decides when"
+    window = spec.monitoring.window if spec.monitoring else timedelta(0)
+    counted = f"; what is measured counts every {format_duration(window)} (monitoring.window)" if window else ""
     return (
         f"at {rate:g} requests a second: {span(least)} from ready pods to {goal} at the earliest"
-        " (a close call takes longer)"
+        f" (a close call takes longer){counted}"
     )

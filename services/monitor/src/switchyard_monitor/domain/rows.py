@@ -79,7 +79,9 @@ def rows_of(question: Question, cells: Iterable[Cell]) -> list[Row]:
         if candidate:
             probability = candidate[0].arm.weight_bp / FULL
         elif stable:
-            probability = 1.0 - stable[0].arm.weight_bp / FULL
+            # By whole numbers: the same weight must be the same probability to the last bit, or windows in which nobody
+            # drew the candidate would be taken for another split than those in which somebody did.
+            probability = (FULL - stable[0].arm.weight_bp) / FULL
         else:
             continue
         rows.append(
