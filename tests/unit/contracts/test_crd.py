@@ -77,8 +77,8 @@ def undescribed(node, path):
         if not inner.get("description"):
             yield f"{path}.{name}"
         yield from undescribed(inner, f"{path}.{name}")
-    for part in ("items", "additionalProperties"):
-        yield from undescribed(node.get(part, {}), path)
+    for part in {"items", "additionalProperties"} & node.keys():
+        yield from undescribed(node[part], path)
 
 
 def test_explain_has_words_for_every_field_that_people_write():
