@@ -80,6 +80,8 @@ def _course(root: Tree, planned: Forecast, spec: ModelDeploymentSpec, *, rate: f
     root.add("then it ends: stable keeps all of the traffic" if course.ends else _step(course.final, done=False))
     if course.steps and (said := stakes(spec, course, attempt=planned.attempt)):
         root.add(said)
+    if course.steps and spec.monitoring:
+        root.add(f"what is measured counts every {format_duration(spec.monitoring.window)} (monitoring.window)")
     if not course.ends:
         root.add(aftermath(spec))
     if rate is not None:
@@ -133,9 +135,7 @@ def _estimate(steps: Sequence[Planned], spec: ModelDeploymentSpec, *, rate: floa
     least = earliest(steps, rate=rate, judged_after=judged_after, block=spec.block)
     if least is None:
         return f"at {rate:g} requests a second: a person decides when"
-    window = spec.monitoring.window if spec.monitoring else timedelta(0)
-    counted = f"; what is measured counts every {format_duration(window)} (monitoring.window)" if window else ""
     return (
         f"at {rate:g} requests a second: {span(least)} from ready pods to {goal} at the earliest"
-        f" (a close call takes longer){counted}"
+        " (a close call takes longer)"
     )
