@@ -58,16 +58,9 @@ test: ## Set everything up, then pass the unit, contract, browser and cluster te
 	@$(STAGE) cluster-and-images 1200 $(BESIDE) images 0 "$(MAKE) build-images" $(MAKE) cluster SLOT=test
 	@$(STAGE) push-images 300 $(MAKE) images SLOT=test
 	@$(STAGE) gateway-and-browser 480 $(BESIDE) browser 0 "$(MAKE) test-browser" $(MAKE) lint-chart test-contract-gateway
-	@$(BESIDE) pure 19 "$(MAKE) test-pure" $(MAKE) test-real
+	@$(STAGE) contract 600 $(MAKE) test-contract-parts
+	@$(BESIDE) pure 19 "$(MAKE) test-pure" $(STAGE) cluster 2100 $(MAKE) test-cluster
 	@$(BIN)/python -m switchyard_testkit.tally $(REPORTS)
-
-# Cluster tests that have the parts to themselves wait for more than half of their time. Contract tests need no cluster
-# and run behind them, but for the gateway's: a data plane that starves drops copies, as it should.
-.PHONY: test-real
-test-real:
-	@$(STAGE) cluster-shared 700 $(MAKE) test-cluster-shared
-	@$(BESIDE) contract 5 "$(STAGE) contract 1500 $(MAKE) test-contract-parts" \
-	  $(STAGE) cluster-alone 1800 $(MAKE) test-cluster-alone
 
 # What only computes. `make test` runs it behind the cluster tests, so one of its tests may take long without hanging.
 .PHONY: test-pure
