@@ -57,8 +57,7 @@ test: ## Set everything up, then pass the unit, contract, browser and cluster te
 	@$(STAGE) environments 240 $(MAKE) venv venv-gateway venv-demo
 	@$(STAGE) cluster-and-images 1200 $(BESIDE) images 0 "$(MAKE) build-images" $(MAKE) cluster SLOT=test
 	@$(STAGE) push-images 300 $(MAKE) images SLOT=test
-	@$(STAGE) gateway-and-browser 480 $(BESIDE) browser 0 "$(MAKE) test-browser" $(MAKE) lint-chart test-contract-gateway
-	@$(STAGE) contract 600 $(MAKE) test-contract-parts
+	@$(STAGE) contract-and-browser 480 $(BESIDE) browser 0 "$(MAKE) test-browser" $(MAKE) lint-chart test-contract
 	@$(BESIDE) pure 19 "$(MAKE) test-pure" $(STAGE) cluster 2100 $(MAKE) test-cluster
 	@$(BIN)/python -m switchyard_testkit.tally $(REPORTS)
 
