@@ -197,20 +197,14 @@ test-browser: venv ## The monitor's page in a real browser: light, dark, phone, 
 
 .PHONY: test-contract
 test-contract: venv venv-gateway ## Contract tests: fakes and real things behind one suite, generated files, samples
-	@$(PYTHON) -m switchyard_testkit.programs
-	@$(BESIDE) contract-gateway 0 "$(MAKE) test-contract-gateway" $(MAKE) test-contract-parts
-
-.PHONY: test-contract-parts
-test-contract-parts: venv
 	@mkdir -p $(REPORTS)
-	@$(BIN)/python -m switchyard_testkit.prometheus install
 	@$(PYTHON) -m switchyard_testkit.programs
-	@$(BIN)/pytest tests/contract --ignore tests/contract/gateway $(MODULES_IN_TWOS) --junitxml $(REPORTS)/contract.xml $(PYTEST_ARGS)
+	@$(BIN)/python -m switchyard_testkit.prometheus install
+	@$(BESIDE) contract-gateway 0 "$(MAKE) test-contract-gateway" \
+	  $(BIN)/pytest tests/contract --ignore tests/contract/gateway $(MODULES_IN_TWOS) --junitxml $(REPORTS)/contract.xml $(PYTEST_ARGS)
 
 .PHONY: test-contract-gateway
 test-contract-gateway: venv-gateway
-	@mkdir -p $(REPORTS)
-	@$(PYTHON) -m switchyard_testkit.programs
 	@$(GATEWAY_BIN)/pytest tests/contract/gateway $(MODULES_IN_TWOS) --junitxml $(REPORTS)/contract-gateway.xml $(PYTEST_ARGS)
 
 CLUSTER_TESTS ?= tests/cluster
@@ -218,19 +212,10 @@ CLUSTER_TESTS ?= tests/cluster
 test-cluster: venv ## Cluster tests: a real cluster, a namespace per test
 	@mkdir -p $(REPORTS)
 	@test -n "$(strip $(CLUSTER_TESTS))"
-	@$(MAKE) test-cluster-shared
-	@$(MAKE) test-cluster-alone
-
-# Who shares the parts with others runs beside others; 5 is pytest's word for none of these chosen.
-.PHONY: test-cluster-shared
-test-cluster-shared: venv
-	@mkdir -p $(REPORTS)
 	@$(MAKE) cluster images SLOT=test
 	@$(BIN)/python -m switchyard_testkit.install --slot test
+	@# Who shares the parts with others runs beside others; 5 is pytest's word for none of these chosen.
 	@$(BIN)/pytest $(CLUSTER_TESTS) -m "not alone" $(IN_TWOS) --junitxml $(REPORTS)/cluster.xml $(PYTEST_ARGS) || [ $$? -eq 5 ]
-
-.PHONY: test-cluster-alone
-test-cluster-alone: venv
 	@$(BIN)/pytest $(CLUSTER_TESTS) -m alone --junitxml $(REPORTS)/cluster-alone.xml $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
 LONG ?=
