@@ -6,10 +6,13 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 from switchyard_contracts.events import PREDICTION_ID_PATTERN
 from switchyard_testkit.cache import Cache
@@ -17,6 +20,7 @@ from switchyard_testkit.control import ControlProcess, model
 from switchyard_testkit.envoy import EnvoyProcess, binary
 from switchyard_testkit.fake_api import ROUTES, SLICES, endpoint_slice, fake_api, route
 from switchyard_testkit.gateway_pod import KEY, PREDICT, Pod, gateway_pod
+from switchyard_testkit.rendering import LEAST, containers, objects, pods, render
 from switchyard_testkit.waiting import until
 
 REFUSED_BY_ENVOY = "999999d"
@@ -345,12 +349,34 @@ def test_without_an_api_server_and_without_a_snapshot_envoy_is_not_answered(tmp_
             until(lambda: len(api.asked) > 4, "the API server was asked again and again", seconds=20)
             assert control.ask("/readyz")[0] == 503
             assert not envoy.is_ready()
+            assert not in_service(control, envoy, tmp_path)
             api.break_with("")
             until(envoy.is_ready, "an empty cluster opens the doors", seconds=60)
             until(lambda: control.ask("/readyz")[0] == 200, "control says so", seconds=10)
+            assert in_service(control, envoy, tmp_path)
+            control.end(signal.SIGKILL)
+            assert in_service(control, envoy, tmp_path), "a gateway leaves its Service while control starts again"
         finally:
             envoy.end(signal.SIGKILL)
-            control.end(signal.SIGKILL)
+            if control.process:
+                control.end(signal.SIGKILL)
+
+
+def in_service(control: ControlProcess, envoy: EnvoyProcess, folder: Path) -> bool:
+    """What the kubelet would find by the chart's own readiness probe of the gateway's pod."""
+    pod = dict(pods(objects(render(LEAST, folder))))["switchyard-gateway"]
+    ports = {port["name"]: port["containerPort"] for each in containers(pod) for port in each.get("ports", ())}
+    here = {8080: envoy.port, 8081: control.port}
+    (probe,) = (each["readinessProbe"] for each in containers(pod) if "readinessProbe" in each)
+    ((how, asked),) = ((key, value) for key, value in probe.items() if key in ("httpGet", "tcpSocket"))
+    port = here[ports.get(asked["port"], asked["port"])]
+    try:
+        if how == "tcpSocket":
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            return True
+        return httpx.get(f"http://127.0.0.1:{port}{asked['path']}", trust_env=False, timeout=5).is_success
+    except (OSError, httpx.TransportError):
+        return False
 
 
 @pytest.mark.parametrize("fault", ["500", "429", "hang", "wiped"])

@@ -11,8 +11,9 @@ What the chart must give the container `control` (a native sidecar: init contain
   `/var/spool/switchyard` (the gateway's PersistentVolumeClaim: `snapshot.json`). Nothing else is written.
 - RBAC, cluster-wide or in each of `CONTROL_WATCH_NAMESPACES`: `list, watch` on `modelroutes.switchyard.dev` and on
   `endpointslices.discovery.k8s.io`.
-- probes: startup and liveness `GET /healthz`; readiness `GET /readyz` (true once Envoy acknowledged a first snapshot;
-  as a native sidecar with a *startup* probe it must use /healthz, or Envoy would never be started).
+- probes: startup and liveness `GET /healthz` (a native sidecar with a *startup* probe must use it, or Envoy would never
+  be started). Neither control's readiness nor Envoy's asks here: a gateway serves on while control starts again.
+  `GET /readyz` is true while an Envoy is connected that has acknowledged a first whole snapshot.
 """
 
 from __future__ import annotations
