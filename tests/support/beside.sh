@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Run one command in front and another behind it, whose output comes in one piece at its end. At niceness 19 it takes only
 # the moments in which what is in front waits: a cluster leaves the processors idle for a good part of its time. The first
-# that fails ends both.
+# that fails ends both. What runs behind something else stays behind it, with both of its own.
 # usage: beside.sh NAME NICENESS "COMMAND BEHIND" COMMAND IN FRONT ...
 set -euo pipefail
 name=$1 niceness=$2 behind=$3
@@ -11,12 +11,16 @@ patience=60
 mkdir -p build
 
 # Each in a session of its own, so that it can be ended whole. Where the kernel shares the processors out by session
-# first, nice counts inside of one only, and the session has its own. A shell lets what it starts behind ignore SIGINT.
+# first, nice counts inside of one only, and the session has its own, which begins at 0. A shell lets what it starts
+# behind ignore SIGINT.
 apart() { exec setsid env --default-signal=INT,QUIT "$@"; }
-lowly='echo "$0" >/proc/self/autogroup || true; exec nice -n "$0" bash -c "$1"'
-apart bash -c "$lowly" "$niceness" "$behind" >"$log" 2>&1 &
+share() { [ ! -e /proc/self/autogroup ] || echo "$1" >/proc/self/autogroup || true; }
+above=$(sed 's/.* nice //' /proc/self/autogroup 2>/dev/null || echo 0)
+export -f share
+apart bash -c 'share "$1"; exec nice -n "$2" bash -c "$0"' "$behind" $((above > niceness ? above : niceness)) "$niceness" \
+  >"$log" 2>&1 &
 back=$!
-apart "$@" &
+apart bash -c 'share "$0"; exec "$@"' "$above" "$@" &
 front=$!
 
 alive() { kill -0 -- "-$1" 2>/dev/null; }
