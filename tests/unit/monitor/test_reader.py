@@ -14,7 +14,7 @@ from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Lease
 from switchyard_monitor.reader import Pace
 from switchyard_testkit.local_broker import LocalBroker
-from switchyard_testkit.monitor_world import NOON_US, SECOND, World, inference, model_record, outcome
+from switchyard_testkit.monitor_world import MONITORING, NOON_US, SECOND, World, inference, model_record, outcome
 
 
 @pytest.fixture
@@ -41,6 +41,10 @@ POISON: list[Any] = [
     pytest.param(inference("a", weightBp=10**30), "unreadable", id="a weight beyond the whole"),
     pytest.param(inference("a", traffic=-1), "unreadable", id="a generation below zero"),
     pytest.param(inference("a", revision="?").replace(b'"?"', b'"\\ud800"'), "unreadable", id="half a character"),
+    pytest.param(inference("a", revision="r\0"), "unreadable", id="a revision with a NUL"),
+    pytest.param(inference("a", revision="r" * 254), "unreadable", id="a revision longer than names are"),
+    pytest.param(inference("a", answeredBy="r\0"), "unreadable", id="a NUL in who answered"),
+    pytest.param(inference("a", event_id="e\0"), "unreadable", id="an event's id with a NUL"),
     pytest.param(outcome("a", "rainy"), "invalid", id="an outcome that is no number"),
     pytest.param(outcome("a", None), "invalid", id="an outcome without a value"),
     pytest.param(outcome("a", True), "invalid", id="true for a number"),
@@ -62,6 +66,15 @@ def test_poison_becomes_a_dead_letter_and_holds_nobody_up(world: World, value: b
     assert headers["switchyard-message"]
     assert headers["switchyard-offset"] == b"0"
     assert world.ledger() == {"invalid": 1, "stored": 1}
+
+
+def test_a_class_with_a_nul_is_none(world: World) -> None:
+    world.teach({**MONITORING, "prediction": {"path": "$.delay", "task": "classification"}, "decision": {}})
+    world.say(inference("a", y="late\0"), at=1)
+    world.say(outcome("a", "late\0"), at=1)
+    world.run()
+    assert world.ledger() == {"stored": 1, "invalid": 1}
+    assert [sums["unreadable"] for sums in world.sums().values()] == [1]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from switchyard_monitor.domain import identity
 from switchyard_monitor.errors import Unreadable
 
 MOST_GENERATIONS = 2**53
+MOST_REVISION = 253
+"""Characters of the name of a Kubernetes object; an index of a database takes no text of any length."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -105,9 +107,13 @@ def read(record: Record) -> Fact | None:
     except RecursionError as error:
         raise Unreadable("the value is nested too deeply to be read") from error
     data = event.data
+    _plain("id", event.id, most=128)
     if isinstance(data, Inference | PredictionOnly):
         _bounded("traffic", data.traffic, MOST_GENERATIONS)
         _bounded("weightBp", data.weight_bp, FULL)
+        _plain("data.revision", data.revision, most=MOST_REVISION)
+    if isinstance(data, Inference):
+        _plain("data.answeredBy", data.answered_by, most=MOST_REVISION)
     at = data.started_at if isinstance(data, Inference) else data.at
     prefix = identity.prefix(event.subject, data.prediction_id)
     return Fact(record, event.subject, event.id, event.type, data, microseconds(at), prefix)
@@ -117,6 +123,12 @@ def _bounded(name: str, value: int, most: int) -> None:
     """These become numbers of the database, which end somewhere; JSON's do not."""
     if not 0 <= value <= most:
         raise Unreadable(f"data.{name}: {str(value)[:40]} must lie from 0 to {most}")
+
+
+def _plain(name: str, text: str, *, most: int) -> None:
+    """These become texts of the database, by which rows are found."""
+    if len(text) > most or "\0" in text:
+        raise Unreadable(f"{name}: it has {len(text)} characters; it may have {most}, and none of them may be a NUL")
 
 
 def microseconds(at: datetime) -> int:

@@ -60,8 +60,8 @@ def read(record: Record) -> Happening:
     subject = f"{said.namespace}/{said.name}"
     if not _SUBJECT.fullmatch(subject):
         raise Unreadable("namespace and name are no deployment's")
-    if not 1 <= len(said.id) <= MOST_ID:
-        raise Unreadable(f"id: {len(said.id)} characters; it has 1 to {MOST_ID}")
+    if not 1 <= len(said.id) <= MOST_ID or "\0" in said.id:
+        raise Unreadable(f"id: {len(said.id)} characters; it has 1 to {MOST_ID}, and no NUL among them")
     at = said.at if said.at.tzinfo else said.at.replace(tzinfo=UTC)
     at_us = round(at.timestamp() * 1_000_000)
     if at_us > record.broker_us + SKEW_US:
