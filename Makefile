@@ -212,6 +212,7 @@ test-contract: venv venv-gateway ## Contract tests: fakes and real things behind
 test-contract-parts: venv
 	@mkdir -p $(REPORTS)
 	@$(BIN)/python -m switchyard_testkit.prometheus install
+	@$(BIN)/python -m switchyard_testkit.postgres install
 	@$(PYTHON) -m switchyard_testkit.programs
 	@$(BIN)/pytest tests/contract --ignore tests/contract/gateway $(MODULES_IN_TWOS) --junitxml $(REPORTS)/contract.xml $(PYTEST_ARGS)
 

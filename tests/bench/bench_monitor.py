@@ -1,8 +1,9 @@
 """How many joined predictions (one inference with 20 features and one outcome) the monitor takes a second and core.
 
-Run as `python tests/bench/bench_monitor.py [--kafka] [--predictions N] [--features N]`. CPU seconds of the reader's
-process are counted: decoding, folding, SQLite (WAL, synchronous=FULL) and, with --kafka, the client. The events are
-made beforehand. An hour lies between prediction and outcome, so each outcome finds its prediction in the database.
+Run as `python tests/bench/bench_monitor.py [--kafka] [--postgres] [--predictions N] [--features N]`. CPU seconds of the
+reader's process are counted: decoding, folding, SQLite (WAL, synchronous=FULL) and, with --kafka, the client. With
+--postgres, what PostgreSQL uses is said beside it, in the same time. The events are made beforehand. An hour lies
+between prediction and outcome, so each outcome finds its prediction in the database.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from kafka import KafkaProducer
 from switchyard_contracts.events import TOPIC_DEADLETTER, TOPIC_EVENTS, TOPIC_MODELS
-from switchyard_monitor.adapters.store import SqliteStore
+from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.bus import KafkaBroker
 from switchyard_monitor.domain.facts import Record, read
 from switchyard_monitor.models import Models
@@ -31,6 +33,7 @@ from switchyard_testkit.cache import Cache
 from switchyard_testkit.kafka import broker as kafka_broker
 from switchyard_testkit.local_broker import LocalBroker
 from switchyard_testkit.monitor_world import MONITORING, NOON, NOON_US, SUBJECT, inference, model_record, outcome
+from switchyard_testkit.postgres import real_postgres
 
 HOUR = 3600.0
 RATE = 100.0
@@ -54,9 +57,9 @@ def events(predictions: int, features: int, now: float) -> Iterator[tuple[bytes,
         yield outcome(name, chance.gauss(0, 30), at=at + HOUR, event_id=event_id), at + HOUR
 
 
-def run(broker: Broker, folder: Path, expected: int) -> float:
+def run(broker: Broker, url: str, expected: int) -> float:
     """Read everything; answers the CPU seconds."""
-    store = SqliteStore(f"sqlite:///{folder / 'monitor.db'}")
+    store = SqlStore(url)
     store.migrate()
     reader = Reader(
         member="bench",
@@ -85,13 +88,16 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kafka", action="store_true")
+    parser.add_argument("--postgres", action="store_true")
     parser.add_argument("--predictions", type=int, default=30_000)
     parser.add_argument("--features", type=int, default=20)
     arguments = parser.parse_args()
     monitoring = {**MONITORING, "window": "5m", "outcome": {**MONITORING["outcome"], "judgedAfter": "12h"}}
     made = list(events(arguments.predictions, arguments.features, time.time()))
-    with TemporaryDirectory() as name:
+    with TemporaryDirectory() as name, real_postgres() if arguments.postgres else nullcontext() as server:
         folder = Path(name)
+        url = server.empty() if server else f"sqlite:///{folder / 'monitor.db'}"
+        served = server.cpu_seconds() if server else 0.0
         if arguments.kafka:
             with kafka_broker(Cache.from_env(os.environ), folder / "kafka") as process:
                 for topic in (TOPIC_EVENTS, TOPIC_MODELS, TOPIC_DEADLETTER):
@@ -103,24 +109,31 @@ def main() -> None:
                 producer.flush()
                 producer.close()
                 client = KafkaBroker({"bootstrap_servers": process.servers})
-                used = run(client, folder, len(made))
+                used = run(client, url, len(made))
                 client.close()
         else:
             local = LocalBroker()
             local.teach(SUBJECT, model_record(monitoring))
             for value, at in made:
                 local.append(value, at_us=NOON_US + int(at * 1e6))
-            used = run(local, folder, len(made))
-        size = sum(path.stat().st_size for path in folder.glob("monitor.db*"))
+            used = run(local, url, len(made))
+        if server:
+            served = server.cpu_seconds() - served
+            with server.connect(url.rpartition("/")[2]) as connection:
+                (size,) = connection.execute("SELECT pg_database_size(current_database())").fetchone() or (0,)
+        else:
+            size = sum(path.stat().st_size for path in folder.glob("monitor.db*"))
     began = time.process_time()
     for value, _ in made:
         read(Record(0, 0, 0, None, value))
     reading = time.process_time() - began
     sys.stdout.write(
-        f"{'with Kafka' if arguments.kafka else 'without Kafka'}, {arguments.features} features,"
+        f"{'with Kafka' if arguments.kafka else 'without Kafka'},"
+        f" {'PostgreSQL' if arguments.postgres else 'SQLite'}, {arguments.features} features,"
         f" {arguments.predictions:,} predictions: {arguments.predictions / used:,.0f} joined/s/core"
         f" ({used / arguments.predictions * 1e6:.1f} µs CPU each; {reading / arguments.predictions * 1e6:.1f} µs of it"
-        f" reading JSON); {size / arguments.predictions:.0f} bytes on disk each\n"
+        f" reading JSON); {size / arguments.predictions:.0f} bytes on disk each"
+        f"{f'; the server used {served / arguments.predictions * 1e6:.1f} µs each' if arguments.postgres else ''}\n"
     )
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from switchyard_contracts.events import TOPIC_DEADLETTER
-from switchyard_monitor.adapters.store import SqliteStore
+from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.bus import KafkaBroker
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.errors import BrokerUnavailable, OffsetLost
@@ -233,7 +233,7 @@ def test_a_broker_that_does_not_answer_is_said(bench: Bench) -> None:
 
 def test_the_whole_reader_counts_the_same_on_both(bench: Bench, tmp_path: Path) -> None:
     """X on one partition and X′ on another, with poison between, read by a reader that is replaced half-way."""
-    store = SqliteStore(f"sqlite:///{tmp_path / 'monitor.db'}")
+    store = SqlStore(f"sqlite:///{tmp_path / 'monitor.db'}")
     store.migrate()
     bench.teach(SUBJECT, model_record())
     for i in range(50):

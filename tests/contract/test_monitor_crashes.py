@@ -1,14 +1,13 @@
-"""kill -9 before every statement and every commit of the monitor, on the real database: everything is counted once.
+"""kill -9 before every statement and every commit of the monitor, on real databases: everything is counted once.
 
 A forked process lives through a history and kills itself at one statement: nothing is rolled back, nothing closed.
-Another opens the file as it was left and reads on. (`tests/unit/monitor/test_laws.py` strikes the same places by an
+Another opens the database as it was left and reads on. (`tests/unit/monitor/test_laws.py` strikes the same places by an
 exception; here nobody has a chance to tidy up.)
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event as sql_event
-from switchyard_monitor.adapters.store import SqliteStore
 from switchyard_monitor.ports import Letter
+from switchyard_testkit.databases import Databases, SqliteFiles
 from switchyard_testkit.local_broker import LocalBroker
 from switchyard_testkit.monitor_world import World, decision, deletion, inference, mirrored, outcome
 
@@ -57,9 +56,9 @@ def tell(world: World) -> None:
     world.say(decision("a", True), at=6)
 
 
-def open_world(folder: Path) -> World:
+def open_world(folder: Path, url: str) -> World:
     """As a process finds it: the database as it was left, the log as it always was."""
-    world = World(folder, broker=Posting(box=folder / "letters"))
+    world = World(folder, url=url, broker=Posting(box=folder / "letters"))
     world.reader.close()
     world.pace = type(world.pace)(batch=4, linger=0.0, margin_us=0)
     world.start()
@@ -74,13 +73,13 @@ def books(world: World) -> tuple[Any, ...]:
     return world.ledger(), sums, sorted(set(letters)), world.store.outbox(10)
 
 
-def killed_at(folder: Path, statement: int) -> bool:
+def killed_at(folder: Path, url: str, statement: int) -> bool:
     """Live in a process of its own and be killed before that statement or commit; whether there was one."""
     child = os.fork()
     if child:
         return os.WIFSIGNALED(os.waitpid(child, 0)[1])
     try:
-        world = open_world(folder)
+        world = open_world(folder, url)
         left = statement
 
         def cut(*_: Any) -> None:
@@ -98,30 +97,23 @@ def killed_at(folder: Path, statement: int) -> bool:
 
 
 @pytest.mark.timeout(600)
-def test_a_kill_at_any_statement_changes_nothing(tmp_path: Path) -> None:
-    empty = SqliteStore(f"sqlite:///{tmp_path / 'empty.db'}")
-    empty.migrate()
-    empty.close()
+def test_a_kill_at_any_statement_changes_nothing(databases: Databases, tmp_path: Path) -> None:
+    def lived(folder: Path, url: str) -> tuple[Any, ...]:
+        world = open_world(folder, url)
+        world.run()
+        found = books(world)
+        world.store.close()
+        return found
 
-    def house(name: str) -> Path:
-        folder = tmp_path / name
-        folder.mkdir()
-        shutil.copy(tmp_path / "empty.db", folder / "monitor.db")
-        return folder
-
-    world = open_world(house("whole"))
-    world.run()
-    expected = books(world)
-    world.store.close()
+    expected = lived(tmp_path, SqliteFiles(tmp_path).up_to_date())
     assert expected[0] == COLUMNS
 
     statement, struck = 0, True
     while struck:
-        folder = house(str(statement))
-        struck = killed_at(folder, statement)
-        world = open_world(folder)
-        world.run()
-        assert books(world) == expected, f"killed at statement {statement}"
-        world.store.close()
+        url, folder = databases.up_to_date(), tmp_path / str(statement)
+        folder.mkdir()
+        struck = killed_at(folder, url, statement)
+        assert lived(folder, url) == expected, f"killed at statement {statement}"
+        databases.drop(url)
         statement += struck
     assert statement > 50, "the kills must have struck every statement of several commits"

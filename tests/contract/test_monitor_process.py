@@ -18,7 +18,7 @@ import httpx
 import pytest
 from kafka import KafkaProducer
 from switchyard_contracts.events import TOPIC_DEADLETTER, TOPIC_EVENTS, TOPIC_MODELS
-from switchyard_monitor.adapters.store import SqliteStore
+from switchyard_monitor.adapters.store import SqlStore
 from switchyard_testkit.cache import Cache
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.kafka import Broker, broker
@@ -166,7 +166,7 @@ def test_killed_again_and_again_it_counts_everything_once(kafka: Broker, monitor
         if record.value != poison
     ]
     expected = recompute(stamped)
-    store = SqliteStore(f"sqlite:///{tmp_path / 'monitor.db'}")
+    store = SqlStore(f"sqlite:///{tmp_path / 'monitor.db'}")
     found = {
         (cell.arm.revision, cell.arm.role, cell.arm.traffic, (cell.start_us - NOON_US) // SECOND): cell.sums
         for cell in store.cells(store.arms(SUBJECT))

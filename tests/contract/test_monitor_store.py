@@ -1,4 +1,4 @@
-"""The store port: what the join rests on, whichever database is behind it. PostgreSQL will join this suite."""
+"""The store port: what the join rests on, whichever database is behind it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from switchyard_monitor.adapters.engine import MIGRATIONS
-from switchyard_monitor.adapters.store import SqliteStore
+from switchyard_monitor.adapters.statements import execute
+from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.adapters.tables import metadata
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import NO_FOLD, OUTCOME, Arm, Pair, Pred, Version
@@ -19,20 +20,20 @@ from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.errors import Deposed, StoreUnavailable
 from switchyard_monitor.ports import Batch, HeldRecord, Lease, Letter, Store, Work
+from switchyard_testkit.databases import Databases
 
-Open = Callable[[], Store]
+Open = Callable[[], SqlStore]
 RULE = Rule("demo/m", task="regression", outcome="$")
 KEY = bytes(16)
 
 
-@pytest.fixture(params=["SQLite"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+@pytest.fixture
+def opened(databases: Databases) -> Iterator[Open]:
     """Opens the same database each time, as processes do one after another."""
-    held: list[SqliteStore] = []
+    url, held = databases.up_to_date(), list[SqlStore]()
 
-    def open_store() -> Store:
-        store = SqliteStore(f"sqlite:///{tmp_path / 'monitor.db'}")
-        store.migrate()
+    def open_store() -> SqlStore:
+        store = SqlStore(url)
         held.append(store)
         return store
 
@@ -190,7 +191,6 @@ def test_sums_of_several_commits_add_up_and_what_cancels_is_gone(store: Store) -
 
 def test_an_undone_transaction_leaves_nothing_not_even_numbers(store: Store) -> None:
     lease = claimed(store)
-    undone = Arm(1, "undone", "stable", 1, 10_000, "split")
 
     def fail(batch: Batch) -> None:
         batch.lock(lease, 5)
@@ -208,7 +208,7 @@ def test_an_undone_transaction_leaves_nothing_not_even_numbers(store: Store) -> 
     with store.begin() as batch:
         kept = batch.book.pair_id(Pair(batch.rule_id(RULE), "kept", "next", 1))
         assert batch.book.pair_id(Pair(batch.rule_id(RULE), "undone", "next", 1)) != kept
-    assert store.arms("demo/m") == {number: Arm(undone.rule, "kept", "stable", 1, 10_000, "split")}
+    assert store.arms("demo/m") == {number: Arm(store.arm(number).rule, "kept", "stable", 1, 10_000, "split")}
     assert arm(store, "undone") != number
 
 
@@ -252,20 +252,18 @@ def test_letters_wait_until_they_were_sent(opened: Open, store: Store) -> None:
 
 
 def test_the_migrations_make_the_tables_that_the_code_means(opened: Open) -> None:
-    store = opened()
-    assert isinstance(store, SqliteStore)
-    with store._writer.connect() as connection:
+    with opened()._writer.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(tmp_path: Path) -> None:
-    store = SqliteStore(f"sqlite:///{tmp_path / 'monitor.db'}")
+def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(databases: Databases) -> None:
+    store = SqlStore(databases.empty())
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with store._writer.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
-        connection.exec_driver_sql("INSERT INTO prediction VALUES (?,?,?,?,?,?,?)", (KEY, 1, 7, 8, 9, 1.5, None))
+        execute(connection, "INSERT INTO prediction VALUES (?,?,?,?,?,?,?)", (KEY, 1, 7, 8, 9, 1.5, None))
         connection.exec_driver_sql("INSERT INTO rule VALUES (1, 'demo/m', 'd', '{}')")
         connection.exec_driver_sql("INSERT INTO arm VALUES (1, 1, 'm-1', 'stable', 3, 10000, 'split')")
     store.migrate()
@@ -277,7 +275,7 @@ def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(
 
 
 def test_a_file_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
-    store = SqliteStore(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}")
+    store = SqlStore(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}")
     with pytest.raises(StoreUnavailable, match="unable to open"):
         store.migrate()
 
@@ -285,4 +283,4 @@ def test_a_file_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     (tmp_path / "monitor.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(StoreUnavailable, match="not a database"):
-        SqliteStore(f"sqlite:///{tmp_path / 'monitor.db'}").migrate()
+        SqlStore(f"sqlite:///{tmp_path / 'monitor.db'}").migrate()

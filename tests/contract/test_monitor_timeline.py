@@ -2,54 +2,46 @@
 
 from __future__ import annotations
 
-import itertools
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from switchyard_monitor.adapters.store import SqliteStore
-from switchyard_monitor.adapters.timeline import SqliteTimeline
+from switchyard_monitor.adapters import tables
+from switchyard_monitor.adapters.timeline import SqlTimeline
 from switchyard_monitor.domain.rollouts import Happening, merge
 from switchyard_monitor.errors import StoreUnavailable
+from switchyard_testkit.databases import Databases
 
 SUBJECTS = ("demo/a", "demo/b")
-Make = Callable[..., SqliteTimeline]
+Make = Callable[..., SqlTimeline]
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "monitor.db"
-    store = SqliteStore(f"sqlite:///{path}")
-    store.migrate()
-    store.close()
-    return path
+def make(databases: Databases) -> Iterator[Make]:
+    """Each call has an empty one, unless it says that it is the same as before; the one before is let go of."""
+    url, held = databases.up_to_date(), list[SqlTimeline]()
 
-
-@pytest.fixture(scope="module")
-def make(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
-    """Each call has a database of its own, unless it names one."""
-    numbers, held, folder = itertools.count(), list[SqliteTimeline](), tmp_path_factory.mktemp("timelines")
-
-    def open_timeline(name: str = "", *, most: int = 2000) -> SqliteTimeline:
-        path = folder / (name or f"{next(numbers)}.db")
-        if not path.exists():
-            shutil.copy(template, path)
-        held.append(SqliteTimeline(f"sqlite:///{path}", most=most))
-        return held[-1]
+    def open_timeline(*, same: bool = False, most: int = 2000) -> SqlTimeline:
+        if held:
+            held.pop().close()
+        timeline = SqlTimeline(url, most=most)
+        held.append(timeline)
+        if not same:
+            with timeline._writer.begin() as connection:
+                connection.execute(tables.rollout_event.delete())
+                connection.execute(tables.rollout_place.delete())
+        return timeline
 
     yield open_timeline
-    for timeline in held:
-        timeline.close()
+    held.pop().close()
 
 
 def happening(id: str, at: int, *, subject: str = SUBJECTS[0], body: str = "{}") -> Happening:
     return Happening(subject, id, at, at, body)
 
 
-def learn(timeline: SqliteTimeline, said: Sequence[Happening], *, oldest_us: int = 0, offset: int = 1) -> None:
+def learn(timeline: SqlTimeline, said: Sequence[Happening], *, oldest_us: int = 0, offset: int = 1) -> None:
     timeline.learn(said, topic_id="t", offsets={0: offset}, oldest_us=oldest_us)
 
 
@@ -80,8 +72,8 @@ def test_what_is_older_than_the_limit_is_forgotten_everywhere(make: Make) -> Non
 
 
 def test_a_restart_reads_on_where_the_last_commit_was_and_keeps_what_it_read(make: Make) -> None:
-    learn(make("restart.db"), [happening("x", 10)], offset=7)
-    again = make("restart.db")
+    learn(make(), [happening("x", 10)], offset=7)
+    again = make(same=True)
     assert again.place() == ("t", {0: 7})
     assert [item.id for item in again.of(SUBJECTS[0], limit=9)] == ["x"]
 

@@ -34,7 +34,7 @@ POLICY_MARK = "# switchyard: no service starts while packages are installed"
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A Debian package, the file that shows it is there, and the services it would start."""
+    """A Debian package, the file that shows it is there (a * stands for a version), and the services it would start."""
 
     name: str
     shows: str
@@ -42,7 +42,9 @@ class Package:
     services: tuple[str, ...] = ()
 
     def is_there(self) -> bool:
-        return Path(self.shows).exists() if "/" in self.shows else shutil.which(self.shows, path=SEARCH) is not None
+        if "/" in self.shows:
+            return any(Path("/").glob(self.shows.removeprefix("/")))
+        return shutil.which(self.shows, path=SEARCH) is not None
 
 
 NODE_PACKAGES = (
@@ -69,7 +71,8 @@ BROWSER_PACKAGES = (
     Package("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", 3),
 )
 PROMETHEUS_PACKAGES = (Package("prometheus", "promtool", 94, ("prometheus",)),)
-TEST_PACKAGES = BROWSER_PACKAGES + PROMETHEUS_PACKAGES
+POSTGRES_PACKAGES = (Package("postgresql", "/usr/lib/postgresql/*/bin/postgres", 175, ("postgresql",)),)
+TEST_PACKAGES = BROWSER_PACKAGES + PROMETHEUS_PACKAGES + POSTGRES_PACKAGES
 PACKAGES = NODE_PACKAGES + IMAGE_PACKAGES
 
 
@@ -243,7 +246,8 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["doctor"]:
             tests = finding(
-                "browser and Prometheus, for `make test` and `make screenshots`", lambda: would_install(TEST_PACKAGES)
+                "browser, Prometheus and PostgreSQL, for `make test` and `make screenshots`",
+                lambda: would_install(TEST_PACKAGES),
             )
             findings = (*examine(cache), tests)
             for found in findings:

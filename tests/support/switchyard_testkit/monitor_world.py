@@ -13,7 +13,7 @@ from typing import Any
 from switchyard_contracts.events import EventType
 from switchyard_contracts.model_deployment import Monitoring
 from switchyard_contracts.topics import ModelRecord
-from switchyard_monitor.adapters.store import SqliteStore
+from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.models import Models
 from switchyard_monitor.reader import Pace, Reader
 
@@ -152,10 +152,12 @@ class World:
     path: Path
     template: Path | None = None
     """An empty database that was brought up to date, to be copied: faster than doing so again."""
+    url: str | None = None
+    """A database elsewhere that was brought up to date; else it is a SQLite file in the folder."""
     broker: LocalBroker = field(default_factory=LocalBroker)
     pace: Pace = field(default_factory=lambda: Pace(linger=0.0, margin_us=0))
     now_us: int = NOON_US
-    store: SqliteStore = field(init=False)
+    store: SqlStore = field(init=False)
     reader: Reader = field(init=False)
     models: Models = field(init=False)
 
@@ -163,13 +165,13 @@ class World:
         if self.template is not None:
             shutil.copy(self.template, self.path / "monitor.db")
         self.open()
-        if self.template is None:
+        if self.template is None and self.url is None:
             self.store.migrate()
         self.start()
 
     def open(self) -> None:
         """Open the store, as a new process does."""
-        self.store = SqliteStore(f"sqlite:///{self.path / 'monitor.db'}")
+        self.store = SqlStore(self.url or f"sqlite:///{self.path / 'monitor.db'}")
 
     def start(self) -> None:
         """A new process: nothing is remembered but what the store keeps."""

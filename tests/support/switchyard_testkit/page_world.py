@@ -17,8 +17,8 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from switchyard_contracts.model_deployment import MetricVerdict, Monitoring
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
-from switchyard_monitor.adapters.looks import SqliteLooks
-from switchyard_monitor.adapters.timeline import SqliteTimeline
+from switchyard_monitor.adapters.looks import SqlLooks
+from switchyard_monitor.adapters.timeline import SqlTimeline
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import Token, Tokens
 from switchyard_monitor.chronicle import Chronicle
@@ -115,7 +115,7 @@ class PageWorld:
     def __init__(self, folder: Path, *, template: Path | None = None) -> None:
         self.world = World(folder, template=template)
         url = f"sqlite:///{folder / 'monitor.db'}"
-        self.timeline, self.looks = SqliteTimeline(url), SqliteLooks(url)
+        self.timeline, self.looks = SqlTimeline(url), SqlLooks(url)
         self.rollouts = LocalRollouts()
         self.chronicle = Chronicle(log=self.rollouts, timeline=self.timeline, clock_us=lambda: self.world.now_us)
         self.health = Health(lambda: 0.0)

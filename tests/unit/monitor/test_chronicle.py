@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from switchyard_monitor.adapters.timeline import SqliteTimeline
+from switchyard_monitor.adapters.timeline import SqlTimeline
 from switchyard_monitor.chronicle import KEEP_US, PAUSE_US, Chronicle
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.rollouts import MOST_BYTES, read
@@ -23,7 +23,7 @@ def page(tmp_path: Path) -> Iterator[PageWorld]:
     made.close()
 
 
-def ids(timeline: SqliteTimeline) -> list[str]:
+def ids(timeline: SqlTimeline) -> list[str]:
     return [item.id for item in timeline.of(SUBJECT, limit=99)]
 
 
@@ -63,7 +63,7 @@ def test_a_broker_that_is_away_is_said_and_asked_again_after_a_pause(page: PageW
 
 def test_what_a_failing_store_did_not_take_is_read_again(page: PageWorld, tmp_path: Path) -> None:
     page.rollouts.append(encoded(rollout_record("a")))
-    empty = SqliteTimeline(f"sqlite:///{tmp_path / 'without-tables.db'}")
+    empty = SqlTimeline(f"sqlite:///{tmp_path / 'without-tables.db'}")
     chronicle = Chronicle(log=page.rollouts, timeline=empty, clock_us=lambda: page.world.now_us)
     assert chronicle.step() == 0
     assert chronicle.trouble

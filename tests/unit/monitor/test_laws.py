@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event as sql_event
-from switchyard_monitor.adapters.store import SqliteStore
+from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.domain.buckets import bucket, low, width
 from switchyard_monitor.domain.identity import key
 from switchyard_monitor.domain.rules import UNIT, Rule
@@ -97,7 +97,7 @@ def template() -> Path:
     """An empty database."""
     folder = Path(mkdtemp())
     atexit.register(shutil.rmtree, folder)
-    store = SqliteStore(f"sqlite:///{folder / 'empty.db'}")
+    store = SqlStore(f"sqlite:///{folder / 'empty.db'}")
     store.migrate()
     store.close()
     return folder / "empty.db"

@@ -19,9 +19,9 @@ from switchyard_contracts import logs
 from switchyard_contracts.kafka_trouble import Complaints
 from switchyard_contracts.own_metrics import own
 
-from switchyard_monitor.adapters.looks import SqliteLooks
-from switchyard_monitor.adapters.store import SqliteStore
-from switchyard_monitor.adapters.timeline import SqliteTimeline
+from switchyard_monitor.adapters.looks import SqlLooks
+from switchyard_monitor.adapters.store import SqlStore
+from switchyard_monitor.adapters.timeline import SqlTimeline
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import TokenFile
 from switchyard_monitor.bus import KafkaBroker, connection
@@ -51,9 +51,11 @@ def main() -> int:
     try:
         settings = Settings.from_env(os.environ)
         tokens = TokenFile(settings.tokens_file)
-        store = SqliteStore(settings.database)
-        store.migrate()
-        timeline, looks = SqliteTimeline(settings.database), SqliteLooks(settings.database)
+        database = settings.database.get_secret_value()
+        store = SqlStore(database)
+        if not store.has_server:
+            store.migrate()
+        timeline, looks = SqlTimeline(database), SqlLooks(database)
         rollouts = KafkaRollouts(lambda: connection(settings), topic=settings.topic_names.rollouts)
         chronicle = Chronicle(log=rollouts, timeline=timeline, clock_us=_now_us)
     except (ValidationError, ValueError, OSError, StoreUnavailable) as error:
@@ -110,7 +112,7 @@ def main() -> int:
 
 def _read(
     settings: Settings,
-    store: SqliteStore,
+    store: SqlStore,
     models: Models,
     health: Health,
     stop: threading.Event,
@@ -127,8 +129,12 @@ def _read(
         margin_us=round(settings.clock_margin.total_seconds() * 1e6),
         hold_us=round(settings.hold.total_seconds() * 1e6),
     )
+    migrated = not store.has_server
     while not stop.is_set():
         try:
+            if not migrated:  # a server may come later than we do
+                store.migrate()
+                migrated = True
             if broker is None or reader is None:
                 broker = KafkaBroker(
                     connection(settings),

@@ -128,6 +128,13 @@ class Batch(Protocol):
     def lock(self, lease: Lease, next_offset: int) -> None:
         """Hold the partition's row; `Deposed` when the epoch or the offset is another one."""
 
+    def alone(self, subjects: Iterable[str]) -> None:
+        """Fold these deployments while nobody else does, until the end; what others committed before is seen then.
+
+        An X and its X′ may lie in partitions of two members. Without this neither would find the other's row. Once in
+        a transaction, after `lock` and before anything is looked up: whoever took names twice could wait in a circle.
+        """
+
     def entries(self, keys: Iterable[bytes], prefixes: Iterable[bytes]) -> dict[bytes, Entry]:
         """All that is known of these keys, and of every row under these prefixes."""
 

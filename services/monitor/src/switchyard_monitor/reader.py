@@ -41,6 +41,39 @@ class Pace:
     hold_us: int = 3_600_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What one partition's part of a poll says. It is read before the transaction, which others may wait for."""
+
+    records: Sequence[Record]
+    facts: Sequence[Fact]
+    dead: Sequence[Dead]
+    ignored: int
+
+    @property
+    def end(self) -> int:
+        """The offset after the last."""
+        return self.records[-1].offset + 1
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> _Said:
+        """Read them all."""
+        facts: list[Fact] = []
+        dead: list[Dead] = []
+        ignored = 0
+        for record in records:
+            try:
+                fact = read(record)
+            except Unreadable as error:
+                dead.append(Dead(record, "unreadable", str(error)))
+                continue
+            if fact is None:
+                ignored += 1
+            else:
+                facts.append(fact)
+        return cls(records, facts, dead, ignored)
+
+
 class Reader:
     """One member of the group of monitors."""
 
@@ -176,6 +209,10 @@ class Reader:
             self._refuse(lease, str(lost))
             self._let_go(lost.partition)
 
+    def _give_way(self, deposed: Deposed) -> None:
+        log.warning("%s", deposed, extra={"partition": deposed.partition, "offset": self._next[deposed.partition]})
+        self._let_go(deposed.partition)
+
     def _let_go(self, number: int) -> None:
         self._leases.pop(number, None)
         self._next.pop(number, None)
@@ -186,22 +223,29 @@ class Reader:
     def _drain(self) -> None:
         """Fold what was held for deployments that are known by now, before anything newer of theirs."""
         for number, subjects in list(self._held.items()):
-            for subject in sorted(subjects):
-                if self._models.rule(subject) is None:
-                    if self._clock() - subjects[subject] > self._pace.hold_us:
-                        self._refuse_held(number, subject)
-                    continue
-                while self._drain_some(number, subject):
-                    pass
-                del subjects[subject]
+            try:
+                self._drain_partition(number, subjects)
+            except Deposed as deposed:
+                self._give_way(deposed)
+
+    def _drain_partition(self, number: int, subjects: dict[str, int]) -> None:
+        for subject in sorted(subjects):
+            if self._models.rule(subject) is None:
+                if self._clock() - subjects[subject] > self._pace.hold_us:
+                    self._refuse_held(number, subject)
+                continue
+            while self._drain_some(number, subject):
+                pass
+            del subjects[subject]
 
     def _drain_some(self, number: int, subject: str) -> bool:
         lease, offset = self._leases[number], self._next[number]
         with self._store.begin() as batch:
             batch.lock(lease, offset)
+            batch.alone([subject])
             records = batch.held(number, subject, self._pace.batch)
             if records:
-                self._fold(batch, lease, records, next_offset=offset, drained=True)
+                self._fold(batch, lease, _Said.of(records), next_offset=offset, drained=True)
         return bool(records)
 
     def _refuse_held(self, number: int, subject: str) -> None:
@@ -228,53 +272,41 @@ class Reader:
 
     def _commit(self, polled: Mapping[int, Sequence[Record]]) -> int:
         """One transaction for the whole poll; when a partition was lost meanwhile, one without it."""
-        wanted = {number: records for number, records in polled.items() if records and number in self._leases}
+        wanted = {number: _Said.of(records) for number, records in polled.items() if records and number in self._leases}
         while wanted:
             held: dict[int, dict[str, int]] = {}
             began_us = self._clock()
             try:
                 with self._store.begin() as batch:
-                    for number, records in sorted(wanted.items()):
+                    for number in sorted(wanted):
                         batch.lock(self._leases[number], self._next[number])
-                        held[number] = self._fold(
-                            batch, self._leases[number], records, next_offset=records[-1].offset + 1, drained=False
-                        )
+                    batch.alone({fact.subject for said in wanted.values() for fact in said.facts})
+                    for number, said in sorted(wanted.items()):
+                        lease = self._leases[number]
+                        held[number] = self._fold(batch, lease, said, next_offset=said.end, drained=False)
             except Deposed as deposed:
-                names = {"partition": deposed.partition, "offset": self._next[deposed.partition]}
-                log.warning("%s", deposed, extra=names)
-                self._let_go(deposed.partition)
+                self._give_way(deposed)
                 del wanted[deposed.partition]
                 continue
             self._on_commit(max(0, self._clock() - began_us) / 1e6)
-            for number, records in wanted.items():
-                self._next[number] = records[-1].offset + 1
+            for number, said in wanted.items():
+                self._next[number] = said.end
                 for subject, oldest in held[number].items():
                     self._held[number].setdefault(subject, oldest)
-            return sum(map(len, wanted.values()))
+            return sum(len(said.records) for said in wanted.values())
         return 0
 
-    def _fold(
-        self, batch: Batch, lease: Lease, records: Sequence[Record], *, next_offset: int, drained: bool
-    ) -> dict[str, int]:
+    def _fold(self, batch: Batch, lease: Lease, said: _Said, *, next_offset: int, drained: bool) -> dict[str, int]:
         """Fold one partition's records; answers what had to be held."""
         facts: list[Fact] = []
         hold: list[HeldRecord] = []
-        dead: list[Dead] = []
-        ignored = 0
         rules: dict[str, Known] = {}
-        for record in records:
-            try:
-                fact = read(record)
-            except Unreadable as error:
-                dead.append(Dead(record, "unreadable", str(error)))
-                continue
-            if fact is None:
-                ignored += 1
-                continue
+        records = said.records
+        for fact in said.facts:
             if fact.subject not in rules:
                 rule = self._models.rule(fact.subject)
                 if rule is None:
-                    hold.append(HeldRecord(fact.subject, record))
+                    hold.append(HeldRecord(fact.subject, fact.record))
                     continue
                 rules[fact.subject] = Known.of(batch.rule_id(rule), rule)
             facts.append(fact)
@@ -283,10 +315,10 @@ class Reader:
         fold = Fold(rules=rules, book=batch.book, entries=batch.entries(keys, deletions), erased=batch.erased(prefixes))
         for fact in facts:
             fold.take(fact)
-        for letter in dead:
+        for letter in said.dead:
             fold.bury(letter.record, letter.reason, letter.message)
             fold.count("invalid")
-        fold.count("ignored", ignored)
+        fold.count("ignored", said.ignored)
         fold.count("held", len(hold))
         if drained:
             fold.count("held", -len(records))

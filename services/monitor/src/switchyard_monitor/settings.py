@@ -2,7 +2,8 @@
 
     MONITOR_KAFKA_SERVERS           host:port,host:port                         required
     MONITOR_KAFKA_SECURITY, …       who may in, and how: `switchyard_contracts.kafka_settings`
-    MONITOR_DATABASE                default sqlite:////var/lib/switchyard/monitor.db
+    MONITOR_DATABASE                a SQLite file, or postgresql://user:password@host:5432/name?sslmode=verify-full;
+                                    default sqlite:////var/lib/switchyard/monitor.db
     MONITOR_TOKENS_FILE             YAML or JSON: [{name, sha256, deployments: ["ns/name", "ns/*", "*"]}]   required
     MONITOR_MEMBER                  this replica's name; default the host name (the pod's)
     MONITOR_PORT                    default 8080
@@ -12,7 +13,8 @@
     MONITOR_CLOCK_MARGIN            how far our clock and the broker's may differ: 1s
     MONITOR_HOLD                    how long records of an unknown deployment wait for it: 1h
 
-Volumes: the database's folder /var/lib/switchyard (a PersistentVolumeClaim, one replica), the tokens' Secret read-only.
+Volumes: SQLite's folder /var/lib/switchyard (a PersistentVolumeClaim, one replica), the tokens' Secret read-only. With
+PostgreSQL any number of replicas share the partitions; each holds up to 25 connections, of which five stay open.
 Ports: 8080 (evidence API, the page at /page/, /metrics, /healthz, /readyz). No access to the Kubernetes API: no RBAC,
 and automountServiceAccountToken should be false. Kafka: reads `switchyard.events`, `switchyard.models` and
 `switchyard.rollouts`, writes `switchyard.deadletter`; joins no consumer group. Topics must use LogAppendTime.
@@ -25,7 +27,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from switchyard_contracts.kafka_settings import KafkaSettings
 from switchyard_contracts.quantities import Duration, parse_duration
 
@@ -35,7 +37,7 @@ class Settings(KafkaSettings):
 
     PREFIX: ClassVar[str] = "MONITOR_"
 
-    database: str = "sqlite:////var/lib/switchyard/monitor.db"
+    database: SecretStr = SecretStr("sqlite:////var/lib/switchyard/monitor.db")
     tokens_file: Path
     member: str = Field(default_factory=socket.gethostname, min_length=1)
     port: Annotated[int, Field(ge=1, le=65535)] = 8080

@@ -1,4 +1,4 @@
-"""One transaction of the join, on SQLite.
+"""One transaction of the join.
 
 Rows are looked up and written in the order of their keys, many at a time, by statements that are spelled out here:
 they run tens of thousands of times a second, where building them would cost more than running them.
@@ -10,11 +10,12 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, select, update
+from sqlalchemy import Connection, Table, case, delete, select, update
 
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.book import BookCache, SqlBook
-from switchyard_monitor.adapters.summed import ARMS, PAIRS, chunks, execute_many, select_in
+from switchyard_monitor.adapters.statements import alone, chunks, execute, execute_many, insert_rows, select_in
+from switchyard_monitor.adapters.summed import ARMS, PAIRS
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Entry, Pred, Version
@@ -61,6 +62,10 @@ class SqlBatch:
                 f"partition {lease.partition} is no longer {lease.owner}'s at epoch {lease.epoch} "
                 f"and offset {next_offset}; nothing was written",
             )
+
+    def alone(self, subjects: Iterable[str]) -> None:
+        """Fold these deployments while nobody else does, until the end."""
+        alone(self._connection, subjects)
 
     def entries(self, keys: Iterable[bytes], prefixes: Iterable[bytes]) -> dict[bytes, Entry]:
         """All that is known of these keys, and of every row under these prefixes."""
@@ -138,10 +143,10 @@ class SqlBatch:
     def _rows(self, changes: Changes) -> None:
         for k in sorted(changes.removed):
             for table in ("prediction", "label", "exchange", "input"):
-                self._connection.exec_driver_sql(f"DELETE FROM {table} WHERE k = ?", (k,))
-        self._many("INSERT INTO erased (prefix) VALUES (?)", sorted((prefix,) for prefix in changes.erased))
-        self._many(
-            "INSERT INTO prediction (k, arm, at_us, event, x, number, name, latency_us) VALUES (?,?,?,?,?,?,?,?)",
+                execute(self._connection, f"DELETE FROM {table} WHERE k = ?", (k,))
+        self._insert(tables.erased, sorted((prefix,) for prefix in changes.erased))
+        self._insert(
+            tables.prediction,
             sorted(
                 (
                     (k, pred.arm, pred.at_us, pred.event, pred.x, *_columns(pred.value), pred.latency_us)
@@ -150,9 +155,8 @@ class SqlBatch:
                 key=_first_two,
             ),
         )
-        self._many(
-            "INSERT INTO label (k, kind, event_id, revision, at_us, broker_us, number, name, actor)"
-            " VALUES (?,?,?,?,?,?,?,?,?)",
+        self._insert(
+            tables.label,
             sorted(
                 (
                     (k, v.kind, v.event_id, v.revision, v.at_us, v.broker_us, *_columns(v.value), v.actor)
@@ -161,8 +165,8 @@ class SqlBatch:
                 key=_first_two,
             ),
         )
-        self._many("INSERT INTO exchange (k, event) VALUES (?,?)", sorted(changes.exchanges))
-        self._many("INSERT INTO input (k, event, x) VALUES (?,?,?)", sorted(changes.inputs))
+        self._insert(tables.exchange, sorted(changes.exchanges))
+        self._insert(tables.input_, sorted(changes.inputs))
 
     def _ledgers(self, partition: int, changes: Changes) -> None:
         if changes.ledger:
@@ -187,8 +191,8 @@ class SqlBatch:
             )
 
     def _hold(self, partition: int, work: Work) -> None:
-        self._many(
-            "INSERT INTO held (partition, subject, offset, broker_us, key, value, headers) VALUES (?,?,?,?,?,?,?)",
+        self._insert(
+            tables.held,
             [
                 (
                     partition,
@@ -210,15 +214,18 @@ class SqlBatch:
         ends = (prefix, prefix + b"\xff" * (identity.ROW_BYTES + 1))
         keys: set[bytes] = set()
         for table in ("prediction", "label", "exchange", "input"):
-            rows = self._connection.exec_driver_sql(f"SELECT k FROM {table} WHERE k >= ? AND k < ?", ends)
+            rows = execute(self._connection, f"SELECT k FROM {table} WHERE k >= ? AND k < ?", ends)
             keys |= {row[0] for row in rows}
         return keys
 
     def _any(self, sql: str) -> bool:
-        return self._connection.exec_driver_sql(sql).first() is not None
+        return execute(self._connection, sql).first() is not None
 
     def _in(self, sql: str, values: Sequence[Any]) -> Iterator[Any]:
         return select_in(self._connection, sql, values)
+
+    def _insert(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        insert_rows(self._connection, table, rows)
 
     def _many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         execute_many(self._connection, sql, rows)

@@ -10,17 +10,17 @@ from typing import Any
 from sqlalchemy import Engine, Row, Select, Subquery, func, select
 
 from switchyard_monitor.adapters import tables
-from switchyard_monitor.adapters.engine import guarded, open_engine
+from switchyard_monitor.adapters.engine import guarded, open_reader
 from switchyard_monitor.domain.entries import Arm, Cell, Pair, PairCell
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums, decode, merged
 
 
-class SqliteLooks:
+class SqlLooks:
     """Reads beside the writer, and never writes."""
 
     def __init__(self, url: str) -> None:
-        self.engine: Engine = open_engine(url, begin="BEGIN")
+        self.engine: Engine = open_reader(url)
 
     def totals(self, subjects: Sequence[str], *, generations: int) -> dict[str, list[Cell]]:
         """Each arm's windows added up, of the newest so many generations of each deployment."""

@@ -1,7 +1,8 @@
-"""The store on SQLite: leases, transactions and what readers ask for.
+"""The store, on SQLite or PostgreSQL: leases, transactions and what readers ask for.
 
-One connection writes (SQLite has one writer anyway), others read beside it without waiting. PostgreSQL joins behind the
-same port.
+One connection writes, and others read beside it without waiting. A file of SQLite's is one replica's; a database of
+PostgreSQL's is shared by as many as there are, which hold partitions by leases. Whoever was deposed meanwhile finds
+another epoch in the partition's row, which he must lock before he writes, and writes nothing.
 """
 
 from __future__ import annotations
@@ -11,26 +12,31 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.batch import SqlBatch, read_headers
 from switchyard_monitor.adapters.book import BookCache, SqlBook
-from switchyard_monitor.adapters.engine import guarded, migrate, open_engine
+from switchyard_monitor.adapters.engine import guarded, migrate, open_reader, open_writer
+from switchyard_monitor.adapters.statements import alone, inserting
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
 from switchyard_monitor.domain.entries import Arm, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.sums import Sums, add, decode
 from switchyard_monitor.ports import Lease, Ledger, Letter, Position
 
 
-class SqliteStore:
-    """A SQLite file."""
+class SqlStore:
+    """The database that a URL names."""
 
     def __init__(self, url: str) -> None:
-        self._writer = open_engine(url, begin="BEGIN IMMEDIATE")
-        self._reader = open_engine(url, begin="BEGIN")
+        self._writer = open_writer(url)
+        self._reader = open_reader(url)
         self._written = BookCache()
         self._read = BookCache()
+
+    @property
+    def has_server(self) -> bool:
+        """Whether it is a server, which may be away for a while; a file is there or is not."""
+        return self._writer.dialect.name == "postgresql"
 
     def migrate(self) -> None:
         """Bring the schema up to date."""
@@ -40,7 +46,7 @@ class SqliteStore:
         """Have a row for each partition."""
         rows = [{"number": number, "epoch": 0, "expires_us": 0} for number in partitions]
         with self._write() as connection:
-            connection.execute(insert(tables.partition).on_conflict_do_nothing(), rows)
+            connection.execute(inserting(connection, tables.partition).on_conflict_do_nothing(), rows)
 
     def positions(self) -> list[Position]:
         """All partitions."""
@@ -52,7 +58,8 @@ class SqliteStore:
         """Say that a member lives, and learn who else does."""
         table = tables.member
         with self._write() as connection:
-            statement = insert(table).values(name=member, expires_us=now_us + ttl_us)
+            alone(connection, ["the members"])
+            statement = inserting(connection, table).values(name=member, expires_us=now_us + ttl_us)
             connection.execute(
                 statement.on_conflict_do_update(index_elements=["name"], set_={"expires_us": now_us + ttl_us})
             )
@@ -93,7 +100,8 @@ class SqliteStore:
         table = tables.partition
         kept: list[Lease] = []
         with self._write() as connection:
-            for lease in leases:
+            # In one order, so that two members who both think that they hold a partition never wait for each other.
+            for lease in sorted(leases, key=lambda lease: lease.partition):
                 renewed = connection.execute(update(table).where(_is(lease)).values(expires_us=now_us + ttl_us))
                 if renewed.rowcount != 1:
                     continue

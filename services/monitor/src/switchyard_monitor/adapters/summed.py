@@ -6,22 +6,17 @@ add to their own partition's rows; readers add the partitions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection
 
+from switchyard_monitor.adapters.statements import execute, execute_many, select_in
 from switchyard_monitor.domain.entries import Cells
 from switchyard_monitor.domain.sums import Sums, add, decode, encode, merged
-
-T = TypeVar("T")
-
-CHUNK = 500
-_HOLES = ",".join("?" * CHUNK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +83,7 @@ class Summed:
             ends: tuple[int, ...] = (owner,)
             if left is not None:
                 query, ends = f"{query} ORDER BY start_us DESC LIMIT ?", (owner, left)
-            rows = connection.exec_driver_sql(query, ends).all()
+            rows = execute(connection, query, ends).all()
             for start_us, text in rows:
                 found.setdefault((start_us, owner), []).append(_decoded(text))
             if left is not None and (left := left - len(rows)) <= 0:
@@ -99,7 +94,7 @@ class Summed:
         """(owner, sums) of all that have any."""
         found: list[tuple[int, Sums]] = []
         for owner in owners:
-            rows = connection.exec_driver_sql(f"SELECT sums FROM {self.totals} WHERE {self.owner} = ?", (owner,))
+            rows = execute(connection, f"SELECT sums FROM {self.totals} WHERE {self.owner} = ?", (owner,))
             if sums := merged(decode(text) for (text,) in rows):
                 found.append((owner, sums))
         return found
@@ -107,26 +102,6 @@ class Summed:
 
 ARMS = Summed(owner="arm", windows="cell", totals="total")
 PAIRS = Summed(owner="pair", windows="pair_cell", totals="pair_total")
-
-
-def select_in(connection: Connection, sql: str, values: Sequence[Any]) -> Iterator[Any]:
-    """Run `… IN (500 holes)` as often as needed; the last is filled up with repeats, so that one plan serves."""
-    for chunk in chunks(values):
-        filled = tuple(chunk) + (chunk[-1],) * (CHUNK - len(chunk))
-        yield from connection.exec_driver_sql(f"{sql} ({_HOLES})", filled)
-
-
-def execute_many(connection: Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Run a statement for each row."""
-    if rows:
-        connection.exec_driver_sql(sql, list(rows))
-
-
-def chunks(values: Sequence[T]) -> Iterator[list[T]]:
-    """Pieces of 500."""
-    iterator = iter(values)
-    while piece := list(islice(iterator, CHUNK)):
-        yield piece
 
 
 @lru_cache(maxsize=20_000)

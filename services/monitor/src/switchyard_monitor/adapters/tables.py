@@ -1,7 +1,7 @@
 """The tables. Times are microseconds since 1970 in UTC; keys are the 16 bytes of `domain.identity`.
 
-Rows of predictions and labels lie in the order of their keys, without a row id of their own, so that the rows of new
-predictions are appended. Sums are text: equal sums are equal text, and a person can read them.
+In SQLite, rows of predictions and labels lie in the order of their keys, without a row id of their own, so that the
+rows of new predictions are appended. Sums are text: equal sums are equal text, and a person can read them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
-    Text,
     UniqueConstraint,
 )
+
+from switchyard_monitor.adapters.columns import SERIAL, TEXT
 
 metadata = MetaData()
 
@@ -26,20 +27,20 @@ partition = Table(
     "partition",
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("topic_id", Text),
+    Column("topic_id", TEXT),
     Column("base_offset", BigInteger),
     Column("next_offset", BigInteger),
-    Column("owner", Text),
+    Column("owner", TEXT),
     Column("epoch", BigInteger, nullable=False),
     Column("expires_us", BigInteger, nullable=False),
     Column("watermark_us", BigInteger),
-    Column("stopped", Text),
+    Column("stopped", TEXT),
 )
 
 member = Table(
     "member",
     metadata,
-    Column("name", Text, primary_key=True),
+    Column("name", TEXT, primary_key=True),
     Column("expires_us", BigInteger, nullable=False),
 )
 
@@ -47,9 +48,9 @@ rule = Table(
     "rule",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("subject", Text, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("body", Text, nullable=False),
+    Column("subject", TEXT, nullable=False),
+    Column("digest", TEXT, nullable=False),
+    Column("body", TEXT, nullable=False),
     UniqueConstraint("subject", "digest", name="rule_once"),
 )
 
@@ -58,11 +59,11 @@ arm = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("rule", Integer, ForeignKey("rule.id"), nullable=False),
-    Column("revision", Text, nullable=False),
-    Column("role", Text, nullable=False),
+    Column("revision", TEXT, nullable=False),
+    Column("role", TEXT, nullable=False),
     Column("traffic", BigInteger, nullable=False),
     Column("weight_bp", Integer, nullable=False),
-    Column("assignment", Text, nullable=False),
+    Column("assignment", TEXT, nullable=False),
     Column("fold", Integer, nullable=False, server_default="-1"),
     UniqueConstraint("rule", "revision", "role", "traffic", "weight_bp", "assignment", "fold", name="arm_once"),
 )
@@ -76,7 +77,7 @@ prediction = Table(
     Column("event", BigInteger, nullable=False),
     Column("x", BigInteger),
     Column("number", Float),
-    Column("name", Text),
+    Column("name", TEXT),
     Column("latency_us", BigInteger),
     sqlite_with_rowid=False,
 )
@@ -85,14 +86,14 @@ label = Table(
     "label",
     metadata,
     Column("k", LargeBinary, primary_key=True),
-    Column("kind", Text, primary_key=True),
-    Column("event_id", Text, primary_key=True),
+    Column("kind", TEXT, primary_key=True),
+    Column("event_id", TEXT, primary_key=True),
     Column("revision", BigInteger, nullable=False),
     Column("at_us", BigInteger, nullable=False),
     Column("broker_us", BigInteger, nullable=False),
     Column("number", Float),
-    Column("name", Text),
-    Column("actor", Text, nullable=False),
+    Column("name", TEXT),
+    Column("actor", TEXT, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -121,7 +122,7 @@ cell = Table(
     Column("arm", Integer, primary_key=True, autoincrement=False),
     Column("start_us", BigInteger, primary_key=True, autoincrement=False),
     Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("sums", Text, nullable=False),
+    Column("sums", TEXT, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -130,7 +131,7 @@ total = Table(
     metadata,
     Column("arm", Integer, primary_key=True, autoincrement=False),
     Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("sums", Text, nullable=False),
+    Column("sums", TEXT, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -139,8 +140,8 @@ pair = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("rule", Integer, ForeignKey("rule.id"), nullable=False),
-    Column("stable", Text, nullable=False),
-    Column("mirrored", Text, nullable=False),
+    Column("stable", TEXT, nullable=False),
+    Column("mirrored", TEXT, nullable=False),
     Column("traffic", BigInteger, nullable=False),
     UniqueConstraint("rule", "stable", "mirrored", "traffic", name="pair_once"),
 )
@@ -151,7 +152,7 @@ pair_cell = Table(
     Column("pair", Integer, primary_key=True, autoincrement=False),
     Column("start_us", BigInteger, primary_key=True, autoincrement=False),
     Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("sums", Text, nullable=False),
+    Column("sums", TEXT, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -160,16 +161,16 @@ pair_total = Table(
     metadata,
     Column("pair", Integer, primary_key=True, autoincrement=False),
     Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("sums", Text, nullable=False),
+    Column("sums", TEXT, nullable=False),
     sqlite_with_rowid=False,
 )
 
 label_ledger = Table(
     "label_ledger",
     metadata,
-    Column("subject", Text, primary_key=True),
+    Column("subject", TEXT, primary_key=True),
     Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("sums", Text, nullable=False),
+    Column("sums", TEXT, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -177,41 +178,41 @@ ledger = Table(
     "ledger",
     metadata,
     Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("sums", Text, nullable=False),
+    Column("sums", TEXT, nullable=False),
 )
 
 held = Table(
     "held",
     metadata,
     Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("subject", Text, primary_key=True),
+    Column("subject", TEXT, primary_key=True),
     Column("offset", BigInteger, primary_key=True, autoincrement=False),
     Column("broker_us", BigInteger, nullable=False),
     Column("key", LargeBinary),
     Column("value", LargeBinary),
-    Column("headers", Text, nullable=False),
+    Column("headers", TEXT, nullable=False),
     sqlite_with_rowid=False,
 )
 
 outbox = Table(
     "outbox",
     metadata,
-    Column("n", Integer, primary_key=True),
+    Column("n", SERIAL, primary_key=True),
     Column("partition", Integer, nullable=False),
-    Column("topic", Text, nullable=False),
+    Column("topic", TEXT, nullable=False),
     Column("key", LargeBinary),
     Column("value", LargeBinary),
-    Column("headers", Text, nullable=False),
+    Column("headers", TEXT, nullable=False),
 )
 
 rollout_event = Table(
     "rollout_event",
     metadata,
-    Column("subject", Text, primary_key=True),
-    Column("id", Text, primary_key=True),
+    Column("subject", TEXT, primary_key=True),
+    Column("id", TEXT, primary_key=True),
     Column("first_us", BigInteger, nullable=False),
     Column("last_us", BigInteger, nullable=False),
-    Column("body", Text, nullable=False),
+    Column("body", TEXT, nullable=False),
     Index("rollout_event_newest", "subject", "last_us", "id"),
     Index("rollout_event_age", "last_us"),
 )
@@ -220,6 +221,6 @@ rollout_place = Table(
     "rollout_place",
     metadata,
     Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("topic_id", Text, nullable=False),
+    Column("topic_id", TEXT, nullable=False),
     Column("next_offset", BigInteger, nullable=False),
 )

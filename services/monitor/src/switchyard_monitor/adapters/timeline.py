@@ -1,26 +1,27 @@
-"""The timeline on SQLite: what happened in rollouts, and the place in their topic, written together."""
+"""The timeline: what happened in rollouts, and the place in their topic, written together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import case, delete, func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import case, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from switchyard_monitor.adapters import tables
-from switchyard_monitor.adapters.engine import guarded, open_engine
+from switchyard_monitor.adapters.engine import guarded, open_reader, open_writer
+from switchyard_monitor.adapters.statements import alone, inserting
 from switchyard_monitor.domain.rollouts import Happening
 
 MOST_OF_A_DEPLOYMENT = 2000
 """About twenty rollouts' worth at a hundred records each; a year of them where one happens every few weeks."""
 
 
-class SqliteTimeline:
-    """The timeline in the same file as the sums, over a connection of its own."""
+class SqlTimeline:
+    """The timeline in the same database as the sums, over connections of its own."""
 
     def __init__(self, url: str, *, most: int = MOST_OF_A_DEPLOYMENT) -> None:
-        self._writer = open_engine(url, begin="BEGIN IMMEDIATE")
-        self._reader = open_engine(url, begin="BEGIN")
+        self._writer = open_writer(url)
+        self._reader = open_reader(url)
         self._most = most
 
     def place(self) -> tuple[str | None, dict[int, int]]:
@@ -34,21 +35,11 @@ class SqliteTimeline:
     ) -> None:
         """Merge these in, move the offsets and forget what is older, in one transaction."""
         event, place = tables.rollout_event, tables.rollout_place
-        adding = insert(event)
-        new = adding.excluded
-        newer = (new.last_us > event.c.last_us) | ((new.last_us == event.c.last_us) & (new.body > event.c.body))
-        merging = adding.on_conflict_do_update(
-            index_elements=["subject", "id"],
-            set_={
-                "first_us": func.min(event.c.first_us, new.first_us),
-                "last_us": func.max(event.c.last_us, new.last_us),
-                "body": case((newer, new.body), else_=event.c.body),
-            },
-        )
         with guarded(), self._writer.begin() as connection:
+            alone(connection, ["the timeline"])
             if happenings:
                 connection.execute(
-                    merging,
+                    _merging(inserting(connection, event)),
                     [
                         {
                             "subject": happening.subject,
@@ -68,7 +59,7 @@ class SqliteTimeline:
             connection.execute(delete(place).where(place.c.topic_id != topic_id))
             for partition, next_offset in offsets.items():
                 connection.execute(
-                    insert(place)
+                    inserting(connection, place)
                     .values(partition=partition, topic_id=topic_id, next_offset=next_offset)
                     .on_conflict_do_update(index_elements=["partition"], set_={"next_offset": next_offset})
                 )
@@ -110,3 +101,17 @@ class SqliteTimeline:
         """Let go of all connections."""
         self._writer.dispose()
         self._reader.dispose()
+
+
+def _merging(adding: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | postgresql.Insert:
+    """Add a record, or merge it into the one that is there, as `domain.rollouts.merge` does."""
+    held, new = tables.rollout_event.c, adding.excluded
+    newer = (new.last_us > held.last_us) | ((new.last_us == held.last_us) & (new.body > held.body))
+    return adding.on_conflict_do_update(
+        index_elements=["subject", "id"],
+        set_={
+            "first_us": case((new.first_us < held.first_us, new.first_us), else_=held.first_us),
+            "last_us": case((new.last_us > held.last_us, new.last_us), else_=held.last_us),
+            "body": case((newer, new.body), else_=held.body),
+        },
+    )

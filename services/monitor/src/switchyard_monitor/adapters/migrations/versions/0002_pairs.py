@@ -6,6 +6,7 @@ Revises: 0001
 
 import sqlalchemy as sa
 from alembic import op
+from switchyard_monitor.adapters.columns import TEXT
 
 revision = "0002"
 down_revision = "0001"
@@ -19,8 +20,8 @@ def upgrade() -> None:
         "pair",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("rule", sa.Integer, sa.ForeignKey("rule.id"), nullable=False),
-        sa.Column("stable", sa.Text, nullable=False),
-        sa.Column("mirrored", sa.Text, nullable=False),
+        sa.Column("stable", TEXT, nullable=False),
+        sa.Column("mirrored", TEXT, nullable=False),
         sa.Column("traffic", sa.BigInteger, nullable=False),
         sa.UniqueConstraint("rule", "stable", "mirrored", "traffic", name="pair_once"),
     )
@@ -29,13 +30,13 @@ def upgrade() -> None:
         sa.Column("pair", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("start_us", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("sums", sa.Text, nullable=False),
+        sa.Column("sums", TEXT, nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "pair_total",
         sa.Column("pair", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("sums", sa.Text, nullable=False),
+        sa.Column("sums", TEXT, nullable=False),
         sqlite_with_rowid=False,
     )
