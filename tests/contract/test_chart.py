@@ -51,7 +51,8 @@ SECURED: JSON = {
         "operatorToken": "",
         "existingTokensSecret": "monitor-tokens",
         "existingOperatorTokenSecret": "operator-to-monitor",
-        "database": {"existingSecret": "monitor-database"},
+        "replicas": 2,
+        "database": {"existingSecret": "monitor-database", "caSecret": "monitor-database-ca"},
     },
     "kafka": {
         "embedded": {"enabled": False},
@@ -122,6 +123,7 @@ def test_the_same_values_give_the_same_bytes(tmp_path: Path) -> None:
         pytest.param("watchNamespaces", "shop", "/watchNamespaces", id="one namespace where a list stands"),
         pytest.param("operator.env", {"MONITOR_PORT": 1}, "MONITOR_PORT", id="another part's variable"),
         pytest.param("networkPolicy.gateway.from", "all", "/networkPolicy/gateway/from", id="neither peers nor all"),
+        pytest.param("monitor.database.url", "mysql://db/m", "/monitor/database/url", id="another kind of database"),
         pytest.param("topologySpread.whenUnsatisfiable", "Never", "whenUnsatisfiable", id="no such strictness"),
     ],
 )
@@ -159,6 +161,15 @@ def test_a_slip_in_the_values_is_refused_and_named(path: str, value: Any, named:
             id="a password that nobody asks for",
         ),
         pytest.param({"monitor": {"operatorToken": ""}}, "monitor.operatorToken", id="no token for the operator"),
+        pytest.param({"monitor": {"replicas": 2}}, "monitor.database", id="two writers of one file"),
+        pytest.param(
+            {"monitor": {"database": {"url": "postgresql://db/m", "existingSecret": "x"}}},
+            "monitor.database.url and existingSecret",
+            id="two databases",
+        ),
+        pytest.param(
+            {"monitor": {"database": {"caSecret": "x"}}}, "monitor.database.caSecret", id="an authority for a file"
+        ),
         pytest.param(
             {"feedback": {"monitorToken": TOKEN, "existingMonitorTokenSecret": "x"}},
             "feedback.existingMonitorTokenSecret",
@@ -244,6 +255,7 @@ def test_no_secret_of_the_users_is_copied(tmp_path: Path) -> None:
         "monitor-tokens",
         "operator-to-monitor",
         "monitor-database",
+        "monitor-database-ca",
         "kafka-login",
         "kafka-ca",
         "kafka-own",
@@ -349,6 +361,40 @@ def test_without_autoscalers_there_is_no_right_to_them_and_the_operator_looks_fo
         assert ("horizontalpodautoscalers" in json.dumps(of_kind(bodies, "ClusterRole"))) is wanted
         operator = dict(pods(bodies))["switchyard-operator"]
         assert ("OPERATOR_AUTOSCALERS" in variables(operator, "operator", "OPERATOR_")) is wanted
+
+
+@pytest.mark.parametrize(
+    ("database", "port"),
+    [
+        pytest.param({"url": "postgresql://me:a%2Fb@db.shop.svc:6432/monitor"}, 6432, id="the port of the URL"),
+        pytest.param({"url": "postgresql://me:secret@db.shop.svc/monitor"}, 5432, id="the usual port"),
+        pytest.param({"existingSecret": "monitor-database"}, 5432, id="a URL that nobody sees"),
+    ],
+)
+def test_the_monitor_reaches_its_database_and_needs_no_volume(database: JSON, port: int, tmp_path: Path) -> None:
+    bodies = objects(render(with_values({"monitor": {"database": database, "replicas": 3}}), tmp_path))
+    policies = of_kind(bodies, "NetworkPolicy")
+    assert may(policies, part("monitor"), STRANGER, port)
+    assert not may(policies, part("monitor"), STRANGER, 443)
+    assert not may(policies, part("feedback"), STRANGER, port)
+    (monitor,) = [body for body in of_kind(bodies, "StatefulSet") if body["metadata"]["name"] == "switchyard-monitor"]
+    assert monitor["spec"]["replicas"] == 3
+    assert "volumeClaimTemplates" not in monitor["spec"]
+    assert "secret" not in json.dumps(monitor["spec"]["template"]["spec"]["containers"][0]["env"]).replace(
+        "secretKey", ""
+    )
+    made = [body["stringData"]["url"] for body in of_kind(bodies, "Secret") if "url" in body.get("stringData", {})]
+    assert made == ([database["url"]] if "url" in database else [])
+
+
+def test_the_database_is_reached_where_the_values_say(tmp_path: Path) -> None:
+    database = {"existingSecret": "monitor-database"}
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}}
+    change = {"monitor": {"database": database}, "networkPolicy": {"database": {"to": [peer], "ports": [6432]}}}
+    policies = of_kind(objects(render(with_values(change), tmp_path)), "NetworkPolicy")
+    assert may(policies, part("monitor"), STRANGER, 6432)
+    assert not may(policies, part("monitor"), STRANGER, 5432)
+    assert not may(policies, part("monitor"), Place({}, namespace="elsewhere"), 6432)
 
 
 def test_every_part_that_speaks_to_kafka_is_told_the_topics_prefix(tmp_path: Path) -> None:

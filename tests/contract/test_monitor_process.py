@@ -10,16 +10,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from kafka import KafkaProducer
-from switchyard_contracts.events import TOPIC_DEADLETTER, TOPIC_EVENTS, TOPIC_MODELS
+from switchyard_contracts.topic_names import TopicNames
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_testkit.cache import Cache
+from switchyard_testkit.databases import Databases
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.kafka import Broker, broker
 from switchyard_testkit.monitor_world import (
@@ -33,49 +34,68 @@ from switchyard_testkit.monitor_world import (
     model_record,
     outcome,
 )
+from switchyard_testkit.postgres import PASSWORD, Postgres, real_postgres
 from switchyard_testkit.recomputation import recompute, recompute_pairs
 from switchyard_testkit.waiting import until
 
 PARTITIONS = 3
 PREDICTIONS = 2000
 BASE = "/v1/deployments/demo/flight-delay"
+POISON = b'{"type":"dev.switchyard.outcome.v1"}'
+
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     with broker(Cache.from_env(os.environ), tmp_path_factory.mktemp("kafka")) as process:
-        for topic, partitions in ((TOPIC_EVENTS, PARTITIONS), (TOPIC_MODELS, 1), (TOPIC_DEADLETTER, 1)):
-            process.create(topic, partitions=partitions)
         yield process
 
 
-pytestmark = pytest.mark.timeout(900)
+@pytest.fixture
+def topics(kafka: Broker, tmp_path: Path) -> TopicNames:
+    """Topics of the test's own."""
+    names = TopicNames(tmp_path.name)
+    for topic, partitions in ((names.events, PARTITIONS), (names.models, 1), (names.deadletter, 1)):
+        kafka.create(topic, partitions=partitions)
+    return names
 
 
 @pytest.fixture
-def monitor(kafka: Broker, tmp_path: Path) -> Iterator[Monitor]:
-    made = Monitor(kafka, tmp_path)
-    yield made
-    if made.process is not None and made.process.poll() is None:
-        made.end(signal.SIGKILL)
+def start(kafka: Broker, topics: TopicNames, tmp_path: Path) -> Iterator[Start]:
+    """Makes replicas; all of them are ended."""
+    made: list[Monitor] = []
+
+    def make(**changes: str) -> Monitor:
+        folder = tmp_path / f"monitor-{len(made)}"
+        folder.mkdir()
+        made.append(Monitor(kafka, topics, folder, changes))
+        return made[-1]
+
+    yield make
+    for monitor in made:
+        if monitor.process is not None and monitor.process.poll() is None:
+            monitor.end(signal.SIGKILL)
 
 
 class Monitor:
     """The process, its folder and its door."""
 
-    def __init__(self, kafka: Broker, folder: Path) -> None:
+    def __init__(self, kafka: Broker, topics: TopicNames, folder: Path, changes: Mapping[str, str]) -> None:
         self.folder, self.port = folder, free_port()
         tokens = [{"name": "test", "sha256": hashlib.sha256(b"secret").hexdigest(), "deployments": ["*"]}]
         (folder / "tokens.json").write_text(json.dumps(tokens))
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("MONITOR_")},
             "MONITOR_KAFKA_SERVERS": kafka.servers,
+            "MONITOR_KAFKA_TOPIC_PREFIX": topics.prefix,
             "MONITOR_DATABASE": f"sqlite:///{folder / 'monitor.db'}",
             "MONITOR_TOKENS_FILE": str(folder / "tokens.json"),
             "MONITOR_PORT": str(self.port),
-            "MONITOR_MEMBER": "monitor-0",
+            "MONITOR_MEMBER": folder.name,
             "MONITOR_BATCH": "200",
             "MONITOR_LINGER": "50ms",
+            **changes,
         }
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -104,15 +124,21 @@ class Monitor:
             return 0
 
 
+Start = Callable[..., Monitor]
+Key = tuple[str, str, int, int]
+"""Revision, role, traffic, and the start of the window in seconds after noon."""
+
+
 def read_until(monitor: Monitor, target: int) -> None:
     until(lambda: monitor.read() >= target, f"{target} events were read", seconds=200)
 
 
-def test_killed_again_and_again_it_counts_everything_once(kafka: Broker, monitor: Monitor, tmp_path: Path) -> None:
+def tell(kafka: Broker, topics: TopicNames, predictions: int) -> tuple[int, int]:
+    """Publish the deployment and its events, shuffled over all partitions; how many, and how many of them poison."""
     chance = random.Random(7)
     started = time.time() - NOON.timestamp() - 60
     sent: list[tuple[int, bytes]] = []
-    for i in range(PREDICTIONS):
+    for i in range(predictions):
         at = started + i / 100
         name = f"p{i}"
         sent.append((i % PARTITIONS, inference(name, y=chance.gauss(20, 30), at=at, latencyUs=chance.randrange(9000))))
@@ -126,47 +152,30 @@ def test_killed_again_and_again_it_counts_everything_once(kafka: Broker, monitor
         if chance.random() < 0.5:
             sent.append((i % PARTITIONS, decision(name, chance.random() < 0.5, at=at + 1)))
     chance.shuffle(sent)
-    poison = b'{"type":"dev.switchyard.outcome.v1"}'
     producer = KafkaProducer(bootstrap_servers=kafka.servers, acks="all", linger_ms=20)
-    producer.send(TOPIC_MODELS, model_record(), key=SUBJECT.encode()).get(10)
+    producer.send(topics.models, model_record(), key=SUBJECT.encode()).get(10)
     futures = []
     for place, (partition, value) in enumerate(sent):
-        futures.append(producer.send(TOPIC_EVENTS, value, key=b"k", partition=partition))
+        futures.append(producer.send(topics.events, value, key=b"k", partition=partition))
         if place % 1000 == 0:
-            futures.append(producer.send(TOPIC_EVENTS, poison, key=b"k", partition=partition))
+            futures.append(producer.send(topics.events, POISON, key=b"k", partition=partition))
     for future in futures:
         future.get(30)
     producer.close()
+    return len(futures), len(futures) - len(sent)
 
-    kills = 0
-    while True:
-        monitor.start()
-        target = min(len(futures), (kills + 1) * len(futures) // 4)
-        read_until(monitor, target)
-        if target == len(futures):
-            break
-        assert monitor.end(signal.SIGKILL) == -signal.SIGKILL
-        kills += 1
-    assert kills >= 3, "it must have been killed while it read"
 
-    books = monitor.get(f"{BASE}/ledger")
-    assert [partition["closes"] for partition in books["partitions"]] == [True] * PARTITIONS
-    assert books["labels"]["closes"]
-    assert books["labels"]["orphan"] == 0
-    until(lambda: len(kafka.read(TOPIC_DEADLETTER)) >= len(futures) - len(sent), "the dead letters came", seconds=30)
-    dead = [dict(record.headers)["switchyard-id"] for record in kafka.read(TOPIC_DEADLETTER)]
-    assert len(set(dead)) == len(futures) - len(sent)
-    (line,) = [line for line in monitor.get(f"{BASE}/quality") if line["role"] == "stable"]
-    assert monitor.end(signal.SIGTERM) == 0
-
-    # As the broker stamped them, in the plainest arithmetic.
+def counted_once(kafka: Broker, topics: TopicNames, url: str, *, poison: int) -> dict[Key, dict[str, int]]:
+    """See that the sums in the database are those of the topic, in the plainest arithmetic; answers them."""
+    until(lambda: len(dead_letters(kafka, topics)) >= poison, "the dead letters came", seconds=30)
+    assert len(dead_letters(kafka, topics)) == poison
+    # As the broker stamped them.
     stamped = [
         (json.loads(record.value), (record.timestamp * 1000 - NOON_US) / SECOND)
-        for record in kafka.read(TOPIC_EVENTS)
-        if record.value != poison
+        for record in kafka.read(topics.events)
+        if record.value != POISON
     ]
-    expected = recompute(stamped)
-    store = SqlStore(f"sqlite:///{tmp_path / 'monitor.db'}")
+    store = SqlStore(url)
     found = {
         (cell.arm.revision, cell.arm.role, cell.arm.traffic, (cell.start_us - NOON_US) // SECOND): cell.sums
         for cell in store.cells(store.arms(SUBJECT))
@@ -176,25 +185,129 @@ def test_killed_again_and_again_it_counts_everything_once(kafka: Broker, monitor
         for cell in store.pair_cells(store.pairs(SUBJECT))
     }
     store.close()
-    assert found == expected
+    assert found == recompute(stamped)
     assert pairs == recompute_pairs(stamped)
-    assert 1000 < sum(sums["n"] for sums in pairs.values()) < 1400
-    mine = [sums for (_, role, *_), sums in expected.items() if role == "stable"]
+    assert 0.5 < sum(sums["n"] for sums in pairs.values()) / sum(sums["requests"] for sums in stable(found)) < 0.7
+    return found
+
+
+def stable(found: Mapping[Key, dict[str, int]]) -> list[dict[str, int]]:
+    return [sums for (_, role, *_), sums in found.items() if role == "stable"]
+
+
+def dead_letters(kafka: Broker, topics: TopicNames) -> set[bytes]:
+    """Their ids; one may be sent twice."""
+    return {dict(record.headers)["switchyard-id"] for record in kafka.read(topics.deadletter)}
+
+
+def test_killed_again_and_again_it_counts_everything_once(
+    kafka: Broker, topics: TopicNames, start: Start, databases: Databases
+) -> None:
+    events, poison = tell(kafka, topics, PREDICTIONS)
+    url = databases.up_to_date()
+    monitor = start(MONITOR_DATABASE=url)
+    kills = 0
+    while True:
+        monitor.start()
+        target = min(events, (kills + 1) * events // 4)
+        read_until(monitor, target)
+        if target == events:
+            break
+        assert monitor.end(signal.SIGKILL) == -signal.SIGKILL
+        kills += 1
+    assert kills >= 3, "it must have been killed while it read"
+
+    books = monitor.get(f"{BASE}/ledger")
+    assert [partition["closes"] for partition in books["partitions"]] == [True] * PARTITIONS
+    assert books["labels"]["closes"]
+    assert books["labels"]["orphan"] == 0
+    (line,) = [line for line in monitor.get(f"{BASE}/quality") if line["role"] == "stable"]
+    mine = stable(counted_once(kafka, topics, url, poison=poison))
+    assert monitor.end(signal.SIGTERM) == 0
     squares = sum(sums.get("now.ee", 0) for sums in mine) / 2**40
     judged = sum(sums.get("now.n", 0) for sums in mine)
     assert line["latest"]["rmse"] == pytest.approx((squares / judged) ** 0.5, rel=1e-12)
 
 
-def test_a_setting_that_is_wrong_ends_it_with_a_sentence(monitor: Monitor, tmp_path: Path) -> None:
-    monitor.environment["MONITOR_LINGERS"] = "1s"
+def test_replicas_share_the_partitions_and_take_over_from_one_that_is_killed(
+    kafka: Broker, topics: TopicNames, start: Start, postgres: Postgres
+) -> None:
+    url = postgres.up_to_date()
+    one, other = (start(MONITOR_DATABASE=url, MONITOR_LEASE="3s", MONITOR_BATCH="50") for _ in range(2))
+    one.start()
+    other.start()
+    watching = SqlStore(url)
+
+    def owners() -> set[str | None]:
+        return {position.owner for position in watching.positions()}
+
+    until(lambda: owners() == {"monitor-0", "monitor-1"}, "both hold partitions", seconds=60)
+    events, poison = tell(kafka, topics, PREDICTIONS)
+    read_until(other, events // 4)
+    assert other.read() < events, "it must be killed while there is something to read"
+    assert one.end(signal.SIGKILL) == -signal.SIGKILL
+    read_until(other, events)
+    assert owners() == {"monitor-1"}
+    watching.close()
+    counted_once(kafka, topics, url, poison=poison)
+    assert other.end(signal.SIGTERM) == 0
+
+
+def test_while_the_database_is_away_it_waits_and_says_so_and_loses_nothing(
+    kafka: Broker, topics: TopicNames, start: Start
+) -> None:
+    def says(path: str) -> str:
+        try:
+            return httpx.get(f"http://127.0.0.1:{monitor.port}{path}", timeout=10).text
+        except httpx.HTTPError:
+            return ""
+
+    with real_postgres() as server:
+        url = server.empty()
+        server.stop()
+        monitor = start(MONITOR_DATABASE=url, MONITOR_BATCH="20")
+        monitor.start()
+        until(lambda: "Connection refused" in says("/healthz"), "it says what it waits for", seconds=60)
+        assert "Store unavailable" in says("/readyz")
+        server.start()
+        until(lambda: '"status":"ok"' in says("/readyz"), "it found the database and made its tables", seconds=60)
+
+        events, poison = tell(kafka, topics, PREDICTIONS)
+        for part in (1, 2):
+            read_until(monitor, part * events // 4)
+            assert monitor.read() < events, "it must be missed while there is something to read"
+            server.crash()
+            until(lambda: "refused" in says("/healthz"), "the database is missed", seconds=60)
+            assert "Store unavailable" in says("/readyz")
+            assert "switchyard_monitor_failed_passes_total 0.0" not in says("/metrics")
+            server.start()
+        read_until(monitor, events)
+        counted_once(kafka, topics, url, poison=poison)
+        assert monitor.end(signal.SIGTERM) == 0
+    assert PASSWORD not in (monitor.folder / "monitor.log").read_text()
+    assert "waiting: the database refused" in (monitor.folder / "monitor.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        pytest.param({"MONITOR_LINGERS": "1s"}, "lingers", id="a setting that there is not"),
+        pytest.param({"MONITOR_DATABASE": "mysql://me:secret@db/m"}, "'mysql' is not supported", id="another database"),
+        pytest.param({"MONITOR_DATABASE": "me:secret@db"}, "cannot be read; it looks like", id="no URL at all"),
+    ],
+)
+def test_a_setting_that_is_wrong_ends_it_with_a_sentence(start: Start, changes: dict[str, str], says: str) -> None:
+    monitor = start(**changes)
     monitor.start()
     assert monitor.process is not None
     assert monitor.process.wait(120) == 2
-    assert "lingers" in (tmp_path / "monitor.log").read_text()
+    said = (monitor.folder / "monitor.log").read_text()
+    assert says in said
+    assert "secret" not in said
 
 
-def test_it_is_ready_and_says_so_while_the_broker_is_away(monitor: Monitor) -> None:
-    monitor.environment["MONITOR_KAFKA_SERVERS"] = f"127.0.0.1:{free_port()}"
+def test_it_is_ready_and_says_so_while_the_broker_is_away(start: Start) -> None:
+    monitor = start(MONITOR_KAFKA_SERVERS=f"127.0.0.1:{free_port()}")
     monitor.start()
 
     def says() -> str:
