@@ -110,11 +110,11 @@ def scattered(index: int, below: int) -> int:
 
 
 class PageWorld:
-    """The monitor with its page, over a store in a folder."""
+    """The monitor with its page, over a store in a folder, or over a database elsewhere."""
 
-    def __init__(self, folder: Path, *, template: Path | None = None) -> None:
-        self.world = World(folder, template=template)
-        url = f"sqlite:///{folder / 'monitor.db'}"
+    def __init__(self, folder: Path, *, template: Path | None = None, url: str | None = None) -> None:
+        self.world = World(folder, template=template, url=url)
+        url = url or f"sqlite:///{folder / 'monitor.db'}"
         self.timeline, self.looks = SqlTimeline(url), SqlLooks(url)
         self.rollouts = LocalRollouts()
         self.chronicle = Chronicle(log=self.rollouts, timeline=self.timeline, clock_us=lambda: self.world.now_us)
