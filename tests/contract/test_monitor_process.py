@@ -265,7 +265,9 @@ def test_while_the_database_is_away_it_waits_and_says_so_and_loses_nothing(
     with real_postgres() as server:
         url = server.empty()
         server.stop()
-        monitor = start(MONITOR_DATABASE=url, MONITOR_BATCH="20")
+        # As the chart says it of `monitor.database.caSecret`.
+        authority = {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(server.folder / "ca.crt")}
+        monitor = start(MONITOR_DATABASE=url, MONITOR_BATCH="20", **authority)
         monitor.start()
         until(lambda: "Connection refused" in says("/healthz"), "it says what it waits for", seconds=60)
         assert "Store unavailable" in says("/readyz")
@@ -282,6 +284,11 @@ def test_while_the_database_is_away_it_waits_and_says_so_and_loses_nothing(
             assert "switchyard_monitor_failed_passes_total 0.0" not in says("/metrics")
             server.start()
         read_until(monitor, events)
+        with server.connect() as connection:
+            query = (
+                "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = %s"
+            )
+            assert connection.execute(query, ("switchyard-monitor",)).fetchone() == (True,)
         counted_once(kafka, topics, url, poison=poison)
         assert monitor.end(signal.SIGTERM) == 0
     assert PASSWORD not in (monitor.folder / "monitor.log").read_text()

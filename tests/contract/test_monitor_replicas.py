@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from switchyard_monitor.adapters import tables
+from sqlalchemy import make_url
+from switchyard_monitor.adapters import statements, tables
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
@@ -37,7 +38,8 @@ from switchyard_testkit.monitor_world import (
     model_record,
     outcome,
 )
-from switchyard_testkit.postgres import Postgres
+from switchyard_testkit.node import pki
+from switchyard_testkit.postgres import PASSWORD, Postgres
 from switchyard_testkit.waiting import until
 
 PARTITIONS = 4
@@ -144,6 +146,49 @@ def test_who_takes_over_waits_for_the_batch_that_its_owner_has_begun(
         position = taking.result(10)
     assert position is not None
     assert (position.next_offset, position.epoch) == (1, old.epoch + 1)
+
+
+def test_a_member_that_is_frozen_in_the_middle_of_its_batch_holds_nobody_up_for_ever(
+    opened: Callable[[], SqlStore],
+) -> None:
+    """The server ends its transaction; the real limit is a minute, and here it is a moment."""
+    frozen, heir = opened(), opened()
+    frozen.prepare([0])
+    old = claimed(frozen, 0, "a")
+
+    def freeze() -> None:
+        with frozen.begin() as batch:
+            batch.lock(old, 0)
+            batch.alone([SUBJECT])
+            statements.execute(batch._connection, "SET LOCAL idle_in_transaction_session_timeout = '200ms'")
+            position = heir.claim(0, "b", now_us=20, ttl_us=10)
+            assert position is not None
+            batch.entries([bytes(16)], ())
+
+    with pytest.raises(StoreUnavailable, match="idle-in-transaction"):
+        freeze()
+    assert frozen.renew([old], now_us=21, ttl_us=10, watermarks={}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        pytest.param({"password": "wrong"}, "password authentication failed", id="another password"),
+        pytest.param({"host": "localhost", "query": {"sslmode": "verify-full"}}, "certificate", id="nobody vouches"),
+        pytest.param({"database": "nowhere"}, "does not exist", id="no such database"),
+    ],
+)
+def test_a_server_that_does_not_let_us_in_is_said_without_the_password(
+    url: str, changes: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    if "query" in changes:
+        pki.make_authority(tmp_path, "another")
+        changes = {**changes, "query": {**changes["query"], "sslrootcert": str(tmp_path / "ca.crt")}}
+    store = SqlStore(make_url(url).set(**changes).render_as_string(hide_password=False))
+    with pytest.raises(StoreUnavailable, match=says) as refused:
+        store.migrate()
+    assert PASSWORD not in str(refused.value)
+    store.close()
 
 
 @dataclass

@@ -25,6 +25,7 @@ from switchyard_monitor.adapters.store import SqlStore
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.errors import MachineError, TestkitError
 from switchyard_testkit.machine import POSTGRES_PACKAGES, ensure_packages
+from switchyard_testkit.node import pki
 from switchyard_testkit.waiting import until
 
 USER, PASSWORD = "switchyard", "open sesame/%"
@@ -39,12 +40,18 @@ SETTINGS = {
     "shared_buffers": "64MB",
     "max_connections": "60",
     "log_line_prefix": "%m %a ",
+    "ssl": "on",
+    "ssl_cert_file": "../server.crt",
+    "ssl_key_file": "../server.key",
 }
 
 
 @dataclass
 class Postgres:
-    """A server with a place and a port of its own; stopped and started again it has what it had."""
+    """A server with a place and a port of its own; stopped and started again it has what it had.
+
+    It speaks TLS to whoever asks for it; its folder holds the authority's `ca.crt`.
+    """
 
     folder: Path
     port: int = field(default_factory=free_port)
@@ -144,9 +151,12 @@ def real_postgres() -> Iterator[Postgres]:
         server = Postgres(Path(name))
         password = server.folder / "password"
         password.write_text(PASSWORD)
+        pki.make_authority(server.folder, "postgres")
+        pki.make_server(server.folder, "server", ["localhost", "127.0.0.1"])
+        (server.folder / "server.key").chmod(0o600)
         if (user := _user()) is not None:
-            shutil.chown(server.folder, user, user)
-            shutil.chown(password, user, user)
+            for path in (server.folder, *server.folder.iterdir()):
+                shutil.chown(path, user, user)
         words = [_program("initdb"), "-D", str(server.folder / "data"), "-U", USER, f"--pwfile={password}"]
         words += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]
         done = subprocess.run(
