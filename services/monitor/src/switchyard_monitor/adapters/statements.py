@@ -44,7 +44,7 @@ def select_in(connection: Connection, sql: str, values: Sequence[Any]) -> Iterat
     """
     if is_postgres(connection):
         if values:
-            yield from connection.exec_driver_sql(f"{sql.removesuffix('IN')}= ANY(%s)", (list(values),))
+            yield from connection.exec_driver_sql(f"{sql.removesuffix('IN')}= ANY(%b)", (list(values),))
         return
     for chunk in chunks(values):
         filled = tuple(chunk) + (chunk[-1],) * (CHUNK - len(chunk))
@@ -52,7 +52,11 @@ def select_in(connection: Connection, sql: str, values: Sequence[Any]) -> Iterat
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows, each with all columns in the table's order. To PostgreSQL a column travels as one array."""
+    """Insert rows, each with all columns in the table's order.
+
+    To PostgreSQL a column travels as one array, in binary: for 5,000 predictions 1.8 µs of our CPU a row. As text it
+    were 7.0, by COPY 1.1, but that is no statement to SQLAlchemy: its errors and hooks would have to be made anew.
+    """
     if not rows:
         return
     if is_postgres(connection):
@@ -104,7 +108,7 @@ def _inserting(table: Table) -> str:
 
 @lru_cache
 def _inserting_arrays(table: Table) -> str:
-    arrays = ", ".join(f"%s::{_type(column.type)}[]" for column in table.columns)
+    arrays = ", ".join(f"%b::{_type(column.type)}[]" for column in table.columns)
     return f"INSERT INTO {table.name} ({_names(table)}) SELECT * FROM unnest({arrays})"
 
 
