@@ -379,12 +379,25 @@ def test_the_monitor_reaches_its_database_and_needs_no_volume(database: JSON, po
     assert not may(policies, part("feedback"), STRANGER, port)
     (monitor,) = [body for body in of_kind(bodies, "StatefulSet") if body["metadata"]["name"] == "switchyard-monitor"]
     assert monitor["spec"]["replicas"] == 3
-    assert "volumeClaimTemplates" not in monitor["spec"]
+    assert "data" not in json.dumps(monitor["spec"]["template"]["spec"]["containers"][0]["volumeMounts"])
+    (service,) = [body for body in of_kind(bodies, "Service") if body["metadata"]["name"] == "switchyard-monitor"]
+    assert service["spec"]["sessionAffinity"] == "ClientIP", "who logged in to one replica's page must come back to it"
     assert "secret" not in json.dumps(monitor["spec"]["template"]["spec"]["containers"][0]["env"]).replace(
         "secretKey", ""
     )
     made = [body["stringData"]["url"] for body in of_kind(bodies, "Secret") if "url" in body.get("stringData", {})]
     assert made == ([database["url"]] if "url" in database else [])
+
+
+def test_a_release_that_moves_to_a_server_changes_nothing_of_its_statefulset_that_is_fixed(tmp_path: Path) -> None:
+    def spec(change: JSON) -> JSON:
+        bodies = of_kind(objects(render(with_values({"monitor": change}), tmp_path)), "StatefulSet")
+        (found,) = [body["spec"] for body in bodies if body["metadata"]["name"] == "switchyard-monitor"]
+        return {name: value for name, value in found.items() if name not in ("replicas", "template")}
+
+    database = {"existingSecret": "monitor-database"}
+    assert spec({"database": database, "replicas": 3}) == spec({})
+    assert "volumeClaimTemplates" not in spec({"database": database, "persistence": {"enabled": False}})
 
 
 def test_the_database_is_reached_where_the_values_say(tmp_path: Path) -> None:
