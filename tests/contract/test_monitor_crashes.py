@@ -108,12 +108,12 @@ def test_a_kill_at_any_statement_changes_nothing(databases: Databases, tmp_path:
     expected = lived(tmp_path, SqliteFiles(tmp_path).up_to_date())
     assert expected[0] == COLUMNS
 
-    statement, struck = 0, True
+    url, statement, struck = databases.up_to_date(), 0, True
     while struck:
-        url, folder = databases.up_to_date(), tmp_path / str(statement)
+        folder = tmp_path / str(statement)
         folder.mkdir()
         struck = killed_at(folder, url, statement)
         assert lived(folder, url) == expected, f"killed at statement {statement}"
-        databases.drop(url)
+        databases.clear(url)
         statement += struck
     assert statement > 50, "the kills must have struck every statement of several commits"

@@ -23,8 +23,8 @@ class Databases(Protocol):
     def up_to_date(self) -> str:
         """One that has all tables, and nothing in them."""
 
-    def drop(self, url: str) -> None:
-        """Take one away."""
+    def clear(self, url: str) -> None:
+        """Take out all that is in one, but for its tables; who may still be connected is waited for."""
 
 
 @dataclass
@@ -40,18 +40,22 @@ class SqliteFiles:
 
     def up_to_date(self) -> str:
         """One that has all tables; to copy a file is faster than to make them again."""
+        return f"sqlite:///{shutil.copy(self._template(), self._path())}"
+
+    def clear(self, url: str) -> None:
+        """Make the file anew, without what SQLite keeps beside it."""
+        path = Path(url.removeprefix("sqlite:///"))
+        for beside in path.parent.glob(f"{path.name}*"):
+            beside.unlink()
+        shutil.copy(self._template(), path)
+
+    def _template(self) -> Path:
         template = self.folder / "up-to-date.db"
         if not template.exists():
             store = SqlStore(f"sqlite:///{template}")
             store.migrate()
             store.close()
-        return f"sqlite:///{shutil.copy(template, self._path())}"
-
-    def drop(self, url: str) -> None:
-        """Take the file away, and what SQLite keeps beside it."""
-        path = Path(url.removeprefix("sqlite:///"))
-        for beside in path.parent.glob(f"{path.name}*"):
-            beside.unlink()
+        return template
 
     def _path(self) -> Path:
         return self.folder / f"monitor-{next(self._numbers)}.db"

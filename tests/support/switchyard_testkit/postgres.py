@@ -21,6 +21,7 @@ from typing import Any
 
 import psycopg
 from switchyard_monitor.adapters.store import SqlStore
+from switchyard_monitor.adapters.tables import metadata
 
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.errors import MachineError, TestkitError
@@ -85,10 +86,11 @@ class Postgres:
                 connection.execute(f"ALTER DATABASE {url.rpartition('/')[2]} RENAME TO {TEMPLATE}")
         return self.url(self._create(TEMPLATE))
 
-    def drop(self, url: str) -> None:
-        """Take a database away; it takes 8 MB, however little is in it."""
-        with self.connect() as connection:
-            connection.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+    def clear(self, url: str) -> None:
+        """Take out all that is in one, but for its tables: faster than a new one, which takes 8 MB."""
+        names = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables)
+        with self.connect(url.rpartition("/")[2]) as connection:
+            connection.execute(f"TRUNCATE {names} RESTART IDENTITY")
 
     def _create(self, template: str) -> str:
         name = f"monitor_{next(self._numbers)}"
