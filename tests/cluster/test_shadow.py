@@ -81,9 +81,7 @@ def test_a_better_model_takes_over_once_its_pairs_have_proven_it(models: Models)
         pytest.param({"BIAS": 1, "FAIL_RATE": 0.5}, "PairsMissing", id="it answers 500"),
     ],
 )
-def test_a_worse_model_ends_without_any_user_having_seen_it(
-    models: Models, env: dict[str, float], reason: str
-) -> None:
+def test_a_worse_model_ends_without_any_user_having_seen_it(models: Models, env: dict[str, float], reason: str) -> None:
     start(models, spec=SHADOW, bias=1)
     with living(models, rate=RATE) as traffic:
         models.apply("delay", env={"VERSION": "2.0.0", **env}, spec=SHADOW)

@@ -7,9 +7,9 @@ sums alone, V = B/(B − 1) · (ΣD_b² − S²/B). With so few units V is itsel
 (`boundary.few`).
 
 A missing mirrored answer is a failure of the mirrored revision, never a dropped pair: below a coverage of 99 % the
-pairs that are left are not all of them, and nothing rests on them; and coverage is a guard: a revision that surely leaves
-more than 1 % of its copies without an answer has failed. What the mirror itself let fall (it drops the busy hours first)
-makes pairs inconclusive from 1 % on, and is nobody's failure.
+pairs that are left are not all of them, and nothing rests on them. And coverage is a guard: a revision that surely
+leaves more than 1 % of its copies without an answer has failed. What the mirror itself let fall (it drops the busy
+hours first) makes pairs inconclusive from 1 % on, and is nobody's failure.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def failed(pairs: Paired, *, alpha: float) -> tuple[float, str] | None:
     if beyond < -math.log(alpha):
         return None
     return beyond, (
-        f"the mirrored revision left {count(pairs.unanswered)} of {count(copies)} copies of stable's requests without an"
-        f" answer, at most {percent(1.0 - LEAST_COVERAGE)} may be; the evidence for more is {factor(beyond)} to 1,"
+        f"the mirrored revision left {count(pairs.unanswered)} of {count(copies)} copies of stable's requests without"
+        f" an answer, at most {percent(1.0 - LEAST_COVERAGE)} may be; the evidence for more is {factor(beyond)} to 1,"
         f" {number(1 / alpha)} were needed"
     )
 

@@ -23,7 +23,17 @@ from switchyard_contracts.comparison import compare, compare_pairs
 from switchyard_contracts.evalues import Shared
 from switchyard_contracts.evidence import Coverage, Evidence, Paired, WindowSums
 from switchyard_contracts.guards import against_limit, against_stable
-from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, evidence_factor, factor, number, percent, span
+from switchyard_contracts.judgement import (
+    Budget,
+    Judgement,
+    Verdict,
+    count,
+    evidence_factor,
+    factor,
+    number,
+    percent,
+    span,
+)
 from switchyard_contracts.model_deployment import Analysis, Metric, Role
 from switchyard_contracts.unpaired import FIRST_LOOK
 
@@ -48,7 +58,9 @@ def budget(analysis: Analysis, *, steps: int, attempt: int, named: Sequence[Coll
     silent = sum(guard not in names for names in named for guard in guards)
     deciding = sum(metric.role is Role.DECIDE for metric in analysis.metrics)
     share = 0.5**attempt
-    rollback = analysis.risk.wrong_rollback.share * share / max(1, len(guards) * steps - silent + deciding + bool(deciding))
+    rollback = (
+        analysis.risk.wrong_rollback.share * share / max(1, len(guards) * steps - silent + deciding + bool(deciding))
+    )
     return Budget(
         alpha_promote=analysis.risk.wrong_promotion.share * share, alpha_guard=rollback, alpha_rollback=rollback
     )
