@@ -91,6 +91,26 @@ def kill_container(installation: Installation, name: str, container: str) -> Non
     until(restarted, f"{name}/{container} was killed and restarted", seconds=60)
 
 
+@contextmanager
+def halted(installation: Installation, name: str, container: str) -> Iterator[None]:
+    """Halt every process of a container (SIGSTOP) and let it go on at the end: it is there and says nothing.
+
+    Only for less than its liveness probe takes.
+    """
+    container_id = container_status(installation, name, container)["containerID"].rpartition("//")[2]
+    victims = processes(container_id)
+    if not victims:
+        raise RuntimeError(f"no process of {name}/{container} is on this machine; to halt it the node needs to be here")
+    try:
+        for victim in victims:
+            os.kill(victim, signal.SIGSTOP)
+        yield
+    finally:
+        for victim in victims:
+            with suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGCONT)
+
+
 def kill_part(installation: Installation, name: str, container: str) -> None:
     """kill -9 what a keeper keeps, and see that another process took its place within the same container."""
     before = container_status(installation, name, container)
