@@ -16,7 +16,7 @@ import httpx
 
 from switchyard_testkit.faults import pod_of
 from switchyard_testkit.install import NAMESPACE, Installation, run
-from switchyard_testkit.topics import read_all
+from switchyard_testkit.topics import born, read_all
 from switchyard_testkit.waiting import until
 
 RECOMPUTE = Path(__file__).resolve().parents[1] / "recompute.py"
@@ -63,7 +63,8 @@ def books(installation: Installation, subject: str) -> dict[str, Any]:
 
 def events_of(installation: Installation, subjects: Collection[str]) -> dict[str, list[dict[str, Any]]]:
     """Every record of the topic that speaks of each deployment, once the monitor has read the topic to its end."""
-    records = read_all(installation, "switchyard.events")
+    since = min(born(installation, subject) for subject in subjects)
+    records = read_all(installation, "switchyard.events", since=since)
     ends: dict[int, int] = {}
     for record in records:
         ends[record["partition"]] = max(ends.get(record["partition"], 0), record["offset"] + 1)
