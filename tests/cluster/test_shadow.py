@@ -64,7 +64,10 @@ def test_a_better_model_takes_over_once_its_pairs_have_proven_it(models: Models)
         mirrored(models)
         models.wait("delay", lambda s: "pair" in (s.get("rollout") or {}).get("waitingFor", ""), "waits for pairs")
         assert versions(traffic.tally) == {"1.0.0"}
-        models.wait("delay", lambda s: (s.get("rollout") or {}).get("step") == "half", "has half", seconds=240)
+        half = models.wait("delay", lambda s: (s.get("rollout") or {}).get("step") == "half", "has half", seconds=240)
+        assert (half["rollout"]["weightBp"], half["rollout"]["mirrorBp"]) == (5_000, 5_000)
+        candidate = entries(models)["candidate"]
+        assert (candidate["weightBp"], candidate["mirrorBp"]) == (5_000, 5_000)
         status = models.serving("delay", "2.0.0", seconds=120)
     found = outcome(status)
     assert (found["verdict"], found["samples"] >= 200) == ("Pass", True)
