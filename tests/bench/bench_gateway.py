@@ -215,7 +215,9 @@ def model_routes() -> list[JSON]:
 
 
 @contextmanager
-def variants(folder: Path, executable: Path, *, rate: int, mirrored_rate: int, answer_ms: int) -> Iterator[list[Variant]]:
+def variants(
+    folder: Path, executable: Path, *, rate: int, mirrored_rate: int, answer_ms: int
+) -> Iterator[list[Variant]]:
     """All of them, running."""
     with ExitStack() as stack:
 
@@ -263,7 +265,14 @@ def attack(vegeta: Path, variant: Variant, *, seconds: float, folder: Path) -> J
     body = folder / "body.json"
     body.write_text(json.dumps(BODY))
     target = f"POST {variant.envoy.url}{variant.path}\nContent-Type: application/json\n@{body}\n"
-    command = [str(vegeta), "attack", f"-rate={variant.rate}/s", f"-duration={seconds}s", "-workers=4", "-max-workers=64"]
+    command = [
+        str(vegeta),
+        "attack",
+        f"-rate={variant.rate}/s",
+        f"-duration={seconds}s",
+        "-workers=4",
+        "-max-workers=64",
+    ]
     results = subprocess.run(command, input=target.encode(), capture_output=True, check=True).stdout
     report = subprocess.run([str(vegeta), "report", "-type=json"], input=results, capture_output=True, check=True)
     parsed: JSON = json.loads(report.stdout)
@@ -332,7 +341,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rate", type=int, default=500, help="requests a second to a model that answers at once")
     parser.add_argument("--mirrored-rate", type=int, default=100, help="requests a second where mirroring is measured")
-    parser.add_argument("--answer-ms", type=int, default=10, help="how long the model takes where mirroring is measured")
+    parser.add_argument(
+        "--answer-ms", type=int, default=10, help="how long the model takes where mirroring is measured"
+    )
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--report", type=Path)
@@ -352,8 +363,9 @@ def main() -> int:
         paces = {"rate": arguments.rate, "mirrored_rate": arguments.mirrored_rate, "answer_ms": arguments.answer_ms}
         with variants(folder, binary(cache), **paces) as chosen:
             print(
-                f"{arguments.rounds} rounds of {arguments.seconds:g} s each: {arguments.rate} requests/s of a model that "
-                f"answers at once; where it mirrors, {arguments.mirrored_rate} of one that takes {arguments.answer_ms} ms",
+                f"{arguments.rounds} rounds of {arguments.seconds:g} s each: {arguments.rate} requests/s of a model"
+                f" that answers at once; where it mirrors, {arguments.mirrored_rate} of one that takes"
+                f" {arguments.answer_ms} ms",
                 file=sys.stderr,
             )
             measure(vegeta, chosen, seconds=arguments.seconds, rounds=arguments.rounds, folder=folder)
