@@ -226,7 +226,7 @@ class Monitor:
             candidate_coverage=Coverage(predictions=mine, judged=mine),
             stable_coverage=Coverage(predictions=other, judged=other),
             cap=1000.0,
-            rate_per_second=self.rate * (sums[-1].probability if sums else 0.0),
+            rate_per_second=self.rate * sums[-1].probability if sums else None,
             paired=self._paired(question) if outcome else None,
         )
 
