@@ -7,6 +7,7 @@ from pathlib import Path
 
 from switchyard_cli import documents
 from switchyard_cli.linting import lint
+from switchyard_testkit.cli_session import sessions
 
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -18,6 +19,11 @@ def shown(section: str) -> list[str]:
     """The blocks of a section that show what was printed."""
     text = README.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
     return re.findall(r"^```text\n(\$ .*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_sessions_are_what_is_printed() -> None:
+    """`python -m switchyard_testkit.cli_session` prints what has to stand there."""
+    assert shown("The command line") == list(sessions())
 
 
 def test_the_faults_of_the_first_canary_are_what_lint_finds() -> None:
