@@ -82,6 +82,8 @@ class Model:
     """Share of requests that fail."""
     loss: float = 100.0
     """Mean squared error."""
+    agreement: float | None = None
+    """Share of its predictions that people follow; None where nobody says what was decided."""
     hangs: bool = False
     """It takes mirrored requests and answers none, so the mirror lets most of them fall."""
     pod_reason: str = "CrashLoopBackOff"
@@ -226,9 +228,14 @@ class Monitor:
             candidate_coverage=Coverage(predictions=mine, judged=mine),
             stable_coverage=Coverage(predictions=other, judged=other),
             cap=1000.0,
-            rate_per_second=self.rate * (sums[-1].probability if sums else 0.0),
+            value=self._agreement(question, question.revision) if mine else None,
+            against_value=self._agreement(question, question.against) if other else None,
+            rate_per_second=self.rate * sums[-1].probability if sums else None,
             paired=self._paired(question) if outcome else None,
         )
+
+    def _agreement(self, question: Question, revision: str) -> float | None:
+        return self.natures(revision).agreement if question.metric.metric == "decision.agreement" else None
 
     def _sums(self, window: Served, question: Question) -> WindowSums:
         """A window that is over stays as it is; an hour of them is asked for in each pass."""
