@@ -340,7 +340,7 @@ class TestWhy:
     def test_it_says_at_which_evidence_a_guard_takes_back(self) -> None:
         shell = rolling("quarter")
         shell.world.run_for(timedelta(seconds=25))
-        # 5 % risk, half of it for the first attempt, spread over a guard in each of 4 steps, 1 decide metric and its pairs
+        # 5 % risk, half for the first attempt, spread over a guard in each of 4 steps, 1 decide metric and its pairs
         assert "e-value" in shell("why").flat
         assert "taken back at an e-value of 240" in shell("why").flat
 
