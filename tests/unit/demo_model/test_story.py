@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -341,7 +341,7 @@ class Clock:
         self.now += seconds
 
 
-def steps_of(body: Mapping[str, Any], phase: Phase) -> list[StepRecord]:
+def steps_of(body: Mapping[str, Any], phase: Phase, *, left_out: Sequence[str]) -> list[StepRecord]:
     """The steps that a rollout has taken: a shadow's own, all of the file's, and when it is promoted the last."""
     strategy = body["spec"]["strategy"]
     shadow = strategy.get("shadow")
@@ -358,6 +358,7 @@ def steps_of(body: Mapping[str, Any], phase: Phase) -> list[StepRecord]:
             synced_at=NOON + timedelta(seconds=0.4),
         )
         for number, (name, weight) in enumerate(way, start=2)
+        if name not in left_out
     ]
 
 
@@ -374,6 +375,8 @@ class FakeSystem:
     events: Counter[str] = field(default_factory=lambda: Counter(IDS))
     stable: str = ""
     objection: str = ""
+    left_out: Sequence[str] = ()
+    """Steps that its operator jumps over."""
 
     def make_room(self) -> None:
         self.rooms += 1
@@ -430,7 +433,7 @@ class FakeSystem:
                 reason="Because",
                 message="of that",
                 waiting_for="137 more outcomes",
-                steps_done=steps_of(self.applied[generation - 1], phase),
+                steps_done=steps_of(self.applied[generation - 1], phase, left_out=self.left_out),
                 verdicts=[
                     outcome(
                         {Ending.PROMOTED: "Pass", Ending.TAKEN_BACK: "Fail"}.get(ending, "Inconclusive"),  # type: ignore[arg-type]
@@ -481,10 +484,11 @@ def tell(
     events: Counter[str] | None = None,
     objection: str = "",
     seen: int = 0,
+    left_out: Sequence[str] = (),
 ) -> tuple[list[str], str, FakeSystem]:
     """Tell it; the promises that broke, what was said, and the system after it."""
     clock, out = Clock(), io.StringIO()
-    system = FakeSystem(clock, endings, objection=objection)
+    system = FakeSystem(clock, endings, objection=objection, left_out=left_out)
     if events is not None:
         system.events = events
     statistics = replace(STATISTICS, failed={"predict": len(failures)}) if failures else STATISTICS
@@ -568,6 +572,14 @@ def test_a_shadow_whose_answers_users_were_given_breaks_the_story() -> None:
     false, said, _ = tell(Story.MAIN, AS_PROMISED, seen=3)
     assert false == ["while it was a shadow no user was given an answer of it"]
     assert "2.0.0 comes by shadow, then by canary" in said
+
+
+def test_a_way_that_jumps_over_steps_breaks_the_story() -> None:
+    false, _, _ = tell(Story.MAIN, AS_PROMISED, left_out=("twentieth", "quarter"))
+    assert false == [
+        "it left out no step on its way to all of the traffic",
+        "and in each of them but the last it was given copies",
+    ]
 
 
 def test_failed_requests_are_told_with_their_details() -> None:
