@@ -27,9 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 import httpx
 from switchyard_contracts.topics import RolloutRecord
-from switchyard_testkit.browser import TOKEN, served
+from switchyard_testkit.browser import served
 from switchyard_testkit.monitor_world import MONITORING, NOON, NOON_US, SECOND, SUBJECT, inference
-from switchyard_testkit.page_world import PageWorld, encoded, rollout_record, verdict
+from switchyard_testkit.page_world import TOKEN, PageWorld, encoded, rollout_record, verdict
 
 LIMIT_MS = 300.0
 DEPLOYMENTS, ROLLOUTS, STEPS, PARTITIONS = 20, 50, 5, 4
