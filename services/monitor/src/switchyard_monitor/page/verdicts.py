@@ -35,7 +35,7 @@ def verdict(item: MetricVerdict) -> Verdict:
         role=item.role.value,
         verdict=item.verdict,
         reason=item.reason,
-        message=item.message,
+        message=units.whole(item.message),
         value=_measured(item, item.value),
         against=_measured(item, item.against),
         samples=units.count(item.samples),
