@@ -311,17 +311,27 @@ def test_suspended_no_sample_comes_or_goes() -> None:
     world.run(lambda: world.samples == {FOUR: 2_000}, within=10 * SECOND)
 
 
-def test_a_sample_that_comes_while_an_edited_step_is_held_does_not_lift_the_candidate_past_it() -> None:
+@pytest.mark.parametrize(
+    ("change", "samples"),
+    [
+        pytest.param({"shadows": BESIDE}, 2, id="samples come"),
+        pytest.param({"serving": PAIRED_SPEC["serving"] | {"timeout": "20s"}}, 0, id="another timeout"),
+    ],
+)
+def test_a_route_that_is_written_while_an_edited_step_is_held_lifts_no_candidate_past_it(
+    change: dict[str, Any], samples: int
+) -> None:
     world = at_step("half", PAIRED_SPEC | {"shadows": []})
     assert world.status.rollout
     world.command("pause", rollout=world.status.rollout.id)
     five, *later = PAIRED_SPEC["strategy"]["canary"]["steps"]
     steps = [five, {"name": "ten", "weight": 10, "hold": "30s"}, *later]
-    edited = SPECS | {"strategy": {"type": "Canary", "canary": {"steps": steps}}}
+    edited = PAIRED_SPEC | {"strategy": {"type": "Canary", "canary": {"steps": steps}}}
     world.deploy(edited, image=TWO)
-    world.run(lambda: len(world.samples) == 2, within=MINUTE)
-    world.run_for(20 * SECOND)
-    assert world.route[TWO] == ("candidate", 5_000)
+    world.run_for(5 * SECOND)
+    world.deploy(edited | change, image=TWO)
+    world.run_for(40 * SECOND)
+    assert (len(world.samples), world.route[TWO]) == (samples, ("candidate", 5_000))
     world.weights.clear()
     world.command("resume", rollout=world.status.rollout.id)
     world.run(lambda: world.phase is Phase.WATCHING)
