@@ -101,6 +101,18 @@ def model_route(stable: dict[str, Any], candidate: dict[str, Any]) -> dict[str, 
             "not mirrored to stable itself",
             id="stable as a mirror",
         ),
+        pytest.param(
+            {"weightBp": 9000},
+            {"weightBp": 1000, "sampleBp": 100},
+            "only a shadow without weightBp",
+            id="a candidate with a sample of its own",
+        ),
+        pytest.param(
+            {"weightBp": 10000},
+            {"weightBp": 0, "role": "shadow", "sampleBp": 10001},
+            "spec.routes[1].sampleBp",
+            id="a sample of more than there is",
+        ),
     ],
 )
 def test_a_route_that_could_not_be_served_is_refused(
@@ -109,6 +121,11 @@ def test_a_route_that_could_not_be_served_is_refused(
     with pytest.raises(ApiException) as refusal:
         create(place, model_route(stable, candidate))
     assert says in refusal.value.body
+
+
+def test_a_route_may_have_a_shadow_with_a_sample_of_its_own(place: Place) -> None:
+    shadow = {"weightBp": 0, "role": "shadow", "sampleBp": 25}
+    assert create(place, model_route({"weightBp": 10_000}, shadow))["spec"]
 
 
 def test_a_route_may_mirror_all_of_stables_requests(place: Place) -> None:

@@ -14,7 +14,7 @@ from switchyard_contracts.model_route import ModelRouteSpec
 
 from switchyard_operator.cache import Cache, Key
 from switchyard_operator.domain import kinds, lineage, pods
-from switchyard_operator.domain.world import Body, Command, GatewayReport, Revision, SeenRoute, Workload, World
+from switchyard_operator.domain.world import Beside, Body, Command, GatewayReport, Revision, SeenRoute, Workload, World
 
 
 def revision(body: Body) -> Revision:
@@ -91,6 +91,7 @@ def world(
     now: datetime,
     gateways: Sequence[GatewayReport],
     freezes: Sequence[Freeze] = (),
+    shadows: Sequence[Beside] = (),
 ) -> World:
     """Everything the cache knows of one deployment."""
     metadata = body["metadata"]
@@ -111,6 +112,7 @@ def world(
         route=route(seen) if seen else None,
         gateways=tuple(gateways),
         freezes=tuple(freezes),
+        shadows=tuple(shadows),
     )
 
 

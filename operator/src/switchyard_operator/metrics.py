@@ -113,10 +113,14 @@ class Rollouts(Collector):
                     for verdict in status.rollout.verdicts:
                         verdicts.add_metric([subject, verdict.name, verdict.verdict], 1)
                 route = self._cache.get(kinds.MODEL_ROUTE, *key)
-                for entry in gather.route(route).spec.routes if route else ():
+                spec = gather.route(route).spec if route else None
+                for entry in spec.routes if spec else ():
                     weights.add_metric([subject, entry.revision, entry.role.value], entry.weight_bp / FULL)
                     if entry.mirror_bp:
                         mirrors.add_metric([subject, entry.revision], entry.mirror_bp / FULL)
+                    elif entry.sample_bp and spec:
+                        share = entry.sample_bp * spec.stable.weight_bp / FULL**2
+                        mirrors.add_metric([subject, entry.revision], share)
             for phase, count in found.items():
                 phases.add_metric([phase.value], count)
         yield from (phases, verdicts, weights, mirrors)

@@ -20,8 +20,9 @@ from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, ROUTED_AT
 from switchyard_contracts.canonical import digest
 from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.freezes import Freeze
+from switchyard_contracts.model import ConfigSource, Model
 from switchyard_contracts.model_deployment import ModelDeploymentSpec, ModelDeploymentStatus
-from switchyard_contracts.model_revision import ModelRevisionSpec, hashes, pod_shape, revision_name
+from switchyard_contracts.model_revision import ModelRevisionSpec, PodShape, hashes, pod_shape, revision_name
 from switchyard_contracts.model_route import ModelRouteSpec, Route
 from switchyard_contracts.notifications import Notification, Notifications
 
@@ -36,6 +37,7 @@ from switchyard_operator.domain import (
     kinds,
     lineage,
     memory,
+    shadows,
     status,
     tidings,
     turns,
@@ -50,12 +52,13 @@ from switchyard_operator.domain.outside import Answer
 from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.rules import Move
 from switchyard_operator.domain.tidings import NOBODY, Audience
-from switchyard_operator.domain.world import Body, Revision, Smoke, World
+from switchyard_operator.domain.world import Beside, Body, Revision, Smoke, World
 from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, Refused, TryLater
 from switchyard_operator.gatekeeper import Gatekeeper
 from switchyard_operator.lookout import Lookout
 from switchyard_operator.ports import Cluster, Facts, Gateways, Messenger, Models, Monitor, NoMessenger, Webhooks
 from switchyard_operator.reporter import Reporter
+from switchyard_operator.umpire import Umpire
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +97,7 @@ class Reconciler:
         self._monitor = monitor
         self._models = models
         self._gatekeeper = Gatekeeper(cluster=cluster, models=models, webhooks=webhooks)
+        self._umpire = Umpire(monitor=monitor, models=models)
         self._reporter = reporter
         self._clock = clock
         self._status_interval = status_interval
@@ -123,6 +127,7 @@ class Reconciler:
             self._accepted.pop(key, None)
             self._reporter.gone(key)
             self._messenger.gone(key)
+            self._umpire.forget(key)
             if self._lookout:
                 self._lookout.forget(key)
             return self._clear(key) if body is None else None
@@ -142,8 +147,9 @@ class Reconciler:
         config: Config,
         rejected: SpecRejected | None = None,
     ) -> timedelta | None:
-        target = self._ensure_revision(body, spec, config)
-        world = self._gather(key, body, spec, target)
+        target = self._ensure_revision(body, spec.model, pod_shape(spec), config)
+        beside = self._ensure_shadows(body, spec, config)
+        world = self._gather(key, body, spec, target, beside)
         turn = turns.whose(world)
         if turn.mark:
             self._mark(world, turn.mark)
@@ -164,7 +170,7 @@ class Reconciler:
             # end a shadow stand nowhere else: once it is marked, nobody asks for evidence again.
             self._write_status(key, world, plan, rejected)
         try:
-            self._apply(key, body, world, plan)
+            plan = self._apply(key, body, world, plan)
         except Refused as error:
             self._write_status(key, world, status.hindered(plan, str(error)), rejected)
             self._reporter.hindered(world, str(error))
@@ -196,18 +202,22 @@ class Reconciler:
 
     def _config(self, namespace: str, spec: ModelDeploymentSpec) -> Config:
         """The contents of the spec's ConfigMaps, which belong to the revision."""
-        found: dict[str, dict[str, str]] = {}
+        found = self._environment(namespace, spec.model, path="spec.model")
         files: dict[str, dict[str, Any]] = {}
-        for index, source in enumerate(spec.model.config.env_from if spec.model.config else []):
-            if not source.config_map:
-                continue
-            body = self._config_map(namespace, source.config_map, path=f"spec.model.config.envFrom[{index}]")
-            found[source.config_map] = dict(body.get("data") or {})
         for index, volume in enumerate(spec.serving.volumes):
             if volume.config_map:
                 body = self._config_map(namespace, volume.config_map, path=f"spec.serving.volumes[{index}]")
                 files[volume.name] = {key: dict(body[key]) for key in ("data", "binaryData") if body.get(key)}
         return Config(found, files)
+
+    def _environment(self, namespace: str, model: Model, *, path: str) -> dict[str, dict[str, str]]:
+        found: dict[str, dict[str, str]] = {}
+        sources: Sequence[ConfigSource] = model.config.env_from if model.config else ()
+        for index, source in enumerate(sources):
+            if source.config_map:
+                body = self._config_map(namespace, source.config_map, path=f"{path}.config.envFrom[{index}]")
+                found[source.config_map] = dict(body.get("data") or {})
+        return found
 
     def _config_map(self, namespace: str, name: str, *, path: str) -> Body:
         body = self._cluster.read(kinds.CONFIG_MAP, namespace, name)
@@ -218,17 +228,32 @@ class Reconciler:
             )
         return body
 
-    def _ensure_revision(self, body: Body, spec: ModelDeploymentSpec, config: Config) -> str:
-        """The revision that the spec asks for; made at first sight, with a copy of its configuration."""
+    def _ensure_shadows(self, body: Body, spec: ModelDeploymentSpec, config: Config) -> tuple[Beside, ...]:
+        """Each shadow's revision. What is wrong with one is its own matter: the model is rolled out all the same."""
+        found = []
+        for index, said in enumerate(spec.shadows):
+            try:
+                own = config
+                if said.model.config:
+                    path = f"spec.shadows[{index}].model"
+                    env = self._environment(body["metadata"]["namespace"], said.model, path=path)
+                    own = replace(config, env=env)
+                revision = self._ensure_revision(body, said.model, pod_shape(spec, said), own)
+                found.append(Beside(said=said, revision=revision))
+            except (SpecRejected, Refused) as error:
+                found.append(Beside(said=said, fault=str(error)))
+        return tuple(found)
+
+    def _ensure_revision(self, body: Body, model: Model, shape: PodShape, config: Config) -> str:
+        """The revision of these pods; made at first sight, with a copy of its configuration."""
         namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
-        shape = pod_shape(spec)
         model_hash, pod_hash = hashes(shape, config_digests=config.digests)
         target = revision_name(name, pod_hash)
         if self._cache.get(kinds.MODEL_REVISION, namespace, target) is None:
             snapshot = ModelRevisionSpec(
                 deployment=name,
-                version=spec.model.version or "",
-                provenance=spec.model.provenance,
+                version=model.version or "",
+                provenance=model.provenance,
                 model_hash=model_hash,
                 pod_hash=pod_hash,
                 pod=shape,
@@ -252,12 +277,19 @@ class Reconciler:
             self._create(kinds.CONFIG_MAP, wanted)
         self._settled_for[namespace, name] = name
 
-    def _gather(self, key: Key, body: Body, spec: ModelDeploymentSpec, target: str) -> World:
+    def _gather(self, key: Key, body: Body, spec: ModelDeploymentSpec, target: str, beside: Sequence[Beside]) -> World:
         route = self._cache.get(kinds.MODEL_ROUTE, *key)
         reports = self._gateways.reports("/".join(key), int(route["metadata"]["generation"])) if route else ()
         now = self._clock()
         return gather.world(
-            self._cache, body, spec=spec, target=target, now=now, gateways=reports, freezes=self._freezes
+            self._cache,
+            body,
+            spec=spec,
+            target=target,
+            now=now,
+            gateways=reports,
+            freezes=self._freezes,
+            shadows=beside,
         )
 
     def _ask(self, world: World, known: Bearings) -> World:
@@ -293,7 +325,8 @@ class Reconciler:
         compared = bool(known.questions) or (
             known.spot.index >= 0 and not known.lineage.settled and known.lineage.stable
         )
-        return self._gatekeeper.ask(replace(world, judged=judged if compared else (), smoke=smoke), known)
+        world = self._gatekeeper.ask(replace(world, judged=judged if compared else (), smoke=smoke), known)
+        return self._umpire.look(world, known)
 
     def _smoke(self, world: World, known: Bearings) -> Smoke:
         target = known.lineage.target
@@ -368,7 +401,8 @@ class Reconciler:
 
     # --- apply -----------------------------------------------------------------------------------------------------
 
-    def _apply(self, key: Key, body: Body, world: World, plan: Plan) -> None:
+    def _apply(self, key: Key, body: Body, world: World, plan: Plan) -> Plan:
+        """Do it; the plan, with what could not be done for a shadow, which hinders nobody else."""
         where, said = "/".join(key), plan.decision
         if plan.mark:
             names = {**_names(world, plan), "revision": plan.mark.revision}
@@ -383,8 +417,9 @@ class Reconciler:
             self._reread(key, body)
             self._delete(kinds.MODEL_ROUTE, *key)
         else:
-            self._ensure_workloads(world, plan)
+            plan = self._ensure_workloads(world, plan)
             self._retire(world, plan)
+        return plan
 
     def _mark(self, world: World, mark: Mark) -> None:
         revision = world.revisions[mark.revision]
@@ -419,19 +454,29 @@ class Reconciler:
             self._create(kinds.MODEL_ROUTE, body)
         return int(self._held(kinds.MODEL_ROUTE, world.namespace, world.name)["metadata"]["generation"])
 
-    def _ensure_workloads(self, world: World, plan: Plan) -> None:
-        for name, replicas in sorted(plan.replicas.items()):
-            revision = world.revisions[name]
-            for wanted in workloads.bodies(
-                world.namespace,
-                revision,
-                replicas=replicas,
-                serving=world.spec.serving,
-                resolvers=self._resolvers,
-            ):
-                if kinds.ALL[wanted["kind"]] in self._workload_kinds:
-                    self._ensure(wanted)
-            self._scale(world, plan, revision)
+    def _ensure_workloads(self, world: World, plan: Plan) -> Plan:
+        beside = shadows.pods(plan.bearings.shadows)
+        for name in sorted(plan.replicas, key=lambda name: (name in beside, name)):
+            try:
+                self._ensure_pods(world, plan, name)
+            except Refused as error:
+                if name not in beside:
+                    raise
+                plan = replace(plan, shadows=shadows.hindered(plan.shadows, name, str(error)))
+        return plan
+
+    def _ensure_pods(self, world: World, plan: Plan, name: str) -> None:
+        revision, replicas = world.revisions[name], plan.replicas[name]
+        for wanted in workloads.bodies(
+            world.namespace,
+            revision,
+            replicas=replicas,
+            serving=world.spec.serving,
+            resolvers=self._resolvers,
+        ):
+            if kinds.ALL[wanted["kind"]] in self._workload_kinds:
+                self._ensure(wanted)
+        self._scale(world, plan, revision)
 
     def _scale(self, world: World, plan: Plan, revision: Revision) -> None:
         """Have an autoscaler, or none: one that is kept warm has a number of pods of its own."""
@@ -573,7 +618,13 @@ def _would_lose(world: World, plan: Plan) -> bool:
     """Whether the mirrored generation that this pass ends is in no status yet; its pairs would count for nothing."""
     held = world.status.rollout
     known = memory.mirrored(held) if held and held.id == plan.memory.id else []
-    return world.route is not None and world.route.generation in set(memory.mirrored(plan.memory)) - set(known)
+    if world.route is None:
+        return False
+    newest = world.route.generation
+    told = {item.name: item.generations for item in world.status.shadows}
+    if any(newest in item.generations and newest not in told.get(item.name, ()) for item in plan.shadows):
+        return True
+    return newest in set(memory.mirrored(plan.memory)) - set(known)
 
 
 def _begins(plan: Plan) -> bool:
@@ -595,7 +646,8 @@ def _names(world: World, plan: Plan) -> dict[str, object]:
 
 def _share(entry: Route) -> str:
     copies = f" and {entry.mirror_bp} mirrored" if entry.mirror_bp else ""
-    return f"{entry.revision} {entry.weight_bp}{copies}"
+    sample = f" and {entry.sample_bp} of stable's requests" if entry.sample_bp else ""
+    return f"{entry.revision} {entry.weight_bp}{copies}{sample}"
 
 
 def _comparable(wanted: Body) -> Body:

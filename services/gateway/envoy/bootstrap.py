@@ -317,9 +317,9 @@ def all_but(prefix: str, kept: str) -> str:
 
 
 def scripts() -> JSON:
-    """What a route may run in the place of capture.lua alone; control names it where users stay with their arm."""
-    both = "\n".join((HOOKS_FOLDER / name).read_text() for name in ("capture.lua", "sticky.lua"))
-    return {"sticky": {"inline_string": both}}
+    """What a route may run in the place of capture.lua alone; control names it where something is drawn."""
+    both = "\n".join((HOOKS_FOLDER / name).read_text() for name in ("capture.lua", "draws.lua"))
+    return {"draws": {"inline_string": both}}
 
 
 def connection_manager(settings: Settings, *, name: str, routes: str, boot: str, scripts: JSON | None = None) -> JSON:

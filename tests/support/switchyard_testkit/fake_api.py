@@ -234,7 +234,9 @@ def model_route(namespace: str, name: str, *routes: JSON, **spec: Any) -> JSON:
     }
 
 
-def route(revision: str, weight: int, role: str = "stable", *, version: str = "1.0.0", mirror: int = 0) -> JSON:
+def route(
+    revision: str, weight: int, role: str = "stable", *, version: str = "1.0.0", mirror: int = 0, sample: int = 0
+) -> JSON:
     """One revision's entry of a ModelRoute."""
     entry: JSON = {
         "revision": revision,
@@ -244,7 +246,7 @@ def route(revision: str, weight: int, role: str = "stable", *, version: str = "1
         "service": revision,
         "port": 3000,
     }
-    return {**entry, "mirrorBp": mirror} if mirror else entry
+    return entry | ({"mirrorBp": mirror} if mirror else {}) | ({"sampleBp": sample} if sample else {})
 
 
 def endpoint_slice(

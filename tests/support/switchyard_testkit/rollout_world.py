@@ -174,7 +174,7 @@ class Served:
     traffic: int
     weights: Mapping[str, int]
     served: dict[str, float] = field(default_factory=dict)
-    mirrors: Mapping[str, int] = field(default_factory=dict)
+    mirrors: Mapping[str, float] = field(default_factory=dict)
     sums: dict[tuple[str, str], WindowSums] = field(default_factory=dict)
 
 
@@ -199,7 +199,10 @@ class Monitor:
         start = datetime.fromtimestamp(seconds, UTC)
         if not self.windows or (self.windows[-1].start, self.windows[-1].traffic) != (start, generation):
             weights = {entry.revision: entry.weight_bp for entry in route.routes}
-            mirrors = {entry.revision: entry.mirror_bp for entry in route.routes if entry.mirror_bp}
+            mirrors: dict[str, float] = {entry.revision: entry.mirror_bp for entry in route.mirrored}
+            mirrors |= {
+                entry.revision: (entry.sample_bp or 0) * route.stable.weight_bp / 10_000 for entry in route.sampled
+            }
             self.windows.append(Served(start, generation, weights, mirrors=mirrors))
         window = self.windows[-1]
         for entry in route.routes:
@@ -298,7 +301,8 @@ class Monitor:
         )
 
     def _copies(self, window: Served, question: Question) -> float:
-        share = window.mirrors[question.revision] / window.weights[question.against]
+        whole = window.weights[question.against]
+        share = window.mirrors[question.revision] / whole if whole else 0.0
         return window.served.get(question.against, 0.0) * share
 
     def _answered(self, revision: str, copies: int) -> int:
@@ -474,6 +478,11 @@ THEN_SPEC: dict[str, Any] = (
 """A shadow whose candidate takes over by a canary."""
 
 
+def shadow(name: str, image: str, **said: Any) -> dict[str, Any]:
+    """An entry of spec.shadows."""
+    return {"name": name, "model": {"image": image}, **said}
+
+
 class Rollout:
     """Everything together; `run` lets time pass, `restart` is a new process on the same cluster."""
 
@@ -603,6 +612,13 @@ class Rollout:
         body = self.cluster.read(kinds.MODEL_ROUTE, *self.key)
         entries = body["spec"]["routes"] if body else []
         return {self.image(entry["revision"]): entry["mirrorBp"] for entry in entries if entry["mirrorBp"]}
+
+    @property
+    def samples(self) -> dict[str, int]:
+        """Each image that is a shadow in the route, and how much of stable's requests it is sent."""
+        body = self.cluster.read(kinds.MODEL_ROUTE, *KEY)
+        entries = body["spec"]["routes"] if body else []
+        return {self.image(entry["revision"]): entry["sampleBp"] for entry in entries if entry.get("sampleBp")}
 
     def image(self, revision: str) -> str:
         """The image of a revision."""

@@ -37,6 +37,7 @@ from switchyard_operator.domain import (
     retreat,
     rules,
     shadow,
+    shadows,
     status,
     steps,
     sync,
@@ -48,7 +49,7 @@ from switchyard_operator.domain.commands import Answer
 from switchyard_operator.domain.lineage import Lineage
 from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.routes import Shares
-from switchyard_operator.domain.rules import Decision, Rule, Says
+from switchyard_operator.domain.rules import Decision, Rule, Says, Seen
 from switchyard_operator.domain.step import Step
 from switchyard_operator.domain.steps import Course, Way
 from switchyard_operator.domain.sync import Sync
@@ -400,6 +401,33 @@ def traffic_into_nothing(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def shadows_pods_stay(patch: pytest.MonkeyPatch) -> None:
+    """Whatever pods there are stay, whether or not anybody asks for them."""
+    own = plan.finish
+
+    def keep(*said: Any, **parts: Any) -> Plan:
+        return replace(own(*said, **parts), retire=())
+
+    patch.setattr(plan, "finish", keep)
+
+
+def shadows_are_waited_for(patch: pytest.MonkeyPatch) -> None:
+    """A rollout holds for as long as one of its shadows is not compared yet, or is proven worse."""
+    own = decision._seen
+
+    def patient(world: World, known: Bearings) -> Seen:
+        held = any(not each.sent or each.status.verdict == "Fail" for each in known.shadows)
+        return replace(own(world, known), paused="shadows come first" if held else "")
+
+    patch.setattr(decision, "_seen", patient)
+
+
+def shadows_are_under_way(patch: pytest.MonkeyPatch) -> None:
+    """Who is in the route is on its way, whatever it is there."""
+    patch.setattr(memory, "_is_at_no_step", always(False))
+    patch.setattr(decision, "_is_candidate", always(True))
+
+
 SWITCHES: Mapping[str, Switch] = {
     "marks-that-name-their-command": marks_name_nobody,
     "pods-of-another-release-being-kept": instead(workloads, "keep_pods", lambda wanted, _: wanted),
@@ -460,6 +488,11 @@ SWITCHES: Mapping[str, Switch] = {
     "outcomes-at-a-step": steps_without(canary, decided=False),
     "naming-what-a-step-judges": steps_without(canary, judges=()),
     "a-shadow-that-ends": instead(shadow, "ends", always(False)),
+    "shadows-in-the-route": instead(shadows, "samples", always(())),
+    "judging-shadows": instead(shadows, "questions", always(())),
+    "pods-that-go-with-their-shadow": shadows_pods_stay,
+    "a-rollout-that-ignores-its-shadows": shadows_are_waited_for,
+    "a-first-step-for-who-was-a-shadow": shadows_are_under_way,
     "steps-that-only-scale": scaling_moves_weights,
     "pods-that-follow-the-steps": steps_without(canary, pods=0),
     "holding-a-step": without(rules.hold_the_step),

@@ -40,6 +40,41 @@ def test_several_may_be_mirrored() -> None:
     assert spec(entry("a-1", RouteRole.STABLE, 10_000), *shadows).mirrored == shadows
 
 
+def shadow(revision: str, sample: int, **changes: Any) -> Route:
+    said = {"role": RouteRole.SHADOW, "weight_bp": 0, "service": revision, "port": 3000}
+    return Route(**{**said, "revision": revision, "sample_bp": sample, **changes})
+
+
+@given(weight=st.integers(0, 10_000), samples=st.lists(st.integers(1, 10_000), max_size=4))
+def test_shadows_have_samples_of_their_own_whatever_stables_weight(weight: int, samples: list[int]) -> None:
+    shadows = [shadow(f"a-{number}", sample) for number, sample in enumerate(samples, start=3)]
+    split = entry("a-1", RouteRole.STABLE, 10_000 - weight), entry("a-2", RouteRole.CANDIDATE, weight)
+    found = spec(*split, *shadows)
+    assert (found.sampled, found.copied, found.mirrored) == (shadows, shadows, [])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"role": RouteRole.PREVIEW}, id="kept warm"),
+        pytest.param({"mirror_bp": 100}, id="a mirror beside it"),
+    ],
+)
+def test_nobody_but_a_shadow_has_a_sample_of_its_own(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="only a shadow without weightBp and mirrorBp"):
+        spec(entry("a-1", RouteRole.STABLE, 10_000), shadow("a-2", 100, **changes))
+
+
+def test_a_shadow_has_no_weight() -> None:
+    with pytest.raises(ValidationError, match="sampleBp of a-2 is 100"):
+        spec(entry("a-1", RouteRole.STABLE, 9_000), shadow("a-2", 100, weight_bp=1_000))
+
+
+def test_who_has_no_sample_does_not_say_so_for_an_older_gateway_cannot_read_it() -> None:
+    written = spec(entry("a-1", RouteRole.STABLE, 10_000), shadow("a-2", 100)).to_json()["routes"]
+    assert ["sampleBp" in each for each in written] == [False, True]
+
+
 def test_a_route_without_a_mirror_reads_as_before() -> None:
     said: dict[str, Any] = {"revision": "a-1", "role": "stable", "weightBp": 10_000, "service": "a-1", "port": 3000}
     read = ModelRouteSpec.model_validate({"paths": ["/p"], "timeout": "5s", "routes": [said]})

@@ -142,7 +142,7 @@ def test_only_the_products_listener_has_the_script_that_draws_and_no_request_run
     )
     (own,) = (each["typed_config"] for each in product["http_filters"] if each["name"] == bootstrap.LUA_FILTER)
     assert own["default_source_code"]["filename"].endswith("capture.lua")
-    assert list(own["source_codes"]) == ["sticky"]
-    script = own["source_codes"]["sticky"]["inline_string"]
+    assert list(own["source_codes"]) == ["draws"]
+    script = own["source_codes"]["draws"]["inline_string"]
     assert script.index("function envoy_on_response") < script.index("half_sip_hash"), "it captures, and then draws"
     assert not named(mirror, "source_codes")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, event
+from switchyard_contracts.model_route import Route
 from switchyard_contracts.topics import RolloutRecord
 from switchyard_monitor.page import units
 from switchyard_testkit.monitor_world import NOON, NOON_US, SUBJECT, inference
@@ -461,3 +462,17 @@ def test_old_generations_make_no_page_larger(world: PageWorld) -> None:
     ((_, _, requests, *_),) = table(page, "Requests, errors")[1:]
     assert requests == "24", "those of the newest 24 generations"
     assert "add up generations 77 to 100 of its route; older ones are left out." in words(page)
+
+
+def test_a_shadow_with_a_sample_of_its_own_is_shown_with_what_it_is_a_part_of(world: PageWorld) -> None:
+    common = {"port": 3000, "version": "1.0.0"}
+    stable = Route.model_validate(
+        {"revision": OLD, "role": "stable", "weightBp": 10_000, "service": OLD, **common},
+    )
+    shadow = Route.model_validate(
+        {"revision": NEW, "role": "shadow", "weightBp": 0, "sampleBp": 250, "service": NEW, **common},
+    )
+    world.publish("demo/flight-delay", stable=OLD, traffic=6, routes=[stable, shadow])
+    world.catch_up()
+    page = words(enter(world).get(DEPLOYMENT).text)
+    assert "2.5 % of stable's" in page

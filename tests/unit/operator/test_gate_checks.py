@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from switchyard_contracts.gates import Gate
-from switchyard_contracts.model_deployment import Provenance
+from switchyard_contracts.model import Provenance
 from switchyard_operator.domain.gate_checks import Precedence, provenance, version
 from switchyard_operator.domain.gates import State
 

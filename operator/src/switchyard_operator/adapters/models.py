@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import httpx
-from switchyard_contracts.model_deployment import SEMANTIC_VERSION
+from switchyard_contracts.model import SEMANTIC_VERSION
 
 from switchyard_operator.errors import TryLater
 from switchyard_operator.ports import Facts

@@ -101,7 +101,6 @@ def judge_all(
     A metric that was not asked has no data, unless it has no say where the rollout stands.
     """
     spend = spending(spec, course, memory)
-    coverage = spec.monitoring.outcome.min_coverage.share if spec.monitoring and spec.monitoring.outcome else 0.0
     by_name = {question.metric.name: question for question in asked}
     found = []
     for metric in spec.analysis.metrics:
@@ -116,19 +115,23 @@ def judge_all(
             found.append(outside.judged(metric, looks[metric.name], since=question.since))
             continue
         answer = answers.get(metric.name, "the monitor was not asked")
-        if isinstance(answer, str):
-            silent = Judgement(Verdict.ERROR, "EvidenceUnavailable", answer)
-            found.append(Judged(metric=metric, judgement=silent, since=question.since, unavailable=True))
-            continue
-        if not _can_be_paired(spec):
-            answer = answer.model_copy(update={"paired": None})
-        judgement = judge(metric, answer, budget=spend, min_coverage=coverage)
-        told = Judged(
-            metric=metric, judgement=judgement, since=question.since, waiting_for=waiting_for(judgement, answer)
-        )
-        uncounted = judgement.reason == NO_REQUESTS
-        found.append(_until_it_counts(told, window=spec.window, read_to=answer.watermark) if uncounted else told)
+        found.append(judge_one(question, answer, spec=spec, spend=spend))
     return tuple(found)
+
+
+def judge_one(question: Question, answer: Evidence | str, *, spec: ModelDeploymentSpec, spend: Budget) -> Judged:
+    """The verdict of what was asked of the monitor; an answer that is a sentence says why there is no evidence."""
+    metric = question.metric
+    if isinstance(answer, str):
+        silent = Judgement(Verdict.ERROR, "EvidenceUnavailable", answer)
+        return Judged(metric=metric, judgement=silent, since=question.since, unavailable=True)
+    if not _can_be_paired(spec):
+        answer = answer.model_copy(update={"paired": None})
+    coverage = spec.monitoring.outcome.min_coverage.share if spec.monitoring and spec.monitoring.outcome else 0.0
+    judgement = judge(metric, answer, budget=spend, min_coverage=coverage)
+    told = Judged(metric=metric, judgement=judgement, since=question.since, waiting_for=waiting_for(judgement, answer))
+    uncounted = judgement.reason == NO_REQUESTS
+    return _until_it_counts(told, window=spec.window, read_to=answer.watermark) if uncounted else told
 
 
 def _until_it_counts(item: Judged, *, window: timedelta, read_to: datetime | None) -> Judged:

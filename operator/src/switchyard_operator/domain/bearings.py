@@ -12,10 +12,11 @@ from switchyard_contracts.gates import Gate
 from switchyard_contracts.model_deployment import RolloutStatus
 from switchyard_contracts.model_route import RouteRole
 
-from switchyard_operator.domain import analysis, fleet, gates, lineage, memory
+from switchyard_operator.domain import analysis, fleet, gates, lineage, memory, shadows
 from switchyard_operator.domain.analysis import Question
 from switchyard_operator.domain.lineage import Lineage
 from switchyard_operator.domain.memory import Place
+from switchyard_operator.domain.shadows import Standing
 from switchyard_operator.domain.steps import Course, Way, course
 from switchyard_operator.domain.sync import Sync, SyncState, compare
 from switchyard_operator.domain.world import Revision, World
@@ -36,6 +37,8 @@ class Bearings:
     wants_smoke: bool = False
     wants_facts: tuple[str, ...] = ()
     """Revisions whose version or paths are not known, and that have a ready pod to tell them."""
+    shadows: tuple[Standing, ...] = ()
+    """Who is compared beside the rollout."""
 
 
 def take(world: World) -> Bearings:
@@ -69,6 +72,7 @@ def take(world: World) -> Bearings:
         questions=analysis.questions(world.spec, held, way, spot, against=against) if live and against else (),
         wants_smoke=live and spot.index < 0 and enough and not line.settled,
         wants_facts=_ignorant(world, line),
+        shadows=shadows.take(world, line),
     )
 
 

@@ -11,7 +11,7 @@ from switchyard_contracts.model_deployment import Capacity
 from switchyard_contracts.model_route import RouteRole
 from switchyard_contracts.quantities import FULL
 
-from switchyard_operator.domain import bearings, fleet, frugal, gates
+from switchyard_operator.domain import bearings, fleet, frugal, gates, shadows
 from switchyard_operator.domain.bearings import Bearings
 from switchyard_operator.domain.rules import Decision
 from switchyard_operator.domain.step import needed
@@ -23,7 +23,15 @@ def is_frugal(world: World) -> bool:
 
 
 def replicas(world: World, known: Bearings, decision: Decision, floors: Mapping[str, int]) -> dict[str, int]:
-    """Who has pods, and how many: whoever has an autoscaler, as many as that says, and no fewer than its minimum."""
+    """Who has pods, and how many; shadows have their own, whatever the rollout does and may take."""
+    wanted = _of_the_rollout(world, known, decision, floors)
+    for name, number in shadows.pods(known.shadows).items():
+        wanted[name] = max(wanted.get(name, 0), number)
+    return wanted
+
+
+def _of_the_rollout(world: World, known: Bearings, decision: Decision, floors: Mapping[str, int]) -> dict[str, int]:
+    """Whoever has an autoscaler has as many as that says, and no fewer than its minimum."""
     if is_frugal(world):
         return _frugal_replicas(world, known)
     most = world.spec.serving.autoscaling.max_replicas if world.spec.serving.autoscaling else 0
@@ -65,9 +73,13 @@ def _full_replicas(world: World, known: Bearings, decision: Decision) -> dict[st
 
 
 def _frugal_replicas(world: World, known: Bearings) -> dict[str, int]:
-    """Never more than replicas + 1 in all: stable has what its share asks for, then the target, then who is warm."""
+    """Never more than replicas + 1 in all: stable has what its share asks for, then the target, then who is warm.
+
+    Shadows are not counted: they are asked for beside the rollout.
+    """
     line, full, spot = known.lineage, world.spec.serving.replicas, known.spot
     shares = {entry.revision: entry.weight_bp for entry in world.route.spec.routes} if world.route else {}
+    beside = {name for name in shadows.pods(known.shadows) if not shares.get(name)}
     wishes: dict[str, int] = {}
     rolls = not (line.settled or line.target.sent_home or bearings.stranger(world, line))
     goal = spot.weight
@@ -84,10 +96,11 @@ def _frugal_replicas(world: World, known: Bearings) -> dict[str, int]:
         and line.previous
         and bearings.still_warm(world, line)
         and world.workload(line.previous.name).exists
+        and line.previous.name not in beside
     ):
         wishes.setdefault(line.previous.name, 1)
     holdings = {}
-    for name in [*wishes, *sorted(set(world.workloads) - set(wishes))]:
+    for name in [*wishes, *sorted(set(world.workloads) - set(wishes) - beside)]:
         pods, share = world.workload(name), shares.get(name, 0)
         least = frugal.enough(full, share) if share else 0
         if world.route is not None and not known.sync.acknowledged and name in shares:

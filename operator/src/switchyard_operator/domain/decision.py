@@ -233,9 +233,10 @@ def _same_shares(world: World, known: Bearings) -> Shares:
 
 
 def _is_candidate(world: World, target: Revision) -> bool:
-    """In the route as more than a warm one that people may reach by header."""
+    """In the route as more than a warm one that people may reach by header, or a shadow that it was."""
     entries = world.route.spec.routes if world.route else []
-    return any(entry.revision == target.name and entry.role is not RouteRole.PREVIEW for entry in entries)
+    aside = (RouteRole.PREVIEW, RouteRole.SHADOW)
+    return any(entry.revision == target.name and entry.role not in aside for entry in entries)
 
 
 def _warm_in_route(world: World, line: Lineage) -> tuple[Revision, ...]:

@@ -6,7 +6,7 @@ import re
 from functools import total_ordering
 
 from switchyard_contracts.gates import ApprovalGate, Gate, ProvenanceGate
-from switchyard_contracts.model_deployment import SEMANTIC_VERSION, Provenance
+from switchyard_contracts.model import SEMANTIC_VERSION, Provenance
 from switchyard_contracts.quantities import format_duration
 
 from switchyard_operator.domain.gates import Answer, State

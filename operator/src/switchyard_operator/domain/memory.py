@@ -81,10 +81,10 @@ def mirror(route: SeenRoute | None, target: str) -> int:
     return next((entry.mirror_bp for entry in route.spec.routes if entry.revision == target), 0) if route else 0
 
 
-def _is_preview(route: SeenRoute | None, target: str) -> bool:
-    """In the route for those only who ask for it by name: it is at no step."""
+def _is_at_no_step(route: SeenRoute | None, target: str) -> bool:
+    """In the route for those only who ask for it by name, or as a shadow that it was before it became the target."""
     entries = route.spec.routes if route else []
-    return any(entry.revision == target and entry.role is RouteRole.PREVIEW for entry in entries)
+    return any(entry.revision == target and entry.role in (RouteRole.PREVIEW, RouteRole.SHADOW) for entry in entries)
 
 
 def _matches(record: StepRecord, course: Course, index: int) -> bool:
@@ -115,7 +115,9 @@ def locate(course: Course, records: list[StepRecord], *, route: SeenRoute | None
     if switched:
         return Place(course.final, False, weight, True, copies)
     told = route is not None and any(route.generation in record.generations for record in records)
-    if not edited and not told and index < course.final and not _is_preview(route, target):
+    # Nor is it one if a later route has it still: a timeout that was edited, or a shadow's sample, moved no weight.
+    left_over = passed and bool(records) and records[-1].weight_bp == weight
+    if not (edited or told or left_over) and index < course.final and not _is_at_no_step(route, target):
         ahead = next((i for i, step in enumerate(course.steps) if step.weight == weight), None)
         if course.climbs and index >= 0:
             # Every step's record is written before its weight moves, and weights between steps say nothing.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from switchyard_contracts.model_deployment import SHADOW_ENDED, Phase
+from switchyard_contracts.model_deployment import SHADOW_ENDED, Phase, ShadowState, ShadowStatus
 from switchyard_contracts.quantities import format_percent
 
 from switchyard_operator.domain import turns
@@ -56,6 +56,7 @@ def notes(world: World, plan: Plan) -> tuple[Note, ...]:
         *_pods(world, plan),
         *_gateways(world, plan),
         *_stable(world),
+        *_shadows(world, plan),
     )
 
 
@@ -215,6 +216,42 @@ def _stable(world: World) -> Iterator[Note]:
         f"stable {version or name} has no ready pod{words}. {_remedy(pods.problem)}; those it has to answer get errors"
     )
     yield Note(reason="StableDead", message=text, same=f"{name} {since.isoformat()}", warning=True, revision=name)
+
+
+def _shadows(world: World, plan: Plan) -> Iterator[Note]:
+    """What is compared beside the rollout: that it began, what it came to, and what keeps it from it."""
+    before = {item.name: item for item in world.status.shadows}
+    for item in plan.shadows:
+        old = before.get(item.name)
+        if old and old.revision != item.revision:
+            old = None
+        yield from _shadow(item, old, serves=_called(world, item.against))
+
+
+def _shadow(item: ShadowStatus, old: ShadowStatus | None, *, serves: str) -> Iterator[Note]:
+    name = f"{item.version} ({item.revision})" if item.version else item.revision
+    who, same = f"the shadow {item.name}, {name},", f"{item.name} {item.revision} {item.against}"
+    if item.sample and not (old and old.sample and old.against == item.against):
+        text = f"{who} is sent {item.sample} of the requests of {serves} and compared with it; nobody gets its answers"
+        yield Note(reason="ShadowStarted", message=text, same=same, revision=item.revision)
+    if item.verdict in ("Pass", "Fail") and not (old and old.verdict == item.verdict and old.against == item.against):
+        passed = item.verdict == "Pass"
+        said = "is proven to be within its limits" if passed else "is proven to be worse than allowed"
+        text = f"{who} {said}, beside {serves}: {item.message}. Whether it serves is yours to say, in spec.model"
+        reason = "ShadowPassed" if passed else "ShadowFailed"
+        yield Note(reason=reason, message=text, same=f"{same} {item.verdict}", revision=item.revision)
+    failing = _failing(item.message) if item.state in (ShadowState.PROVISIONING, ShadowState.NOT_READY) else ""
+    if failing and not (old and _failing(old.message) == failing):
+        text = f"{who} is not ready: {item.message}. {_remedy(item.message)}; nothing else waits for it"
+        yield Note(reason=f"Shadow{failing}", message=text, same=same, warning=True, revision=item.revision)
+    if item.state is ShadowState.REFUSED and not (old and old.message == item.message):
+        text = f"the shadow {item.name} cannot be made: {item.message}. All else goes on"
+        yield Note(reason="ShadowRefused", message=text, same=f"{item.name} {item.message}", warning=True)
+
+
+def _called(world: World, revision: str) -> str:
+    found = world.revisions.get(revision)
+    return found.version if found and found.version else revision
 
 
 def _who(plan: Plan) -> str:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from switchyard_contracts.model_deployment import HistoryEntry, Phase, RolloutStatus
+from switchyard_contracts.model_deployment import HistoryEntry, Phase, RolloutStatus, ShadowStatus
 from switchyard_contracts.model_route import ModelRouteSpec
 from switchyard_contracts.quantities import format_percent
 
-from switchyard_operator.domain import analysis, bearings, capacity, freezing, gates, memory, patience, routes, rules
+from switchyard_operator.domain import (
+    analysis,
+    bearings,
+    capacity,
+    freezing,
+    gates,
+    memory,
+    patience,
+    routes,
+    rules,
+    shadows,
+)
 from switchyard_operator.domain.bearings import Bearings
 from switchyard_operator.domain.lineage import Mark
 from switchyard_operator.domain.routes import Shares
@@ -48,6 +59,8 @@ class Plan:
     again: timedelta | None = None
     hindrance: str = ""
     """Why the API server refused what the plan writes."""
+    shadows: tuple[ShadowStatus, ...] = ()
+    """How those stand that are compared beside the rollout."""
 
 
 def mark_first(
@@ -71,6 +84,7 @@ def mark_first(
         floors=floors,
         ended=ended,
         again=timedelta(0),
+        shadows=shadows.told(world, known.shadows),
     )
 
 
@@ -106,11 +120,17 @@ def finish(
         warm_until=until,
         ended=ended,
         again=SOON if route else _again(world, known, decision, acted=drop_route, warm_until=until),
+        shadows=shadows.told(world, known.shadows),
     )
 
 
 def compose_route(world: World, known: Bearings, shares: Shares) -> ModelRouteSpec:
-    """The route of these shares; it names the rollout while the target is in the traffic, and until it is replaced."""
+    """The route of these shares; it names the rollout while the target is in the traffic, and until it is replaced.
+
+    Whoever is compared beside the rollout is in it, whatever the rollout does.
+    """
+    found = shadows.samples(known.shadows, acknowledged=known.sync.acknowledged)
+    shares = replace(shares, shadows=tuple((world.revisions[name], share) for name, share in found))
     line, standing = known.lineage, world.route.spec.rollout_id if world.route else ""
     target_in = line.target in (shares.stable, shares.candidate)
     rollout = known.memory.id if target_in and not line.settled else "" if line.target.sent_home else standing
@@ -138,6 +158,8 @@ def _again(
         times.append(POLL)
     if warm_until:
         times.append(max(SOON, warm_until - world.now))
+    if any(each.sent for each in known.shadows):
+        times.append(shadows.PACE)
     return min(times) if times else None
 
 

@@ -22,6 +22,8 @@ class Shares:
     mirror: int = 0
     """How much of the traffic is mirrored to the candidate; never more than stable has."""
     warm: tuple[Revision, ...] = ()
+    shadows: tuple[tuple[Revision, int], ...] = ()
+    """Who is sent how much of stable's requests beside all that, in basis points of these."""
 
 
 def compose(
@@ -34,7 +36,10 @@ def compose(
         mirror = min(FULL - weight, max(0, shares.mirror))
         routes.append(_entry(shares.candidate, RouteRole.CANDIDATE, weight, mirror=mirror))
     taken = {route.revision for route in routes}
+    shadows = [(revision, share) for revision, share in shares.shadows if revision.name not in taken]
+    taken |= {revision.name for revision, _ in shadows}
     routes.extend(_entry(revision, RouteRole.PREVIEW, 0) for revision in shares.warm if revision.name not in taken)
+    routes.extend(_entry(revision, RouteRole.SHADOW, 0, sample=share) for revision, share in shadows)
     drawn = split if 0 < weight < FULL else None
     return ModelRouteSpec(paths=paths, timeout=timeout, rollout_id=rollout_id, routes=routes, split=drawn)
 
@@ -44,13 +49,14 @@ def sticky(split: Sticky | None, *, namespace: str, rollout_id: str) -> Split | 
     return Split(by=split.by, name=split.name, salt=f"{namespace}/{rollout_id}") if split else None
 
 
-def _entry(revision: Revision, role: RouteRole, weight: int, *, mirror: int = 0) -> Route:
+def _entry(revision: Revision, role: RouteRole, weight: int, *, mirror: int = 0, sample: int | None = None) -> Route:
     return Route(
         revision=revision.name,
         version=revision.version,
         role=role,
         weight_bp=weight,
         mirror_bp=mirror,
+        sample_bp=sample,
         service=revision.name,
         port=revision.spec.pod.port,
     )

@@ -21,12 +21,13 @@ from switchyard_contracts.model_deployment import (
     RolloutStatus,
     Served,
     ServingState,
+    ShadowStatus,
 )
 from switchyard_contracts.model_revision import ModelRevisionStatus, RevisionPhase
 from switchyard_contracts.model_route import Route
 from switchyard_contracts.quantities import format_percent
 
-from switchyard_operator.domain import analysis, fleet, memory, turns
+from switchyard_operator.domain import analysis, fleet, memory, shadows, turns
 from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.sync import Sync, SyncState
 from switchyard_operator.domain.world import Judged, Revision, World
@@ -84,6 +85,7 @@ def build(world: World, plan: Plan, rejected: SpecRejected | None = None) -> Mod
         warm=Served(revision=plan.warm.name, version=plan.warm.version) if plan.warm else None,
         warm_until=plan.warm_until,
         rollout=rollout,
+        shadows=[_steadily(world.status.shadows, item) for item in plan.shadows],
         conditions=_conditions(world, plan, parts, rollout=rollout, rejected=rejected),
         history=_history(world.status.history, plan.ended),
     )
@@ -146,6 +148,9 @@ def revision_status(world: World, plan: Plan, revision: Revision) -> ModelRevisi
         changes["reason"] = "Replaced"
     if revision.name == plan.memory.revision and plan.memory.gates:
         changes["gates"] = plan.memory.gates
+    if changes["phase"] is RevisionPhase.SHADOW and (beside := shadows.role_in(plan.shadows, revision.name)):
+        verdicts = _keep_times(revision.status.verdicts, beside.verdicts)
+        changes |= {"reason": beside.reason, "message": "", "verdict": beside.verdict, "verdicts": verdicts}
     return revision.status.model_copy(update=changes)
 
 
@@ -168,6 +173,8 @@ def _revision_phase(plan: Plan, revision: Revision) -> RevisionPhase:
         return RevisionPhase.CANDIDATE
     if line.previous and revision.name == line.previous.name and revision.name in plan.replicas:
         return RevisionPhase.WARM
+    if shadows.role_in(plan.shadows, revision.name):
+        return RevisionPhase.SHADOW
     return RevisionPhase.RETIRED
 
 
@@ -176,7 +183,7 @@ def shape(status: ModelDeploymentStatus | ModelRevisionStatus) -> Any:
     return _without_numbers(status.to_json())
 
 
-NUMBERS = frozenset({"at", "samples", "needed", "value", "against", "bound"})
+NUMBERS = frozenset({"at", "samples", "needed", "value", "against", "bound", "pairs"})
 SENTENCES = frozenset({"message", "waitingFor"})
 
 
@@ -194,6 +201,11 @@ def _steady(old: RolloutStatus | None, new: RolloutStatus) -> RolloutStatus:
     if old is None or old.id != new.id:
         return new
     return new.model_copy(update={"verdicts": _keep_times(old.verdicts, new.verdicts)})
+
+
+def _steadily(old: Sequence[ShadowStatus], new: ShadowStatus) -> ShadowStatus:
+    before = next((item for item in old if item.name == new.name), None)
+    return new.model_copy(update={"verdicts": _keep_times(before.verdicts, new.verdicts)}) if before else new
 
 
 def _keep_times(old: Sequence[MetricVerdict], new: Sequence[MetricVerdict]) -> list[MetricVerdict]:

@@ -14,6 +14,7 @@ from switchyard_contracts.model_command import ModelCommandSpec
 from switchyard_contracts.model_deployment import SHADOW_ENDED, Metric, ModelDeploymentSpec, ModelDeploymentStatus
 from switchyard_contracts.model_revision import ModelRevisionSpec, ModelRevisionStatus
 from switchyard_contracts.model_route import ModelRouteSpec
+from switchyard_contracts.shadows import ShadowModel
 
 Body = Mapping[str, Any]
 """An object as the API server sends it."""
@@ -138,6 +139,25 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """One of spec.shadows, with the revision that it became."""
+
+    said: ShadowModel
+    revision: str = ""
+    """Empty where `fault` says why there is none."""
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What the pairs of one shadow came to."""
+
+    judged: tuple[Judged, ...]
+    pairs: int | None = None
+    """How many there are, judged or not; None where nobody could say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """Everything a decision rests on."""
 
@@ -162,6 +182,10 @@ class World:
     """Those of the whole installation, beside the spec's own."""
     gated: tuple[GateVerdict, ...] = ()
     """What gates came to in this pass; none of it counts before it stands in the status."""
+    shadows: tuple[Beside, ...] = ()
+    """spec.shadows, each with its revision."""
+    compared: Mapping[str, Compared] = field(default_factory=dict)
+    """What was learnt of shadows in this pass, by their names; of the others the status still says what was before."""
 
     def workload(self, revision: str) -> Workload:
         """The revision's pods, or the want of them."""

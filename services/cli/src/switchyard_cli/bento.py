@@ -13,7 +13,8 @@ from switchyard_contracts import acceptance
 from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.base import API_VERSION
 from switchyard_contracts.containers import Image
-from switchyard_contracts.model_deployment import SEMANTIC_VERSION, ServingPath
+from switchyard_contracts.model import SEMANTIC_VERSION
+from switchyard_contracts.model_deployment import ServingPath
 
 from switchyard_cli.errors import Unreadable
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from switchyard_contracts.containers import Resources
 from switchyard_contracts.model_deployment import Capacity, ModelDeploymentSpec
+from switchyard_contracts.model_revision import RevisionPhase, pod_shape
 
 from switchyard_cli.facts import Revision
 from switchyard_cli.wayback import standing
@@ -80,9 +81,9 @@ def peak(
     full = scaling.max_replicas if scaling else spec.serving.replicas
     if served and spec.strategy.capacity is Capacity.FRUGAL:
         largest = spec.serving.resources or served[0].spec.pod.resources
-        there = sum(item.status.ready_replicas for item in revisions)
+        there = sum(item.status.ready_replicas for item in revisions if item.status.phase is not RevisionPhase.SHADOW)
         both = Share("of stable and of its own together", full + 1, largest)
-        return Peak((both,), frugal=True, there=there if there > full + 1 else 0)
+        return Peak((both, *_beside(spec)), frugal=True, there=there if there > full + 1 else 0)
     shares = [Share("of its own", full, spec.serving.resources)]
     if served:
         shares.append(Share("of stable", full, served[0].spec.pod.resources))
@@ -92,7 +93,16 @@ def peak(
     leaving = next((item for item in revisions if item.name == replaced), None)
     if leaving:
         shares.append(Share("of the replaced one until it has left", full, leaving.spec.pod.resources))
-    return Peak(tuple(shares))
+    return Peak((*shares, *_beside(spec)))
+
+
+def _beside(spec: ModelDeploymentSpec) -> list[Share]:
+    """Shadows have pods of their own, however frugal a rollout is."""
+    return [
+        Share(f"of the shadow {shadow.name}", shadow.replicas, shadow.resources or spec.serving.resources)
+        for shadow in spec.shadows
+        if pod_shape(spec, shadow) != pod_shape(spec)
+    ]
 
 
 def _warm(served: Sequence[Revision], spec: ModelDeploymentSpec, *, now: datetime) -> bool:

@@ -213,8 +213,9 @@ def _unreadable(live: Deployment | None) -> Iterator[str]:
 
 def _notes(spec: ModelDeploymentSpec) -> Iterator[str]:
     roles = {metric.role for metric in spec.analysis.metrics}
-    if "@sha256:" not in spec.model.image:
-        yield f"{spec.model.image} is a tag: another image pushed under it is no new revision; name it by digest"
+    for model in (spec.model, *(shadow.model for shadow in spec.shadows)):
+        if "@sha256:" not in model.image:
+            yield f"{model.image} is a tag: another image pushed under it is no new revision; name it by digest"
     if spec.suspend:
         yield "spec.suspend is true: nothing is decided until it is false"
     if Role.GUARD not in roles:

@@ -19,6 +19,7 @@ from switchyard_cli.images import Image
 from switchyard_cli.ports import Registry
 
 PLACE = ("spec", "model", "image")
+"""Of the model; each of `spec.shadows` has one too, below its own `model`."""
 QUOTES = {None: "", "'": "'", '"': '"'}
 """How a value may stand: plain, or in quotes. A block has no place to put another value."""
 
@@ -30,12 +31,13 @@ class Named:
     file: str
     line: int
     document: str
+    path: str
     image: Image
     start: int
     end: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.document}: spec.model.image"
+        return f"{self.file}:{self.line}: {self.document}: {self.path}"
 
 
 def find(text: str, *, file: str) -> list[Named]:
@@ -44,16 +46,24 @@ def find(text: str, *, file: str) -> list[Named]:
     for document in documents.parse(text, file=file):
         if document.kind != "ModelDeployment" or not linting.ours(document):
             continue
-        node = _value(document.node, PLACE)
-        if isinstance(node, yaml.ScalarNode):
-            named = _named(document, node, text)
-            found[named.start] = named
+        for path, node in _places(document.node):
+            if isinstance(node, yaml.ScalarNode):
+                named = _named(document, path, node, text)
+                found[named.start] = named
     return [found[start] for start in sorted(found)]
 
 
-def _named(document: Document, node: yaml.ScalarNode, text: str) -> Named:
+def _places(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node | None]]:
+    """Where a ModelDeployment may name images."""
+    yield ".".join(PLACE), _value(node, PLACE)
+    shadows = _value(node, ("spec", "shadows"))
+    for index, shadow in enumerate(shadows.value if isinstance(shadows, yaml.SequenceNode) else ()):
+        yield f"spec.shadows[{index}].model.image", _value(shadow, PLACE[1:])
+
+
+def _named(document: Document, path: str, node: yaml.ScalarNode, text: str) -> Named:
     line = node.start_mark.line + 1
-    where = f"{document.file}:{line}: {document.title}: spec.model.image"
+    where = f"{document.file}:{line}: {document.title}: {path}"
     image = images.parse(node.value)
     if image is None:
         raise Unreadable(f"{where}: {node.value!r} is not an image; see `kubectl switchyard lint`")
@@ -62,7 +72,7 @@ def _named(document: Document, node: yaml.ScalarNode, text: str) -> Named:
     if written is None or not text[: node.end_mark.index].endswith(written):
         raise Unreadable(f"{where}: the value is written over several lines or escaped; write it on one, then pin")
     end = node.end_mark.index - len(quote or "")
-    return Named(document.file, line, document.title, image, end - len(node.value), end)
+    return Named(document.file, line, document.title, path, image, end - len(node.value), end)
 
 
 def _value(node: yaml.Node | None, path: Sequence[str]) -> yaml.Node | None:
@@ -143,6 +153,16 @@ def _bodies(text: str, *, file: str) -> Iterator[Any]:
     """The documents, but for the images that may change."""
     for document in documents.parse(text, file=file):
         body = document.body
-        if document.kind == "ModelDeployment" and documents.value_at(body, ".".join(PLACE)):
-            body = {**body, "spec": {**body["spec"], "model": {**body["spec"]["model"], "image": ""}}}
+        if document.kind == "ModelDeployment" and isinstance(body, dict) and isinstance(body.get("spec"), dict):
+            spec = _without_image(body["spec"])
+            if isinstance(spec.get("shadows"), list):
+                spec = {**spec, "shadows": [_without_image(shadow) for shadow in spec["shadows"]]}
+            body = {**body, "spec": spec}
         yield body
+
+
+def _without_image(owner: Any) -> Any:
+    """What has a model, without its image."""
+    if not documents.value_at(owner, "model.image"):
+        return owner
+    return {**owner, "model": {**owner["model"], "image": ""}}

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from switchyard_contracts.base import NAME_PATTERN
 from switchyard_contracts.containers import IMAGE_PATTERN
 from switchyard_contracts.gates import Before
+from switchyard_contracts.model import SEMANTIC_VERSION
 from switchyard_contracts.model_deployment import (
     METRIC_PATTERN,
     PATH_PATTERN,
     PREVIEW_STEP,
-    SEMANTIC_VERSION,
     SHADOW_STEP,
     Affected,
     BlueGreen,
@@ -29,6 +29,7 @@ from switchyard_contracts.model_deployment import (
     Strategy,
     StrategyType,
 )
+from switchyard_contracts.model_revision import pod_shape
 from switchyard_contracts.quantities import FULL
 
 
@@ -122,6 +123,7 @@ def _refuse_what_is_to_come(spec: ModelDeploymentSpec) -> None:
     _refuse_what_is_not_frugal(spec)
     _refuse_what_nobody_could_decide(spec)
     _refuse_gates_that_stand_nowhere(spec)
+    _refuse_shadows_that_are_one(spec)
     if strategy.canary:
         _refuse_scales_that_cannot_be(spec, strategy.canary.steps, path="spec.strategy.canary.steps")
         _refuse_waits_that_nothing_ends(spec, strategy.canary.steps, path="spec.strategy.canary.steps")
@@ -164,6 +166,18 @@ def _refuse_gates_that_stand_nowhere(spec: ModelDeploymentSpec) -> None:
         if gate.before is Before.STEP and gate.step not in steps:
             found = ", ".join(steps)
             raise SpecRejected(f"{path}.step: the strategy has no step {gate.step!r}; its steps are {found}")
+
+
+def _refuse_shadows_that_are_one(spec: ModelDeploymentSpec) -> None:
+    """A revision is compared once: two shadows with the same pods would be the same one."""
+    shapes = [pod_shape(spec, shadow) for shadow in spec.shadows]
+    for index, shape in enumerate(shapes):
+        if shape in shapes[:index]:
+            other = spec.shadows[shapes.index(shape)].name
+            raise SpecRejected(
+                f"spec.shadows[{index}].model: the same model in the same pods as the shadow {other!r}; take one of"
+                " them out"
+            )
 
 
 def step_names(strategy: Strategy) -> tuple[str, ...]:

@@ -15,14 +15,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from switchyard_contracts import volumes
+from switchyard_contracts import shadows, volumes
 from switchyard_contracts.base import JsonPath, Message, ResourceName, Shape, Status, Text, Timestamp
 from switchyard_contracts.conditions import Condition
-from switchyard_contracts.containers import EnvVar, Image, Resources
+from switchyard_contracts.containers import Resources
 from switchyard_contracts.freezes import CEL as FREEZE_CEL
 from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.gates import CEL as GATE_CEL
 from switchyard_contracts.gates import SMOKE, Before, Gate, GateType, GateVerdict
+from switchyard_contracts.model import CEL as MODEL_CEL
+from switchyard_contracts.model import Model
 from switchyard_contracts.notifications import Notifications
 from switchyard_contracts.promql import CEL as PROMQL_CEL
 from switchyard_contracts.promql import METRIC as PROMQL_METRIC
@@ -37,57 +39,15 @@ from switchyard_contracts.quantities import (
     format_duration,
     parse_duration,
 )
+from switchyard_contracts.shadows import Shadows
 from switchyard_contracts.sticky import CEL as STICKY_CEL
 from switchyard_contracts.sticky import Sticky
 from switchyard_contracts.volumes import Volumes
 from switchyard_contracts.windows import WINDOW
 
-SEMANTIC_VERSION = r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}(-[0-9A-Za-z.-]{1,40})?(\+[0-9A-Za-z.-]{1,40})?$"
 PATH_PATTERN = r"^/[A-Za-z0-9_][A-Za-z0-9_./-]*$"
 
 LabelText = Annotated[str, StringConstraints(max_length=253)]
-
-
-class ConfigSource(Shape):
-    """A whole ConfigMap or Secret as environment. A ConfigMap is copied with the revision, so that it rolls back."""
-
-    config_map: ResourceName | None = None
-    """The name of a ConfigMap of the deployment's namespace."""
-    secret: ResourceName | None = None
-    """The name of a Secret of the deployment's namespace."""
-
-
-class ModelConfig(Shape):
-    """Configuration that belongs to the model: a change of it is a new revision."""
-
-    env: Annotated[list[EnvVar], Field(max_length=64)] = []
-    """Environment variables of the model's container."""
-    env_from: Annotated[list[ConfigSource], Field(max_length=16)] = []
-    """Whole ConfigMaps and Secrets as environment."""
-
-
-class Provenance(Shape):
-    """From which code and data the model came."""
-
-    git_commit: Text | None = None
-    """The commit of the code that trained the model."""
-    data_digest: Text | None = None
-    """A digest of the data it was trained on."""
-    training_run: Text | None = None
-    """The id of the run, in whatever tracks your runs."""
-    pipeline: Text | None = None
-    """The name of the pipeline that made it."""
-
-
-class Model(Shape):
-    """The model: a BentoML image, and what is known of its making."""
-
-    image: Image
-    """The BentoML image, by tag or digest; `kubectl switchyard pin` turns a tag into a digest."""
-    version: Annotated[str, StringConstraints(pattern=SEMANTIC_VERSION, max_length=64)] | None = None
-    """The model's semantic version. Where it is not said, the Bento's own, as a pod answers it."""
-    provenance: Provenance | None = None
-    config: ModelConfig | None = None
 
 
 class Toleration(Shape):
@@ -600,6 +560,8 @@ class ModelDeploymentSpec(Shape):
     """Times in which no weight rises and nothing is promoted, beside those of the whole installation."""
     monitoring: Monitoring | None = None
     """What is joined to each prediction."""
+    shadows: Shadows = []
+    """Further versions that are compared with whatever serves, each by a sample of its requests; none takes over."""
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -612,6 +574,7 @@ class ModelDeploymentSpec(Shape):
         if needs_outcome and (self.monitoring is None or self.monitoring.outcome is None):
             raise ValueError(f"analysis.metrics: {needs_outcome[0]!r} needs monitoring.outcome, which is not set")
         _gates_fit(self.gates, version=self.model.version)
+        shadows.fit(self.shadows)
         if self.strategy.canary and not _rise(self.strategy.canary.steps):
             raise ValueError("strategy.canary.steps: weights must rise from step to step")
         after = self.strategy.shadow.then_promote if self.strategy.shadow else None
@@ -796,6 +759,46 @@ class RolloutStatus(Status):
     gates: list[GateVerdict] = []
 
 
+class ShadowState(StrEnum):
+    """Where a shadow stands."""
+
+    WAITING = "Waiting"
+    """For a revision that serves: nothing is there yet that it could be compared with."""
+    PROVISIONING = "Provisioning"
+    COMPARING = "Comparing"
+    NOT_READY = "NotReady"
+    """It is sent its sample, and no pod of it is ready to answer."""
+    ASIDE = "Aside"
+    """It is what serves, or what spec.model asks for: no copies, while it is that."""
+    REFUSED = "Refused"
+    """It could not be made."""
+
+
+class ShadowStatus(Status):
+    """One of spec.shadows, and how it compares with the revision that serves."""
+
+    name: str
+    revision: str = ""
+    version: str = ""
+    state: ShadowState
+    sample: str = ""
+    """How much of stable's requests it is sent now; empty while it is sent none."""
+    ready_replicas: int = 0
+    against: str = ""
+    """The revision that it is compared with. With another one the comparison begins anew."""
+    since: Timestamp | None = None
+    """When that began."""
+    generations: list[int] = []
+    """The ModelRoute generations in which it was sent its sample since then, oldest first."""
+    pairs: int = 0
+    """Requests that both have answered, judged or not."""
+    verdict: str = ""
+    """The worst of the verdicts of decide metrics; empty where none can be judged by pairs."""
+    reason: str = ""
+    message: Message = ""
+    verdicts: list[MetricVerdict] = []
+
+
 class Served(Status):
     """A revision and the version people know it by."""
 
@@ -830,6 +833,7 @@ class ModelDeploymentStatus(Status):
     warm: Served | None = None
     warm_until: Timestamp | None = None
     rollout: RolloutStatus | None = None
+    shadows: list[ShadowStatus] = []
     conditions: list[Condition] = []
     history: list[HistoryEntry] = []
     notifications: Notifications | None = None
@@ -862,9 +866,7 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
         },
     ],
     **STICKY_CEL,
-    ConfigSource: [
-        {"rule": "has(self.configMap) != has(self.secret)", "message": "set exactly one of configMap and secret"},
-    ],
+    **MODEL_CEL,
     Strategy: [
         {
             "rule": "self.type in ['BlueGreen', 'Canary', 'Shadow']",
@@ -935,6 +937,7 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "message": "without model.version only a pod can say the version; set it, or use before: traffic",
             "fieldPath": ".gates",
         },
+        *shadows.RULES,
     ],
 }
 """Rules that the API server itself checks; each names the field and the remedy."""

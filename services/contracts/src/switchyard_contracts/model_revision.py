@@ -15,16 +15,16 @@ from switchyard_contracts.base import Message, ResourceName, Shape, Status, Time
 from switchyard_contracts.canonical import digest
 from switchyard_contracts.containers import EnvVar, Image, Resources
 from switchyard_contracts.gates import GateVerdict
+from switchyard_contracts.model import ConfigSource, Provenance
 from switchyard_contracts.model_deployment import (
-    ConfigSource,
     MetricVerdict,
     ModelDeploymentSpec,
-    Provenance,
     Scheduling,
     ServingPath,
     Startup,
     Warmup,
 )
+from switchyard_contracts.shadows import ShadowModel
 from switchyard_contracts.volumes import Volumes
 
 HASH_SCHEMA = 1
@@ -68,6 +68,7 @@ class RevisionPhase(StrEnum):
     PENDING = "Pending"
     CANDIDATE = "Candidate"
     STABLE = "Stable"
+    SHADOW = "Shadow"
     WARM = "Warm"
     RETIRED = "Retired"
     ROLLED_BACK = "RolledBack"
@@ -96,14 +97,15 @@ class ModelRevisionStatus(Status):
     rolled_back_at: Timestamp | None = None
 
 
-def pod_shape(spec: ModelDeploymentSpec) -> PodShape:
-    """What of a spec makes the pods."""
-    config = spec.model.config
+def pod_shape(spec: ModelDeploymentSpec, shadow: ShadowModel | None = None) -> PodShape:
+    """What of a spec makes the pods: the model's own, or those of one of its shadows."""
+    model = shadow.model if shadow else spec.model
+    config = model.config or spec.model.config
     return PodShape(
-        image=spec.model.image,
+        image=model.image,
         env=config.env if config else [],
         env_from=config.env_from if config else [],
-        resources=spec.serving.resources,
+        resources=(shadow.resources if shadow else None) or spec.serving.resources,
         scheduling=spec.serving.scheduling,
         port=spec.serving.port,
         warmup=spec.serving.warmup,

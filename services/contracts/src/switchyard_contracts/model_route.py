@@ -16,6 +16,9 @@ from switchyard_contracts.quantities import FULL, Duration
 from switchyard_contracts.sticky import CEL as STICKY_CEL
 from switchyard_contracts.sticky import Sticky
 
+MOST_ROUTES = 8
+"""Stable, a candidate, one that is kept warm, and shadows."""
+
 
 class RouteRole(StrEnum):
     """What a revision is to the traffic, stamped on each exchange when it is served."""
@@ -36,6 +39,9 @@ class Route(Shape):
     mirror_bp: Annotated[int, Field(ge=0, le=FULL)] = 0
     """How much of the whole traffic is sent to this revision too, out of stable's share of it. Nobody is given these
     answers; they are recorded under the same prediction id, with the role shadow."""
+    sample_bp: Annotated[int, Field(ge=1, le=FULL)] | None = None
+    """How much of stable's requests is sent to this shadow too, whatever stable's weight is. Every such sample is drawn
+    by itself: it knows neither the split nor any other sample. Absent on all others, for older gateways' sake."""
     service: ResourceName
     port: Annotated[int, Field(ge=1, le=65535)]
 
@@ -53,7 +59,7 @@ class ModelRouteSpec(Shape):
     paths: Annotated[list[ServingPath], Field(min_length=1, max_length=32)]
     timeout: Duration
     rollout_id: Annotated[str, Field(max_length=80)] = ""
-    routes: Annotated[list[Route], Field(min_length=1, max_length=8)]
+    routes: Annotated[list[Route], Field(min_length=1, max_length=MOST_ROUTES)]
     split: Split | None = None
     """Where users stay with their arm; else each request is drawn by itself."""
 
@@ -74,6 +80,12 @@ class ModelRouteSpec(Shape):
                     f"routes: mirrorBp of {route.revision} is {route.mirror_bp}; only stable's requests are mirrored, "
                     f"so it must not exceed stable's weightBp, {stable.weight_bp}"
                 )
+        for route in self.sampled:
+            if route.role is not RouteRole.SHADOW or route.weight_bp or route.mirror_bp:
+                raise ValueError(
+                    f"routes: sampleBp of {route.revision} is {route.sample_bp}, and only a shadow without weightBp and"
+                    " mirrorBp has a sample of its own; take it out, or make it such a shadow"
+                )
         return self
 
     @property
@@ -85,6 +97,16 @@ class ModelRouteSpec(Shape):
     def mirrored(self) -> list[Route]:
         """The routes of the revisions that stable's requests are mirrored to."""
         return [route for route in self.routes if route.mirror_bp]
+
+    @property
+    def sampled(self) -> list[Route]:
+        """The routes of the shadows that draw a sample of their own of stable's requests."""
+        return [route for route in self.routes if route.sample_bp]
+
+    @property
+    def copied(self) -> list[Route]:
+        """The routes of all revisions that answer copies of stable's requests."""
+        return [*self.mirrored, *self.sampled]
 
     @property
     def candidate(self) -> Route | None:
@@ -113,6 +135,12 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
         {
             "rule": "self.routes.all(r, self.routes.all(s, s.role != 'stable' || r.mirrorBp <= s.weightBp))",
             "message": "only stable's requests are mirrored; mirrorBp must not exceed stable's weightBp",
+            "fieldPath": ".routes",
+        },
+        {
+            "rule": "self.routes.all(r, !has(r.sampleBp) || "
+            "(r.role == 'shadow' && r.weightBp == 0 && r.mirrorBp == 0))",
+            "message": "only a shadow without weightBp and mirrorBp has a sample of its own; take sampleBp out",
             "fieldPath": ".routes",
         },
     ],

@@ -6,7 +6,7 @@ falls only lets go of those who came last. The key comes from a salt, which is a
 one candidate first is not the one who meets every candidate first.
 
 The hash is HalfSipHash-2-4, which needs no more than additions, rotations and exclusive ors of 32 bits: the gateway
-computes it in Lua for each request (services/gateway/envoy/sticky.lua), and this is the same in Python.
+computes it in Lua for each request (services/gateway/envoy/draws.lua), and this is the same in Python.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from switchyard_gateway.control.domain.fragment import (
     Pin,
     Range,
     Routing,
+    Sample,
 )
 
 
@@ -254,7 +255,7 @@ def test_a_sticky_splits_arms_come_before_the_route_that_draws():
         assert found[2].route.HasField("weighted_clusters")
         script = lua(found[2])
         assert script is not None
-        assert script.name == "sticky"
+        assert script.name == "draws"
         assert dict(script.filter_context) == {"by": "header", "name": "x-user-id", "k0": 7, "k1": 4_000_000_000}
         assert [lua(route) for route in found[:2]] == [None, None]
 
@@ -263,3 +264,36 @@ def test_a_route_without_a_sticky_split_names_no_script_so_that_it_costs_what_it
     for host in table(routing()).virtual_hosts:
         assert [lua(route) for route in routes_of(host) if route.match.path] == [None] * len(paths(host))
         assert split(host).match.headers == []
+
+
+SAMPLED = Mirror("flights/delay-3/mirror", "flights/delay-3/only", 9_500, "shadow's", sample=Sample(1, 250, (5, 6)))
+
+
+def test_a_sample_is_drawn_by_the_script_and_mirrored_where_that_says():
+    for host in table(routing(mirrors=(MIRRORED, SAMPLED))).virtual_hosts:
+        route = split(host)
+        plain, drawn = route.route.request_mirror_policies
+        assert (plain.cluster, plain.cluster_header) == ("flights/delay-2/mirror", "")
+        assert (drawn.cluster, drawn.cluster_header) == ("", "x-switchyard-sample-1")
+        assert drawn.runtime_fraction.default_value.numerator == 9_500
+        script = lua(route)
+        assert script is not None
+        assert script.name == "draws"
+        (said,) = script.filter_context["samples"]
+        assert dict(said) == {
+            "header": "x-switchyard-sample-1",
+            "door": "flights/delay-3/mirror",
+            "share": 250,
+            "k0": 5,
+            "k1": 6,
+        }
+
+
+def test_a_mirror_that_takes_everything_costs_no_script():
+    for host in table(routing(mirrors=(MIRRORED,))).virtual_hosts:
+        assert lua(split(host)) is None
+
+
+def test_what_is_said_of_samples_ends_at_the_mirror_listener():
+    (host,) = table(name=MIRROR).virtual_hosts
+    assert {f"x-switchyard-sample-{number}" for number in range(8)} <= {*host.routes[0].request_headers_to_remove}

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole, Split
-from switchyard_contracts.sticky import key_of
-from switchyard_gateway.control.domain.fragment import Arm, Cluster, Draw, Member, Mirror, Pin, Range
+from switchyard_contracts.sticky import half_sip_hash, key_of
+from switchyard_gateway.control.domain.fragment import Arm, Cluster, Draw, Member, Mirror, Pin, Range, Sample
 from switchyard_gateway.control.domain.translation import translate
 from switchyard_gateway.control.domain.world import Endpoint, Fitness, RouteObject
 from switchyard_gateway.control.errors import RouteRefusedError
@@ -241,6 +241,60 @@ def test_another_share_changes_routes_and_nothing_else():
     after = translated(a_route(stable(), candidate(mirror_bp=9_500), generation=8))
     assert before.routing != after.routing
     assert (before.clusters, before.assignments) == (after.clusters, after.assignments)
+
+
+def test_a_shadows_own_sample_is_a_part_of_all_that_is_stables():
+    (mirror,) = translated(a_route(stable(), candidate(), shadow(sample_bp=1_000))).routing.mirrors
+    assert mirror == Mirror(
+        door="flights/delay-3/mirror",
+        cluster="flights/delay-3/only",
+        share=9_500,
+        stamp="flights/delay|delay-3|3.0.0|shadow|7|950|split",
+        sample=Sample(0, 1_000, key_of("flights/delay-3/sample")),
+    )
+
+
+def test_a_shadow_that_takes_everything_has_nothing_to_draw():
+    (mirror,) = translated(a_route(stable(), candidate(), shadow(sample_bp=10_000))).routing.mirrors
+    assert (mirror.share, mirror.sample) == (9_500, None)
+    assert mirror.stamp.endswith("|9500|split")
+
+
+def test_the_smallest_sample_is_stamped_with_something():
+    (mirror,) = translated(
+        a_route(stable(weight_bp=500), candidate(weight_bp=9_500), shadow(sample_bp=1))
+    ).routing.mirrors
+    assert mirror.stamp.endswith("|shadow|7|1|split")
+
+
+def test_beside_a_sticky_split_a_sample_is_one_of_all_requests_of_stables_own_route():
+    routes = stable(), candidate(mirror_bp=500), shadow(sample_bp=1_000)
+    draw = translated(a_route(*routes, split=STICKY)).routing.draw
+    assert draw is not None
+    mine, stables = draw.ranges
+    assert mine.mirrors == ()
+    assert [(each.share, each.of, each.sample is None) for each in stables.mirrors] == [
+        (52_632, 1_000_000, True),
+        (1_000_000, 1_000_000, False),
+    ]
+
+
+@given(shares=st.tuples(*[st.sampled_from([500, 1_000, 3_000, 5_000])] * 2), salt=st.integers(0, 10**6))
+@settings(max_examples=20, deadline=None)
+def test_samples_know_nothing_of_each_other(shares, salt):
+    routes = (
+        stable(),
+        candidate(),
+        shadow(sample_bp=shares[0]),
+        shadow(revision="delay-4", service="delay-4", sample_bp=shares[1]),
+    )
+    samples = [each.sample for each in translated(a_route(*routes)).routing.mirrors]
+    number = 8_000
+    ids = [f"{salt}-{each}".encode() for each in range(number)]
+    drawn = [{each for each in ids if half_sip_hash(each, key=one.key) % 10_000 < one.share} for one in samples]
+    both = shares[0] * shares[1] / 10_000**2
+    for found, share in (*zip(drawn, (each / 10_000 for each in shares), strict=True), (drawn[0] & drawn[1], both)):
+        assert abs(len(found) - number * share) <= 5 * (number * share * (1 - share)) ** 0.5
 
 
 def arm_and_mirrors(routing, drawn: int) -> tuple[str, list[str]]:

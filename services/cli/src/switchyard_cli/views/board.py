@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 from switchyard_contracts.conditions import READY
-from switchyard_contracts.model_deployment import RolloutStatus, StepRecord
+from switchyard_contracts.judgement import count
+from switchyard_contracts.model_deployment import RolloutStatus, ShadowStatus, StepRecord
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
 
 from switchyard_cli.course import FINAL, Planned
@@ -102,6 +103,8 @@ def tree(item: Deployment, *, now: datetime) -> RenderableType:
             branch.add(Text.assemble(("waits for ", "bold"), told.shortened(wait)))
         elif rollout.message:
             branch.add(Text.assemble((f"{rollout.reason} ", "bold"), told.shortened(rollout.message)))
+    for shadow in item.status.shadows:
+        _shadow(root, shadow)
     said = rollout.message if rollout else ""
     for condition in item.status.conditions:
         if condition.status == "True" or condition.type == READY or not condition.message:
@@ -136,6 +139,19 @@ def _serving(root: Tree, item: Deployment) -> None:
         root.add(f"{title:<10}{who.version or '?':<12}{format_percent(weight):>7}  {who.revision}{until}")
     if status.stable is None and status.candidate is None:
         root.add(Text("nothing serves yet", style=BUSY))
+
+
+def _shadow(root: Tree, item: ShadowStatus) -> None:
+    """A shadow, and what its pairs say; where it is not compared, why."""
+    sample = f"{item.sample} of stable's requests" if item.sample else "no copies"
+    head = Text.assemble(f"shadow {item.name}  {item.version or '?'}  {sample}  ", words.shadow(item))
+    if item.pairs:
+        head.append(f"  {count(item.pairs)} pairs", style=DIM)
+    branch = root.add(head.append(f"  {item.revision}", style=DIM))
+    if not item.verdicts:
+        branch.add(Text(item.message))
+    for metric in item.verdicts:
+        branch.add(Text.assemble(f"{metric.name} ", words.says(metric), f"  {metric.message}"))
 
 
 def steps(item: Deployment, rollout: RolloutStatus, *, now: datetime) -> list[Text]:

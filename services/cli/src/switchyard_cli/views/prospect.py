@@ -9,8 +9,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 from switchyard_contracts.gates import Gate, GateType
-from switchyard_contracts.model_deployment import ModelDeploymentSpec
+from switchyard_contracts.judgement import count
+from switchyard_contracts.model_deployment import ModelDeploymentSpec, Role
+from switchyard_contracts.paired import FIRST_BLOCKS
 from switchyard_contracts.quantities import format_duration, format_percent
+from switchyard_contracts.shadows import ShadowModel
+from switchyard_contracts.unpaired import FIRST_LOOK
 
 from switchyard_cli.course import Need, Planned, Way, aftermath, earliest, pods, sentence, stakes, took
 from switchyard_cli.forecast import Change, Forecast
@@ -29,9 +33,34 @@ def show(planned: Forecast, spec: ModelDeploymentSpec, *, rate: float | None) ->
         _changes(root, planned.changes)
     if planned.course and not planned.refused:
         _course(root, planned, spec, rate=rate)
+    for shadow in spec.shadows if not planned.refused else ():
+        root.add(Text(_shadow(shadow, spec, rate=rate)))
     for note in planned.notes:
         root.add(Text(f"note: {note}", style=BUSY))
     return Group(root)
+
+
+def _shadow(shadow: ShadowModel, spec: ModelDeploymentSpec, *, rate: float | None) -> str:
+    """What would be compared beside, by what, and how soon that can be had."""
+    judged = [m for m in spec.analysis.metrics if m.role is Role.DECIDE] if spec.judged_by_pairs else []
+    text = (
+        f"shadow {shadow.name} {shadow.model.version or shadow.model.image}: {pods(shadow.replicas)},"
+        f" {shadow.sample} of stable's requests"
+    )
+    if not judged:
+        return f"{text}; nothing decides by pairs, so its answers are only recorded"
+    needed = max(max(metric.min_samples, FIRST_LOOK) for metric in judged)
+    names = ", ".join(metric.name for metric in judged)
+    text = (
+        f"{text}; {names}: proof by at least {count(needed)} judged pairs in {FIRST_BLOCKS} blocks"
+        f" (analysis.block, here {format_duration(spec.block)})"
+    )
+    if rate is None:
+        return text
+    judged_after = spec.monitoring.outcome.judged_after if spec.monitoring and spec.monitoring.outcome else timedelta(0)
+    pairs = timedelta(seconds=needed / (rate * shadow.sample.share))
+    soonest = max(pairs, FIRST_BLOCKS * spec.block) + judged_after
+    return f"{text}; at {rate:g} requests a second not before {span(soonest)}"
 
 
 def _changes(root: Tree, found: Sequence[Change]) -> None:

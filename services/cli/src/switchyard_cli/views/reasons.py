@@ -12,7 +12,14 @@ from switchyard_contracts.conditions import READY, RECONCILING
 from switchyard_contracts.judgement import count, number
 from switchyard_contracts.measures import measure, written
 from switchyard_contracts.model_command import Verb
-from switchyard_contracts.model_deployment import HistoryEntry, MetricVerdict, Obeyed, Role, RolloutStatus
+from switchyard_contracts.model_deployment import (
+    HistoryEntry,
+    MetricVerdict,
+    Obeyed,
+    Role,
+    RolloutStatus,
+    ShadowStatus,
+)
 from switchyard_contracts.verdicts import budget
 
 from switchyard_cli.course import Way, plot
@@ -30,6 +37,8 @@ def explain(item: Deployment, *, now: datetime, past: int) -> RenderableType:
     rollout = item.rollout
     if rollout:
         parts += [Text(), *_rollout(item, rollout, now=now)]
+    for shadow in item.status.shadows:
+        parts += [Text(), *_shadow(shadow, now=now)]
     hindrances = list(_hindrances(item, told=Told.of(metrics=rollout.verdicts) if rollout else Told()))
     if hindrances:
         parts += [Text(), Text("What stands in the way", style="bold"), *map(_indent, hindrances)]
@@ -85,6 +94,22 @@ def _rollout(item: Deployment, rollout: RolloutStatus, *, now: datetime) -> Iter
     for verdict in rollout.verdicts:
         limit = _limit(item, rollout, verdict)
         yield from (_indent(part) for part in _verdict(verdict, told=told, limit=limit, now=now))
+
+
+def _shadow(item: ShadowStatus, *, now: datetime) -> Iterator[RenderableType]:
+    """A shadow: what it is sent, what its pairs came to, and that nothing follows from it by itself."""
+    head = Text.assemble(("Shadow ", "bold"), (item.name, "bold"), f" ({item.version or item.revision or '?'}): ")
+    head.append_text(words.shadow(item))
+    if item.sample:
+        head.append(f", {item.sample} of stable's requests, beside {item.against}")
+    if item.since and item.sample:
+        head.append(f" since {words.clock(item.since)} ({words.ago(item.since, now=now)})")
+    yield head
+    if not item.verdicts:
+        yield _indent(Text(f"{item.reason}: {item.message}"))
+    for verdict in item.verdicts:
+        limit = "Pass needs the upper bound below 0, Fail the lower bound above it" if verdict.bound is not None else ""
+        yield from (_indent(part) for part in _verdict(verdict, told=Told(), limit=limit, now=now))
 
 
 def _verdict(item: MetricVerdict, *, told: Told, limit: str, now: datetime) -> Iterator[RenderableType]:

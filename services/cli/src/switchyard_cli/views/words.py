@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from rich.text import Text
-from switchyard_contracts.model_deployment import MetricVerdict, Phase, Role
+from switchyard_contracts.model_deployment import MetricVerdict, Phase, Role, ShadowState, ShadowStatus
 
 from switchyard_cli.spans import span
 
@@ -24,6 +24,7 @@ PHASES = {
 }
 VERDICTS = {"Pass": GOOD, "Fail": BAD, "Error": BAD, "Inconclusive": BUSY, "NoData": DIM}
 GATES = {"Passed": GOOD, "Failed": BAD, "Error": BAD, "Waiting": BUSY}
+SHADOWS = {ShadowState.REFUSED: BAD, ShadowState.NOT_READY: BAD, ShadowState.ASIDE: DIM}
 SERVING = {"Available": GOOD, "Impaired": BUSY, "Unavailable": BAD}
 
 
@@ -40,6 +41,13 @@ def verdict(value: str) -> Text:
 def gate(state: str) -> Text:
     """How a gate stands, in its colour."""
     return Text(state, style=GATES.get(state, DIM))
+
+
+def shadow(item: ShadowStatus) -> Text:
+    """How a shadow stands: what its pairs say, or why they say nothing."""
+    if item.state is ShadowState.COMPARING:
+        return verdict(item.verdict) if item.verdict else Text("compared", style=DIM)
+    return Text(item.state.value, style=SHADOWS.get(item.state, BUSY))
 
 
 def says(item: MetricVerdict) -> Text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from switchyard_contracts.model_route import Route
 from switchyard_contracts.topics import ModelRecord
 
 from switchyard_monitor import answers
@@ -139,7 +140,14 @@ def _shares(record: ModelRecord | None, names: Mapping[str, str]) -> list[Share]
             version=route.version or names.get(route.revision, ""),
             role=route.role.value,
             weight=units.weight(route.weight_bp),
-            mirrored=units.weight(route.mirror_bp) if route.mirror_bp else "",
+            mirrored=_mirrored(route),
         )
         for route in (record.routes if record else [])
     ]
+
+
+def _mirrored(route: Route) -> str:
+    """Of the traffic, or of stable's part in it where a shadow has a sample of its own."""
+    if route.sample_bp:
+        return f"{units.weight(route.sample_bp)} of stable's"
+    return units.weight(route.mirror_bp) if route.mirror_bp else ""

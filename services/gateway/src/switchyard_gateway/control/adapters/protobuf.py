@@ -25,13 +25,14 @@ from envoy.type.matcher.v3 import http_inputs_pb2, string_pb2
 from envoy.type.v3 import percent_pb2, range_pb2
 from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
 from switchyard_contracts.events import PREDICTION_ID_PATTERN
+from switchyard_contracts.model_route import MOST_ROUTES
 from xds.core.v3 import extension_pb2
 from xds.type.matcher.v3 import matcher_pb2
 from xds.type.matcher.v3 import regex_pb2 as xds_regex_pb2
 from xds.type.matcher.v3 import string_pb2 as xds_string_pb2
 
 from switchyard_gateway.control.domain.delivery import MIRROR, Kind, Resource, RouteTable, Send
-from switchyard_gateway.control.domain.fragment import Assignment, Cluster, Draw, Member, Mirror, Range, Routing
+from switchyard_gateway.control.domain.fragment import Assignment, Cluster, Member, Mirror, Range, Routing, Sample
 
 TYPE_URLS: Mapping[Kind, str] = {
     Kind.CLUSTERS: "type.googleapis.com/envoy.config.cluster.v3.Cluster",
@@ -60,10 +61,14 @@ FEEDBACK = "feedback"
 FEEDBACK_PREFIX = "/-/feedback/v1/"
 """Its metrics and its own description stay inside the cluster."""
 LUA = "envoy.filters.http.lua"
-STICKY_SCRIPT = "sticky"
-"""The bootstrap's script for routes with a sticky split (sticky.lua), which captures as the other one does."""
+DRAWING_SCRIPT = "draws"
+"""The bootstrap's script for routes on which something is drawn (draws.lua), which captures as the other one does."""
 BUCKET = "x-switchyard-bucket"
 """What it finds out. The product listener takes it from whoever brings it along."""
+SAMPLE = "x-switchyard-sample-"
+"""With a number: on a request that a sample has drawn, and names the cluster it is mirrored to. The router looks for it
+when the request is on its way, so stable's model sees it, as it sees the stamp; nobody else does."""
+SAMPLES = tuple(f"{SAMPLE}{number}" for number in range(MOST_ROUTES))
 DRAWN = "%DYNAMIC_METADATA(switchyard.split:drawn)%"
 """The end of a stamp, as the script says it: `sticky|<bucket>`, or `split|<bucket>` where a request names no user."""
 
@@ -267,7 +272,7 @@ def _mirror_table() -> bytes:
             # No other clock: a request that is given up for being idle would not be a timeout of the revision.
             idle_timeout=_duration(0),
         ),
-        request_headers_to_remove=[MIRROR_CLUSTER, MIRROR_TIMEOUT],
+        request_headers_to_remove=[MIRROR_CLUSTER, MIRROR_TIMEOUT, *SAMPLES],
     )
     routes = [mirrored, *_not_found("Only requests that this gateway mirrors are answered here.")]
     host = route_components_pb2.VirtualHost(name=MIRROR, domains=["*"], routes=routes)
@@ -407,7 +412,7 @@ def _model_routes(routing: Routing, prefix: str) -> list[Any]:
         )
         if routing.draw:
             routes += [_arm(each, routing, path=path, prefix=prefix) for each in routing.draw.ranges]
-        routes.append(_proxied(match, action, draw=routing.draw))
+        routes.append(_proxied(match, action, drawing=_drawing(routing)))
     elsewhere = f"{routing.deployment} does not serve this path; it serves {', '.join(routing.paths)}."
     return [*routes, *_not_found(elsewhere)]
 
@@ -430,6 +435,7 @@ def _mirror(wanted: Mirror, *, timeout_ms: int) -> Any:
     """The copy that is sent to our own mirror listener.
 
     The number it is drawn by is the split's, of ten thousand; where stable has a route of its own, any of a million.
+    What has a sample of its own is sent where the script that drew it says: without a word of it, nowhere.
     """
     share = percent_pb2.FractionalPercent(numerator=wanted.share, denominator=DENOMINATORS[wanted.of])
     headers = {
@@ -439,8 +445,9 @@ def _mirror(wanted: Mirror, *, timeout_ms: int) -> Any:
         MIRROR_TIMEOUT: str(timeout_ms),
         REQUEST_TIMEOUT: str(timeout_ms + MIRROR_GRACE_MS),
     }
+    where = {"cluster_header": SAMPLES[wanted.sample.number]} if wanted.sample else {"cluster": wanted.door}
     return route_components_pb2.RouteAction.RequestMirrorPolicy(
-        cluster=wanted.door,
+        **where,
         runtime_fraction=base_pb2.RuntimeFractionalPercent(default_value=share),
         disable_shadow_host_suffix_append=True,
         request_headers_mutations=[
@@ -482,21 +489,33 @@ def _retries() -> Any:
     )
 
 
-def _proxied(match: Any, action: Any, *, stamp: str = "", draw: Draw | None = None) -> Any:
+def _proxied(match: Any, action: Any, *, stamp: str = "", drawing: Any = None) -> Any:
     return route_components_pb2.Route(
         match=match,
         route=action,
-        typed_per_filter_config={LUA: _any(_drawing(draw))} if draw else {},
+        typed_per_filter_config={LUA: _any(drawing)} if drawing is not None else {},
         request_headers_to_add=[_header(STAMP, _literal(stamp), OVERWRITE)] if stamp else [],
         request_headers_to_remove=["authorization", "cookie"],
     )
 
 
-def _drawing(draw: Draw) -> Any:
-    """The script that finds the bucket, in place of the one that every other route has: only here does it cost."""
+def _drawing(routing: Routing) -> Any:
+    """The script that draws, in place of the one that every other route has: only here does it cost."""
+    said: dict[str, Any] = {}
+    if draw := routing.draw:
+        said |= {"by": draw.by, "name": draw.name, "k0": draw.key[0], "k1": draw.key[1]}
+    if samples := [_sample(each, each.sample) for each in routing.mirrors if each.sample]:
+        said["samples"] = samples
+    if not said:
+        return None
     context = struct_pb2.Struct()
-    context.update({"by": draw.by, "name": draw.name, "k0": draw.key[0], "k1": draw.key[1]})
-    return lua_pb2.LuaPerRoute(name=STICKY_SCRIPT, filter_context=context)
+    context.update(said)
+    return lua_pb2.LuaPerRoute(name=DRAWING_SCRIPT, filter_context=context)
+
+
+def _sample(mirror: Mirror, sample: Sample) -> dict[str, Any]:
+    k0, k1 = sample.key
+    return {"header": SAMPLES[sample.number], "door": mirror.door, "share": sample.share, "k0": k0, "k1": k1}
 
 
 def _not_found(detail: str) -> list[Any]:

@@ -69,6 +69,17 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """A part of stable's requests that is drawn by itself: by a keyed hash of each request's own id."""
+
+    number: int
+    """Which of the route's samples it is, from 0."""
+    share: int
+    """Of 10,000 requests of stable's, so many."""
+    key: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Mirror:
     """A revision that a share of stable's requests is sent to as well; its answers are recorded and thrown away."""
 
@@ -81,6 +92,8 @@ class Mirror:
     stamp: str
     of: int = 10_000
     """What the share is a part of. Where stable has a route of its own, it is of that one's requests, in millionths."""
+    sample: Sample | None = None
+    """Where only those of the share are sent that this draws too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from dataclasses import replace
 
 from switchyard_contracts.events import Assignment as Assigned
 from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole
+from switchyard_contracts.quantities import FULL
 from switchyard_contracts.sticky import key_of
 
 from switchyard_gateway.control.domain.fragment import (
@@ -37,6 +38,7 @@ from switchyard_gateway.control.domain.fragment import (
     Pin,
     Range,
     Routing,
+    Sample,
 )
 from switchyard_gateway.control.domain.world import Endpoint, Fitness, RouteObject, ServiceKey
 from switchyard_gateway.control.errors import RouteRefusedError
@@ -72,7 +74,7 @@ def translate(
             Cluster(_only(route, each), failover=False),
         )
     )
-    doors = tuple(Cluster(_door(route, each), failover=False, places=PLACES) for each in spec.mirrored)
+    doors = tuple(Cluster(_door(route, each), failover=False, places=PLACES) for each in spec.copied)
     return Fragment(
         routing=_routing(route, spec, domain=domain, preview=preview),
         clusters=(*clusters, *doors),
@@ -139,9 +141,14 @@ def _routing(route: RouteObject, spec: ModelRouteSpec, *, domain: str, preview: 
         timeout_ms=round(spec.timeout.total_seconds() * 1000),
         arms=arms,
         pins=pins,
-        mirrors=tuple(_mirror(route, each) for each in spec.mirrored),
+        mirrors=_mirrors(route, spec),
         draw=_draw(route, spec),
     )
+
+
+def _mirrors(route: RouteObject, spec: ModelRouteSpec) -> tuple[Mirror, ...]:
+    own = (_sampled(route, each, spec.stable, number=number) for number, each in enumerate(spec.sampled))
+    return (*(_mirror(route, each) for each in spec.mirrored), *own)
 
 
 def _mirror(route: RouteObject, each: Route) -> Mirror:
@@ -150,6 +157,22 @@ def _mirror(route: RouteObject, each: Route) -> Mirror:
         cluster=_only(route, each),
         share=each.mirror_bp,
         stamp=_stamp(route, each, RouteRole.SHADOW, each.mirror_bp, Assigned.SPLIT),
+    )
+
+
+def _sampled(route: RouteObject, each: Route, stable: Route, *, number: int) -> Mirror:
+    """Stable's whole share, and of that the sample. What is stamped is the part of the whole traffic, as of any mirror.
+
+    A part is no less than a basis point: a mirror that is stamped with none is one that nobody could have drawn.
+    """
+    share = each.sample_bp or FULL
+    sample = Sample(number, share, key_of(f"{route.namespace}/{each.revision}/sample"))
+    return Mirror(
+        door=_door(route, each),
+        cluster=_only(route, each),
+        share=stable.weight_bp,
+        stamp=_stamp(route, each, RouteRole.SHADOW, max(1, share * stable.weight_bp // FULL), Assigned.SPLIT),
+        sample=sample if share < FULL else None,
     )
 
 
@@ -169,7 +192,7 @@ def _draw(route: RouteObject, spec: ModelRouteSpec) -> Draw | None:
                 end=first + each.weight_bp,
                 cluster=_only(route, each) if is_stable else _failover(route, each),
                 stamp=_unfinished(route, each, each.role, each.weight_bp),
-                mirrors=tuple(_of_own(_mirror(route, one), each) for one in spec.mirrored) if is_stable else (),
+                mirrors=tuple(_of_own(one, each) for one in _mirrors(route, spec)) if is_stable else (),
             )
         )
         first += each.weight_bp
@@ -201,7 +224,7 @@ def _own_door(route: RouteObject, spec: ModelRouteSpec, port: int) -> list[Assig
     """This Envoy's mirror listener, in the name of the revision that the requests are for."""
     return [
         Assignment(_door(route, each), route.key, (Member(LOOPBACK, port, each.revision, each.version),))
-        for each in spec.mirrored
+        for each in spec.copied
     ]
 
 

@@ -1,10 +1,14 @@
--- Which bucket a request's user has, where the route's split is sticky. It follows capture.lua in one script, and runs only on
+-- What Envoy's own number cannot draw: which bucket a request's user has, where the route's split is sticky, and which shadows
+-- the request is sent to beside, where these have samples of their own. It follows capture.lua in one script, and runs only on
 -- routes that ask for it: no other request pays for it.
 --
 -- The bucket goes into a header, and Envoy looks for the route again: each arm is a route for a range of buckets. How it was
 -- drawn goes into the stream's metadata, from where the arm's stamp takes it. A request that names no user is drawn by its
 -- own id (a prediction id's repetition meets the same arm), and says so. Should anything fail here, the request stays on the
 -- route it is on, which draws it as a split without users does.
+--
+-- Each sample is drawn by the request's id, which Envoy makes at random, with a key of its own: so none knows of another. What
+-- is drawn is said in a header, as the cluster that the route's mirror sends it to; without the header it sends nothing.
 --
 -- The same hash in Python: switchyard_contracts/sticky.py.
 
@@ -57,8 +61,21 @@ local function cookie(headers, wanted)
   end
 end
 
+local function sample(context, headers)
+  local id = headers:get("x-request-id")
+  for _, each in ipairs(context:get("samples") or {}) do
+    if half_sip_hash(id, each.k0, each.k1) % BUCKETS < each.share then
+      headers:replace(each.header, each.door)
+    end
+  end
+end
+
 local function draw(handle)
   local context, headers = handle:filterContext(), handle:headers()
+  sample(context, headers)
+  if not context:get("by") then
+    return
+  end
   local user
   if context:get("by") == "cookie" then
     user = cookie(headers, context:get("name"))
