@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from switchyard_contracts.evidence import Evidence
+from switchyard_contracts.experiments import Trial
 from switchyard_contracts.judgement import Budget, Judgement, Verdict
 from switchyard_contracts.model_deployment import (
     Affected,
@@ -18,8 +19,8 @@ from switchyard_contracts.model_deployment import (
 )
 from switchyard_contracts.verdicts import budget, judge, waiting_for
 
+from switchyard_operator.domain import ab_test, bandit, outside
 from switchyard_operator.domain import memory as memories
-from switchyard_operator.domain import outside
 from switchyard_operator.domain.memory import Place
 from switchyard_operator.domain.steps import Course
 from switchyard_operator.domain.world import Judged
@@ -46,9 +47,10 @@ class Question:
 
 
 def questions(
-    spec: ModelDeploymentSpec, memory: RolloutStatus, course: Course, spot: Place, *, against: str
+    spec: ModelDeploymentSpec, memory: RolloutStatus, course: Course, spot: Place, *, against: str, now: datetime
 ) -> tuple[Question, ...]:
-    """What to ask now; nothing before the candidate has had traffic, and no guard that the step does not name."""
+    """What to ask now: nothing before the candidate has had traffic, no guard that the step does not name, and of a test
+    nothing but its one reading."""
     if spot.index < 0:
         return ()
     record = memory.steps_done[-1] if memory.steps_done else None
@@ -57,7 +59,7 @@ def questions(
     copied = frozenset(memories.mirrored(memory)) if _can_be_paired(spec) else frozenset()
     asked = []
     for metric in spec.analysis.metrics:
-        if not _speaks(metric, course, spot):
+        if not _speaks(metric, course, spot) or _known(spec, memory, metric, now=now):
             continue
         if metric.role is Role.GUARD:
             # Guards are on what users met; in a step that only mirrors nobody met anything.
@@ -77,6 +79,16 @@ def questions(
     return tuple(asked)
 
 
+def _known(spec: ModelDeploymentSpec, memory: RolloutStatus, metric: Metric, *, now: datetime) -> Judged | None:
+    """What is said of a test's metric without asking."""
+    trial = _trial(spec, memory, metric)
+    return ab_test.known(metric, trial, memory, now=now) if trial else None
+
+
+def _trial(spec: ModelDeploymentSpec, memory: RolloutStatus, metric: Metric) -> Trial | None:
+    return memory.trial if spec.strategy.ab_test and metric.role is Role.DECIDE else None
+
+
 def _can_be_paired(spec: ModelDeploymentSpec) -> bool:
     """Where people's decisions change the outcome, nobody knows what a mirrored answer would have led to."""
     outcome = spec.monitoring.outcome if spec.monitoring else None
@@ -92,6 +104,7 @@ def judge_all(
     answers: Mapping[str, Evidence | str],
     looks: Mapping[str, outside.Answer],
     asked: tuple[Question, ...],
+    now: datetime,
 ) -> tuple[Judged, ...]:
     """The verdict of each metric. An answer that is a sentence says why there is no evidence; `looks` are Prometheus'.
 
@@ -106,6 +119,9 @@ def judge_all(
         if question is None:
             if not _speaks(metric, course, spot):
                 continue
+            if known := _known(spec, memory, metric, now=now):
+                found.append(known)
+                continue
             nothing = Judgement(Verdict.NO_DATA, "NoTraffic", "the candidate has had no traffic in this step")
             found.append(Judged(metric=metric, judgement=nothing))
             continue
@@ -113,19 +129,26 @@ def judge_all(
             found.append(outside.judged(metric, looks[metric.name], since=question.since))
             continue
         answer = answers.get(metric.name, "the monitor was not asked")
+        trial = _trial(spec, memory, metric)
+        since = trial.read_at if trial else question.since
         if isinstance(answer, str):
             silent = Judgement(Verdict.ERROR, "EvidenceUnavailable", answer)
-            found.append(Judged(metric=metric, judgement=silent, since=question.since, unavailable=True))
+            found.append(Judged(metric=metric, judgement=silent, since=since, unavailable=True))
+            continue
+        if trial:
+            found.append(ab_test.read(metric, answer, trial=trial, budget=spend, min_coverage=coverage))
             continue
         if not _can_be_paired(spec):
             answer = answer.model_copy(update={"paired": None})
         judgement = judge(metric, answer, budget=spend, min_coverage=coverage)
+        follows = spec.strategy.bandit if metric.role is Role.DECIDE and course.decides else None
         found.append(
             Judged(
                 metric=metric,
                 judgement=judgement,
-                since=question.since,
+                since=since,
                 waiting_for=waiting_for(judgement, answer),
+                wish=bandit.wish(follows, metric, answer, judgement) if follows else None,
             )
         )
     return tuple(found)
