@@ -175,7 +175,7 @@ class TestStatus:
         shell.world.deploy({**CANARY_SPEC, "strategy": {"type": "Bandit"}}, image=TWO)
         said = shell("status", "delay", "--wait")
         assert said.code == 2
-        assert "NotSupportedYet" in said.out
+        assert "must be set when type is Bandit" in said.out
 
     def test_a_rollout_that_another_replaces_ends_with_2(self) -> None:
         shell = rolling("five")

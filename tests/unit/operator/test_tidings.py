@@ -109,7 +109,7 @@ def aborted() -> Told:
         pytest.param(taken_back, Event.ROLLED_BACK, "AnalysisFailed", "errors", id="taken back by a guard"),
         pytest.param(aborted, Event.ROLLED_BACK, "Aborted", "the wrong file", id="aborted"),
         pytest.param(refused, Event.REFUSED, "NeverReady", "0 of 2 pods", id="a first revision that is never ready"),
-        pytest.param(refused_spec, Event.REFUSED, "NotSupportedYet", "Bandit", id="a spec that cannot be honoured"),
+        pytest.param(refused_spec, Event.REFUSED, "Invalid", "Bandit", id="a spec that cannot be honoured"),
         pytest.param(refused_newer, Event.REFUSED, "RolloutUnderWay", "onSpecChange", id="a newer one, by Reject"),
         pytest.param(waits_for_a_person, Event.HELD, "AwaitingPromote", "by hand", id="it waits for a person"),
         pytest.param(waits_for_evidence, Event.HELD, "EvidenceUnavailable", "monitor", id="evidence cannot be had"),

@@ -1,8 +1,8 @@
 """A/B test: a share of the users at once, for full weeks, and one reading when they are over.
 
-What was stated when the users were drawn stands in `status.rollout.trial`, and the test goes on by that: an edit of the
-strategy is refused with a sentence, by the API server and, where it got past it, here. Nothing of what the candidate did
-to users is said before the test is read; guards may end it at any time.
+What was stated when the users were drawn stands in `status.rollout.trial`, and the test goes on by that: an edit of
+the strategy is refused with a sentence, by the API server and, where it got past it, here. Nothing of what the
+candidate did to users is said before the test is read; guards may end it at any time.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def as_stated(world: World) -> tuple[World, SpecRejected | None]:
     ran = format_duration(held.trial.until - held.trial.began)
     due = held.trial.read_at.isoformat(timespec="seconds").replace("+00:00", "Z")
     return kept, SpecRejected(
-        f"spec.strategy: the A/B test of {held.revision} is under way for {ran}, and goes on as it was stated until it is"
-        f" read, once, on {due}; put the strategy back as it was, abort the test, or change it with the next model",
+        f"spec.strategy: the A/B test of {held.revision} is under way for {ran}, and goes on as it was stated until it"
+        f" is read, once, on {due}; put the strategy back as it was, abort the test, or change it with the next model",
         reason=UNDER_WAY,
     )
 
@@ -119,8 +119,8 @@ def known(metric: Metric, trial: Trial, memory: RolloutStatus, *, now: datetime)
     if now < trial.read_at:
         due = trial.read_at.isoformat(timespec="seconds").replace("+00:00", "Z")
         text = (
-            f"the test is read once, on {due}; {count(trial.planned)} judged predictions of the candidate are planned, to"
-            f" find an improvement of {trial.effect} with a power of {trial.power}"
+            f"the test is read once, on {due}; {count(trial.planned)} judged predictions of the candidate are planned,"
+            f" to find an improvement of {trial.effect} with a power of {trial.power}"
         )
         found = Judgement(Verdict.NO_DATA, statistics.AHEAD, text, needed=None)
         return Judged(metric=metric, judgement=found, since=trial.read_at, waiting_for=text)

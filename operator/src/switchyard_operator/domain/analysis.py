@@ -49,8 +49,10 @@ class Question:
 def questions(
     spec: ModelDeploymentSpec, memory: RolloutStatus, course: Course, spot: Place, *, against: str, now: datetime
 ) -> tuple[Question, ...]:
-    """What to ask now: nothing before the candidate has had traffic, no guard that the step does not name, and of a test
-    nothing but its one reading."""
+    """What to ask now: nothing before the candidate has had traffic, and no guard that the step does not name.
+
+    Of a test nothing is asked but its one reading.
+    """
     if spot.index < 0:
         return ()
     record = memory.steps_done[-1] if memory.steps_done else None

@@ -40,7 +40,6 @@ from switchyard_operator.domain.step import mirrored
 from switchyard_operator.domain.steps import watch
 from switchyard_operator.domain.world import NO_WORKLOAD, Revision, Smoke, World
 
-
 LEAVING = {SHADOW_ENDED: Phase.SHADOWING, TRIAL_ENDED: Phase.PROGRESSING}
 """The phase of a revision that goes home in peace, until it has left the traffic."""
 

@@ -557,11 +557,11 @@ RULES: tuple[Rule, ...] = (
     wait_for_the_gateways,
     promote_the_switched,
     hold_the_step,
+    end_what_nobody_won,
     wait_for_guards,
     wait_for_a_person,
     follow_the_reward,
     let_the_trial_run,
-    end_what_nobody_won,
     wait_for_outcomes,
     be_ready_for_the_next,
 )

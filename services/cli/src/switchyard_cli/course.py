@@ -249,7 +249,7 @@ def sentence(step: Planned, need: Need) -> str:
     if step.horizon and need.outcomes:
         return (
             f"{need.metric.name} ({need.metric.metric}): read once, after {format_duration(step.horizon)};"
-            f" {count(need.samples)} judged outcomes of its predictions find the effect with the power that is asked for"
+            f" {count(need.samples)} judged outcomes of its predictions find the effect with the power that is wanted"
         )
     if need.paired:
         return (

@@ -147,8 +147,8 @@ def _refuse_what_cannot_be_tried(spec: ModelDeploymentSpec) -> None:
         return
     if strategy.capacity is Capacity.FRUGAL:
         raise SpecRejected(
-            f"spec.strategy.capacity: frugal, but weights that climb a pod at a time are no lot by which {strategy.type}"
-            " could compare users; write capacity: full"
+            "spec.strategy.capacity: frugal, but weights that climb a pod at a time are no lot by which"
+            f" {strategy.type} could compare users; write capacity: full"
         )
     deciding = [metric.name for metric in spec.analysis.metrics if metric.role is Role.DECIDE]
     if not deciding:
@@ -156,15 +156,15 @@ def _refuse_what_cannot_be_tried(spec: ModelDeploymentSpec) -> None:
     if strategy.ab_test and spec.monitoring and spec.horizon > spec.monitoring.window * MOST_WINDOWS:
         least = timedelta(seconds=math.ceil(spec.horizon.total_seconds() / MOST_WINDOWS))
         raise SpecRejected(
-            f"spec.monitoring.window: {format_duration(spec.monitoring.window)} cuts the {format_duration(spec.horizon)} of"
-            f" the test into more than {MOST_WINDOWS:,} windows, each with its groups of users, and guards add up all of"
-            f" them; write at least {format_duration(least)}"
+            f"spec.monitoring.window: {format_duration(spec.monitoring.window)} cuts the test's"
+            f" {format_duration(spec.horizon)} into more than {MOST_WINDOWS:,} windows, each with its groups of users,"
+            f" and guards add up all of them; write at least {format_duration(least)}"
         )
     if strategy.bandit:
         if len(deciding) > 1:
             raise SpecRejected(
-                f"spec.analysis.metrics: a bandit follows one reward, but {', '.join(deciding)} have role: decide; leave"
-                " it to one of them, and let the others guard or observe"
+                f"spec.analysis.metrics: a bandit follows one reward, but {', '.join(deciding)} have role: decide;"
+                " leave it to one of them, and let the others guard or observe"
             )
         if spec.serving.autoscaling:
             raise SpecRejected(
@@ -172,11 +172,11 @@ def _refuse_what_cannot_be_tried(spec: ModelDeploymentSpec) -> None:
                 " serving.replicas in the place of autoscaling, or another strategy"
             )
         outcome = spec.monitoring.outcome if spec.monitoring else None
-        least = outcome.judged_after / MOVES if outcome else None
-        if least and strategy.bandit.every and strategy.bandit.every < least:
+        quarter = outcome.judged_after / MOVES if outcome else timedelta(0)
+        if strategy.bandit.every is not None and strategy.bandit.every < quarter:
             raise SpecRejected(
                 f"spec.strategy.bandit.every: {format_duration(strategy.bandit.every)} is less than a quarter of"
-                f" monitoring.outcome.judgedAfter ({format_duration(least)}): weights would move before anybody knows"
+                f" monitoring.outcome.judgedAfter ({format_duration(quarter)}): weights would move before anybody knows"
                 " what the last move did; write at least as much"
             )
 

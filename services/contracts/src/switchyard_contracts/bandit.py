@@ -1,12 +1,12 @@
 """The bandit: a weight that follows what the arms are rewarded, by Thompson sampling.
 
-A reward is a number from 0 to 1: 1 − loss / cap of a capped loss, or 1 for a right answer and 0 for a wrong one. Drawing
-from both arms' posteriors for each request, and giving it to the larger draw, would give the candidate a share as large
-as the chance that it is the better one; so that chance is its weight, within a floor and a ceiling.
+A reward is a number from 0 to 1: 1 − loss / cap of a capped loss, or 1 for a right answer and 0 for a wrong one.
+Drawing from both arms' posteriors for each request, and giving it to the larger draw, would give the candidate a share
+as large as the chance that it is the better one; so that chance is its weight, within a floor and a ceiling.
 
-Only what was judged at age L counts: outcomes that are quick to come say nothing of the rest, and the arm whose outcomes
-are quicker would have nearly all of the traffic whether or not it is the better one. Each window is weighted by how
-likely its requests were to be that arm's, so that an arm is not the better one because it had the easier hours.
+Only what was judged at age L counts: outcomes that are quick to come say nothing of the rest, and the arm whose
+outcomes are quicker would have nearly all of the traffic whether or not it is the better one. Each window is weighted
+by how likely its requests were to be that arm's, so that an arm is not the better one because it had the easier hours.
 
 The posterior takes requests for independent. Days are alike in themselves, so it is narrower than it should be, and
 explores less than it says; the floors are there for that. It moves weights and decides nothing: who has won is found by

@@ -36,8 +36,8 @@ class WhenWon(StrEnum):
 class ABTest(Shape):
     """Users are split by lot and stay where they are for full weeks; then the test is read, once.
 
-    The decide metrics say what is tested: all must be won. Guards may end it before. Its strategy cannot be changed while
-    it runs: a test that is made longer until it says something always says something.
+    The decide metrics say what is tested: all must be won. Guards may end it before. Its strategy cannot be changed
+    while it runs: a test that is made longer until it says something always says something.
     """
 
     split: Sticky
@@ -51,8 +51,8 @@ class ABTest(Shape):
     power: BasisPoints = BasisPoints(8000)
     """How often it should find it, where it is there."""
     spread: Threshold = Threshold.parse("1.5")
-    """How far a single loss lies from the mean loss, as a multiple of it; a reading tells what it was. From this, effect
-    and power follows how many judged predictions it takes, which the status says from the start."""
+    """How far a single loss lies from the mean loss, as a multiple of it; a reading tells what it was. From this,
+    effect and power follows how many judged predictions it takes, which the status says from the start."""
     when_won: WhenWon = WhenWon.PROMOTE
     """promote: the winner takes over. stop: the rollout ends there, and stable keeps all of the traffic, as it does
     where nobody wins."""
@@ -80,7 +80,7 @@ class Bandit(Shape):
     ceiling: BasisPoints = BasisPoints(9500)
     """The most it is given before it has won: at most 98%, so that stable is tried too."""
     every: Duration | None = None
-    """How often its weight may move; a quarter of monitoring.outcome.judgedAfter where it is not said, and no shorter."""
+    """How often its weight may move: a quarter of monitoring.outcome.judgedAfter where it is not said, no shorter."""
     when_won: WhenWon = WhenWon.PROMOTE
     """promote: the winner takes over. stop: the rollout ends there, and stable keeps all of the traffic."""
 
@@ -121,13 +121,15 @@ class Trial(Status):
 UNDER_WAY = (
     "has(oldSelf.status) && has(oldSelf.status.rollout) && has(oldSelf.status.rollout.trial) &&"
     " !(has(oldSelf.status.rollout.trial.moved) && oldSelf.status.rollout.trial.moved) &&"
-    " !(oldSelf.status.rollout.phase in ['Watching', 'Completed', 'RollingBack', 'RolledBack', 'Refused', 'Superseded'])"
+    " !(oldSelf.status.rollout.phase in"
+    " ['Watching', 'Completed', 'RollingBack', 'RolledBack', 'Refused', 'Superseded'])"
 )
 RULES: tuple[dict[str, Any], ...] = (
     {
-        "rule": f"!({UNDER_WAY}) || self.spec.model != oldSelf.spec.model || self.spec.strategy == oldSelf.spec.strategy",
-        "message": "an A/B test is under way, and is read once, as it was stated: spec.strategy cannot be changed before;"
-        " abort it, or change the model too",
+        "rule": f"!({UNDER_WAY}) || self.spec.model != oldSelf.spec.model ||"
+        " self.spec.strategy == oldSelf.spec.strategy",
+        "message": "an A/B test is under way, and is read once, as it was stated: spec.strategy cannot be changed"
+        " before; abort it, or change the model too",
         "fieldPath": ".spec.strategy",
     },
 )

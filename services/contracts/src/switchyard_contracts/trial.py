@@ -145,7 +145,7 @@ def detectable(metric: Metric, found: Gap, *, alpha: float, power: float) -> flo
     return high
 
 
-def ahead(metric: Metric, windows: Sequence[WindowSums], *, horizon: Horizon, planned: int) -> Judgement:
+def ahead(windows: Sequence[WindowSums], *, horizon: Horizon, planned: int) -> Judgement:
     """What is said until it is read: how many there are, and nothing of what they say."""
     mine, other = (sum(getattr(window, arm).n for window in windows) for arm in ("candidate", "stable"))
     due = horizon.due.isoformat(timespec="seconds").replace("+00:00", "Z")

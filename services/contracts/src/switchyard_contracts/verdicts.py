@@ -97,7 +97,7 @@ def judge_once(
         return _off(windows, "(further off than groups of users differ by chance)")
     if not horizon.is_over(evidence.watermark):
         planned = trial.needed(metric, design, alpha=budget.alpha_promote)
-        return trial.ahead(metric, windows, horizon=horizon, planned=planned)
+        return trial.ahead(windows, horizon=horizon, planned=planned)
     if not windows and evidence.method:
         return Judgement(Verdict.NO_DATA, "NothingJudged", evidence.method, needed=None)
     candidate, stable = _covered(window.candidate for window in windows), _covered(window.stable for window in windows)
