@@ -247,7 +247,7 @@ test-faults: ## Only the cluster tests of faults: parts killed, storage full or 
 	@$(if $(LONG),SWITCHYARD_LONG=1 )$(MAKE) test-cluster CLUSTER_TESTS="$(addprefix tests/cluster/test_,$(addsuffix .py,faults storage_faults account operator_faults))"
 
 .PHONY: test-chart
-test-chart: ## Only the cluster tests of the chart: upgrade under traffic, named namespaces, a clean end
+test-chart: ## Only the cluster tests of the chart: upgrade under traffic, named namespaces, TLS, a clean end
 	@$(MAKE) test-cluster CLUSTER_TESTS=tests/cluster/test_chart.py
 
 .PHONY: check-generated

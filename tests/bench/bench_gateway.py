@@ -1,13 +1,18 @@
 """What the gateway costs: CPU per request and latency, of bare Envoy, of the gateway without capture, with it, and with
 every request mirrored: to a revision that answers, to one that hangs, and to one that is dead.
 
-    python tests/bench/bench_gateway.py [--rate 500] [--seconds 6] [--rounds 7] [--report FILE] [--realtime]
+    python tests/bench/bench_gateway.py [--rate 500] [--mirrored-rate 100] [--answer-ms 10] [--seconds 6] [--rounds 7]
+                                        [--report FILE] [--realtime]
 
-Seven Envoys on loopback: one is the model (it answers a fixed prediction), six are measured, in turns, so that whatever
-else the machine does meets all of them. Bare is a static route and nothing more. The gateway runs the product's own
-bootstrap with the routes that control would send for a canary, or for a shadow; without capture it has neither the
-capture script nor the record. CPU is the process's own time on a core, as the kernel's scheduler counts it (where it
-mirrors, of both the request and its copy); latency is vegeta's at a constant rate, of what users are answered.
+Envoys on loopback: two are models, the others are measured, in turns, so that whatever else the machine does meets all
+of them. Bare is a static route and nothing more. The gateway runs the product's own bootstrap with the routes that
+control would send for a canary, or for a shadow; without capture it has neither the capture script nor the record. CPU
+is the process's own time on a core, as the kernel's scheduler counts it (where it mirrors, of both the request and its
+copy); latency is vegeta's at a constant rate, of what users are answered.
+
+What a request costs is seen best with a model that answers at once. What mirroring does to the slowest hundredth is a
+share of the time that a user waits, so there the model takes as long as a small one does, and the rate leaves the
+processors room for the copies: those who share two cores with them are the load and both models too.
 """
 
 from __future__ import annotations
@@ -51,10 +56,11 @@ BODY = {
     "carrier": "UA", "origin": "EWR", "destination": "IAH", "distance": 1400, "month": 1, "day": 1, "weekday": 2,
     "scheduled_departure": 515, "scheduled_arrival": 819, "departure_delay": 2.0, "plane_year": 1999, "seats": 149,
 }  # fmt: skip
+GATEWAY_PATH = "/shop/flight/predict"
 ANSWER = {"delay": 11.25, "model": "flight-delay", "interval": [2.5, 31.0]}
 
 BARE, ROUTED, CAPTURED = "bare Envoy", "gateway without capture", "gateway with capture"
-MIRRORED, HANGING, DEAD = "mirrored", "mirrored, and it hangs", "mirrored, and it is dead"
+ALONE, MIRRORED, HANGING, DEAD = "not mirrored", "mirrored", "mirrored, and it hangs", "mirrored, and it is dead"
 
 
 @dataclass
@@ -64,6 +70,8 @@ class Variant:
     name: str
     envoy: EnvoyProcess
     path: str
+    rate: int
+    """Requests a second."""
     cpu_us: list[float] = field(default_factory=list)
     p50_ms: list[float] = field(default_factory=list)
     p99_ms: list[float] = field(default_factory=list)
@@ -117,6 +125,19 @@ def bare(content: JSON) -> None:
         for name in sorted(manager.keys() - {"@type", "stat_prefix", "route_config", "http_filters"}):
             del manager[name]
         manager["http_filters"] = manager["http_filters"][-1:]
+
+
+def taking(milliseconds: int) -> Change:
+    """A model that answers after this time, without a core for it."""
+
+    def change(content: JSON) -> None:
+        bare(content)
+        delay = {"fixed_delay": f"{milliseconds / 1000:.3f}s", "percentage": {"numerator": 100}}
+        fault = {"@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault", "delay": delay}
+        for manager in managers(content):
+            manager["http_filters"].insert(0, {"name": "envoy.filters.http.fault", "typed_config": fault})
+
+    return change
 
 
 def canary(port: int) -> tuple[JSON, list[JSON]]:
@@ -194,34 +215,42 @@ def model_routes() -> list[JSON]:
 
 
 @contextmanager
-def variants(folder: Path, executable: Path) -> Iterator[Sequence[Variant]]:
+def variants(
+    folder: Path, executable: Path, *, rate: int, mirrored_rate: int, answer_ms: int
+) -> Iterator[list[Variant]]:
     """All of them, running."""
     with ExitStack() as stack:
-        model = EnvoyProcess(executable, folder / "model", static=Adapted(model_routes(), [], change=bare))
-        stack.enter_context(running(model, now_ns=time.time_ns()))
+
+        def started(name: str, static: StaticRoutes, mirror_port: int) -> EnvoyProcess:
+            port = free_port()
+            envoy = EnvoyProcess(
+                executable, folder / name.replace(" ", "-"), port=port, mirror_port=mirror_port, static=static
+            )
+            stack.enter_context(running(envoy, now_ns=time.time_ns()))
+            return envoy
+
+        prompt = started("model", Adapted(model_routes(), [], change=bare), free_port())
+        usual = started("usual model", Adapted(model_routes(), [], change=taking(answer_ms)), free_port())
         plain = [
             {"name": "model", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "model"}}]}
         ]
-        table, clusters = canary(model.port)
-        chosen: list[tuple[str, StaticRoutes, str]] = [
-            (BARE, Adapted(plain, [model_cluster("model", port=model.port, revision="x")], change=bare), "/predict"),
-            (ROUTED, Routed([], clusters, table=table, change=without_capture), "/shop/flight/predict"),
-            (CAPTURED, Routed([], clusters, table=table), "/shop/flight/predict"),
+        model = [model_cluster("model", port=prompt.port, revision="x")]
+        table, clusters = canary(prompt.port)
+        shared, calm = canary(usual.port)
+        statics: list[tuple[str, StaticRoutes, int]] = [
+            (BARE, Adapted(plain, model, change=bare), rate),
+            (ROUTED, Routed([], clusters, table=table, change=without_capture), rate),
+            (CAPTURED, Routed([], clusters, table=table), rate),
+            (ALONE, Routed([], calm, table=shared), mirrored_rate),
         ]
-        envoys = {name: {"static": static, "mirror_port": free_port()} for name, static, _ in chosen}
-        for name, leads_to in ((MIRRORED, model.port), (HANGING, hanging(stack)), (DEAD, free_port())):
+        made = [
+            Variant(name, started(name, static, free_port()), "/predict" if name == BARE else GATEWAY_PATH, pace)
+            for name, static, pace in statics
+        ]
+        for name, leads_to in ((MIRRORED, usual.port), (HANGING, hanging(stack)), (DEAD, free_port())):
             door = free_port()
-            envoys[name] = {
-                "static": shadow(model.port, mirrored_to=leads_to, mirror_port=door),
-                "mirror_port": door,
-            }
-        paths = {name: path for name, _, path in chosen}
-        made = []
-        for name, options in envoys.items():
-            path = paths.get(name, "/shop/flight/predict")
-            envoy = EnvoyProcess(executable, folder / name.replace(" ", "-"), port=free_port(), **options)
-            stack.enter_context(running(envoy, now_ns=time.time_ns()))
-            made.append(Variant(name, envoy, path))
+            static = shadow(usual.port, mirrored_to=leads_to, mirror_port=door)
+            made.append(Variant(name, started(name, static, door), GATEWAY_PATH, mirrored_rate))
         yield made
 
 
@@ -231,12 +260,19 @@ def cpu_seconds(pid: int) -> float:
     return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
-def attack(vegeta: Path, variant: Variant, *, rate: int, seconds: float, folder: Path) -> JSON:
+def attack(vegeta: Path, variant: Variant, *, seconds: float, folder: Path) -> JSON:
     """Constant load on one variant; vegeta's report."""
     body = folder / "body.json"
     body.write_text(json.dumps(BODY))
     target = f"POST {variant.envoy.url}{variant.path}\nContent-Type: application/json\n@{body}\n"
-    command = [str(vegeta), "attack", f"-rate={rate}/s", f"-duration={seconds}s", "-workers=4", "-max-workers=64"]
+    command = [
+        str(vegeta),
+        "attack",
+        f"-rate={variant.rate}/s",
+        f"-duration={seconds}s",
+        "-workers=4",
+        "-max-workers=64",
+    ]
     results = subprocess.run(command, input=target.encode(), capture_output=True, check=True).stdout
     report = subprocess.run([str(vegeta), "report", "-type=json"], input=results, capture_output=True, check=True)
     parsed: JSON = json.loads(report.stdout)
@@ -245,15 +281,15 @@ def attack(vegeta: Path, variant: Variant, *, rate: int, seconds: float, folder:
     return parsed
 
 
-def measure(vegeta: Path, chosen: Sequence[Variant], *, rate: int, seconds: float, rounds: int, folder: Path) -> None:
+def measure(vegeta: Path, chosen: Sequence[Variant], *, seconds: float, rounds: int, folder: Path) -> None:
     """Turns, each round in another order."""
     for variant in chosen:
-        attack(vegeta, variant, rate=rate, seconds=1, folder=folder)
+        attack(vegeta, variant, seconds=1, folder=folder)
     for number in range(rounds):
         shift = number % len(chosen)
         for variant in [*chosen[shift:], *chosen[:shift]]:
             before = cpu_seconds(variant.envoy.pid)
-            report = attack(vegeta, variant, rate=rate, seconds=seconds, folder=folder)
+            report = attack(vegeta, variant, seconds=seconds, folder=folder)
             variant.cpu_us.append((cpu_seconds(variant.envoy.pid) - before) / report["requests"] * 1e6)
             variant.p50_ms.append(report["latencies"]["50th"] / 1e6)
             variant.p99_ms.append(report["latencies"]["99th"] / 1e6)
@@ -290,19 +326,24 @@ def table(chosen: Sequence[Variant]) -> str:
 
 def verdicts(chosen: Sequence[Variant]) -> Mapping[str, tuple[float, float]]:
     """Each target: what was measured, and what it may be."""
-    plain, routed, captured, *mirrored = chosen
+    plain, routed, captured, alone, *mirrored = chosen
     slower = [mine - theirs for mine, theirs in zip(captured.p99_ms, plain.p99_ms, strict=True)]
     return {
         "CPU, gateway without capture / bare": (statistics.median(ratios(routed, plain)), 1.05),
         "CPU, capture on top": (statistics.median(ratios(captured, routed)), 1.35),
         "p99, gateway with capture − bare, ms": (statistics.median(slower), 0.3),
-    } | {f"p99, {each.name} / not mirrored": (statistics.median(tail(each, captured)), 1.05) for each in mirrored}
+        "CPU, mirrored / not mirrored": (statistics.median(ratios(mirrored[0], alone)), 2.2),
+    } | {f"p99, {each.name} / {alone.name}": (statistics.median(tail(each, alone)), 1.05) for each in mirrored}
 
 
 def main() -> int:
     """Measure, print, and fail where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rate", type=int, default=500)
+    parser.add_argument("--rate", type=int, default=500, help="requests a second to a model that answers at once")
+    parser.add_argument("--mirrored-rate", type=int, default=100, help="requests a second where mirroring is measured")
+    parser.add_argument(
+        "--answer-ms", type=int, default=10, help="how long the model takes where mirroring is measured"
+    )
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--report", type=Path)
@@ -319,14 +360,15 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with variants(folder, binary(cache)) as chosen:
+        paces = {"rate": arguments.rate, "mirrored_rate": arguments.mirrored_rate, "answer_ms": arguments.answer_ms}
+        with variants(folder, binary(cache), **paces) as chosen:
             print(
-                f"{arguments.rounds} rounds of {arguments.seconds:g} s at {arguments.rate} requests/s each",
+                f"{arguments.rounds} rounds of {arguments.seconds:g} s each: {arguments.rate} requests/s of a model"
+                f" that answers at once; where it mirrors, {arguments.mirrored_rate} of one that takes"
+                f" {arguments.answer_ms} ms",
                 file=sys.stderr,
             )
-            measure(
-                vegeta, chosen, rate=arguments.rate, seconds=arguments.seconds, rounds=arguments.rounds, folder=folder
-            )
+            measure(vegeta, chosen, seconds=arguments.seconds, rounds=arguments.rounds, folder=folder)
     print(table(chosen))
     print("median (middle half of the rounds)\n")
     found = verdicts(chosen)

@@ -1,4 +1,7 @@
-"""The account closes: requests served are events in the topic, by id, whatever was killed in between."""
+"""The account closes: requests served are events in the topic, by id, whatever was killed or away in between.
+
+One deployment serves all tests but one: what they strike are the parts, and each asks under prediction ids of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,42 +9,56 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from switchyard_testkit.apiserver import api_client, temporary_namespace
 from switchyard_testkit.faults import container_status, kill_container, kill_part, pod, scaled_away
 from switchyard_testkit.install import NAMESPACE, Installation, run, unready
 from switchyard_testkit.load import Tally, Traffic
 from switchyard_testkit.models import Models
+from switchyard_testkit.struck import CANARY, GATEWAY, NAME, account, product, topics
 from switchyard_testkit.topics import inferences
 from switchyard_testkit.waiting import until
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(420)]
 FLIGHT = {"flight": {"distance": 500}}
-GATEWAY = "switchyard-gateway-0"
 RATE = 50
 AWAY = 600 if os.environ.get("SWITCHYARD_LONG") else 60
 """Seconds that Kafka is away for; `make test-faults LONG=1` takes the ten minutes that `make test` has no time for."""
+ERRORS = {"name": "errors", "metric": "error_rate", "max": "1%", "role": "guard", "minSamples": 600}
+WAITING: dict[str, Any] = {
+    **CANARY,
+    "strategy": {
+        "type": "Canary",
+        "canary": {"mirror": 0, "steps": [{"name": "quarter", "weight": 25, "hold": "5s"}]},
+    },
+    "analysis": {"block": "10s", "metrics": [ERRORS]},
+}
+"""A canary whose guard wants 48 s of a quarter's requests: more than come before Kafka goes, fewer than wait for it."""
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def deployed(installation: Installation) -> Iterator[Models]:
+    with api_client(installation.slot) as api, temporary_namespace(api, "t") as name:
+        models = Models(installation, name)
+        models.apply("delay", env={"VERSION": "1.0.0"})
+        models.serving("delay", "1.0.0")
+        yield models
 
 
 @pytest.fixture
-def model(models: Models) -> Iterator[Models]:
-    models.apply("delay", env={"VERSION": "1.0.0"})
-    models.serving("delay", "1.0.0")
-    yield models
-    until(lambda: not unready(models.installation.kubeconfig), "every part is well again", seconds=120)
+def model(deployed: Models) -> Iterator[Models]:
+    yield deployed
+    until(lambda: not unready(deployed.installation.kubeconfig), "every part is well again", seconds=120)
 
 
 def traffic(models: Models) -> Traffic:
-    return Traffic(models.url("delay"), body=FLIGHT, rate=RATE, prefix=models.namespace)
-
-
-def account(installation: Installation) -> dict[str, Any]:
-    """What the shipper says of its own account."""
-    address = pod(installation, GATEWAY)["status"]["podIP"]
-    found: dict[str, Any] = httpx.get(f"http://{address}:8082/account", timeout=10).json()
-    return found
+    prefix = f"{models.namespace}-{next(NUMBERS)}"
+    return Traffic(models.url("delay"), body=FLIGHT, rate=RATE, prefix=prefix)
 
 
 def delivered(models: Models) -> Counter[str]:
@@ -59,7 +76,8 @@ def closes(models: Models, tally: Tally, *, missing: int = 0) -> None:
         return len(served - delivered(models).keys()) <= missing
 
     until(all_there, f"all but {missing} of {len(served)} served requests are events", seconds=90, every=1)
-    events = delivered(models)
+    own = f"{next(iter(served)).rpartition('-')[0]}-"
+    events = {key: count for key, count in delivered(models).items() if key.startswith(own)}
     twice = {key: count for key, count in events.items() if count != 1}
     assert not twice, f"these exchanges were recorded more than once: {twice}"
     assert events.keys() <= served | tally.unanswered
@@ -86,19 +104,38 @@ def _balanced(installation: Installation) -> dict[str, Any]:
     return books if books["served"] == books["delivered"] + books["spooled"] + dropped and not books["spooled"] else {}
 
 
-@pytest.mark.timeout(420 + AWAY)
-def test_kafka_away_loses_nothing(model: Models) -> None:
-    """Away for a minute, or for ten: answers go on at their pace, and what waited is delivered afterwards."""
-    with traffic(model) as running:
-        wait_answered(running, 100)
-        with scaled_away(model.installation, "statefulset", "switchyard-kafka"):
+@pytest.mark.timeout(600 + 2 * AWAY)
+def test_kafka_away_in_the_middle_of_a_canary_passes_no_step_and_loses_nothing(models: Models, tmp_path: Path) -> None:
+    """Away for a minute, or for ten: answers go on at their pace, and what waited is delivered, and decides, after it.
+
+    Decisions and outcomes of that time come later than their predictions are judged; they are joined all the same.
+    """
+    models.apply(NAME, env={"VERSION": "1.0.0", "BIAS": 10}, spec=WAITING)
+    models.serving(NAME, "1.0.0")
+
+    def standing() -> tuple[str, str, int]:
+        rollout = models.status(NAME)["rollout"]
+        return rollout["version"], rollout["step"], rollout["weightBp"]
+
+    with product(models, rate=RATE, patience=2 * AWAY + 60) as (running, _):
+        models.apply(NAME, env={"VERSION": "2.0.0", "BIAS": 1}, spec=WAITING)
+        models.wait(NAME, lambda s: (s.get("rollout") or {}).get("weightBp") == 2500, "has a quarter")
+        with scaled_away(models.installation, "statefulset", "switchyard-kafka"):
             wait_answered(running, RATE * AWAY, seconds=2 * AWAY)
-            assert account(model.installation)["spooled"] >= RATE * (AWAY - 10), (
+            assert account(models.installation)["spooled"] >= RATE * (AWAY - 10), (
                 "Kafka was away, but nothing waited in the spool"
             )
-        wait_answered(running, 100)
-    assert running.tally.failures == []
-    closes(model, running.tally)
+            assert standing() == ("2.0.0", "quarter", 2500), "decided without evidence"
+        models.serving(NAME, "2.0.0", seconds=240)
+        wait_answered(running, RATE)
+    tally = running.tally
+    assert tally.failures == []
+    topic = topics(models, NAME)[NAME]
+    assert topic.missing(tally) == set()
+    assert topic.outcomes() == topic.decisions() == dict.fromkeys(tally.ids, 1)
+    said = topic.recomputed(WAITING["monitoring"], tmp_path)
+    assert "numbers are equal" in said
+    assert " 0 decisions" not in said
 
 
 def test_a_killed_shipper_loses_nothing_and_fails_no_request(model: Models) -> None:

@@ -16,8 +16,9 @@ import pytest
 import yaml
 from kubernetes import client
 from switchyard_testkit.apiserver import api_client
+from switchyard_testkit.cache import Cache
 from switchyard_testkit.canary import CANARY, living, start
-from switchyard_testkit.models import Models
+from switchyard_testkit.models import Models, image
 from switchyard_testkit.toolchain import tool_path
 from switchyard_testkit.waiting import until
 
@@ -125,10 +126,35 @@ def test_a_canary_is_planned_watched_waited_for_and_explained(models: Models, tm
     assert "nothing: delay-" in switchyard(models, "plan", path)
 
 
+def test_a_bento_that_was_built_becomes_a_file_that_lint_takes_and_plan_explains(
+    models: Models, tmp_path: Path
+) -> None:
+    """The demo's Bento as `bentoml build` left it, under the name by which its image was pushed. Nothing is written."""
+    bento = Cache.from_env(os.environ).root / "bentos" / "1.0.0"
+    pushed = image(models.installation.slot, "demo/flight-delay:1.0.0")
+    path = tmp_path / "flight-delay.yaml"
+    without_cluster("init", "--from-bento", str(bento), "--image", pushed, "--output", str(path))
+    body = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert body["metadata"] == {"name": "flight-delay"}
+    assert (body["spec"]["model"]["image"], body["spec"]["model"]["version"]) == (pushed, "1.0.0")
+    assert {"gitCommit", "dataDigest", "pipeline"} <= body["spec"]["model"]["provenance"].keys()
+    assert body["spec"]["serving"] == {"paths": ["/predict"], "timeout": "30s"}
+    assert "1 resource is as it should be" in switchyard_lint(str(path))
+    plan = switchyard(models, "plan", str(path))
+    assert "flight-delay 1.0.0: a new revision flight-delay-" in plan
+    assert "the API server has not checked it" not in plan
+    assert models.all("modeldeployments") == []
+
+
 def switchyard_lint(path: str) -> str:
-    """`lint` needs no cluster, so it gets none."""
+    """`lint` says that a file is right."""
+    return without_cluster("lint", path)
+
+
+def without_cluster(*words: str) -> str:
+    """Run a verb that needs no cluster, so it gets none."""
     done = subprocess.run(
-        [str(BIN / "switchyard"), "lint", path],
+        [str(BIN / "switchyard"), *words],
         env={"PATH": os.environ["PATH"], "KUBECONFIG": "/nowhere"},
         capture_output=True,
         text=True,

@@ -14,21 +14,19 @@ import pytest
 from kubernetes import client
 from switchyard_testkit.apiserver import api_client
 from switchyard_testkit.audit import Asked, Right, granted, log_lines, node_log, requests, used
+from switchyard_testkit.faults import halted
 from switchyard_testkit.install import NAMESPACE, RELEASE, Installation, run
 from switchyard_testkit.models import Models
+from switchyard_testkit.struck import GATEWAY
 from switchyard_testkit.waiting import until
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
 SELDOM = {
     Right("switchyard.dev", "modelcommands", "delete"): "a command is deleted seven days after it was given",
-    Right("switchyard.dev", "modelroutes", "delete"): "a route goes when the only revision it ever had is taken back",
     Right(
         "switchyard.dev", "modelroutes", "get"
     ): "read where an operator died between making a route and hearing of it",
-    Right("autoscaling", "horizontalpodautoscalers", "create"): "made where a model is scaled by its load",
-    Right("autoscaling", "horizontalpodautoscalers", "patch"): "its minimum follows a candidate's weight",
-    Right("autoscaling", "horizontalpodautoscalers", "delete"): "it goes when its revision is kept warm only",
     Right(
         "switchyard.dev", "modelrevisions", "get"
     ): "read where an operator died between making one and hearing of it",
@@ -54,24 +52,39 @@ def granted_to(installation: Installation, part: str) -> set[Right]:
 
 
 def test_what_seldom_happens_is_made_to_happen(models: Models) -> None:
-    """Configuration that a revision copies, and an old revision whose pods are no longer kept warm."""
+    """Configuration that a revision copies, autoscalers, and an old revision whose pods are no longer kept warm.
+
+    And a route that goes: a first deployment is aborted after it was switched to, before the gateway has acknowledged.
+    """
     with api_client(models.installation.slot) as api:
         settings = client.V1ConfigMap(metadata=client.V1ObjectMeta(name="settings"), data={"BIAS": "1"})
         client.CoreV1Api(api).create_namespaced_config_map(models.namespace, settings)
-    spec: dict[str, Any] = {"rollback": {"watch": "2s", "warm": {"replicas": 1, "for": "1s"}}}
+    scaled = {"paths": ["/predict"], "port": 3000, "autoscaling": {"minReplicas": 1, "maxReplicas": 2}}
+    spec: dict[str, Any] = {
+        "serving": scaled,
+        "rollback": {"watch": "2s", "warm": {"replicas": 1, "for": "1s"}},
+    }
     first = {
         "model": {"config": {"env": [{"name": "VERSION", "value": "1.0.0"}], "envFrom": [{"configMap": "settings"}]}}
     }
-    models.apply("delay", spec=spec | first)
+    with halted(models.installation, GATEWAY, "control"):
+        models.apply("delay", spec=spec | first)
+        models.apply("undone", env={"VERSION": "1.0.0"})
+        until(lambda: models.exists("undone", "modelroutes"), "it is switched to", seconds=60)
+        rollout = models.status("undone")["rollout"]["id"]
+        assert models.command("undone", "abort", rollout=rollout, reason="not yet")["result"] == "Accepted"
+        until(lambda: not models.exists("undone", "modelroutes"), "its route is gone", seconds=30)
+    models.phase("undone", "Refused")
     models.serving("delay", "1.0.0")
     models.apply("delay", env={"VERSION": "2.0.0"}, spec=spec)
     models.serving("delay", "2.0.0")
 
     def left() -> list[str]:
-        arguments = ("-n", models.namespace, "get", "deployments,networkpolicies", "-o", "name")
+        kinds = "deployments,networkpolicies,horizontalpodautoscalers"
+        arguments = ("-n", models.namespace, "get", kinds, "-l", "switchyard.dev/deployment=delay", "-o", "name")
         return run("kubectl", *arguments, kubeconfig=models.installation.kubeconfig).split()
 
-    until(lambda: len(left()) == 2, "one Deployment and one NetworkPolicy are left", seconds=120)
+    until(lambda: len(left()) == 3, "a Deployment, a NetworkPolicy and an autoscaler are left", seconds=120)
 
 
 @pytest.mark.parametrize("part", ["operator", "gateway"])

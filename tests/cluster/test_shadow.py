@@ -64,7 +64,10 @@ def test_a_better_model_takes_over_once_its_pairs_have_proven_it(models: Models)
         mirrored(models)
         models.wait("delay", lambda s: "pair" in (s.get("rollout") or {}).get("waitingFor", ""), "waits for pairs")
         assert versions(traffic.tally) == {"1.0.0"}
-        models.wait("delay", lambda s: (s.get("rollout") or {}).get("step") == "half", "has half", seconds=240)
+        half = models.wait("delay", lambda s: (s.get("rollout") or {}).get("step") == "half", "has half", seconds=240)
+        assert (half["rollout"]["weightBp"], half["rollout"]["mirrorBp"]) == (5_000, 5_000)
+        candidate = entries(models)["candidate"]
+        assert (candidate["weightBp"], candidate["mirrorBp"]) == (5_000, 5_000)
         status = models.serving("delay", "2.0.0", seconds=120)
     found = outcome(status)
     assert (found["verdict"], found["samples"] >= 200) == ("Pass", True)
@@ -74,14 +77,21 @@ def test_a_better_model_takes_over_once_its_pairs_have_proven_it(models: Models)
     assert all(entry["mirrorBp"] == 0 for entry in entries(models).values())
 
 
-def test_a_worse_model_ends_without_any_user_having_seen_it(models: Models) -> None:
+@pytest.mark.parametrize(
+    ("env", "reason"),
+    [
+        pytest.param({"BIAS": 30}, "WorseThanAllowed", id="it is wrong"),
+        pytest.param({"BIAS": 1, "FAIL_RATE": 0.5}, "PairsMissing", id="it answers 500"),
+    ],
+)
+def test_a_worse_model_ends_without_any_user_having_seen_it(models: Models, env: dict[str, float], reason: str) -> None:
     start(models, spec=SHADOW, bias=1)
     with living(models, rate=RATE) as traffic:
-        models.apply("delay", env={"VERSION": "2.0.0", "BIAS": 30}, spec=SHADOW)
+        models.apply("delay", env={"VERSION": "2.0.0", **env}, spec=SHADOW)
         mirrored(models)
         status = models.phase("delay", "RolledBack", seconds=240)
         assert versions(traffic.tally) == {"1.0.0"}
-    assert outcome(status)["verdict"] == "Fail"
+    assert (outcome(status)["verdict"], outcome(status)["reason"]) == ("Fail", reason)
     assert "before any user was given an answer of it" in status["rollout"]["message"]
     assert list(entries(models)) == ["stable"]
 

@@ -335,6 +335,23 @@ def test_the_operator_asks_only_the_webhooks_that_the_values_name(tmp_path: Path
     assert not may(unnamed, part("operator"), desk, 8443)
 
 
+def test_names_are_asked_of_anybody_unless_the_values_say_of_whom(tmp_path: Path) -> None:
+    dns = Place({"k8s-app": "kube-dns"}, namespace="kube-system")
+    peer = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+    }
+    for values, strangers in (({}, True), ({"networkPolicy": {"dns": {"to": [peer]}}}, False)):
+        bodies = objects(render(with_values(values), tmp_path))
+        policies = of_kind(bodies, "NetworkPolicy")
+        for name in ("gateway", "operator", "feedback", "monitor", "kafka", "test"):
+            assert may(policies, part(name), dns, 53, "UDP"), name
+            assert may(policies, part(name), dns, 53), name
+            assert may(policies, part(name), STRANGER, 53, "UDP") is strangers, name
+        told = variables(dict(pods(bodies))["switchyard-operator"], "operator", "OPERATOR_")
+        assert OperatorSettings.from_env(told).resolvers == (() if strangers else (peer,))
+
+
 def test_without_policies_there_are_none_and_no_right_to_write_them(tmp_path: Path) -> None:
     bodies = objects(render(with_values({"networkPolicy": {"enabled": False}}), tmp_path))
     assert of_kind(bodies, "NetworkPolicy") == []

@@ -6,7 +6,7 @@ A program of its own on pandas: it imports nothing of Switchyard's, so an error 
 
 - `events.jsonl`: the topic as any consumer reads it, a record a line: partition, offset, timestamp (milliseconds, the
   broker's), value. Of one deployment.
-- `monitoring.json`: the `monitoring` block of its ModelDeployment: a regression, without decisions.
+- `monitoring.json`: the `monitoring` block of its ModelDeployment: a regression, with or without decisions.
 - `found.json`: what the monitor holds: `cells` and `pairs` of its database, and what its API answers to `/counts`,
   `/quality` and `/pairs`.
 
@@ -21,7 +21,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,13 +54,21 @@ class Rules:
     outcome: list[str]
     judged_after: int
     horizon: int
+    decision: list[str] | None
+    """None where nobody decides anything."""
+    tolerance: float
+    relative: bool
+    threshold: float | None
+    """Where decisions are yes or no: the prediction from which it says yes."""
 
     @classmethod
     def of(cls, block: Mapping[str, Any]) -> Rules:
         """Read the block as people write it."""
-        if block["prediction"]["task"] != "regression" or block.get("decision"):
-            raise ValueError("monitoring: only a regression without decisions is computed here")
-        outcome = block["outcome"]
+        if block["prediction"]["task"] != "regression":
+            raise ValueError("monitoring: only a regression is computed here")
+        outcome, decision = block["outcome"], block.get("decision")
+        said = decision or {}
+        threshold = said.get("threshold")
         return cls(
             window=span(block.get("window", "5m")),
             prediction=steps(block["prediction"].get("path", "$")),
@@ -68,13 +76,28 @@ class Rules:
             outcome=steps(outcome.get("path", "$")),
             judged_after=span(outcome["judgedAfter"]),
             horizon=span(outcome["horizon"]),
+            decision=None if decision is None else steps(said.get("path", "$")),
+            tolerance=amount(said.get("tolerance", 0)),
+            relative=str(said.get("tolerance", 0)).endswith("%"),
+            threshold=None if threshold is None else amount(threshold),
         )
+
+    def agree(self, said: pd.Series, other: pd.Series) -> pd.Series:
+        """Whether each is as good as the other: a decision and its prediction, which comes first and measures it."""
+        reach = said.abs() * self.tolerance if self.relative else self.tolerance
+        return (said - other).abs() <= reach
 
 
 def span(written: str) -> int:
     """`90s` in microseconds."""
     units = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": DAY}
     return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)(ms|s|m|h|d)", written))
+
+
+def amount(written: str | int) -> float:
+    """`12.5`, or `20%` as 0.2."""
+    text = str(written)
+    return float(text[:-1]) / 100 if text.endswith("%") else float(text)
 
 
 def steps(path: str) -> list[str]:
@@ -87,6 +110,14 @@ def number(document: Any, path: Sequence[str]) -> float:
     for step in path:
         document = document.get(step) if isinstance(document, dict) else None
     return math.nan if isinstance(document, bool) or not isinstance(document, int | float) else float(document)
+
+
+def yes_or_no(document: Any, path: Sequence[str]) -> float:
+    """1 or 0 for what is true or false there, or 1 or 0 itself; NaN for anything else."""
+    for step in path:
+        document = document.get(step) if isinstance(document, dict) else None
+    known = isinstance(document, bool | int | float) and document in (0, 1)
+    return float(document) if known else math.nan
 
 
 def bucket(values: pd.Series, parts: int) -> pd.Series:
@@ -179,6 +210,21 @@ def fates(frame: pd.DataFrame) -> Iterator[str]:
 
 def outcomes(records: Iterable[Mapping[str, Any]], rules: Rules) -> pd.DataFrame:
     """Every version of every X′, the one that holds last."""
+    return labels(records, rules, kind="outcome", read=lambda value: number({"": value}, ["", *rules.outcome]))
+
+
+def decisions(records: Iterable[Mapping[str, Any]], rules: Rules) -> pd.DataFrame:
+    """Every version of every Y′, the one that holds last; none where the monitor is not told what they mean."""
+    if rules.decision is None:
+        return labels((), rules, kind="decision", read=lambda _: math.nan)
+    path, read = ["", *rules.decision], number if rules.threshold is None else yes_or_no
+    return labels(records, rules, kind="decision", read=lambda value: read({"": value}, path))
+
+
+def labels(
+    records: Iterable[Mapping[str, Any]], rules: Rules, *, kind: str, read: Callable[[Any], float]
+) -> pd.DataFrame:
+    """Every version of one kind of label that can be read and came in time, the one that holds last."""
     rows = [
         {
             "event": record["value"]["id"],
@@ -186,12 +232,13 @@ def outcomes(records: Iterable[Mapping[str, Any]], rules: Rules) -> pd.DataFrame
             "pid": data["predictionId"],
             "said": data["at"],
             "version": data.get("revision", 0),
-            "x": number({"": data["value"]}, ["", *rules.outcome]),
+            "actor": data["actor"].get("kind", "human") if data.get("actor") else "unknown",
+            "x": read(data["value"]),
         }
         for record in records
-        if record["value"]["type"] == "dev.switchyard.outcome.v1" and (data := record["value"]["data"])
+        if record["value"]["type"] == f"dev.switchyard.{kind}.v1" and (data := record["value"]["data"])
     ]
-    frame = pd.DataFrame(rows, columns=["event", "broker", "pid", "said", "version", "x"])
+    frame = pd.DataFrame(rows, columns=["event", "broker", "pid", "said", "version", "actor", "x"])
     frame["at"] = microseconds(frame.pop("said")) if rows else pd.Series(dtype="int64")
     frame = timely(frame, rules.horizon)
     return frame[frame["x"].notna()].sort_values(["version", "at", "event"])
@@ -258,7 +305,9 @@ def judgements(predictions: pd.DataFrame, labels: pd.DataFrame, rules: Rules) ->
     }
 
 
-def arm_sums(seen: pd.DataFrame, labels: pd.DataFrame, rules: Rules) -> tuple[Sums, pd.DataFrame]:
+def arm_sums(
+    seen: pd.DataFrame, happened: pd.DataFrame, decided: pd.DataFrame, rules: Rules
+) -> tuple[Sums, pd.DataFrame]:
     """The sums of every arm, and the predictions that were made."""
     ledger = Ledger(ARM)
     ledger.add(seen, "requests")
@@ -278,16 +327,34 @@ def arm_sums(seen: pd.DataFrame, labels: pd.DataFrame, rules: Rules) -> tuple[Su
     made["revision"] = made["answeredBy"]
     made["row"] = range(len(made))
     ledger.add(made, "predictions")
-    judged = judgements(made, labels, rules)
+    judged = judgements(made, happened, rules)
     first = judged.pop("first")
     waited = (first["heard"] - first["at"]).clip(lower=0) // 1000
     ledger.spread(first, "delay", bucket(waited, TIME_PARTS))
     for which, frame in judged.items():
         ledger.judge(frame, which, parts(frame["y"], frame["happened"], rules.scale))
+    follow(ledger, made, decided, rules)
     return ledger.sums, made
 
 
-def pair_sums(made: pd.DataFrame, labels: pd.DataFrame, rules: Rules) -> Sums:
+def follow(ledger: Ledger, made: pd.DataFrame, decided: pd.DataFrame, rules: Rules) -> None:
+    """Count the predictions that people decided about, and those that they followed; all others they overrode."""
+    held = decided.drop_duplicates("pid", keep="last")[["pid", "actor", "x"]].rename(columns={"x": "decided"})
+    both = made.merge(held, on="pid", sort=False)
+    if both.empty:
+        return
+    if rules.threshold is None:
+        followed = rules.agree(both["y"], both["decided"])
+    else:
+        followed = (both["y"] >= rules.threshold) == (both["decided"] == 1)
+    for actor in (None, *sorted(both["actor"].unique())):
+        mine = both["actor"].notna() if actor is None else both["actor"] == actor
+        suffix = "" if actor is None else f":{actor}"
+        ledger.add(both[mine], f"dec.n{suffix}")
+        ledger.add(both[mine & followed], f"dec.agree{suffix}")
+
+
+def pair_sums(made: pd.DataFrame, happened: pd.DataFrame, rules: Rules) -> Sums:
     """The sums of every pair: stable's prediction and a mirrored one of the same id."""
     columns = ["pid", "revision", "traffic", "at", "start", "y", "latency"]
     of_lot = (made["role"] == "stable") & made["assignment"].isin(["split", "sticky"])
@@ -309,14 +376,18 @@ def pair_sums(made: pd.DataFrame, labels: pd.DataFrame, rules: Rules) -> Sums:
     ledger.spread(timed[later >= 0], "slower", bucket(later[later >= 0], TIME_PARTS))
     ledger.spread(timed[later < 0], "faster", bucket(-later[later < 0], TIME_PARTS))
     ledger.add(both, "compared")
-    ledger.add(both[both["y_shadow"] == both["y"]], "agree")
+    if rules.threshold is None:
+        alike = rules.agree(both["y"], both["y_shadow"])
+    else:
+        alike = (both["y"] >= rules.threshold) == (both["y_shadow"] >= rules.threshold)
+    ledger.add(both[alike], "agree")
     whole = parts(both["y_shadow"], both["y"], rules.scale)
     apart = whole.clip(-CLIP, CLIP).astype("int64").astype("object")
     ledger.add(both[whole.abs() > CLIP], "y.clipped")
     ledger.add(both, "y", apart)
     ledger.add(both, "yy", apart * apart)
     ledger.add(both, "ya", apart.abs())
-    judged = judgements(both, labels, rules)
+    judged = judgements(both, happened, rules)
     for which in ("now", "age"):
         frame = judged[which]
         candidate = ledger.judge(frame, f"{which}.c", parts(frame["y_shadow"], frame["happened"], rules.scale))
@@ -409,6 +480,7 @@ def compare_answers(seen: Comparison, arms: Sums, pairs: Sums, found: Mapping[st
             seen.whole(f"/quality {key} {name}.clipped", sums.get(f"{which}.clipped", 0), part.get("clipped", 0))
             for measure, value in errors(sums, which, rules).items():
                 seen.near(f"/quality {key} {name}.{measure}", value, part.get(measure))
+        compare_decisions(seen, f"/quality {key}", sums, line)
     by_pair = merged(pairs, range(len(PAIR)))
     lines = {(line["against"], line["revision"], line["traffic"]): line for line in found["pairCounts"]}
     for key in sorted({*by_pair, *lines}):
@@ -424,6 +496,18 @@ def compare_answers(seen: Comparison, arms: Sums, pairs: Sums, found: Mapping[st
                     seen.near(f"/pairs {key} {name}.{spelt}", value, part.get(spelt))
 
 
+def compare_decisions(seen: Comparison, what: str, sums: Mapping[str, int], line: Mapping[str, Any]) -> None:
+    """How many decisions followed a prediction, in all and by who decided."""
+    by_actor = line.get("agreementByActor", {})
+    mine = {name.partition(":")[2] for name in sums if name.startswith("dec.n:")}
+    for actor in ("", *sorted({*mine, *by_actor})):
+        suffix, said = (f":{actor}", by_actor.get(actor, {})) if actor else ("", line.get("agreement", {}))
+        n, agreed = sums.get(f"dec.n{suffix}", 0), sums.get(f"dec.agree{suffix}", 0)
+        seen.whole(f"{what} agreement{suffix}.n", n, said.get("n", 0))
+        seen.whole(f"{what} agreement{suffix}.agreed", agreed, said.get("agreed", 0))
+        seen.near(f"{what} agreement{suffix}.share", agreed / n if n else None, said.get("share"))
+
+
 def main(arguments: Sequence[str]) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="Compute the monitor's sums from the topic, and compare.")
@@ -435,11 +519,13 @@ def main(arguments: Sequence[str]) -> int:
     lines = options.events.read_text(encoding="utf-8").splitlines()
     records = once(json.loads(line) for line in lines)
     kinds = {record["value"]["type"].split(".")[2] for record in records}
-    if foreign := kinds - {"inference", "outcome"}:
-        raise ValueError(f"the topic holds {', '.join(sorted(foreign))}: only exchanges and outcomes are computed here")
-    labels = outcomes(records, rules)
-    arms, made = arm_sums(exchanges(records, rules), labels, rules)
-    pairs = pair_sums(made, labels, rules)
+    if foreign := kinds - {"inference", "decision", "outcome"}:
+        raise ValueError(
+            f"the topic holds {', '.join(sorted(foreign))}: only exchanges, decisions and outcomes are computed here"
+        )
+    happened = outcomes(records, rules)
+    arms, made = arm_sums(exchanges(records, rules), happened, decisions(records, rules), rules)
+    pairs = pair_sums(made, happened, rules)
     seen = Comparison()
     seen.sums("cell", arms, held(found["cells"], ARM))
     seen.sums("pair", pairs, held(found["pairs"], PAIR))
@@ -452,7 +538,9 @@ def main(arguments: Sequence[str]) -> int:
     exchanged = sum(sums.get("requests", 0) for sums in arms.values())
     judged = sum(sums.get("age.n", 0) for sums in arms.values())
     paired = sum(sums.get("n", 0) for sums in pairs.values())
-    print(f"{seen.compared} numbers are equal: {exchanged} exchanges, {judged} judged, {paired} pairs")
+    decided, followed = (sum(sums.get(f"dec.{name}", 0) for sums in arms.values()) for name in ("n", "agree"))
+    said = f"{exchanged} exchanges, {judged} judged, {paired} pairs, {decided} decisions"
+    print(f"{seen.compared} numbers are equal: {said}, {decided - followed} overrides")
     return 0
 
 

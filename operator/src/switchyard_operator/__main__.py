@@ -302,6 +302,7 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         audience=Audience(settings.receivers, settings.notifications_held_after),
         freezes=settings.frozen,
         lookout=outlook(settings),
+        resolvers=settings.resolvers,
     )
     stop = Event()
     crew = Crew(

@@ -8,7 +8,7 @@ route carries its resourceVersion, and the ModelDeployment is read anew before i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -87,6 +87,7 @@ class Reconciler:
         audience: Audience = NOBODY,
         freezes: Sequence[Freeze] = (),
         lookout: Lookout | None = None,
+        resolvers: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self._cluster = cluster
         self._cache = cache
@@ -102,6 +103,7 @@ class Reconciler:
         self._audience = audience
         self._freezes = tuple(freezes)
         self._lookout = lookout
+        self._resolvers = tuple(resolvers)
         self._written: dict[str, datetime] = {}
         self._accepted: dict[Key, tuple[str, ModelDeploymentSpec, Config]] = {}
         self._settled_for: dict[tuple[str, str], str] = {}
@@ -423,7 +425,13 @@ class Reconciler:
     def _ensure_workloads(self, world: World, plan: Plan) -> None:
         for name, replicas in sorted(plan.replicas.items()):
             revision = world.revisions[name]
-            for wanted in workloads.bodies(world.namespace, revision, replicas=replicas, serving=world.spec.serving):
+            for wanted in workloads.bodies(
+                world.namespace,
+                revision,
+                replicas=replicas,
+                serving=world.spec.serving,
+                resolvers=self._resolvers,
+            ):
                 if kinds.ALL[wanted["kind"]] in self._workload_kinds:
                     self._ensure(wanted)
             self._scale(world, plan, revision)

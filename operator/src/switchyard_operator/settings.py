@@ -27,6 +27,7 @@
 | OPERATOR_TOPIC_REPLICATION | 1 | replication factor of topics that are made |
 | OPERATOR_TOPIC_RETENTION | `7d` | how long topics that are made keep their records (not the compacted one) |
 | OPERATOR_NETWORK_POLICIES | false | close the way out of models' pods, but for DNS and `spec.serving.egress` |
+| OPERATOR_DNS_TO | empty: anybody | a JSON list of NetworkPolicy peers: whom models' pods may ask for names |
 | OPERATOR_AUTOSCALERS | false | make HorizontalPodAutoscalers for `spec.serving.autoscaling`; without, it is refused |
 | OPERATOR_WORKERS | 4 | deployments reconciled at the same time |
 | OPERATOR_RESYNC | `5m` | how often everything is listed anew |
@@ -53,8 +54,9 @@ and in its own namespace: coordination.k8s.io leases (get create update), pods (
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError, field_validator, model_validator
 from switchyard_contracts.freezes import Freeze
@@ -68,6 +70,7 @@ from switchyard_operator.domain.kinds import Kind
 
 RECEIVERS = TypeAdapter(tuple[Receiver, ...])
 FREEZES = TypeAdapter(tuple[Freeze, ...])
+PEERS = TypeAdapter(tuple[dict[Literal["ipBlock", "namespaceSelector", "podSelector"], dict[str, Any]], ...])
 Listed = TypeVar("Listed")
 
 
@@ -100,6 +103,7 @@ class Settings(KafkaSettings):
     topic_replication: int = 1
     topic_retention: Duration = parse_duration("7d")
     network_policies: bool = False
+    dns_to: str = ""
     autoscalers: bool = False
     workers: int = 4
     resync: Duration = parse_duration("5m")
@@ -127,6 +131,12 @@ class Settings(KafkaSettings):
         _read(FREEZES, text)
         return text
 
+    @field_validator("dns_to")
+    @classmethod
+    def _peers_can_be_read(cls, text: str) -> str:
+        _read(PEERS, text)
+        return text
+
     @field_validator("notifications")
     @classmethod
     def _receivers_can_be_read(cls, text: str) -> str:
@@ -147,6 +157,11 @@ class Settings(KafkaSettings):
     def receivers(self) -> tuple[Receiver, ...]:
         """Who is told of rollouts."""
         return _read(RECEIVERS, self.notifications)
+
+    @property
+    def resolvers(self) -> tuple[Mapping[str, Any], ...]:
+        """Who answers for names, as peers of NetworkPolicies; empty for anybody."""
+        return tuple({str(key): value for key, value in peer.items()} for peer in _read(PEERS, self.dns_to))
 
     @property
     def frozen(self) -> tuple[Freeze, ...]:

@@ -1,7 +1,9 @@
 """Every write of a rollout is the operator's last, or one whose answer is lost, on a real API server: the same end.
 
-`tests/unit/operator/test_crashes.py` does the same for more strategies on a cluster in memory. Here the versions,
-generations, conflicts, defaults and validation are the API server's own.
+A canary is struck at each of its writes. A shadow is at each until its candidate has its first weight, or is taken
+back: from there on it writes what a canary writes, with the mirror beside. Every write of more strategies is struck by
+`tests/unit/operator/test_crashes.py`, on a cluster in memory. Here the versions, generations, conflicts, defaults and
+validation are the API server's own.
 """
 
 from __future__ import annotations
@@ -19,12 +21,22 @@ from switchyard_testkit.apiserver import applied_crds
 from switchyard_testkit.fake_cluster import Crash
 from switchyard_testkit.own_apiserver import own_api_server
 from switchyard_testkit.real_stage import RealStage, Strike
-from switchyard_testkit.rollout_world import ANALYSIS, MONITORING, NAMESPACE, SPEC, Clock, Model, Rollout
+from switchyard_testkit.rollout_world import (
+    ANALYSIS,
+    MONITORING,
+    NAMESPACE,
+    SPEC,
+    THEN_SPEC,
+    Clock,
+    Model,
+    Rollout,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 ONE, TWO = "models/delay:1", "models/delay:2"
 GOOD = {ONE: Model(version="1.0.0", loss=100.0), TWO: Model(version="2.0.0", loss=50.0)}
 BAD = {ONE: GOOD[ONE], TWO: Model(version="2.0.0", loss=50.0, failing=0.2)}
+WORSE = {ONE: GOOD[ONE], TWO: Model(version="2.0.0", loss=400.0)}
 SHORT: dict[str, Any] = SPEC | {
     "strategy": {
         "type": "Canary",
@@ -37,6 +49,8 @@ SHORT: dict[str, Any] = SPEC | {
     "monitoring": MONITORING,
     "rollback": {"watch": "30s", "warm": {"replicas": 1, "for": "20s"}},
 }
+MIRRORED: dict[str, Any] = THEN_SPEC | {"rollback": SHORT["rollback"]}
+"""A shadow whose candidate then takes over."""
 STRIDE = timedelta(seconds=5)
 
 
@@ -55,52 +69,85 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[client.ApiClient]:
 
 
 def play(
-    api: client.ApiClient, models: dict[str, Model], end: Phase, *, strike: Strike = Crash, after: int | None = None
+    api: client.ApiClient,
+    models: dict[str, Model],
+    spec: dict[str, Any],
+    end: Phase,
+    *,
+    strike: Strike = Crash,
+    after: int | None = None,
 ) -> dict[str, Any]:
     """One rollout, to its end."""
     stage = RealStage(api, strike=strike)
     stage.clear(NAMESPACE)
     world = Rollout(models, cluster=stage, clock=Clock(), stride=STRIDE)
     stage.crash_after = after
-    world.deploy(SHORT)
+
+    def over() -> bool:
+        return world.phase is end and set(world.replicas) == {TWO if end is Phase.COMPLETED else ONE}
+
+    world.deploy(spec)
     world.run(lambda: world.phase is Phase.COMPLETED)
     before = len(stage.writes)
-    world.deploy(SHORT, image=TWO)
-    world.run(lambda: world.phase is end and set(world.replicas) == {TWO if end is Phase.COMPLETED else ONE})
+    world.deploy(spec, image=TWO)
+    world.run(lambda: over() or world.route.get(TWO, ("", 0))[1] > 0)
+    weighted = len(stage.writes)
+    world.run(over)
     rollout = world.status.rollout
     assert rollout
     return {
         "struck": after is not None and stage.crash_after is None,
         "before": before,
+        "weighted": weighted,
         "writes": len(stage.writes),
         "route": world.route,
+        "mirrors": world.mirrors,
         "replicas": world.replicas,
         "phase": rollout.phase,
         "reason": rollout.reason,
         "attempt": rollout.attempt,
         "weights": world.weights,
-        "steps": [(record.name, record.weight_bp) for record in rollout.steps_done],
+        "steps": [(record.name, record.weight_bp, bool(record.mirrored)) for record in rollout.steps_done],
         "conditions": {item.type: (item.status, item.reason) for item in world.status.conditions},
     }
 
 
-@pytest.mark.parametrize(
-    ("models", "end", "first"),
-    [
-        pytest.param(GOOD, Phase.COMPLETED, True, id="a first deployment, and a canary that is promoted"),
-        pytest.param(BAD, Phase.ROLLED_BACK, False, id="a canary that is taken back"),
-    ],
-)
-@pytest.mark.parametrize(
-    "strike", [pytest.param(Crash, id="the operator dies"), pytest.param(lost, id="the answer is lost")]
-)
-@pytest.mark.timeout(600)
-def test_whatever_write_is_struck_the_end_is_the_same(
-    api: client.ApiClient, models: dict[str, Model], end: Phase, first: bool, strike: Strike
+COUNTS = {"struck", "before", "weighted", "writes"}
+PROMOTED = pytest.param(GOOD, SHORT, Phase.COMPLETED, ("", "writes"), id="a first deployment, and a canary, promoted")
+TAKEN_BACK = pytest.param(BAD, SHORT, Phase.ROLLED_BACK, ("before", "writes"), id="a canary that is taken back")
+TAKES_OVER = pytest.param(GOOD, MIRRORED, Phase.COMPLETED, ("before", "weighted"), id="a shadow that takes over")
+FOUND_OUT = pytest.param(WORSE, MIRRORED, Phase.ROLLED_BACK, ("before", "writes"), id="a shadow that is taken back")
+
+
+def assert_the_end_is_the_same(
+    api: client.ApiClient,
+    models: dict[str, Model],
+    spec: dict[str, Any],
+    end: Phase,
+    struck: tuple[str, str],
+    strike: Strike,
 ) -> None:
-    whole = play(api, models, end)
-    compared = whole.keys() - {"struck", "before", "writes"}
-    for write in range(1 if first else whole["before"] + 1, whole["writes"] + 1):
-        played = play(api, models, end, strike=strike, after=write)
+    """After each write between two marks of the whole rollout, neither of which need be there."""
+    whole = play(api, models, spec, end)
+    first, last = (whole.get(mark, 0) for mark in struck)
+    assert last > first, "there is nothing to strike"
+    for write in range(first + 1, last + 1):
+        played = play(api, models, spec, end, strike=strike, after=write)
         assert played["struck"], f"nothing struck write {write}"
-        assert {key: played[key] for key in compared} == {key: whole[key] for key in compared}, f"after write {write}"
+        assert {**played, **dict.fromkeys(COUNTS)} == {**whole, **dict.fromkeys(COUNTS)}, f"after write {write}"
+
+
+@pytest.mark.parametrize(("models", "spec", "end", "struck"), [PROMOTED, TAKEN_BACK, TAKES_OVER, FOUND_OUT])
+@pytest.mark.timeout(600)
+def test_whatever_write_is_the_operators_last_the_end_is_the_same(
+    api: client.ApiClient, models: dict[str, Model], spec: dict[str, Any], end: Phase, struck: tuple[str, str]
+) -> None:
+    assert_the_end_is_the_same(api, models, spec, end, struck, Crash)
+
+
+@pytest.mark.parametrize(("models", "spec", "end", "struck"), [PROMOTED, TAKEN_BACK, FOUND_OUT])
+@pytest.mark.timeout(600)
+def test_whatever_writes_answer_is_lost_the_end_is_the_same(
+    api: client.ApiClient, models: dict[str, Model], spec: dict[str, Any], end: Phase, struck: tuple[str, str]
+) -> None:
+    assert_the_end_is_the_same(api, models, spec, end, struck, lost)

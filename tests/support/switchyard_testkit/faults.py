@@ -14,9 +14,9 @@ from switchyard_testkit.install import NAMESPACE, Installation, run, unready
 from switchyard_testkit.waiting import until
 
 
-def pod(installation: Installation, name: str) -> dict[str, Any]:
+def pod(installation: Installation, name: str, *, namespace: str = NAMESPACE) -> dict[str, Any]:
     """The pod as it is."""
-    text = run("kubectl", "-n", NAMESPACE, "get", "pod", name, "-o", "json", kubeconfig=installation.kubeconfig)
+    text = run("kubectl", "-n", namespace, "get", "pod", name, "-o", "json", kubeconfig=installation.kubeconfig)
     found: dict[str, Any] = json.loads(text)
     return found
 
@@ -32,9 +32,11 @@ def pod_of(installation: Installation, component: str) -> str:
     return sorted(names)[0]
 
 
-def container_status(installation: Installation, name: str, container: str) -> dict[str, Any]:
+def container_status(
+    installation: Installation, name: str, container: str, *, namespace: str = NAMESPACE
+) -> dict[str, Any]:
     """What the kubelet says of a container."""
-    status = pod(installation, name)["status"]
+    status = pod(installation, name, namespace=namespace)["status"]
     every = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
     return next((one for one in every if one["name"] == container), {})
 
@@ -75,20 +77,45 @@ def kill_pod_unseen(installation: Installation, name: str, tell: Callable[[], ob
     until(lambda: not any(map(processes, held)), f"every process of {name} has ended", seconds=30)
 
 
-def kill_container(installation: Installation, name: str, container: str) -> None:
+def kill_container(installation: Installation, name: str, container: str, *, namespace: str = NAMESPACE) -> None:
     """kill -9 the container's main process, and see that it really ended: the kubelet counts one more restart."""
-    before = container_status(installation, name, container)
-    container_id = before["containerID"].rpartition("//")[2]
-    victims = processes(container_id)
+    before = end_container(installation, name, container, namespace=namespace)
+
+    def restarted() -> bool:
+        now = container_status(installation, name, container, namespace=namespace)
+        return int(now.get("restartCount", 0)) > before
+
+    until(restarted, f"{name}/{container} was killed and restarted", seconds=60)
+
+
+def end_container(installation: Installation, name: str, container: str, *, namespace: str = NAMESPACE) -> int:
+    """kill -9 its processes and wait for nothing; how often it was restarted before."""
+    before = container_status(installation, name, container, namespace=namespace)
+    victims = processes(before["containerID"].rpartition("//")[2])
     if not victims:
         raise RuntimeError(f"no process of {name}/{container} is on this machine; kill -9 needs the node to be here")
     kill_all(victims)
+    return int(before["restartCount"])
 
-    def restarted() -> bool:
-        now = container_status(installation, name, container)
-        return int(now.get("restartCount", 0)) > int(before["restartCount"])
 
-    until(restarted, f"{name}/{container} was killed and restarted", seconds=60)
+@contextmanager
+def halted(installation: Installation, name: str, container: str) -> Iterator[None]:
+    """Halt every process of a container (SIGSTOP) and let it go on at the end: it is there and says nothing.
+
+    Only for less than its liveness probe takes.
+    """
+    container_id = container_status(installation, name, container)["containerID"].rpartition("//")[2]
+    victims = processes(container_id)
+    if not victims:
+        raise RuntimeError(f"no process of {name}/{container} is on this machine; to halt it the node needs to be here")
+    try:
+        for victim in victims:
+            os.kill(victim, signal.SIGSTOP)
+        yield
+    finally:
+        for victim in victims:
+            with suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGCONT)
 
 
 def kill_part(installation: Installation, name: str, container: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import httpx
 
 from switchyard_testkit.faults import pod_of
 from switchyard_testkit.install import NAMESPACE, Installation, run
-from switchyard_testkit.topics import read_all
+from switchyard_testkit.topics import born, read_all
 from switchyard_testkit.waiting import until
 
 RECOMPUTE = Path(__file__).resolve().parents[1] / "recompute.py"
@@ -61,25 +61,27 @@ def books(installation: Installation, subject: str) -> dict[str, Any]:
     return found
 
 
-def events_of(installation: Installation, subject: str) -> list[dict[str, Any]]:
-    """Every record of the topic that speaks of the deployment, once the monitor has read the topic to its end."""
-    records = read_all(installation, "switchyard.events")
+def events_of(installation: Installation, subjects: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+    """Every record of the topic that speaks of each deployment, once the monitor has read the topic to its end."""
+    since = min(born(installation, subject) for subject in subjects)
+    records = read_all(installation, "switchyard.events", since=since)
     ends: dict[int, int] = {}
     for record in records:
         ends[record["partition"]] = max(ends.get(record["partition"], 0), record["offset"] + 1)
 
     def all_read() -> bool:
-        read = {
-            line["partition"]: line["nextOffset"] or 0 for line in books(installation, subject).get("partitions", [])
-        }
+        partitions = books(installation, next(iter(subjects))).get("partitions", [])
+        read = {line["partition"]: line["nextOffset"] or 0 for line in partitions}
         return all(read.get(partition, 0) >= end for partition, end in ends.items())
 
     until(all_read, f"the monitor has read to {ends}", seconds=120)
-    return [
-        record
-        for record in records
-        if isinstance(record.get("value"), dict) and record["value"].get("subject") == subject
-    ]
+    found: dict[str, list[dict[str, Any]]] = {subject: [] for subject in subjects}
+    for record in records:
+        value = record.get("value")
+        subject = str(value.get("subject")) if isinstance(value, dict) else ""
+        if subject in found:
+            found[subject].append(record)
+    return found
 
 
 def agree(

@@ -512,6 +512,8 @@ class Rollout:
     """Who is told of rollouts; a new process is given both."""
     freezes: tuple[Freeze, ...] = ()
     """Those of the whole installation."""
+    resolvers: tuple[Mapping[str, Any], ...] = ()
+    """Who answers for names, where the installation says so."""
 
     def __init__(
         self,
@@ -560,6 +562,7 @@ class Rollout:
             audience=self.audience,
             freezes=self.freezes,
             lookout=self.outlook(),
+            resolvers=self.resolvers,
         )
 
     def outlook(self) -> Lookout | None:

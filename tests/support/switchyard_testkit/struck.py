@@ -1,7 +1,7 @@
-"""A deployment under traffic while faults strike, and what may then be said of it.
+"""Deployments under traffic while faults strike, and what may then be said of them.
 
-Its client counts what it was answered, its product sends outcomes until they are taken, and at the end the topic is
-read once and held against both.
+Their clients count what they were answered, their products send decisions and outcomes until they are taken, and at the
+end the topic is read once and held against both.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ from switchyard_testkit.waiting import until
 NAME = "delay"
 GATEWAY = "switchyard-gateway-0"
 RATE = 80
+"""Requests a second, of all deployments together."""
 FLUSH = round(RATE * 0.1)
 """Exchanges whose records a killed Envoy may take along: what is answered in 100 ms. It writes every 20 ms."""
+PLACES = 32
+"""Copies that may be under way to one mirrored revision at a time."""
 SEED = 20
 PARTS = ("operator", "control", "envoy", "shipper", "feedback", "monitor", "kafka")
 KILLED = 137
@@ -47,11 +50,22 @@ CANARY: dict[str, Any] = {
     },
     "monitoring": {
         **canary.CANARY["monitoring"],
+        # Between what both versions answer, so that they are not alike, and decisions follow the one and not the other.
+        "decision": {"threshold": 25},
         # While Kafka or feedback starts anew, outcomes come later than their predictions are judged. That is no loss:
         # in both arms alike they count as not judged, and the coverage says so.
         "outcome": {"horizon": "1h", "judgedAfter": "10s", "minCoverage": "50%", "affectedBy": "nothing"},
     },
 }
+
+HELD: dict[str, Any] = {
+    **CANARY,
+    "strategy": {
+        "type": "Canary",
+        "canary": {"mirror": 0, "steps": [{"name": "half", "weight": 50, "hold": "1h"}]},
+    },
+}
+"""A canary that only its outcomes end, and that a worse candidate so leaves from the one step it has."""
 
 SHADOW: dict[str, Any] = {
     **CANARY,
@@ -79,17 +93,27 @@ def well(installation: Installation) -> None:
 
 
 @contextmanager
-def product(models: Models) -> Iterator[tuple[Traffic, Outcomes]]:
-    """Traffic, and an outcome a second after each answer; at the end every one of them was taken."""
-    traffic = Traffic(models.url(NAME), body=FLIGHT, rate=RATE, prefix=models.namespace)
-    subject = models.subject(NAME)
-    outcomes = Outcomes(models.installation, subject, traffic, truth=TRUTH, delay=1, seed=SEED, patience=120)
+def product(
+    models: Models, name: str = NAME, *, rate: float = RATE, patience: float = 120
+) -> Iterator[tuple[Traffic, Outcomes]]:
+    """Traffic, and of each answer a decision and an outcome a second later; at the end every one of them was taken."""
+    traffic = Traffic(models.url(name), body=FLIGHT, rate=rate, prefix=f"{models.namespace}-{name}")
+    subject = models.subject(name)
+    outcomes = Outcomes(
+        models.installation, subject, traffic, truth=TRUTH, delay=1, seed=SEED, patience=patience, assent=0.8
+    )
     with traffic, outcomes:
         yield traffic, outcomes
         traffic.stop()
-        until(lambda: outcomes.sent >= len(traffic.tally.answers), "every answer's outcome was sent", seconds=150)
+        until(lambda: outcomes.sent >= len(traffic.tally.answers), f"{name}: every outcome was sent", seconds=150)
     if outcomes.refusals:
-        raise AssertionError(f"feedback refused outcomes for two minutes: {outcomes.refusals[:3]}")
+        raise AssertionError(f"feedback refused labels of {name} for {patience:g} s: {outcomes.refusals[:3]}")
+
+
+def mirrored(models: Models, name: str = NAME) -> bool:
+    """Whether every gateway mirrors all of stable's requests."""
+    shares = {entry["role"]: entry["mirrorBp"] for entry in models.get(name, "modelroutes")["spec"]["routes"]}
+    return shares.get("candidate") == 10_000 and models.condition(name, "TrafficSynced").get("status") == "True"
 
 
 def address(installation: Installation) -> str:
@@ -111,16 +135,22 @@ def account(installation: Installation) -> dict[str, Any]:
     return until(says, "the shipper answers", seconds=60)
 
 
-class Topic:
-    """What the topic holds of the deployment, read once, when traffic has ended and everything was delivered."""
+def topics(models: Models, *names: str) -> dict[str, Topic]:
+    """What the topic holds of each deployment, read once, when traffic has ended and everything was delivered."""
+    installation = models.installation
+    until(lambda: not account(installation)["spooled"], "everything was delivered", seconds=120, every=1)
+    found = events_of(installation, [models.subject(name) for name in names])
+    return {name: Topic(installation, models.subject(name), found[models.subject(name)]) for name in names}
 
-    def __init__(self, models: Models) -> None:
-        installation = models.installation
-        until(lambda: not account(installation)["spooled"], "everything was delivered", seconds=120, every=1)
-        self._models = models
-        self.records = events_of(installation, models.subject(NAME))
+
+class Topic:
+    """What the topic holds of one deployment."""
+
+    def __init__(self, installation: Installation, subject: str, records: Sequence[Mapping[str, Any]]) -> None:
+        self._installation, self._subject = installation, subject
+        self.records = records
         # An event that was sent again is the same event.
-        self._events = {record["value"]["id"]: record["value"] for record in self.records}
+        self._events = {record["value"]["id"]: record["value"] for record in records}
 
     def exchanges(self) -> list[dict[str, Any]]:
         """The data of each exchange."""
@@ -128,7 +158,15 @@ class Topic:
 
     def outcomes(self) -> Counter[str]:
         """How many outcomes there are of each prediction."""
-        return Counter(str(data["predictionId"]) for data in self._of("dev.switchyard.outcome.v1"))
+        return self._labels("outcome")
+
+    def decisions(self) -> Counter[str]:
+        """How many decisions there are of each prediction."""
+        return self._labels("decision")
+
+    def copies(self) -> set[str]:
+        """Ids of requests that were answered by a mirrored revision too."""
+        return {str(data["predictionId"]) for data in self.exchanges() if data["role"] == "shadow"}
 
     def missing(self, tally: Tally) -> set[str]:
         """Ids that a model answered and of which there is no event. None is there twice, or of nobody's request."""
@@ -136,16 +174,28 @@ class Topic:
         twice = {key: count for key, count in counted.items() if count != 1}
         if twice:
             raise AssertionError(f"these exchanges were recorded more than once: {twice}")
-        primary = {prediction_id for prediction_id, shadow in counted if not shadow}
-        if foreign := primary - tally.ids - tally.unanswered:
+        if foreign := {prediction_id for prediction_id, _ in counted} - tally.ids - tally.unanswered:
             raise AssertionError(f"nobody sent these requests: {sorted(foreign)[:5]}")
+        primary = {prediction_id for prediction_id, shadow in counted if not shadow}
         return {answer.prediction_id for answer in tally.answers if answer.status == 200} - primary
+
+    def fallen(self) -> set[str]:
+        """Ids of requests that were to be mirrored, by the generation of their route, and whose copy is no event."""
+        mirroring = {data["traffic"] for data in self.exchanges() if data["role"] == "shadow"}
+        due = {
+            str(data["predictionId"])
+            for data in self.exchanges()
+            if data["role"] == "stable" and data["traffic"] in mirroring
+        }
+        return due - self.copies()
 
     def recomputed(self, monitoring: Mapping[str, Any], folder: Path) -> str:
         """See that the monitor's ledgers close and its sums are the topic's to the last bit; what was compared."""
-        subject = self._models.subject(NAME)
-        records: Sequence[Mapping[str, Any]] = self.records
-        return agree(self._models.installation, subject, records=records, monitoring=monitoring, folder=folder)
+        folder.mkdir(exist_ok=True)
+        return agree(self._installation, self._subject, records=self.records, monitoring=monitoring, folder=folder)
+
+    def _labels(self, kind: str) -> Counter[str]:
+        return Counter(str(data["predictionId"]) for data in self._of(f"dev.switchyard.{kind}.v1"))
 
     def _of(self, kind: str) -> list[dict[str, Any]]:
         return [event["data"] for event in self._events.values() if event["type"] == kind]

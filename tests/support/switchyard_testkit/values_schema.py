@@ -202,6 +202,7 @@ SHAPE = group(
         monitor=DOORS,
         metrics=DOORS,
         kafka=DOORS,
+        dns=group(to=PEERS),
         apiServer=group(to=PEERS, ports=many(whole(1, 65535), minItems=1)),
         webhooks=group(to=PEERS, ports=many(whole(1, 65535), minItems=1)),
         notifications=group(to=PEERS, ports=many(whole(1, 65535), minItems=1)),

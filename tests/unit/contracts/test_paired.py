@@ -5,6 +5,7 @@ worse, so the pairs of one day fail together. Seeds are fixed; the limits are th
 """
 
 import math
+import random
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm, t
 from switchyard_contracts import comparison
 from switchyard_contracts.boundary import few
-from switchyard_contracts.evidence import Coverage
-from switchyard_contracts.paired import FIRST_BLOCKS, Block, Score, looks, planned_variance, standing
+from switchyard_contracts.evidence import Coverage, Paired
+from switchyard_contracts.paired import FIRST_BLOCKS, Block, Score, failed, looks, planned_variance, standing
 from switchyard_contracts.standing import Standing
 from switchyard_contracts.unpaired import FIRST_LOOK, Losses, Row
 from switchyard_contracts.unpaired import looks as looks_at_split
@@ -249,10 +250,24 @@ def test_the_first_look_is_seven_blocks_and_two_hundred_pairs():
         pytest.param(run(candidate=200), {"expected": 505.0}, "Pass", "WithinMargin", id="one in a hundred may fail"),
         pytest.param(
             run(candidate=200),
-            {"expected": 520.0, "unanswered": 20},
+            {"expected": 508.0, "unanswered": 8},
             "Inconclusive",
             "PairsMissing",
             id="failed answers are no dropped pairs",
+        ),
+        pytest.param(
+            run(candidate=200),
+            {"expected": 520.0, "unanswered": 20},
+            "Fail",
+            "PairsMissing",
+            id="a revision that surely fails too often has failed",
+        ),
+        pytest.param(
+            run(candidate=200),
+            {"expected": 900.0, "unanswered": 20},
+            "Fail",
+            "PairsMissing",
+            id="also where the mirror let many others fall",
         ),
         pytest.param(
             run(candidate=200), {"expected": 520.0}, "Inconclusive", "MirrorOverflow", id="the mirror let some fall"
@@ -298,9 +313,31 @@ def test_while_the_first_block_is_not_complete_pairs_are_waited_for():
 
 
 def test_when_the_revision_leaves_mirrored_requests_unanswered_the_split_decides_and_says_why():
-    found = judged(*run(candidate=200), split=WORSE_BY_SPLIT, changes={"expected": 600.0, "unanswered": 100})
+    found = judged(*run(candidate=200), split=WORSE_BY_SPLIT, changes={"expected": 508.0, "unanswered": 8})
     assert (found.verdict, found.paired) == (Verdict.FAIL, False)
-    assert "only 83.33 % of 600 requests of stable have an answer of the mirrored revision" in found.message
+    assert "only 98.43 % of 508 requests of stable have an answer of the mirrored revision" in found.message
+
+
+def test_a_revision_that_answers_no_copy_fails_whatever_the_split_says():
+    found = judged(split=BETTER_BY_SPLIT, changes={"expected": 600.0, "unanswered": 600})
+    assert (found.verdict, found.reason, found.paired) == (Verdict.FAIL, "PairsMissing", True)
+    assert "left 600 of 600 copies of stable's requests without an answer, at most 1 % may be" in found.message
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.005])
+def test_a_revision_that_fails_at_the_limit_is_rarely_thrown_out_however_often_one_looks(alpha):
+    draw = random.Random(20)
+    thrown = 0
+    for _ in range(400):
+        seen = unanswered = 0
+        for _ in range(60):
+            lost = sum(draw.random() < 0.01 for _ in range(50))
+            seen, unanswered = seen + 50 - lost, unanswered + lost
+            told = Paired(block_seconds=1.0, expected=float(seen + unanswered), seen=seen, unanswered=unanswered)
+            if failed(told, alpha=alpha):
+                thrown += 1
+                break
+    assert thrown <= 400 * alpha
 
 
 def test_when_the_mirror_overflows_nothing_is_decided_not_even_by_the_split():

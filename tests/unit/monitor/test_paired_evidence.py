@@ -201,7 +201,14 @@ def test_what_the_mirror_let_fall_is_told_from_what_failed(world: World, client:
     assert pairs.coverage == pytest.approx(0.85)
     assert pairs.overflow == pytest.approx(0.05)
     said = judge(OUTCOME, ask(client), budget=BUDGET, min_coverage=0.8)
-    assert said.reason == "MirrorOverflow"
+    assert (said.verdict, said.reason) == (Verdict.FAIL, "PairsMissing")
+    assert "left 110 of 1,045 copies" in said.message
+
+
+def test_what_only_the_mirror_let_fall_is_nobodys_failure(world: World, client: TestClient) -> None:
+    play(world, noise=0.5, sends=lambda i: i % 20 != 0, blocks=11)
+    said = judge(OUTCOME, ask(client), budget=BUDGET, min_coverage=0.8)
+    assert (said.verdict, said.reason) == (Verdict.INCONCLUSIVE, "MirrorOverflow")
 
 
 def test_a_mirrored_sample_is_expected_to_cover_its_share(world: World, client: TestClient) -> None:

@@ -8,7 +8,6 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,29 @@ from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import Token
 from switchyard_monitor.health import Health
 from switchyard_testkit.local_broker import LocalBroker
-from switchyard_testkit.monitor_world import MONITORING, NOON_US, SECOND, SUBJECT, World, inference, mirrored, outcome
+from switchyard_testkit.monitor_world import (
+    MONITORING,
+    NOON_US,
+    SECOND,
+    SUBJECT,
+    World,
+    decision,
+    inference,
+    mirrored,
+    outcome,
+)
 from switchyard_testkit.recheck import READ_SUMS
 
 SCRIPT = Path(__file__).resolve().parents[2] / "support" / "recompute.py"
-MONITORED = {key: value for key, value in MONITORING.items() if key != "decision"}
+WITHOUT = {key: value for key, value in MONITORING.items() if key != "decision"}
+DECIDED: dict[str, dict[str, Any]] = {
+    "nobody decides": WITHOUT,
+    "yes or no": MONITORING,
+    "a number": {**WITHOUT, "decision": {"path": "$.buffer", "tolerance": "12.5"}},
+    "a number, by a share": {**WITHOUT, "decision": {"path": "$.buffer", "tolerance": "20%"}},
+}
+"""Monitoring blocks, by what people decide."""
+YES_OR_NO = (True, False, True, 1, 0.0, "maybe")
 Found = dict[str, Any]
 
 
@@ -35,10 +52,22 @@ class Anyone:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A rollout's worth of events: retries, errors, conflicts, failovers, late and corrected outcomes, resends."""
-    world = World(tmp_path_factory.mktemp("world"), broker=LocalBroker(3))
-    world.teach(MONITORED)
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], World]:
+    """A world for each kind of decision, made when it is first asked for."""
+    made: dict[str, World] = {}
+
+    def world(decided: str) -> World:
+        if decided not in made:
+            made[decided] = told(tmp_path_factory.mktemp("world"), decided)
+        return made[decided]
+
+    return world
+
+
+def told(folder: Path, decided: str) -> World:
+    """A rollout's worth of events: retries, errors, conflicts, failovers, late and corrected labels, resends."""
+    world = World(folder, broker=LocalBroker(3))
+    world.teach(DECIDED[decided])
     chance = random.Random(11)
     for i in range(400):
         name, at, partition = f"p{i}", i / 20, i % 3
@@ -69,12 +98,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
             came = at + chance.choice([1, 5, 30])
             said = outcome(name, chance.gauss(20, 30), at=at + 1, revision=version)
             world.say(said, at=came, partition=(partition + version) % 3)
+        for version in range(chance.choice([0, 1, 1, 2])):
+            wish = chance.choice(YES_OR_NO) if decided == "yes or no" else chance.gauss(20, 30)
+            actor = chance.choice(["human", "rule"])
+            said = decision(name, wish, at=at + chance.choice([1, 2]), revision=version, actor=actor)
+            for _ in range(chance.choice([1, 1, 2])):
+                world.say(said, at=at + 3 + version, partition=partition)
     world.now_us = NOON_US + 100 * SECOND
     world.run()
     return world
 
 
-@pytest.fixture(scope="module")
 def found(world: World) -> Found:
     """What the cluster tests read of a monitor in a pod."""
     database = str(world.path / "monitor.db")
@@ -91,7 +125,7 @@ def found(world: World) -> Found:
     return {**json.loads(printed.stdout), **answers}
 
 
-def recomputed(world: World, said: Found) -> subprocess.CompletedProcess[str]:
+def recomputed(world: World, said: Found, *, decided: str) -> subprocess.CompletedProcess[str]:
     """Run the script on what the broker holds."""
     events = world.path / "events.jsonl"
     with events.open("w", encoding="utf-8") as file:
@@ -104,7 +138,7 @@ def recomputed(world: World, said: Found) -> subprocess.CompletedProcess[str]:
                     "value": json.loads(record.value or b"null"),
                 }
                 file.write(json.dumps(line) + "\n")
-    (world.path / "monitoring.json").write_text(json.dumps(MONITORED))
+    (world.path / "monitoring.json").write_text(json.dumps(DECIDED[decided]))
     (world.path / "found.json").write_text(json.dumps(said))
     options = [f"--{name}={world.path / name}.json" for name in ("monitoring", "found")]
     return subprocess.run(
@@ -112,10 +146,13 @@ def recomputed(world: World, said: Found) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_agrees_with_the_monitor_bit_for_bit(world: World, found: Found) -> None:
-    done = recomputed(world, found)
+@pytest.mark.parametrize("decided", DECIDED)
+def test_it_agrees_with_the_monitor_bit_for_bit(worlds: Callable[[str], World], decided: str) -> None:
+    world = worlds(decided)
+    done = recomputed(world, found(world), decided=decided)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "numbers are equal" in done.stdout
+    assert (" 0 decisions, 0 overrides" in done.stdout) is (decided == "nobody decides")
 
 
 @pytest.mark.parametrize(
@@ -123,16 +160,23 @@ def test_it_agrees_with_the_monitor_bit_for_bit(world: World, found: Found) -> N
     [
         pytest.param(lambda said: said["cells"][0]["sums"].update(requests=1 << 70), id="a sum of the database"),
         pytest.param(lambda said: said["cells"].pop(), id="a window that is missing"),
+        pytest.param(lambda said: said["cells"][0]["sums"].update({"dec.agree": 1 << 70}), id="a sum of decisions"),
         pytest.param(lambda said: said["pairs"][0]["sums"].update({"now.x.ee": 1}), id="a sum of pairs"),
         pytest.param(lambda said: said["counts"][0].update(requests=0), id="a count of the API"),
         pytest.param(lambda said: said["quality"][0]["latest"].update(rmse=1.0), id="an RMSE of the API"),
+        pytest.param(lambda said: said["quality"][0]["agreement"].update(share=0.5), id="an agreement of the API"),
+        pytest.param(
+            lambda said: said["quality"][0]["agreementByActor"].update(nobody={"n": 1, "agreed": 0, "share": 0.0}),
+            id="an actor of the API",
+        ),
         pytest.param(lambda said: said["pairCounts"][0].update(agreed=10_000), id="a count of pairs"),
     ],
 )
-def test_it_finds_what_differs(world: World, found: Found, spoil: Callable[[Found], object]) -> None:
-    said = deepcopy(found)
+def test_it_finds_what_differs(worlds: Callable[[str], World], spoil: Callable[[Found], object]) -> None:
+    world = worlds("yes or no")
+    said = found(world)
     spoil(said)
-    done = recomputed(world, said)
+    done = recomputed(world, said, decided="yes or no")
     assert done.returncode == 1, done.stderr
     assert "from the topic" in done.stdout
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import kopf
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from switchyard_contracts.model_deployment import ModelDeploymentSpec, Phase
 from switchyard_operator import handlers
 from switchyard_operator.domain import kinds
+from switchyard_operator.settings import Settings
 from switchyard_testkit.rollout_world import SPEC, Model, Simulation
 
 ONE, TWO = "models/delay:1", "models/delay:2"
@@ -43,6 +45,26 @@ def test_a_model_may_ask_for_names_and_nothing_else() -> None:
     assert spec["podSelector"] == deployment["spec"]["selector"]
 
 
+def test_names_are_asked_of_whom_the_installation_says() -> None:
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
+    settings = Settings.from_env({"OPERATOR_DNS_TO": json.dumps([peer])})
+    made = world(SPEC)
+    assert Settings.from_env({}).resolvers == ()
+    made.resolvers = settings.resolvers
+    made.restart()
+    made.tick()
+    assert [spec["egress"] for spec in policies(made).values()] == [[NAMES | {"to": [peer]}]]
+    made.resolvers = ()
+    made.restart()
+    made.tick()
+    assert [spec["egress"] for spec in policies(made).values()] == [[NAMES]]
+
+
+def test_what_is_no_peer_is_refused_at_the_start() -> None:
+    with pytest.raises(ValidationError, match="ipBlock"):
+        Settings.from_env({"OPERATOR_DNS_TO": '[{"cidr": "10.96.0.10/32"}]'})
+
+
 def test_it_may_call_whom_the_spec_names() -> None:
     ((_, spec),) = policies(world(calling(STORE, {"cidr": "2001:db8::/32"}))).items()
     assert spec["egress"] == [
@@ -64,6 +86,14 @@ def test_another_place_to_call_is_no_new_revision() -> None:
     made.deploy(calling(STORE))
     made.run(lambda: any(len(spec["egress"]) == 2 for spec in policies(made).values()))
     assert set(policies(made)) == before
+
+
+def test_a_way_out_that_names_no_port_any_more_leads_to_all_of_them() -> None:
+    made = world(calling(STORE))
+    made.deploy(calling({"cidr": STORE["cidr"]}))
+    made.tick()
+    ((_, spec),) = policies(made).items()
+    assert spec["egress"][1] == {"to": [{"ipBlock": {"cidr": STORE["cidr"]}}]}
 
 
 def test_they_go_with_the_revision() -> None:

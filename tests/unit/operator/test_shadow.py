@@ -194,19 +194,19 @@ def test_a_shadow_without_a_metric_to_decide_by_is_held_for_its_time_and_ends() 
     assert "no metric decides" in world.status.history[-1].message
 
 
-@pytest.mark.parametrize(
-    ("two", "words"),
-    [
-        pytest.param(Model(version="2.0.0", loss=50.0, hangs=True), "the mirror let", id="it hangs"),
-        pytest.param(Model(version="2.0.0", loss=50.0, failing=0.3), "have an answer of the mirrored", id="it fails"),
-    ],
-)
-def test_a_shadow_that_does_not_answer_is_neither_promoted_nor_shown(two: Model, words: str) -> None:
-    world = at_step("shadow", THEN_SPEC, two)
+def test_a_shadow_whose_copies_the_mirror_lets_fall_is_neither_promoted_nor_shown() -> None:
+    world = at_step("shadow", THEN_SPEC, Model(version="2.0.0", loss=50.0, hangs=True))
     world.run_for(timedelta(minutes=5))
     assert world.phase is Phase.AWAITING_EVIDENCE
     assert world.route == {ONE: ("stable", 10_000), TWO: ("candidate", 0)}
-    assert words in outcome(world).message
+    assert "the mirror let" in outcome(world).message
+
+
+def test_a_shadow_that_leaves_its_copies_without_an_answer_is_taken_back() -> None:
+    world = at_step("shadow", THEN_SPEC, Model(version="2.0.0", loss=50.0, failing=0.3))
+    world.run(lambda: world.phase is Phase.ROLLED_BACK, within=timedelta(minutes=5))
+    assert world.route == ALONE
+    assert "copies of stable's requests without an answer" in world.status.history[-1].message
 
 
 @pytest.mark.parametrize("step", ["shadow", "five", "half"])

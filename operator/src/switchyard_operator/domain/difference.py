@@ -24,10 +24,14 @@ UNITS = {
 }
 OWNED_WHOLE = ("ports", "env", "envFrom", "volumes", "volumeMounts", "drop", "tolerations", "nodeSelector")
 """What somebody else added here is taken out again: it would change what the model is."""
+EXACT = ("egress",)
+"""What is left out here says something: a way out without peers leads anywhere, one without ports to every port."""
 
 
 def differs(wanted: Any, actual: Any, *, field: str = "") -> bool:
     """Whether applying `wanted` over `actual` would change it."""
+    if field in EXACT:
+        return bool(wanted != actual)
     if isinstance(wanted, Mapping):
         if not isinstance(actual, Mapping):
             return bool(wanted) or actual is not None

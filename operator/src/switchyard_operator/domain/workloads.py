@@ -30,7 +30,7 @@ MADE_AS = f"{GROUP}/made-as"
 """On a Deployment: the digest of the pod template it was made with."""
 PORT_NAME = "http"
 NAMES: Mapping[str, Any] = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
-"""What every pod may ask: whoever answers for names, wherever that is."""
+"""What every pod may ask: whoever answers for names, wherever that is, unless the installation says where."""
 
 
 def labels(deployment: str, revision: str) -> dict[str, str]:
@@ -104,8 +104,19 @@ def files_body(namespace: str, revision: Revision, *, volume: str, files: Mappin
     }
 
 
-def bodies(namespace: str, revision: Revision, *, replicas: int, serving: Serving) -> list[Body]:
-    """The walls first, then the Service, so that both are there when the pods are."""
+def bodies(
+    namespace: str,
+    revision: Revision,
+    *,
+    replicas: int,
+    serving: Serving,
+    resolvers: Sequence[Mapping[str, Any]] = (),
+) -> list[Body]:
+    """The walls first, then the Service, so that both are there when the pods are.
+
+    `resolvers` are the NetworkPolicy peers that answer for names; without any, whoever does.
+    """
+    names = {**NAMES, "to": [dict(peer) for peer in resolvers]} if resolvers else NAMES
     deployment = revision.spec.deployment
     template = {
         "metadata": {"labels": labels(deployment, revision.name)},
@@ -120,7 +131,7 @@ def bodies(namespace: str, revision: Revision, *, replicas: int, serving: Servin
             "spec": {
                 "podSelector": {"matchLabels": selector},
                 "policyTypes": ["Egress"],
-                "egress": [NAMES, *(_way_out(place) for place in serving.egress)],
+                "egress": [names, *(_way_out(place) for place in serving.egress)],
             },
         },
         {

@@ -7,19 +7,22 @@ sums alone, V = B/(B − 1) · (ΣD_b² − S²/B). With so few units V is itsel
 (`boundary.few`).
 
 A missing mirrored answer is a failure of the mirrored revision, never a dropped pair: below a coverage of 99 % the
-pairs that are left are not all of them, and nothing rests on them. What the mirror itself let fall (it drops the busy
-hours first) makes them inconclusive from 1 % on.
+pairs that are left are not all of them, and nothing rests on them. And coverage is a guard: a revision that surely
+leaves more than 1 % of its copies without an answer has failed. What the mirror itself let fall (it drops the busy
+hours first) makes pairs inconclusive from 1 % on, and is nobody's failure.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
+from switchyard_contracts.evalues import log_exceeds
 from switchyard_contracts.evidence import Paired
-from switchyard_contracts.judgement import count, percent
+from switchyard_contracts.judgement import count, factor, number, percent
 from switchyard_contracts.standing import Standing
 from switchyard_contracts.unpaired import FIRST_LOOK, Losses
 
@@ -98,6 +101,22 @@ def standing(score: Score, *, planned: float) -> Standing:
         samples=score.pairs,
         planned=planned,
         units=score.blocks,
+    )
+
+
+def failed(pairs: Paired, *, alpha: float) -> tuple[float, str] | None:
+    """(logarithm of the e-value, sentence) when the mirrored revision surely answers too few of its copies; else None.
+
+    Only copies that came to it are asked: what the mirror let fall on the way is no answer of its.
+    """
+    copies = pairs.seen + pairs.unanswered
+    beyond = log_exceeds(copies, pairs.unanswered, limit=1.0 - LEAST_COVERAGE)
+    if beyond < -math.log(alpha):
+        return None
+    return beyond, (
+        f"the mirrored revision left {count(pairs.unanswered)} of {count(copies)} copies of stable's requests without"
+        f" an answer, at most {percent(1.0 - LEAST_COVERAGE)} may be; the evidence for more is {factor(beyond)} to 1,"
+        f" {number(1 / alpha)} were needed"
     )
 
 

@@ -23,7 +23,17 @@ from switchyard_contracts.comparison import compare, compare_pairs
 from switchyard_contracts.evalues import Shared
 from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, Paired, WindowSums
 from switchyard_contracts.guards import against_limit, against_stable
-from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, factor, number, percent, span
+from switchyard_contracts.judgement import (
+    Budget,
+    Judgement,
+    Verdict,
+    count,
+    evidence_factor,
+    factor,
+    number,
+    percent,
+    span,
+)
 from switchyard_contracts.model_deployment import Analysis, Metric, Role
 from switchyard_contracts.trial import Design, Horizon
 from switchyard_contracts.unpaired import FIRST_LOOK
@@ -38,7 +48,8 @@ def budget(analysis: Analysis, *, steps: int, attempt: int, named: Sequence[Coll
     """What each test of the j-th attempt may spend, so that all attempts together stay within `analysis.risk`.
 
     Attempt j has 1/2ʲ of the risk. Promotion needs every decide metric, so each may use the whole of it. A rollback
-    needs only one test to fail: each guard in each step, as guards start anew there, and each decide metric once.
+    needs only one test to fail: each guard in each step, as guards start anew there, each decide metric once, and once
+    the guard of the pairs, that copies are answered, where anything may be decided by pairs.
     `named` are the steps that name what they judge, each with its names: a guard that does not speak spends nothing.
     Nor does a guard on a number from outside: what chance there is of its being wrong, nobody here knows.
     """
@@ -48,7 +59,9 @@ def budget(analysis: Analysis, *, steps: int, attempt: int, named: Sequence[Coll
     silent = sum(guard not in names for names in named for guard in guards)
     deciding = sum(metric.role is Role.DECIDE for metric in analysis.metrics)
     share = 0.5**attempt
-    rollback = analysis.risk.wrong_rollback.share * share / max(1, len(guards) * steps - silent + deciding)
+    rollback = (
+        analysis.risk.wrong_rollback.share * share / max(1, len(guards) * steps - silent + deciding + bool(deciding))
+    )
     return Budget(
         alpha_promote=analysis.risk.wrong_promotion.share * share, alpha_guard=rollback, alpha_rollback=rollback
     )
@@ -124,6 +137,11 @@ def _decided(
     pairs = evidence.paired
     if pairs is None:
         return _by_split(metric, evidence, windows=windows, budget=budget, min_coverage=min_coverage)
+    if failure := paired.failed(pairs, alpha=budget.alpha_rollback):
+        beyond, sentence = failure
+        return replace(
+            _undecided(pairs, ("PairsMissing", sentence)), verdict=Verdict.FAIL, needed=0, bound=evidence_factor(beyond)
+        )
     if objection := paired.overflowed(pairs):
         return _undecided(pairs, objection)
     if objection := paired.incomplete(pairs):
