@@ -48,8 +48,8 @@ REFUSED = [
     ),
     pytest.param(
         ab_test(weeks=52) | {"analysis": AB_SPEC["analysis"] | {"block": "1d"}},
-        "cuts the test's 364d into more than 1,000 windows, each with its groups of users, and guards add up all of"
-        " them; write at least 31450s",
+        "cuts the test's 364d into more than 700 windows, each with its groups of users, and guards add up all of"
+        " them; write at least 44928s",
         id="too many windows",
     ),
     pytest.param(

@@ -44,6 +44,8 @@ class Question:
     """The units of pairs; None where none are to be had."""
     mirrored: tuple[int, ...] = ()
     """The generations in which stable's requests were mirrored to the revision."""
+    patient: bool = False
+    """Whether the answer may take its time: it is about weeks, and asked once."""
 
 
 def questions(
@@ -75,7 +77,15 @@ def questions(
         block = spec.analysis.block if pairs else None
         asked.append(
             Question(
-                metric, memory.revision, against, generations, since, memory.started_at, block=block, mirrored=pairs
+                metric,
+                memory.revision,
+                against,
+                generations,
+                since,
+                memory.started_at,
+                block=block,
+                mirrored=pairs,
+                patient=_trial(spec, memory, metric) is not None,
             )
         )
     return tuple(asked)

@@ -20,7 +20,7 @@ DAYS = 7
 """Of a week, each as long as analysis.block."""
 LEAST_FLOOR = 200
 """Basis points that either arm of a bandit keeps: who has no traffic can prove nothing any more."""
-MOST_WINDOWS = 1000
+MOST_WINDOWS = 700
 """Of monitoring.window in a test: guards ask for all of them, each with its groups of users, as often as one ends."""
 MOVES = 4
 """How many moves of a weight there may be at most while one prediction grows old enough to be judged."""
