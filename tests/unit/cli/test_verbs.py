@@ -410,6 +410,7 @@ class TestPlan:
 
     def test_an_ab_test_says_how_many_it_takes_and_whether_there_will_be_as_many(self, tmp_path: Path) -> None:
         shell = airport()
+        shell.width = 300
         many, few = (shell("plan", self.file(tmp_path, AB_SPEC, image=TWO), "--rate", rate) for rate in ("100", "10"))
         assert "test 50% of the users, for 70s" in many.flat
         assert "outcome (outcome.rmse): read once, after 70s; 979 judged outcomes" in many.flat
@@ -425,7 +426,9 @@ class TestPlan:
         assert "proof by at least 20,000 judged outcomes" in said.flat
 
     def test_a_strategy_that_is_tried_on_users_is_shown_as_it_stands(self) -> None:
-        test = rolling("test", AB_SPEC)("get", "delay").flat
+        shell = rolling("test", AB_SPEC)
+        shell.width = 300
+        test = shell("get", "delay").flat
         assert "test from 2026-01-01" in test
         assert "read once, on 2026-01-01" in test
         assert "979 judged predictions of the candidate find an improvement of 5% with a power of 80%" in test
