@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,3 +130,46 @@ def test_a_route_may_have_a_shadow_with_a_sample_of_its_own(place: Place) -> Non
 
 def test_a_route_may_mirror_all_of_stables_requests(place: Place) -> None:
     assert create(place, model_route({"weightBp": 9000}, {"weightBp": 1000, "mirrorBp": 9000}))["spec"]
+
+
+STATED = {"began": "2026-01-01T12:00:00Z", "until": "2026-01-15T12:00:00Z", "readAt": "2026-01-16T00:30:00Z"}
+MERGE = "application/merge-patch+json"
+LONGER = {"strategy": {"abTest": {"weeks": 4}}}
+
+
+def under_test(place: Place, name: str, *, phase: str, **trial: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """An A/B test that has come to a phase; what is given back edits its spec."""
+    api = client.CustomObjectsApi(place.api)
+    body = yaml.safe_load((SAMPLES / "ab-test.yaml").read_text(encoding="utf-8"))
+    body["metadata"]["name"] = name
+    where = ("switchyard.dev", "v1alpha1", place.namespace, "modeldeployments")
+    api.create_namespaced_custom_object(*where, body)
+    rollout = {"id": f"{name}-b.1", "revision": f"{name}-b", "phase": phase, "trial": STATED | trial}
+    api.patch_namespaced_custom_object_status(*where, name, {"status": {"rollout": rollout}}, _content_type=MERGE)
+    return lambda spec: api.patch_namespaced_custom_object(*where, name, {"spec": spec}, _content_type=MERGE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(LONGER, id="more weeks"),
+        pytest.param({"strategy": {"abTest": {"share": 90}}}, id="other users"),
+        pytest.param({"strategy": {"type": "BlueGreen", "abTest": None}}, id="another strategy"),
+    ],
+)
+def test_a_test_under_way_cannot_be_changed(place: Place, change: dict[str, Any]) -> None:
+    edit = under_test(place, f"running-{len(str(change))}", phase="Progressing")
+    with pytest.raises(ApiException) as refusal:
+        edit(change)
+    assert "an A/B test is under way" in refusal.value.body
+    edit({"serving": {"replicas": 3}})
+    edit({"model": {"image": "registry.example/flight-delay:3.0.0"}, **change})
+
+
+@pytest.mark.parametrize("phase", ["Watching", "Completed", "RolledBack"])
+def test_after_a_test_its_strategy_may_be_changed(place: Place, phase: str) -> None:
+    assert under_test(place, f"over-{phase.lower()}", phase=phase)(LONGER)["spec"]
+
+
+def test_a_test_that_cannot_be_read_may_be_changed(place: Place) -> None:
+    assert under_test(place, "moved", phase="AwaitingEvidence", moved=True)(LONGER)["spec"]

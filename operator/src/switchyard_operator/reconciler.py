@@ -29,6 +29,7 @@ from switchyard_contracts.notifications import Notification, Notifications
 from switchyard_operator import gather
 from switchyard_operator.cache import Cache, Key
 from switchyard_operator.domain import (
+    ab_test,
     analysis,
     bearings,
     commands,
@@ -154,7 +155,8 @@ class Reconciler:
         if turn.mark:
             self._mark(world, turn.mark)
             return NOW
-        world = replace(world, target=turn.target, asked=turn.asked)
+        world, fixed = ab_test.as_stated(replace(world, target=turn.target, asked=turn.asked))
+        rejected = rejected or fixed
         known = bearings.take(world)
         if self._obey(key, body, world, known):
             return NOW
@@ -165,9 +167,9 @@ class Reconciler:
         plan = decision.decide(world, known)
         routing = plan.route is not None or plan.drop_route
         unheard = routing and world.status.observed_generation not in (0, world.generation)
-        if unheard or (routing and _would_lose(world, plan)) or plan.decision.move is Move.END:
+        if unheard or (routing and _would_lose(world, plan)) or plan.decision.move is Move.END or _reads(world, plan):
             # Only of an edit that was taken note of can the next pass tell a route that is ahead; and the verdicts that
-            # end a shadow stand nowhere else: once it is marked, nobody asks for evidence again.
+            # end a shadow or a test stand nowhere else: once it is marked or read, nobody asks for evidence again.
             self._write_status(key, world, plan, rejected)
         try:
             plan = self._apply(key, body, world, plan)
@@ -312,6 +314,7 @@ class Reconciler:
             answers=answers,
             looks=looks,
             asked=known.questions,
+            now=world.now,
         )
         if silent := counters.silences(judged, answers, now=world.now):
             judged = counters.second_opinion(
@@ -625,6 +628,13 @@ def _would_lose(world: World, plan: Plan) -> bool:
     if any(newest in item.generations and newest not in told.get(item.name, ()) for item in plan.shadows):
         return True
     return newest in set(memory.mirrored(plan.memory)) - set(known)
+
+
+def _reads(world: World, plan: Plan) -> bool:
+    """Whether an A/B test was read in this pass, of which no status knows yet."""
+    held, now = world.status.rollout, plan.memory.trial
+    before = held.trial if held and held.id == plan.memory.id else None
+    return now is not None and now.read is not None and (before is None or before.read is None)
 
 
 def _begins(plan: Plan) -> bool:

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from switchyard_simulation import coverage, joins, splits, truth
+from switchyard_simulation import coverage, joins, splits, trials, truth
 from switchyard_simulation.coverage import Covers
 from switchyard_simulation.drawing import Pace, draw
 from switchyard_simulation.flights import Replay
@@ -229,7 +229,83 @@ def _effects() -> list[Scenario]:
     return found
 
 
-SCENARIOS: tuple[Scenario, ...] = (*_alike(), *_at_the_margin(), *_looks(), *_weights(), *_events(), *_effects())
+def _tests() -> list[Scenario]:
+    group = "A/B tests: the same model twice, or another, for users who stay where they are"
+    return [
+        Scenario(group, "read once, after two weeks", trials.read_once, BOTH),
+        Scenario(group, "looked at daily for up to eight", trials.looked_at, BOTH, Kind.USUAL, runs=1_500),
+        Scenario(group, "read once, by requests, not users", trials.by_requests, BOTH, Kind.USUAL, runs=500),
+        Scenario(
+            group,
+            "RMSE a fifth lower",
+            partial(trials.read_once, ratio=0.64),
+            ROLLED_BACK,
+            runs=200,
+            expected=End.PROMOTED,
+        ),
+        Scenario(
+            group,
+            "RMSE a fifth higher",
+            partial(trials.read_once, ratio=1.44),
+            PROMOTED,
+            runs=200,
+            expected=End.ROLLED_BACK,
+        ),
+    ]
+
+
+def _bandits() -> list[Scenario]:
+    group, preferred = (
+        "Bandits: decided by the boundary, whatever the weights were",
+        "The worse, but quicker one preferred",
+    )
+    return [
+        Scenario(group, "the same model twice, for four weeks", trials.decided, BOTH, runs=500),
+        Scenario(
+            group,
+            "RMSE a fifth lower",
+            partial(trials.decided, ratio=0.64),
+            ROLLED_BACK,
+            runs=100,
+            expected=End.PROMOTED,
+        ),
+        Scenario(
+            group,
+            "RMSE a fifth higher",
+            partial(trials.decided, ratio=1.44),
+            PROMOTED,
+            runs=100,
+            expected=End.ROLLED_BACK,
+        ),
+        Scenario(
+            f"{preferred} by a bandit (`promoted` is: has 80 % after a week)",
+            "judged at age L",
+            partial(trials.preferred, known=trials.at_age),
+            PROMOTED,
+            runs=200,
+            expected=End.ROLLED_BACK,
+        ),
+        Scenario(
+            f"{preferred} by a bandit (`promoted` is: has 80 % after a week)",
+            "updated on arrival",
+            partial(trials.preferred, known=trials.on_arrival),
+            PROMOTED,
+            Kind.USUAL,
+            runs=200,
+        ),
+    ]
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    *_alike(),
+    *_at_the_margin(),
+    *_looks(),
+    *_weights(),
+    *_events(),
+    *_effects(),
+    *_tests(),
+    *_bandits(),
+)
 INTERVALS: tuple[Interval, ...] = (
     Interval("share of 20, Wilson", coverage.of_shares(20)),
     Interval("share of 200, Wilson", coverage.of_shares(200)),

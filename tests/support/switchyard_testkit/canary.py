@@ -47,9 +47,9 @@ CANARY: dict[str, Any] = {
 
 
 @contextmanager
-def living(models: Models, *, rate: float = 80) -> Iterator[Traffic]:
+def living(models: Models, *, rate: float = 80, users: int = 0) -> Iterator[Traffic]:
     """Traffic, and outcomes a second after each answer; at the end no request may have failed."""
-    traffic = Traffic(models.url("delay"), body=FLIGHT, rate=rate, prefix=models.namespace)
+    traffic = Traffic(models.url("delay"), body=FLIGHT, rate=rate, prefix=models.namespace, users=users)
     outcomes = Outcomes(models.installation, models.subject("delay"), traffic, truth=TRUTH, delay=1, seed=17)
     with traffic, outcomes:
         yield traffic

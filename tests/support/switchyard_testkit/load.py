@@ -31,6 +31,8 @@ class Answer:
     revision: str
     version: str
     at: float
+    user: str = ""
+    """Who asked, where the traffic has users."""
 
 
 @dataclass(slots=True)
@@ -53,7 +55,10 @@ class Tally:
 
 
 class Traffic:
-    """Requests to one URL at a constant rate, from a thread of its own, until it is stopped."""
+    """Requests to one URL at a constant rate, from a thread of its own, until it is stopped.
+
+    With `users`, as many take turns, and each names itself in the header x-user-id.
+    """
 
     def __init__(
         self,
@@ -64,11 +69,13 @@ class Traffic:
         prefix: str,
         number_at: str = "delay",
         headers: dict[str, str] | None = None,
+        users: int = 0,
     ) -> None:
         self.tally = Tally()
         self._url, self._rate, self._prefix, self._number_at = url, rate, prefix, number_at
         self._body = json.dumps(body).encode()
         self._headers = {"content-type": "application/json", **(headers or {})}
+        self._users = users
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="traffic", daemon=True)
@@ -119,14 +126,15 @@ class Traffic:
                 due = began + sent / self._rate
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 prediction_id = f"{self._prefix}-{sent}"
-                task = asyncio.create_task(self._one(client, prediction_id), name=prediction_id)
+                user = f"{self._prefix}-user-{sent % self._users}" if self._users else ""
+                task = asyncio.create_task(self._one(client, prediction_id, user), name=prediction_id)
                 self._under_way[prediction_id] = task
                 task.add_done_callback(lambda done: self._under_way.pop(done.get_name()))
                 sent += 1
             await asyncio.gather(*self._under_way.values())
 
-    async def _one(self, client: aiohttp.ClientSession, prediction_id: str) -> None:
-        headers = {**self._headers, "x-prediction-id": prediction_id}
+    async def _one(self, client: aiohttp.ClientSession, prediction_id: str, user: str) -> None:
+        headers = {**self._headers, "x-prediction-id": prediction_id} | ({"x-user-id": user} if user else {})
         try:
             async with client.post(self._url, data=self._body, headers=headers) as answer:
                 content = await answer.read()
@@ -142,6 +150,7 @@ class Traffic:
                 revision=revision,
                 version=answer.headers.get("x-model-version", ""),
                 at=time.time(),
+                user=user,
             )
         )
         if wrong := self._wrong(answer, content, prediction_id):

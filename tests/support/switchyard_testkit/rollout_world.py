@@ -14,10 +14,11 @@ from typing import Any, Protocol
 
 from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, LABEL_REVISION
 from switchyard_contracts.counted import Counted
-from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, PairBlock, Paired, WindowSums
+from switchyard_contracts.evidence import ArmFolds, ArmSums, Coverage, Evidence, Folds, PairBlock, Paired, WindowSums
 from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.model_deployment import ModelDeploymentStatus, Phase
 from switchyard_contracts.model_route import ModelRouteSpec
+from switchyard_contracts.sticky import FOLDS
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
 from switchyard_operator.cache import Cache
 from switchyard_operator.domain import kinds
@@ -175,6 +176,8 @@ class Served:
     weights: Mapping[str, int]
     served: dict[str, float] = field(default_factory=dict)
     mirrors: Mapping[str, float] = field(default_factory=dict)
+    by_user: bool = False
+    """Whether users stayed with their arm."""
     sums: dict[tuple[str, str], WindowSums] = field(default_factory=dict)
 
 
@@ -185,6 +188,8 @@ class Monitor:
     clock: Clock
     natures: Callable[[str], Model]
     rate: float = 100.0
+    cap: float = 1000.0
+    """The largest |error| that counts."""
     down: str = ""
     read_to: datetime | None = None
     """Where it stopped to read, as Kafka fell silent."""
@@ -203,7 +208,8 @@ class Monitor:
             mirrors |= {
                 entry.revision: (entry.sample_bp or 0) * route.stable.weight_bp / 10_000 for entry in route.sampled
             }
-            self.windows.append(Served(start, generation, weights, mirrors=mirrors))
+            by_user = route.split is not None
+            self.windows.append(Served(start, generation, weights, mirrors=mirrors, by_user=by_user))
         window = self.windows[-1]
         for entry in route.routes:
             served = self.rate * passed.total_seconds() * entry.weight_bp / 10_000
@@ -232,7 +238,7 @@ class Monitor:
             stable=ArmSums(n=other),
             candidate_coverage=Coverage(predictions=mine, judged=mine),
             stable_coverage=Coverage(predictions=other, judged=other),
-            cap=1000.0,
+            cap=self.cap,
             value=self._agreement(question, question.revision) if mine else None,
             against_value=self._agreement(question, question.against) if other else None,
             rate_per_second=self.rate * sums[-1].probability if sums else None,
@@ -254,6 +260,9 @@ class Monitor:
             candidate=self._arm(window, question.revision),
             stable=self._arm(window, question.against),
         )
+        if window.by_user:
+            folds = Folds(candidate=_by_user(sums.candidate, 7), stable=_by_user(sums.stable, 3))
+            sums = sums.model_copy(update={"folds": folds})
         if window is not self.windows[-1]:
             window.sums[arms] = sums
         return sums
@@ -317,7 +326,18 @@ class Monitor:
         n = int(window.served.get(revision, 0.0))
         nature = self.natures(revision)
         squares = nature.loss**2 * 1.5
-        return ArmSums(n=n, failures=round(n * nature.failing), loss=n * nature.loss, loss_squares=n * squares)
+        failures = round(n * nature.failing)
+        return ArmSums(n=n, predictions=n, failures=failures, loss=n * nature.loss, loss_squares=n * squares)
+
+
+def _by_user(arm: ArmSums, stride: int) -> ArmFolds:
+    """An arm by groups of users, some of whom meet larger losses than others."""
+    n, failures = (
+        [whole // FOLDS + (fold < whole % FOLDS) for fold in range(FOLDS)] for whole in (arm.n, arm.failures)
+    )
+    mean = arm.loss / arm.n if arm.n else 0.0
+    loss = [each * mean * (1.0 + 0.1 * (fold * stride % 5 - 2)) for fold, each in enumerate(n)]
+    return ArmFolds(n=n, failures=failures, loss=loss)
 
 
 def _start(moment: datetime, block: timedelta) -> datetime:
@@ -481,6 +501,25 @@ THEN_SPEC: dict[str, Any] = (
 def shadow(name: str, image: str, **said: Any) -> dict[str, Any]:
     """An entry of spec.shadows."""
     return {"name": name, "model": {"image": image}, **said}
+
+
+WEEK = timedelta(seconds=35)
+"""Seven blocks of the tests' clock."""
+AB_SPEC: dict[str, Any] = SPEC | {
+    "analysis": {**ANALYSIS, "block": "5s"},
+    "monitoring": {**MONITORING, "window": "5s"},
+    "rollback": {"watch": "2m", "warm": {"replicas": 1, "for": "3m"}},
+    "strategy": {"type": "ABTest", "abTest": {"split": {"by": "header", "name": "x-user-id"}, "weeks": 2}},
+}
+"""Half of the users for two weeks, then one reading."""
+BANDIT_SPEC: dict[str, Any] = AB_SPEC | {
+    "analysis": {
+        "block": "5s",
+        "metrics": [ANALYSIS["metrics"][0], ANALYSIS["metrics"][1] | {"minSamples": 20_000}],
+    },
+    "strategy": {"type": "Bandit", "bandit": {"start": 10, "floor": 5, "ceiling": 90, "every": "20s"}},
+}
+"""A weight that follows the rewards; so many samples are asked for that it has time to."""
 
 
 class Rollout:

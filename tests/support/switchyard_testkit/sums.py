@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, PairBlock, Paired, WindowSums
+from switchyard_contracts.evidence import ArmFolds, ArmSums, Coverage, Evidence, Folds, PairBlock, Paired, WindowSums
 from switchyard_contracts.model_deployment import Metric
+from switchyard_contracts.sticky import BUCKETS, FOLDS, fold_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -41,6 +42,40 @@ def window(
         candidate=candidate or ArmSums(),
         stable=stable or ArmSums(),
     )
+
+
+Draw = tuple[int, int, float]
+"""(bucket, how often, loss or chance of failing)."""
+
+
+def sticky_window(users: Iterable[Draw], *, weight: int = 5_000, index: int = 0, by_user: bool = True) -> WindowSums:
+    """A window in which each user asked so often; the candidate has the first buckets."""
+    arms = [[[0, 0.0, 0.0] for _ in range(FOLDS)] for _ in range(2)]
+    for bucket, times, loss in users:
+        cell = arms[bucket >= weight][fold_of(bucket)]
+        cell[0] += times
+        cell[1] += times * loss
+        cell[2] += times * loss**2
+    made = [
+        ArmSums(
+            n=sum(cell[0] for cell in cells),
+            predictions=sum(cell[0] for cell in cells),
+            failures=round(sum(cell[1] for cell in cells)),
+            loss=sum(cell[1] for cell in cells),
+            loss_squares=sum(cell[2] for cell in cells),
+        )
+        for cells in arms
+    ]
+    folds = [
+        ArmFolds(
+            n=[cell[0] for cell in cells],
+            failures=[round(cell[1]) for cell in cells],
+            loss=[cell[1] for cell in cells],
+        )
+        for cells in arms
+    ]
+    found = window(index, candidate=made[0], stable=made[1], probability=weight / BUCKETS)
+    return found.model_copy(update={"folds": Folds(candidate=folds[0], stable=folds[1]) if by_user else None})
 
 
 def evidence(*windows: WindowSums, **changes: Any) -> Evidence:

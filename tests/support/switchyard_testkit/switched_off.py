@@ -14,14 +14,26 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from switchyard_contracts import acceptance, comparison, coverage, guards, model_revision, sample_ratio, verdicts
+from switchyard_contracts import (
+    acceptance,
+    comparison,
+    coverage,
+    guards,
+    model_revision,
+    sample_ratio,
+    trial,
+    verdicts,
+)
+from switchyard_contracts import bandit as bandit_weights
 from switchyard_contracts.canonical import digest
 from switchyard_contracts.evidence import Evidence, WindowSums
 from switchyard_contracts.judgement import Budget, Judgement, Verdict
-from switchyard_contracts.model_deployment import Metric, ModelDeploymentSpec, OnSpecChange
+from switchyard_contracts.model_deployment import Metric, ModelDeploymentSpec, OnSpecChange, Strategy
 from switchyard_operator import gather, leader, reconciler, retries
 from switchyard_operator.adapters import cluster
 from switchyard_operator.domain import (
+    ab_test,
+    bandit,
     bearings,
     blue_green,
     canary,
@@ -428,6 +440,20 @@ def shadows_are_under_way(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(decision, "_is_candidate", always(True))
 
 
+def tests_are_read_at_any_time(patch: pytest.MonkeyPatch) -> None:
+    """Whatever is there of a test is asked for and read, whenever somebody looks."""
+    patch.setattr(ab_test, "known", always(None))
+    patch.setattr(trial.Horizon, "is_over", always(True))
+
+
+def weights_without_bounds(patch: pytest.MonkeyPatch) -> None:
+    """A weight follows its rewards as far as they go."""
+    own = bandit_weights.share
+    patch.setattr(
+        bandit_weights, "share", lambda *said, **words: own(*said, **words | {"floor": 100, "ceiling": 9_900})
+    )
+
+
 SWITCHES: Mapping[str, Switch] = {
     "marks-that-name-their-command": marks_name_nobody,
     "pods-of-another-release-being-kept": instead(workloads, "keep_pods", lambda wanted, _: wanted),
@@ -493,6 +519,13 @@ SWITCHES: Mapping[str, Switch] = {
     "pods-that-go-with-their-shadow": shadows_pods_stay,
     "a-rollout-that-ignores-its-shadows": shadows_are_waited_for,
     "a-first-step-for-who-was-a-shadow": shadows_are_under_way,
+    "one-reading-at-the-horizon": tests_are_read_at_any_time,
+    "a-test-as-it-was-stated": instead(ab_test, "as_stated", lambda world: (world, None)),
+    "users-who-stay": instead(Strategy, "sticky", None),
+    "an-end-without-a-winner": without(rules.end_what_nobody_won),
+    "weights-that-follow-rewards": without(rules.follow_the_reward),
+    "floors-and-ceilings": weights_without_bounds,
+    "a-step-at-a-time": steps_without(bandit, every=timedelta(0)),
     "steps-that-only-scale": scaling_moves_weights,
     "pods-that-follow-the-steps": steps_without(canary, pods=0),
     "holding-a-step": without(rules.hold_the_step),

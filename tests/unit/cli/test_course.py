@@ -18,7 +18,16 @@ from switchyard_contracts.model_revision import ModelRevisionSpec, ModelRevision
 from switchyard_operator.domain import lineage, steps
 from switchyard_operator.domain.step import mirrored
 from switchyard_operator.domain.world import Revision as OperatorsRevision
-from switchyard_testkit.rollout_world import ANALYSIS, CANARY_SPEC, MONITORING, NOON, PAIRED_SPEC, SPEC
+from switchyard_testkit.rollout_world import (
+    AB_SPEC,
+    ANALYSIS,
+    BANDIT_SPEC,
+    CANARY_SPEC,
+    MONITORING,
+    NOON,
+    PAIRED_SPEC,
+    SPEC,
+)
 
 SECONDS = st.integers(0, 600)
 NAMED = st.sampled_from([["outcome"], ["errors", "outcome"]])
@@ -63,7 +72,17 @@ def shadows(draw: st.DrawFn) -> ModelDeploymentSpec:
     return acceptance.read(PAIRED_SPEC | {"strategy": {"type": "Shadow", "shadow": block}})
 
 
-SPECS = canaries() | blue_greens() | shadows()
+@st.composite
+def trials(draw: st.DrawFn) -> ModelDeploymentSpec:
+    end = draw(st.sampled_from(["promote", "stop"]))
+    if draw(st.booleans()):
+        block = {"start": 10, "every": f"{draw(st.integers(3, 600))}s", "whenWon": end}
+        return acceptance.read(BANDIT_SPEC | {"strategy": {"type": "Bandit", "bandit": block}})
+    own = AB_SPEC["strategy"]["abTest"] | {"share": draw(st.integers(1, 99)), "weeks": draw(st.integers(1, 52))}
+    return acceptance.read(AB_SPEC | {"strategy": {"type": "ABTest", "abTest": own | {"whenWon": end}}})
+
+
+SPECS = canaries() | blue_greens() | shadows() | trials()
 
 
 @given(SPECS, st.sampled_from(list(mine.Way)))

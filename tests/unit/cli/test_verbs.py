@@ -15,7 +15,15 @@ from switchyard_contracts.model_deployment import Phase
 from switchyard_operator.domain import kinds
 from switchyard_testkit.cli_airport import BY_HAND, MODELS, ONE, THREE, TWO, airport, rolling, rollout, taken_back
 from switchyard_testkit.cli_world import Shell, document
-from switchyard_testkit.rollout_world import CANARY, CANARY_SPEC, NAMESPACE, SHADOW_SPEC, Simulation
+from switchyard_testkit.rollout_world import (
+    AB_SPEC,
+    BANDIT_SPEC,
+    CANARY,
+    CANARY_SPEC,
+    NAMESPACE,
+    SHADOW_SPEC,
+    Simulation,
+)
 
 STEERING = ("promote", "approve", "abort", "retry", "rollback", "pause", "resume")
 
@@ -175,7 +183,7 @@ class TestStatus:
         shell.world.deploy({**CANARY_SPEC, "strategy": {"type": "Bandit"}}, image=TWO)
         said = shell("status", "delay", "--wait")
         assert said.code == 2
-        assert "NotSupportedYet" in said.out
+        assert "must be set when type is Bandit" in said.out
 
     def test_a_rollout_that_another_replaces_ends_with_2(self) -> None:
         shell = rolling("five")
@@ -399,6 +407,42 @@ class TestPlan:
         shell.world.run(lambda: shell.world.phase is Phase.COMPLETED)
         said = shell("plan", self.file(tmp_path, CANARY_SPEC, image=TWO))
         assert "was compared before, as asked; `kubectl switchyard retry delay" in said.flat
+
+    def test_an_ab_test_says_how_many_it_takes_and_whether_there_will_be_as_many(self, tmp_path: Path) -> None:
+        shell = airport()
+        shell.width = 300
+        many, few = (shell("plan", self.file(tmp_path, AB_SPEC, image=TWO), "--rate", rate) for rate in ("100", "10"))
+        assert "test 50% of the users, for 70s" in many.flat
+        assert "outcome (outcome.rmse): read once, after 70s; 979 judged outcomes" in many.flat
+        assert "at 100 requests a second it has 3,500 by then" in many.flat
+        assert "too few" not in many.flat
+        assert "it has 350 by then, which is too few: take more weeks, or look for a larger effect" in few.flat
+        # Two weeks of 35 s, and 10 s until the last prediction is judged.
+        assert "at 100 requests a second: 1m20s from ready pods" in many.flat
+
+    def test_a_bandit_says_between_what_its_weight_moves(self, tmp_path: Path) -> None:
+        said = airport()("plan", self.file(tmp_path, BANDIT_SPEC, image=TWO))
+        assert "bandit 10% first, then from 5% to 90% as its rewards ask, at most once in 20s" in said.flat
+        assert "proof by at least 20,000 judged outcomes" in said.flat
+
+    def test_a_strategy_that_is_tried_on_users_is_shown_as_it_stands(self) -> None:
+        shell = rolling("test", AB_SPEC)
+        shell.width = 300
+        test = shell("get", "delay").flat
+        assert "test from 2026-01-01" in test
+        assert "read once, on 2026-01-01" in test
+        assert "979 judged predictions of the candidate find an improvement of 5% with a power of 80%" in test
+        moved = rolling("bandit", BANDIT_SPEC)
+        moved.world.monitor.cap = 15.0
+        moved.world.run(lambda: moved.world.route[TWO][1] == 9000)
+        assert "bandit 90%" in moved("get", "delay").flat
+
+    def test_what_was_tried_and_takes_nothing_over_ends_with_0(self) -> None:
+        block = AB_SPEC["strategy"]["abTest"] | {"whenWon": "stop"}
+        shell = rolling("test", AB_SPEC | {"strategy": {"type": "ABTest", "abTest": block}})
+        said = shell("status", "delay", "--wait")
+        assert said.code == 0
+        assert "tried on users, and stable keeps the traffic: outcome: Pass: RMSE" in said.flat
 
     def test_what_serves_already_is_no_rollout(self, tmp_path: Path) -> None:
         said = airport()("plan", self.file(tmp_path, CANARY_SPEC))

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from switchyard_contracts import sample_ratio
-from switchyard_contracts.evidence import ArmFolds, ArmSums, Evidence, Folds, WindowSums
+from switchyard_contracts.evidence import Evidence, WindowSums
 from switchyard_contracts.folds import FIRST_FOLDS, Folded, excess, share_of
 from switchyard_contracts.model_deployment import Metric
 from switchyard_contracts.sticky import BUCKETS, FOLDS, fold_of
 from switchyard_contracts.unpaired import Losses, Row, looks
 from switchyard_contracts.verdicts import Budget, Verdict, judge
-from switchyard_testkit.sums import arm, evidence, window
+from switchyard_testkit.sums import Draw, arm, evidence, sticky_window, window
 
 BUDGET = Budget(alpha_promote=0.025, alpha_guard=0.0125, alpha_rollback=0.0125)
 OUTCOME = Metric.model_validate(
@@ -27,39 +27,6 @@ LIMIT = Metric.model_validate(
 STABLE = Metric.model_validate(
     {"name": "errors", "metric": "error_rate", "maxIncrease": "50%", "minSamples": 50, "role": "guard"}
 )
-
-Draw = tuple[int, int, float]
-"""(bucket, how often, loss or chance of failing)."""
-
-
-def sticky_window(users: list[Draw], *, weight: int = 5_000, index: int = 0, by_user: bool = True) -> WindowSums:
-    """A window in which each user asked so often; the candidate has the first buckets."""
-    arms = [[[0, 0.0, 0.0] for _ in range(FOLDS)] for _ in range(2)]
-    for bucket, times, loss in users:
-        cell = arms[bucket >= weight][fold_of(bucket)]
-        cell[0] += times
-        cell[1] += times * loss
-        cell[2] += times * loss**2
-    made = [
-        ArmSums(
-            n=sum(cell[0] for cell in cells),
-            predictions=sum(cell[0] for cell in cells),
-            failures=round(sum(cell[1] for cell in cells)),
-            loss=sum(cell[1] for cell in cells),
-            loss_squares=sum(cell[2] for cell in cells),
-        )
-        for cells in arms
-    ]
-    folds = [
-        ArmFolds(
-            n=[cell[0] for cell in cells],
-            failures=[round(cell[1]) for cell in cells],
-            loss=[cell[1] for cell in cells],
-        )
-        for cells in arms
-    ]
-    found = window(index, candidate=made[0], stable=made[1], probability=weight / BUCKETS)
-    return found.model_copy(update={"folds": Folds(candidate=folds[0], stable=folds[1]) if by_user else None})
 
 
 def crowd(chance: random.Random, *, users: int, times: Callable[[], int], loss: Callable[[int], float]) -> list[Draw]:

@@ -18,11 +18,11 @@ from switchyard_contracts.verdicts import Budget, Verdict, judge
 from switchyard_monitor import answers
 from switchyard_monitor.domain.buckets import TIME_PARTS, Histogram, bucket
 from switchyard_monitor.domain.entries import NO_FOLD
-from switchyard_monitor.domain.evidence import answer
+from switchyard_monitor.domain.evidence import COUNTED, METRICS, NAMES, answer
 from switchyard_monitor.domain.quality import quantile_interval
 from switchyard_monitor.domain.rows import Question
 from switchyard_monitor.domain.watermark import watermark
-from switchyard_testkit.monitor_world import NOON_US, SECOND, SUBJECT, World, inference, outcome
+from switchyard_testkit.monitor_world import NOON_US, SECOND, SUBJECT, World, decision, inference, outcome
 
 STABLE, NEXT = "stable-1", "next-2"
 BUDGET = Budget(alpha_promote=0.025, alpha_guard=0.0125, alpha_rollback=0.0125)
@@ -278,6 +278,21 @@ def test_counts_show_an_arm_once_whatever_groups_it_was_kept_in(world: World) ->
         (role, assignment) for role in ("stable", "candidate") for assignment in ("split", "sticky")
     }
     assert sum(line.requests for line in lines) == sum(wanted.values())
+
+
+def test_an_answer_is_made_of_the_sums_that_are_read_for_it_and_of_no_others(world: World) -> None:
+    play(world, noise=15.0, failing=0.1)
+    for i in range(0, 3000, 3):
+        world.say(decision(f"p{i}", i % 2 == 0, at=i / 50), at=i / 50 + 3)
+    world.run()
+    arms, mark = world.store.arms(SUBJECT), watermark(world.store.positions())
+    whole = world.store.cells(arms)
+    for metric in sorted(METRICS):
+        question = Question(SUBJECT, metric, NEXT, STABLE, (3,), 0.1)
+        some = world.store.cells(arms, names=NAMES.get(metric, COUNTED))
+        found = answer(question, cells=some, watermark_us=mark)
+        assert found == answer(question, cells=whole, watermark_us=mark)
+        assert found.value is not None, metric
 
 
 def test_where_each_request_is_drawn_by_itself_there_are_no_folds(world: World) -> None:

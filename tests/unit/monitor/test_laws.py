@@ -20,7 +20,7 @@ from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.domain.buckets import bucket, low, width
 from switchyard_monitor.domain.identity import key
 from switchyard_monitor.domain.rules import UNIT, Rule
-from switchyard_monitor.domain.sums import add, decode, encode
+from switchyard_monitor.domain.sums import add, decode, encode, only, pick
 from switchyard_monitor.reader import Pace
 from switchyard_testkit.local_broker import LocalBroker
 from switchyard_testkit.monitor_world import (
@@ -215,6 +215,17 @@ small = st.dictionaries(st.sampled_from("abcd"), st.integers(-(2**90), 2**90).fi
 @given(small, small)
 def test_what_is_added_and_taken_out_leaves_nothing(total: dict[str, int], part: dict[str, int]) -> None:
     assert encode(add(add(dict(total), part), part, -1)) == encode(total)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["n", "age.n", "age.n.n", "ageXn", "age.h:1", "age.h:12", "now.h:1", "xage.h:1", "age.h:1x"]),
+        st.integers(-(2**90), 2**90).filter(bool),
+    )
+)
+def test_what_is_picked_of_sums_is_what_they_hold_of_these_names(sums: dict[str, int]) -> None:
+    wanted = {name: value for name, value in sums.items() if name in ("age.n", "age.h:1", "age.h:12")}
+    assert pick(encode(sums), only("age.n", "age.h:")) == wanted
 
 
 @given(small, small, small)

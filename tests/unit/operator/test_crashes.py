@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from switchyard_contracts.model_deployment import Phase
-from switchyard_testkit.rollout_world import CANARY_SPEC, SHADOW_SPEC, SPEC, THEN_SPEC, Model, Simulation
+from switchyard_testkit.rollout_world import AB_SPEC, CANARY_SPEC, SHADOW_SPEC, SPEC, THEN_SPEC, Model, Simulation
 
 ONE, TWO = "models/delay:1", "models/delay:2"
 GOOD = {ONE: Model(version="1.0.0", loss=100.0), TWO: Model(version="2.0.0", loss=50.0)}
@@ -61,6 +61,8 @@ def _at_rest(world: Simulation) -> bool:
         pytest.param(GOOD, SHADOW_SPEC, Phase.COMPLETED, id="a shadow that ends"),
         pytest.param(GOOD, THEN_SPEC, Phase.WATCHING, id="a shadow that takes over"),
         pytest.param(WORSE, THEN_SPEC, Phase.ROLLED_BACK, id="a shadow that is taken back"),
+        pytest.param(GOOD, AB_SPEC, Phase.WATCHING, id="an A/B test that is won"),
+        pytest.param(WORSE, AB_SPEC, Phase.ROLLED_BACK, id="an A/B test that is lost"),
     ],
 )
 @pytest.mark.timeout(900)

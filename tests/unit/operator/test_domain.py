@@ -33,8 +33,8 @@ def canary(*steps: dict[str, Any]) -> dict[str, Any]:
         pytest.param({"model": IMAGE, "serving": {"timeout": "1 minute"}}, r"spec\.serving\.timeout", id="duration"),
         pytest.param(
             {"model": IMAGE, "strategy": {"type": "Bandit"}},
-            r"spec\.strategy\.type: Bandit .*not supported",
-            id="a strategy that is to come",
+            r"spec\.strategy\.bandit: must be set when type is Bandit",
+            id="a strategy without its block",
         ),
         pytest.param(
             {"model": IMAGE, "strategy": {"shadow": {}}},

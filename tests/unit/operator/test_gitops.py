@@ -27,6 +27,7 @@ from switchyard_operator.errors import Refused
 from switchyard_testkit.argocd import CONFIG, Health, HealthCheck, script
 from switchyard_testkit.kstatus import Result, compute
 from switchyard_testkit.rollout_world import (
+    AB_SPEC,
     CANARY,
     CANARY_SPEC,
     KEY,
@@ -91,7 +92,7 @@ class Watched(Simulation):
     def done(self, status: ModelDeploymentStatus) -> None:
         """What a tool that was told `Current` may rely on."""
         wanted = self.body["spec"]["model"]["image"]
-        compared = any(item.reason == "ShadowEnded" for item in status.conditions)
+        compared = any(item.reason in ("ShadowEnded", "TrialEnded") for item in status.conditions)
         assert compared or {image for image, (_, weight) in self.route.items() if weight} == {wanted}, self.describe()
         assert self.mirrors == {}, self.describe()
         assert next(item.status for item in status.conditions if item.type == "Ready") == "True", self.describe()
@@ -258,6 +259,19 @@ def compared() -> Watched:
     return world
 
 
+def trying() -> Watched:
+    stop = AB_SPEC["strategy"]["abTest"] | {"whenWon": "stop"}
+    world = at(Phase.PROGRESSING, AB_SPEC | {"strategy": {"type": "ABTest", "abTest": stop}})
+    world.run(lambda: bool(world.status.rollout and world.status.rollout.reason == "Testing"))
+    return world
+
+
+def tried() -> Watched:
+    world = trying()
+    world.run(lambda: world.phase is Phase.COMPLETED)
+    return world
+
+
 def refusing(kind: str) -> Callable[[str], None]:
     def refuse(write: str) -> None:
         if write.startswith(f"apply {kind}"):
@@ -353,6 +367,8 @@ MOMENTS: dict[str, Moment] = {
     "a spec that cannot be honoured": Moment(not_to_be_honoured, Result.FAILED, "Degraded", "Bandit"),
     "a shadow compares": Moment(shadowing, Result.IN_PROGRESS, "Progressing", "shadow"),
     "a shadow has compared": Moment(compared, Result.CURRENT, "Healthy", "1.0.0 serves; delay-"),
+    "a test on users is under way": Moment(trying, Result.IN_PROGRESS, "Progressing", "the test is read once"),
+    "a test on users is over": Moment(tried, Result.CURRENT, "Healthy", "1.0.0 serves; delay-"),
     "over quota": Moment(over_quota, Result.FAILED, "Degraded", "exceeded quota"),
     "over quota at rest": Moment(over_quota_at_rest, Result.FAILED, "Degraded", "exceeded quota"),
     "scaled up": Moment(scaled_up, Result.IN_PROGRESS, "Progressing", "2 of 5 pods ready"),

@@ -329,18 +329,19 @@ spans = st.integers(0, 40).map(lambda days: timedelta(days=days)) | st.integers(
 
 
 shares = st.integers(0, FULL)
+paces = st.none() | spans
 
 
 @st.composite
 def situations(draw: st.DrawFn) -> Seen:
     weights = sorted(draw(st.sets(st.integers(0, FULL - 1), max_size=4)))
     steps = tuple(
-        Step(f"s{index}", weight, draw(spans), mirror=draw(shares), decided=draw(st.booleans()))
+        Step(f"s{index}", weight, draw(spans), mirror=draw(shares), decided=draw(st.booleans()), every=draw(paces))
         for index, weight in enumerate(weights)
     )
     index = draw(st.integers(-1, len(steps)))
     full = 0 if index < 0 else FULL if index == len(steps) else steps[index].weight
-    judged = tuple(draw(judged_lists))
+    judged = tuple(replace(item, final=draw(st.booleans())) for item in draw(judged_lists))
     wanted = draw(st.integers(1, 5))
     return Seen(
         steps=steps,
@@ -364,6 +365,7 @@ def situations(draw: st.DrawFn) -> Seen:
         suspended=draw(st.booleans()),
         automatic=draw(st.booleans()),
         ends=draw(st.booleans()) and bool(steps),
+        wish=draw(st.none() | shares),
     )
 
 
@@ -428,8 +430,24 @@ def test_what_is_only_compared_never_has_all_of_the_traffic(situation: Seen) -> 
 @given(situations())
 def test_a_comparison_ends_only_after_its_last_step(situation: Seen) -> None:
     if decide(situation).move is Move.END:
-        assert situation.ends
-        assert situation.index == situation.final - 1
+        decided = [item for item in situation.judged if item.metric.role == "decide"]
+        read = bool(decided) and any(item.final for item in decided)
+        assert read or (situation.ends and situation.index == situation.final - 1)
+
+
+@given(situations())
+def test_evidence_moves_a_weight_only_where_it_stood_long_enough_and_nothing_holds_it(situation: Seen) -> None:
+    if decide(situation).move is not Move.SHIFT:
+        return
+    step = situation.step
+    assert step is not None
+    assert step.every is not None
+    assert situation.held_for is not None
+    assert situation.held_for >= max(step.every, step.hold)
+    assert (situation.paused, situation.frozen, situation.suspended) == ("", "", False)
+    assert situation.sync.acknowledged
+    assert situation.weight == step.weight
+    assert decide(situation).weight == situation.wish != step.weight
 
 
 @given(shares, shares, shares, st.integers(1, 50), st.integers(0, 60))

@@ -12,7 +12,7 @@ from switchyard_contracts.model_deployment import Phase
 from switchyard_contracts.notifications import Event, Notification, Receiver
 from switchyard_operator.domain import kinds, letters
 from switchyard_operator.settings import Settings
-from switchyard_testkit.rollout_world import CANARY_SPEC, KEY, SHADOW_SPEC, SPEC, Model, Simulation
+from switchyard_testkit.rollout_world import AB_SPEC, CANARY_SPEC, KEY, SHADOW_SPEC, SPEC, Model, Simulation
 from switchyard_testkit.telling import Told
 
 ONE, TWO = "models/delay:1", "models/delay:2"
@@ -93,6 +93,13 @@ def compared() -> Told:
     return world
 
 
+def tried() -> Told:
+    stop = AB_SPEC["strategy"]["abTest"] | {"whenWon": "stop"}
+    world = canary(spec=AB_SPEC | {"strategy": {"type": "ABTest", "abTest": stop}})
+    world.run(lambda: world.status.rollout is not None and world.status.rollout.reason == "TrialEnded")
+    return world
+
+
 def aborted() -> Told:
     world = canary()
     world.run(lambda: world.status.rollout is not None and world.status.rollout.step == "five")
@@ -109,11 +116,12 @@ def aborted() -> Told:
         pytest.param(taken_back, Event.ROLLED_BACK, "AnalysisFailed", "errors", id="taken back by a guard"),
         pytest.param(aborted, Event.ROLLED_BACK, "Aborted", "the wrong file", id="aborted"),
         pytest.param(refused, Event.REFUSED, "NeverReady", "0 of 2 pods", id="a first revision that is never ready"),
-        pytest.param(refused_spec, Event.REFUSED, "NotSupportedYet", "Bandit", id="a spec that cannot be honoured"),
+        pytest.param(refused_spec, Event.REFUSED, "Invalid", "Bandit", id="a spec that cannot be honoured"),
         pytest.param(refused_newer, Event.REFUSED, "RolloutUnderWay", "onSpecChange", id="a newer one, by Reject"),
         pytest.param(waits_for_a_person, Event.HELD, "AwaitingPromote", "by hand", id="it waits for a person"),
         pytest.param(waits_for_evidence, Event.HELD, "EvidenceUnavailable", "monitor", id="evidence cannot be had"),
         pytest.param(compared, Event.COMPARED, "ShadowEnded", "compared", id="a shadow that ends"),
+        pytest.param(tried, Event.COMPARED, "TrialEnded", "tried on users", id="a test that ends"),
     ],
 )
 def test_what_happens_is_told_once_with_its_numbers(

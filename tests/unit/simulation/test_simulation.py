@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from switchyard_contracts import boundary, guards
+from switchyard_contracts import boundary, guards, trial
 from switchyard_demo_model.serving.flight import Flight
 from switchyard_demo_model.serving.model import LinearModel, Number
-from switchyard_simulation import joins, naive, running, splits, table, truth
+from switchyard_simulation import joins, naive, running, splits, table, trials, truth
 from switchyard_simulation.drawing import Pace, draw
 from switchyard_simulation.flights import Replay, answers
 from switchyard_simulation.guarding import Faults
@@ -156,6 +156,38 @@ def test_the_first_answer_under_an_id_counts_and_a_stand_in_does_not():
     assert first.value == pytest.approx(5.0)
     assert (second.value, second.against_value) == (first.value, first.against_value)
     assert repeated.evidence("error_rate", until=48.0).candidate.failures == 1
+
+
+def test_a_test_by_users_finds_an_effect_and_hardly_any_where_there_is_none(replay):
+    assert not played(replay, trials.read_once).over
+    better = played(replay, partial(trials.read_once, ratio=0.5), runs=10)
+    assert better.share(End.PROMOTED)[0] >= 0.9
+    assert played(replay, trials.by_requests).over
+
+
+def test_a_test_without_a_width_would_be_found(replay, monkeypatch):
+    monkeypatch.setattr(trial, "student", lambda *_, **__: 0.5)
+    assert played(replay, trials.read_once).over
+
+
+def test_what_users_lose_adds_up(replay):
+    n, loss, squares = trials.users(replay, np.random.default_rng(3), ratio=1.0, days=14)
+    assert n.shape == (2, 14, 32)
+    assert n.sum() == pytest.approx(trials.USERS * trials.VISITS, rel=0.15)
+    assert (squares.sum(axis=(1, 2)) >= loss.sum(axis=(1, 2)) ** 2 / n.sum(axis=(1, 2))).all()
+
+
+def test_a_bandit_prefers_the_better_one_whoever_is_quicker_and_one_that_does_not_wait_the_quicker_one(replay):
+    waits = played(replay, partial(trials.preferred, known=trials.at_age), runs=10)
+    assert waits.share(End.ROLLED_BACK)[0] >= 0.9
+    hasty = played(replay, partial(trials.preferred, known=trials.on_arrival), runs=10)
+    assert hasty.share(End.PROMOTED)[0] >= 0.7
+
+
+def test_a_bandit_is_decided_by_the_boundary(replay):
+    play = partial(trials.decided, days=10)
+    assert not played(replay, play, runs=10).over
+    assert played(replay, partial(play, ratio=0.5), runs=5).share(End.PROMOTED)[0] == 1.0
 
 
 def ends(promoted: int, rolled_back: int, runs: int = 100) -> list[Course]:

@@ -14,6 +14,8 @@ from switchyard_operator.domain.analysis import Question
 from switchyard_operator.errors import EvidenceUnavailable
 
 PATIENCE = httpx.Timeout(5.0, connect=1.0)
+FOR_WEEKS = httpx.Timeout(60.0, connect=1.0)
+"""For the one reading of an A/B test, which adds up the sums of each group of users in each window of its weeks."""
 
 
 class HttpMonitor:
@@ -32,7 +34,8 @@ class HttpMonitor:
         path = f"{self._url}/v1/deployments/{quote(namespace)}/{quote(name)}/evidence"
         headers = {"Authorization": f"Bearer {token}"} if (token := self._token()) else {}
         try:
-            answer = self._http.get(path, params=_query(question), headers=headers, timeout=PATIENCE)
+            timeout = FOR_WEEKS if question.patient else PATIENCE
+            answer = self._http.get(path, params=_query(question), headers=headers, timeout=timeout)
         except httpx.HTTPError as error:
             raise EvidenceUnavailable(f"the monitor does not answer: {type(error).__name__}") from error
         if answer.status_code != httpx.codes.OK:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from switchyard_contracts import windows
 from switchyard_contracts.evidence import Evidence
+from switchyard_contracts.experiments import Trial
 from switchyard_contracts.guards import NO_REQUESTS
 from switchyard_contracts.judgement import Budget, Judgement, Verdict
 from switchyard_contracts.model_deployment import (
@@ -21,8 +22,8 @@ from switchyard_contracts.model_deployment import (
 from switchyard_contracts.quantities import format_duration
 from switchyard_contracts.verdicts import budget, judge, waiting_for
 
+from switchyard_operator.domain import ab_test, bandit, outside
 from switchyard_operator.domain import memory as memories
-from switchyard_operator.domain import outside
 from switchyard_operator.domain.memory import Place
 from switchyard_operator.domain.steps import Course
 from switchyard_operator.domain.world import Judged
@@ -46,12 +47,17 @@ class Question:
     """The units of pairs; None where none are to be had."""
     mirrored: tuple[int, ...] = ()
     """The generations in which stable's requests were mirrored to the revision."""
+    patient: bool = False
+    """Whether the answer may take its time: it is about weeks, and asked once."""
 
 
 def questions(
-    spec: ModelDeploymentSpec, memory: RolloutStatus, course: Course, spot: Place, *, against: str
+    spec: ModelDeploymentSpec, memory: RolloutStatus, course: Course, spot: Place, *, against: str, now: datetime
 ) -> tuple[Question, ...]:
-    """What to ask now; nothing before the candidate has had traffic, and no guard that the step does not name."""
+    """What to ask now: nothing before the candidate has had traffic, and no guard that the step does not name.
+
+    Of a test nothing is asked but its one reading.
+    """
     if spot.index < 0:
         return ()
     record = memory.steps_done[-1] if memory.steps_done else None
@@ -60,7 +66,7 @@ def questions(
     copied = frozenset(memories.mirrored(memory)) if _can_be_paired(spec) else frozenset()
     asked = []
     for metric in spec.analysis.metrics:
-        if not _speaks(metric, course, spot):
+        if not _speaks(metric, course, spot) or _known(spec, memory, metric, now=now):
             continue
         if metric.role is Role.GUARD:
             # Guards are on what users met; in a step that only mirrors nobody met anything.
@@ -74,10 +80,28 @@ def questions(
         block = spec.analysis.block if pairs else None
         asked.append(
             Question(
-                metric, memory.revision, against, generations, since, memory.started_at, block=block, mirrored=pairs
+                metric,
+                memory.revision,
+                against,
+                generations,
+                since,
+                memory.started_at,
+                block=block,
+                mirrored=pairs,
+                patient=_trial(spec, memory, metric) is not None,
             )
         )
     return tuple(asked)
+
+
+def _known(spec: ModelDeploymentSpec, memory: RolloutStatus, metric: Metric, *, now: datetime) -> Judged | None:
+    """What is said of a test's metric without asking."""
+    trial = _trial(spec, memory, metric)
+    return ab_test.known(metric, trial, memory, now=now) if trial else None
+
+
+def _trial(spec: ModelDeploymentSpec, memory: RolloutStatus, metric: Metric) -> Trial | None:
+    return memory.trial if spec.strategy.ab_test and metric.role is Role.DECIDE else None
 
 
 def _can_be_paired(spec: ModelDeploymentSpec) -> bool:
@@ -95,6 +119,7 @@ def judge_all(
     answers: Mapping[str, Evidence | str],
     looks: Mapping[str, outside.Answer],
     asked: tuple[Question, ...],
+    now: datetime,
 ) -> tuple[Judged, ...]:
     """The verdict of each metric. An answer that is a sentence says why there is no evidence; `looks` are Prometheus'.
 
@@ -108,6 +133,9 @@ def judge_all(
         if question is None:
             if not _speaks(metric, course, spot):
                 continue
+            if known := _known(spec, memory, metric, now=now):
+                found.append(known)
+                continue
             nothing = Judgement(Verdict.NO_DATA, "NoTraffic", "the candidate has had no traffic in this step")
             found.append(Judged(metric=metric, judgement=nothing))
             continue
@@ -115,8 +143,28 @@ def judge_all(
             found.append(outside.judged(metric, looks[metric.name], since=question.since))
             continue
         answer = answers.get(metric.name, "the monitor was not asked")
-        found.append(judge_one(question, answer, spec=spec, spend=spend))
+        if trial := _trial(spec, memory, metric):
+            found.append(_read(question, answer, trial, spec=spec, spend=spend))
+            continue
+        told = judge_one(question, answer, spec=spec, spend=spend)
+        follows = spec.strategy.bandit if metric.role is Role.DECIDE and course.decides else None
+        if follows and not isinstance(answer, str):
+            told = replace(told, wish=bandit.wish(follows, metric, answer, told.judgement))
+        found.append(told)
     return tuple(found)
+
+
+def _read(
+    question: Question, answer: Evidence | str, trial: Trial, *, spec: ModelDeploymentSpec, spend: Budget
+) -> Judged:
+    """The one reading of a test."""
+    if isinstance(answer, str):
+        return replace(judge_one(question, answer, spec=spec, spend=spend), since=trial.read_at)
+    return ab_test.read(question.metric, answer, trial=trial, budget=spend, min_coverage=_least_coverage(spec))
+
+
+def _least_coverage(spec: ModelDeploymentSpec) -> float:
+    return spec.monitoring.outcome.min_coverage.share if spec.monitoring and spec.monitoring.outcome else 0.0
 
 
 def judge_one(question: Question, answer: Evidence | str, *, spec: ModelDeploymentSpec, spend: Budget) -> Judged:
@@ -127,8 +175,7 @@ def judge_one(question: Question, answer: Evidence | str, *, spec: ModelDeployme
         return Judged(metric=metric, judgement=silent, since=question.since, unavailable=True)
     if not _can_be_paired(spec):
         answer = answer.model_copy(update={"paired": None})
-    coverage = spec.monitoring.outcome.min_coverage.share if spec.monitoring and spec.monitoring.outcome else 0.0
-    judgement = judge(metric, answer, budget=spend, min_coverage=coverage)
+    judgement = judge(metric, answer, budget=spend, min_coverage=_least_coverage(spec))
     told = Judged(metric=metric, judgement=judgement, since=question.since, waiting_for=waiting_for(judgement, answer))
     uncounted = judgement.reason == NO_REQUESTS
     return _until_it_counts(told, window=spec.window, read_to=answer.watermark) if uncounted else told

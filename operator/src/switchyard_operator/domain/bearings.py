@@ -12,7 +12,7 @@ from switchyard_contracts.gates import Gate
 from switchyard_contracts.model_deployment import RolloutStatus
 from switchyard_contracts.model_route import RouteRole
 
-from switchyard_operator.domain import analysis, fleet, gates, lineage, memory, shadows
+from switchyard_operator.domain import ab_test, analysis, bandit, fleet, gates, lineage, memory, shadows
 from switchyard_operator.domain.analysis import Question
 from switchyard_operator.domain.lineage import Lineage
 from switchyard_operator.domain.memory import Place
@@ -46,7 +46,8 @@ def take(world: World) -> Bearings:
     line = lineage.trace(world.revisions, world.target)
     sync = synchronised(world)
     held = gates.recall(memory.recall(world, line), line.target)
-    way = course(world.spec, Way(held.way))
+    _, routed, _ = memory.place(world.route, line.target.name)
+    way = course(world.spec, Way(held.way), standing=bandit.standing(held, routed=routed))
     spot = memory.locate(
         way,
         held.steps_done,
@@ -57,6 +58,9 @@ def take(world: World) -> Bearings:
     if not line.target.sent_home:
         arrived = sync.acknowledged and _scaled(world, line, way, spot)
         held = memory.follow(held, way, spot, route=world.route, arrived=arrived, now=world.now)
+        if way.decides and not line.settled:
+            alpha = analysis.spending(world.spec, way, held).alpha_promote
+            held = ab_test.begin(world.spec, held, alpha=alpha, now=world.now)
     against = _against(line)
     watching = line.settled and not over(held)
     live = not line.target.sent_home and (not line.settled or watching)
@@ -69,7 +73,9 @@ def take(world: World) -> Bearings:
         sync=sync,
         memory=held,
         gates=gates.applicable(world.spec, way),
-        questions=analysis.questions(world.spec, held, way, spot, against=against) if live and against else (),
+        questions=(
+            analysis.questions(world.spec, held, way, spot, against=against, now=world.now) if live and against else ()
+        ),
         wants_smoke=live and spot.index < 0 and enough and not line.settled,
         wants_facts=_ignorant(world, line),
         shadows=shadows.take(world, line),

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from switchyard_contracts.experiments import TRIAL_ENDED
 from switchyard_contracts.gates import Gate
 from switchyard_contracts.judgement import Verdict
-from switchyard_contracts.model_deployment import HistoryEntry, Phase, Role, RolloutStatus
+from switchyard_contracts.model_deployment import SHADOW_ENDED, HistoryEntry, Phase, Role, RolloutStatus
 from switchyard_contracts.model_route import RouteRole
 from switchyard_contracts.quantities import FULL, format_duration
 
@@ -38,6 +39,9 @@ from switchyard_operator.domain.rules import Decision, Move, Seen
 from switchyard_operator.domain.step import mirrored
 from switchyard_operator.domain.steps import watch
 from switchyard_operator.domain.world import NO_WORKLOAD, Revision, Smoke, World
+
+LEAVING = {SHADOW_ENDED: Phase.SHADOWING, TRIAL_ENDED: Phase.PROGRESSING}
+"""The phase of a revision that goes home in peace, until it has left the traffic."""
 
 
 def decide(world: World, known: Bearings) -> Plan:
@@ -151,6 +155,7 @@ def _seen(world: World, known: Bearings) -> Seen:
         decides=known.course.decides,
         ends=known.course.ends,
         climbs=known.course.climbs and line.stable is not None,
+        wish=next((item.wish for item in world.judged if item.wish is not None), None),
     )
 
 
@@ -166,6 +171,10 @@ def _carry_out(world: World, known: Bearings, decision: Decision, *, ended: tupl
     if decision.move is Move.PROMOTE:
         mark = lineage.promoted(line.target.name, now=world.now)
         return plan.mark_first(world, known, mark, decision=decision, ended=ended)
+    if decision.move is Move.SHIFT:
+        # The record first: a route that is behind it is brought up by the pass that follows, also after a crash.
+        shifted = replace(known, memory=memory.shift(known.memory, decision.weight))
+        return replace(plan.finish(world, shifted, decision, ended=ended), again=timedelta(0))
     route = None
     if known.course.climbs and known.spot.in_route and known.spot.index >= 0 and _only_enters(decision, known.spot):
         # Weights between two steps belong to neither: which it is has to stand in the status before they move.
@@ -323,7 +332,7 @@ def _stay_home(world: World, known: Bearings) -> Plan:
     """The spec asks for a revision that was taken back: serve stable, and say so until a retry or another spec."""
     line, held = known.lineage, known.memory
     home = line.target
-    outcome = Phase.COMPLETED if home.shadowed else Phase.ROLLED_BACK if line.stable else Phase.REFUSED
+    outcome = Phase.COMPLETED if home.compared else Phase.ROLLED_BACK if line.stable else Phase.REFUSED
     there, _, _ = memory.place(world.route, home.name)
     settled = not there and (line.stable is None or known.sync.acknowledged)
     text = home.because_message or "taken back"
@@ -332,7 +341,7 @@ def _stay_home(world: World, known: Bearings) -> Plan:
         waits.append(short)
     decision = Decision(
         move=Move.HOLD,
-        phase=outcome if settled else Phase.SHADOWING if home.shadowed else Phase.ROLLING_BACK,
+        phase=outcome if settled else LEAVING.get(home.because, Phase.ROLLING_BACK),
         reason=home.because or "RolledBack",
         message=text,
         waiting_for="; ".join(waits),

@@ -169,6 +169,12 @@ def enter(memory: RolloutStatus, course: Course, index: int, *, now: datetime) -
     return memory.model_copy(update={"steps_done": records[:MOST_RECORDS]})
 
 
+def shift(memory: RolloutStatus, weight: int) -> RolloutStatus:
+    """Another weight of the step under way; the route follows it."""
+    last = memory.steps_done[-1].model_copy(update={"weight_bp": weight, "synced_at": None})
+    return memory.model_copy(update={"steps_done": [*memory.steps_done[:-1], last]})
+
+
 def asked(memory: RolloutStatus, pods: int) -> RolloutStatus:
     """That so many pods were asked for, for what comes after the step under way; it stays so until it is left."""
     if not pods or not memory.steps_done or memory.steps_done[-1].ended_at:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from switchyard_contracts.model_deployment import SHADOW_ENDED, Phase, ShadowState, ShadowStatus
+from switchyard_contracts.model_deployment import Phase, ShadowState, ShadowStatus
 from switchyard_contracts.quantities import format_percent
 
 from switchyard_operator.domain import turns
@@ -80,7 +80,7 @@ def _rollout(world: World, plan: Plan) -> Iterator[Note]:
             reason, about = ("Deployed", "") if first else ("Promoted", held.revision)
             yield Note(reason=reason, message=text, same=held.id, revision=about)
         case Move.END:
-            yield Note(reason=SHADOW_ENDED, message=f"{who}: {said.message}", same=held.id, revision=held.revision)
+            yield Note(reason=said.reason, message=f"{who}: {said.message}", same=held.id, revision=held.revision)
     if old and (old.id, old.phase, old.reason) == (held.id, held.phase, held.reason):
         return
     match held.phase:

@@ -20,7 +20,7 @@ def superseded(world: World, line: Lineage) -> tuple[HistoryEntry, ...]:
         return (_made(old, Phase.COMPLETED, "Promoted", text, world),)
     sent = world.revisions.get(old.revision)
     if sent and sent.sent_home:
-        outcome = Phase.COMPLETED if sent.shadowed else Phase.ROLLED_BACK
+        outcome = Phase.COMPLETED if sent.compared else Phase.ROLLED_BACK
         return (_made(old, outcome, sent.because or "RolledBack", sent.because_message, world),)
     reason = "Cancelled" if line.settled else "Superseded"
     text = "the spec went back to stable" if line.settled else f"the spec asks for {line.target.name} now"

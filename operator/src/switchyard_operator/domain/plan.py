@@ -11,6 +11,7 @@ from switchyard_contracts.model_route import ModelRouteSpec
 from switchyard_contracts.quantities import format_percent
 
 from switchyard_operator.domain import (
+    ab_test,
     analysis,
     bearings,
     capacity,
@@ -33,6 +34,8 @@ SOON = timedelta(milliseconds=300)
 """When something is expected from a gateway."""
 POLL = timedelta(seconds=2)
 """While evidence is awaited."""
+TRIAL_POLL = timedelta(minutes=1)
+"""While a trial runs for weeks; sooner where windows of sums are shorter than ten minutes."""
 WATCH_POLL = timedelta(seconds=5)
 """While late evidence is looked out for."""
 
@@ -154,6 +157,9 @@ def _again(
         times.append(SOON if known.sync.state is SyncState.WAITING else POLL)
     if decision.phase is Phase.WATCHING:
         times.append(WATCH_POLL)
+    elif decision.reason in rules.UNDER_WAY:
+        window = world.spec.monitoring.window if world.spec.monitoring else timedelta(0)
+        times.append(max(POLL, min(TRIAL_POLL, window / 10)))
     elif decision.phase not in memory.ENDED and decision.phase is not Phase.SUSPENDED:
         times.append(POLL)
     if warm_until:
@@ -205,4 +211,6 @@ def _remember(held: RolloutStatus, decision: Decision, world: World, known: Bear
     if world.judged and not ended:
         changes["verdicts"] = shown = analysis.shown(world.judged, now=world.now)
         changes["verdict"] = analysis.summary(shown)
+        if held.trial:
+            changes["trial"] = ab_test.noted(held.trial, world.judged, now=world.now)
     return held.model_copy(update=changes)

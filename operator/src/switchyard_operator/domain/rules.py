@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
+from switchyard_contracts.experiments import TRIAL_ENDED
 from switchyard_contracts.judgement import Verdict
 from switchyard_contracts.model_deployment import SHADOW_ENDED, Missing, Phase, Role
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
+from switchyard_contracts.trial import AHEAD
 
 from switchyard_operator.domain import frugal
 from switchyard_operator.domain.step import Step, needed, sustainable
@@ -29,6 +31,8 @@ ACKNOWLEDGED = Sync()
 ANSWERED = Smoke(asked=True, passed=True)
 FROZEN = "Frozen"
 """Why a rollout waits that a freeze holds."""
+UNDER_WAY = frozenset({"Testing", "Learning"})
+"""Why a rollout stands that tries a candidate on users, and is not held up by anything."""
 EVERYTHING = "*"
 """A grant for all steps: promote without a step."""
 
@@ -39,6 +43,8 @@ class Move(StrEnum):
     HOLD = "hold"
     ENTER = "enter"
     """Take the weight of the step at `index`; the one past the last is the switch."""
+    SHIFT = "shift"
+    """Have another weight at the step it is at, as its evidence asks for."""
     LOWER = "lower"
     """The candidate cannot take its share: give it what it can take."""
     PROMOTE = "promote"
@@ -109,6 +115,8 @@ class Seen:
     """Whether it is over after the last step, without a switch."""
     climbs: bool = False
     """Whether weights move a pod at a time."""
+    wish: int | None = None
+    """The weight that the evidence asks for, where a weight follows it."""
 
     @property
     def final(self) -> int:
@@ -178,13 +186,16 @@ MISSING = {Missing.HOLD: Says.WAIT, Missing.FAIL: Says.STOP, Missing.PASS: Says.
 
 
 def says(judged: Judged, waited: timedelta) -> Says:
-    """A verdict, or after `maxWait` what the spec wants in its place. An outage alone is never a failure."""
+    """A verdict, or after `maxWait` what the spec wants in its place. An outage alone is never a failure.
+
+    What was read once and for all waits for nothing more.
+    """
     verdict = judged.judgement.verdict
     if verdict is Verdict.PASS:
         return Says.GO
     if verdict is Verdict.FAIL:
         return Says.STOP
-    if waited <= judged.metric.max_wait:
+    if waited <= judged.metric.max_wait and not judged.final:
         return Says.WAIT
     if verdict is Verdict.NO_DATA:
         return MISSING[judged.metric.on_no_data]
@@ -356,7 +367,9 @@ def restore(seen: Seen) -> Decision | None:
         return None
     if seen.climbs:
         return _climb(seen)
-    if seen.weight > seen.step_weight:
+    if seen.step is not None and seen.step.every is not None:
+        reason, text = "Shifted", f"step {seen.step.name}: {format_percent(seen.weight)} → {_percent_of(seen)}"
+    elif seen.weight > seen.step_weight:
         reason, text = "Lowered", f"the step asks for {format_percent(seen.step_weight)}"
     else:
         reason, text = "Restored", f"ready again: back to {format_percent(seen.step_weight)}"
@@ -368,6 +381,10 @@ def restore(seen: Seen) -> Decision | None:
         index=seen.index,
         weight=seen.step_weight,
     )
+
+
+def _percent_of(seen: Seen) -> str:
+    return f"{format_percent(seen.step_weight)}, as likely as it is the better one, within its floor and ceiling"
 
 
 def _climb(seen: Seen) -> Decision:
@@ -453,6 +470,44 @@ def wait_for_a_person(seen: Seen) -> Decision | None:
     return _hold(Phase.PAUSED, "AwaitingPromote", text, waiting_for="a person's promote")
 
 
+def follow_the_reward(seen: Seen) -> Decision | None:
+    """A weight that follows the evidence moves when it has stood for long enough, and while nobody has won."""
+    step = seen.step
+    if step is None or step.every is None or seen.passed or seen.has_grant or seen.wish in (None, step.weight):
+        return None
+    if seen.held_for is None or seen.held_for < step.every or not _undecided(seen):
+        return None
+    text = f"step {step.name}: {format_percent(step.weight)} is to become {format_percent(seen.wish or 0)}"
+    return Decision(
+        move=Move.SHIFT, phase=_phase(seen), reason="Shifting", message=text, index=seen.index, weight=seen.wish or 0
+    )
+
+
+def let_the_trial_run(seen: Seen) -> Decision | None:
+    """A test before its horizon, or a bandit before its verdict, is under way and not held up."""
+    if seen.step is None or seen.has_grant or seen.passed:
+        return None
+    waiting = _undecided(seen)
+    if any(judged.judgement.verdict is Verdict.ERROR or judged.final for judged in waiting):
+        return None
+    if waiting and (seen.step.every is not None or any(judged.judgement.reason == AHEAD for judged in waiting)):
+        reason = "Learning" if seen.step.every is not None else "Testing"
+        return replace(_awaiting(waiting, phase=_phase(seen)), reason=reason)
+    return None
+
+
+def end_what_nobody_won(seen: Seen) -> Decision | None:
+    """A test that was read and has no winner is over: stable keeps the traffic."""
+    waiting = _undecided(seen)
+    if seen.has_grant or not waiting or not all(judged.final for judged in waiting):
+        return None
+    return Decision(move=Move.END, phase=_phase(seen), reason=TRIAL_ENDED, message=_findings(seen))
+
+
+def _undecided(seen: Seen) -> list[Judged]:
+    return [judged for judged, word in _of(seen, Role.DECIDE) if word is Says.WAIT] if seen.decides else []
+
+
 def wait_for_outcomes(seen: Seen) -> Decision | None:
     """The last step to all of the traffic is taken only when every decide metric passes; so is a shadow's own left.
 
@@ -502,8 +557,11 @@ RULES: tuple[Rule, ...] = (
     wait_for_the_gateways,
     promote_the_switched,
     hold_the_step,
+    end_what_nobody_won,
     wait_for_guards,
     wait_for_a_person,
+    follow_the_reward,
+    let_the_trial_run,
     wait_for_outcomes,
     be_ready_for_the_next,
 )
@@ -516,7 +574,8 @@ def decide(seen: Seen) -> Decision:
             return decision
     index = seen.index + 1
     if index >= seen.final and seen.ends:
-        return Decision(move=Move.END, phase=_phase(seen), reason=SHADOW_ENDED, message=_findings(seen))
+        reason = TRIAL_ENDED if seen.step and seen.step.weight else SHADOW_ENDED
+        return Decision(move=Move.END, phase=_phase(seen), reason=reason, message=_findings(seen))
     if index >= seen.final:
         by_pods = ", a pod at a time" if seen.climbs else ""
         return Decision(
@@ -559,6 +618,8 @@ def _findings(seen: Seen) -> str:
     """What the comparison came to, for the history."""
     deciding = [judged for judged, _ in _of(seen, Role.DECIDE)]
     words = "; ".join(f"{item.metric.name}: {item.judgement.verdict}: {item.judgement.message}" for item in deciding)
+    if seen.step and seen.step.weight:
+        return f"tried on users, and stable keeps the traffic: {words or 'no metric decides'}"
     return f"compared, and no user was given an answer of it: {words or 'no metric decides'}"
 
 

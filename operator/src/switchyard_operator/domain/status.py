@@ -10,9 +10,9 @@ from typing import Any
 from switchyard_contracts import conditions
 from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.conditions import Condition, ConditionStatus
+from switchyard_contracts.experiments import TRIAL_ENDED
 from switchyard_contracts.judgement import Verdict
 from switchyard_contracts.model_deployment import (
-    SHADOW_ENDED,
     HistoryEntry,
     MetricVerdict,
     ModelDeploymentStatus,
@@ -161,7 +161,7 @@ def nothing_yet(new: ModelRevisionStatus) -> bool:
 
 def _revision_phase(plan: Plan, revision: Revision) -> RevisionPhase:
     line = plan.bearings.lineage
-    if revision.shadowed:
+    if revision.compared:
         return RevisionPhase.RETIRED
     if turns.refused(revision):
         return RevisionPhase.REFUSED
@@ -235,9 +235,9 @@ def _accepted(world: World, plan: Plan, rejected: SpecRejected | None) -> Said:
     if newer := turns.accepted(world):
         return Said(*newer)
     target = plan.bearings.lineage.target
-    if target.shadowed:
+    if target.compared:
         text = f"{target.name} was compared, as asked; set another strategy and retry it to let it take over"
-        return Said("True", SHADOW_ENDED, text)
+        return Said("True", target.because, text)
     if target.sent_home:
         text = f"{target.name} was taken back ({target.because}); it stays back until a retry command names it"
         return Said("False", conditions.TAKEN_BACK, text)
@@ -279,10 +279,11 @@ def _synced(sync: Sync) -> Said:
 
 def _judged(judged: Sequence[Judged], plan: Plan) -> Said:
     target, phase = plan.bearings.lineage.target, plan.decision.phase
-    if target.shadowed:
+    if target.compared:
         deciding = [item.verdict for item in plan.memory.verdicts if item.role is Role.DECIDE]
         passed = bool(deciding) and set(deciding) == {Verdict.PASS.value}
-        return Said("True", "Passed" if passed else "NothingToJudge", target.because_message)
+        open_end = "NoWinner" if target.because == TRIAL_ENDED else "NothingToJudge"
+        return Said("True", "Passed" if passed else open_end, target.because_message)
     if target.sent_home:
         return Said("False", "Failed", target.because_message)
     speaking = [item for item in judged if item.metric.role is not Role.OBSERVE]
@@ -335,7 +336,7 @@ def _arrived(world: World, plan: Plan) -> bool:
     While this is not so, no tool that waits for the deployment may take it for done.
     """
     target = plan.bearings.lineage.target
-    if target.shadowed:
+    if target.compared:
         return plan.decision.phase is Phase.COMPLETED
     if not plan.bearings.lineage.settled or world.route is None:
         return False

@@ -28,6 +28,9 @@ class Step:
     """The metrics that it names, where it names any: of the guards these alone speak in it, and it is not left before
     the decide metrics among them pass."""
 
+    every: timedelta | None = None
+    """How often its weight may move by what the evidence says; None where it stays."""
+
     @property
     def mirrors_only(self) -> bool:
         """Whether no user sees an answer of the candidate."""

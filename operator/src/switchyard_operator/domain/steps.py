@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from switchyard_contracts.model_deployment import Capacity, ModelDeploymentSpec, Shadow, StrategyType
 
-from switchyard_operator.domain import blue_green, canary, shadow
+from switchyard_operator.domain import ab_test, bandit, blue_green, canary, shadow
 from switchyard_operator.domain.lineage import Lineage
 from switchyard_operator.domain.step import Step
 
@@ -84,13 +84,13 @@ def way(spec: ModelDeploymentSpec, lineage: Lineage, *, now: datetime) -> Way:
     return Way.NEW
 
 
-def course(spec: ModelDeploymentSpec, chosen: Way) -> Course:
-    """The steps that the target has to take."""
+def course(spec: ModelDeploymentSpec, chosen: Way, *, standing: int = 0) -> Course:
+    """The steps that the target has to take; `standing` is where a weight has come to that moves by itself."""
     climbs = spec.strategy.capacity is Capacity.FRUGAL and chosen is not Way.FIRST
-    return replace(_course(spec, chosen), climbs=climbs)
+    return replace(_course(spec, chosen, standing), climbs=climbs)
 
 
-def _course(spec: ModelDeploymentSpec, chosen: Way) -> Course:
+def _course(spec: ModelDeploymentSpec, chosen: Way, standing: int) -> Course:
     if chosen is not Way.NEW:
         return Course(chosen, ())
     if spec.strategy.type is StrategyType.CANARY and spec.strategy.canary:
@@ -98,6 +98,11 @@ def _course(spec: ModelDeploymentSpec, chosen: Way) -> Course:
     if spec.strategy.type is StrategyType.SHADOW:
         said = spec.strategy.shadow or Shadow()
         return Course(chosen, shadow.steps(said, spec), ends=shadow.ends(said))
+    if spec.strategy.type is StrategyType.AB_TEST and spec.strategy.ab_test:
+        return Course(chosen, ab_test.steps(spec.strategy.ab_test), ends=ab_test.ends(spec.strategy.ab_test))
+    if spec.strategy.type is StrategyType.BANDIT and spec.strategy.bandit:
+        moving = bandit.steps(spec.strategy.bandit, spec, standing=standing)
+        return Course(chosen, moving, ends=bandit.ends(spec.strategy.bandit))
     return Course(chosen, blue_green.steps(spec.strategy.blue_green))
 
 

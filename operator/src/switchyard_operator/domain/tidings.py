@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import NAMESPACE_URL, uuid5
 
-from switchyard_contracts.model_deployment import SHADOW_ENDED, MetricVerdict, Phase, RolloutStatus
+from switchyard_contracts.model_deployment import MetricVerdict, Phase, RolloutStatus
 from switchyard_contracts.notifications import Event, Figure, Notification, Notifications, Receiver
 
 from switchyard_operator.domain import turns
 from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.rules import FROZEN
-from switchyard_operator.domain.world import World
+from switchyard_operator.domain.world import COMPARED, World
 
 FRESH = timedelta(hours=1)
 """What happened longer ago is no news to a status that knows nothing of it, as after a restore."""
@@ -113,7 +113,7 @@ def _standing(held: RolloutStatus, plan: Plan, *, now: datetime, held_after: tim
     match held.phase:
         case Phase.WATCHING | Phase.COMPLETED if held.reason in PROMOTED:
             return Event.PROMOTED, ""
-        case Phase.COMPLETED if held.reason == SHADOW_ENDED:
+        case Phase.COMPLETED if held.reason in COMPARED:
             return Event.COMPARED, ""
         case Phase.WATCHING if held.reason == "AnalysisFailed":
             return Event.HELD, held.reason

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from switchyard_contracts.experiments import TRIAL_ENDED
 from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.gates import GateVerdict
 from switchyard_contracts.judgement import Judgement
@@ -18,6 +19,8 @@ from switchyard_contracts.shadows import ShadowModel
 
 Body = Mapping[str, Any]
 """An object as the API server sends it."""
+COMPARED = frozenset({SHADOW_ENDED, TRIAL_ENDED})
+"""Why a revision goes home in peace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +48,9 @@ class Revision:
         return self.sent_home_at is not None and (self.promoted_at is None or self.sent_home_at >= self.promoted_at)
 
     @property
-    def shadowed(self) -> bool:
+    def compared(self) -> bool:
         """Sent home because its comparison is done, not because anything spoke against it."""
-        return self.sent_home and self.because == SHADOW_ENDED
+        return self.sent_home and self.because in COMPARED
 
     @property
     def version(self) -> str:
@@ -116,6 +119,10 @@ class Judged:
     """The source could not be asked."""
     waiting_for: str = ""
     """What it still needs, in numbers."""
+    final: bool = False
+    """Whether it was read once and for all: no later look will say more."""
+    wish: int | None = None
+    """The candidate's weight in basis points that the evidence asks for, where a weight follows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
+from switchyard_contracts import trial
+from switchyard_contracts.experiments import BANDIT_STEP, TEST_STEP, ABTest, Bandit, WhenWon
 from switchyard_contracts.judgement import count, number
 from switchyard_contracts.model_deployment import (
     PREVIEW_STEP,
@@ -26,6 +28,7 @@ from switchyard_contracts.model_deployment import (
 )
 from switchyard_contracts.paired import FIRST_BLOCKS
 from switchyard_contracts.quantities import FULL, format_duration
+from switchyard_contracts.trial import Design
 from switchyard_contracts.unpaired import FIRST_LOOK
 from switchyard_contracts.verdicts import budget
 
@@ -89,6 +92,10 @@ class Planned:
     """Whether it only scales, at the weight and with the mirror of the step before."""
     judges: tuple[str, ...] = ()
     """The metrics that it names, where it names any: the guards that speak in it, and the decide metrics it awaits."""
+    horizon: timedelta = timedelta(0)
+    """How long a test runs until it is read."""
+    moves: str = ""
+    """Between what and how often its weight moves by itself, in words."""
     needs: tuple[Need, ...] = ()
 
 
@@ -130,6 +137,10 @@ def plot(spec: ModelDeploymentSpec, way: Way) -> Course:
             chosen = spec.strategy.blue_green or BlueGreen()
             mirror = chosen.mirror.value if chosen.mirror else 0
             bare = [Planned(PREVIEW_STEP, 0, chosen.hold, by_hand=not chosen.auto_promote, mirror=mirror)]
+        case StrategyType.AB_TEST if spec.strategy.ab_test:
+            return _test(spec, spec.strategy.ab_test)
+        case StrategyType.BANDIT if spec.strategy.bandit:
+            return _bandit(spec, spec.strategy.bandit)
         case _:
             return Course(way, (), known=False)
     if spec.strategy.capacity is Capacity.FRUGAL:
@@ -142,6 +153,33 @@ def plot(spec: ModelDeploymentSpec, way: Way) -> Course:
     ]
     ends = spec.strategy.type is StrategyType.SHADOW and len(bare) == 1
     return Course(way, tuple(steps), ends=ends)
+
+
+def _test(spec: ModelDeploymentSpec, said: ABTest) -> Course:
+    """One step, read once; it asks for as many judged predictions as the effect and the power take."""
+    bare = Planned(TEST_STEP, said.share.value, decided=True, horizon=spec.horizon)
+    design = Design(share=said.share.share, effect=said.effect.value, power=said.power.share, spread=said.spread.value)
+    alpha = budget(spec.analysis, steps=2, attempt=1).alpha_promote
+    needs = tuple(
+        replace(need, samples=max(need.samples, trial.needed(need.metric, design, alpha=alpha)))
+        if need.outcomes
+        else need
+        for need in _needs(spec, bare, last=True, paired=False)
+    )
+    return Course(Way.NEW, (replace(bare, needs=needs),), ends=said.when_won is WhenWon.STOP)
+
+
+def _bandit(spec: ModelDeploymentSpec, said: Bandit) -> Course:
+    """One step, whose weight moves."""
+    outcome = spec.monitoring.outcome if spec.monitoring else None
+    pace = said.pace(
+        judged_after=outcome.judged_after if outcome else timedelta(0),
+        window=spec.monitoring.window if spec.monitoring else timedelta(0),
+    )
+    words = f"from {said.floor} to {said.ceiling} as its rewards ask, at most once in {format_duration(pace)}"
+    bare = Planned(BANDIT_STEP, said.start.value, decided=True, moves=words)
+    needs = tuple(_needs(spec, bare, last=True, paired=False))
+    return Course(Way.NEW, (replace(bare, needs=needs),), ends=said.when_won is WhenWon.STOP)
 
 
 def _with_few_pods(replicas: int, step: Planned) -> Planned:
@@ -208,6 +246,11 @@ def sentence(step: Planned, need: Need) -> str:
             f"{need.metric.name} (promql): {looks} within {field} {limit.text}, the first when the step is"
             f" {format_duration(said.window)} old"
         )
+    if step.horizon and need.outcomes:
+        return (
+            f"{need.metric.name} ({need.metric.metric}): read once, after {format_duration(step.horizon)};"
+            f" {count(need.samples)} judged outcomes of its predictions find the effect with the power that is wanted"
+        )
     if need.paired:
         return (
             f"{need.metric.name} ({need.metric.metric}): proof by at least {count(need.samples)} judged pairs in"
@@ -229,6 +272,8 @@ def took(step: Planned, need: Need, *, rate: float) -> timedelta | None:
     if need.metric.promql:
         return need.metric.promql.patience
     share = step.mirror if need.paired else step.weight
+    if step.horizon and need.outcomes:
+        return step.horizon
     return timedelta(seconds=need.samples * FULL / (rate * share)) if share else None
 
 
@@ -260,7 +305,11 @@ def earliest(
         own, copies = rate * step.weight / FULL, rate * step.mirror / FULL
         first_pair = passed if first_pair is None and copies else first_pair
         least = step.hold.total_seconds()
+        if step.horizon:
+            least = step.horizon.total_seconds() + judged_after.total_seconds()
         for need in step.needs:
+            if step.horizon and need.outcomes:
+                continue
             if not need.outcomes:
                 least = max(least, need.least(own))
             elif need.paired:

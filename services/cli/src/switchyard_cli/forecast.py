@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from switchyard_contracts.canonical import digest
+from switchyard_contracts.experiments import TRIAL_ENDED
 from switchyard_contracts.model_deployment import (
     SHADOW_ENDED,
     ModelDeploymentSpec,
@@ -114,7 +115,7 @@ def _roll(spec: ModelDeploymentSpec, situation: Situation, *, bare: Forecast, mo
     live = situation.live.live if situation.live else None
     other = live if live and live.revision != target else None
     if held and held.sent_home:
-        if held.status.reason == SHADOW_ENDED:
+        if held.status.reason in (SHADOW_ENDED, TRIAL_ENDED):
             text = f"{target} was compared before, as asked; `kubectl switchyard retry {bare.name} --revision {target}`"
             return replace(bare, sentence=f"{text} rolls it out by this file", refused=True)
         text = (

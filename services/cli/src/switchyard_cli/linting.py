@@ -15,10 +15,11 @@ from switchyard_contracts import acceptance
 from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.base import API_VERSION, GROUP, NAME_PATTERN
 from switchyard_contracts.crd import KINDS
+from switchyard_contracts.judgement import count
 from switchyard_contracts.model_command import ModelCommandSpec, Verb
 from switchyard_contracts.quantities import format_duration
 
-from switchyard_cli.course import outside
+from switchyard_cli.course import Way, outside, plot
 from switchyard_cli.documents import Document, value_at
 
 LONGEST = {kind.kind: kind.max_name for kind in KINDS}
@@ -62,6 +63,15 @@ def notes(documents: Iterable[Document]) -> list[Finding]:
             spec = acceptance.read(document.body.get("spec"))
             for place, words in outside(spec):
                 found.append(_finding(document, f"spec.analysis.metrics[{place}].promql: {words}"))
+            if said := spec.strategy.ab_test:
+                (step,) = plot(spec, Way.NEW).steps
+                for need in (need for need in step.needs if need.outcomes):
+                    text = (
+                        f"{need.metric.name!r} needs {count(need.samples)} judged predictions of the candidate in"
+                        f" {format_duration(step.horizon)} to find {said.effect} with a power of {said.power}; `plan"
+                        " --rate` says whether it has them by then"
+                    )
+                    found.append(_finding(document, f"spec.strategy.abTest: {text}"))
             if spec.judged_by_pairs and spec.block > spec.analysis.block:
                 text = f"monitoring.window is longer, so that pairs are compared by {format_duration(spec.block)}"
                 found.append(_finding(document, f"spec.analysis.block: {text}; shorten that too if it is meant"))

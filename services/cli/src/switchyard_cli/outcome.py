@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from switchyard_contracts.conditions import ACCEPTED
+from switchyard_contracts.experiments import TRIAL_ENDED
 from switchyard_contracts.model_deployment import SHADOW_ENDED, Phase, RolloutStatus
 
 from switchyard_cli.exits import Exit
@@ -40,7 +41,7 @@ def of(seen: Deployment, *, began: str = "", watched: bool = False, waits: str =
     version = rollout.version or rollout.revision
     if rollout.phase in BACK:
         return Outcome(Exit.ROLLED_BACK, f"{version} is {rollout.phase.value} ({rollout.reason}): {rollout.message}")
-    if rollout.phase is Phase.COMPLETED and rollout.reason == SHADOW_ENDED:
+    if rollout.phase is Phase.COMPLETED and rollout.reason in (SHADOW_ENDED, TRIAL_ENDED):
         return Outcome(Exit.DONE, f"{version} was compared, as asked ({rollout.id}): {rollout.message}")
     if rollout.phase in PROMOTED and (rollout.phase is Phase.COMPLETED or not watched):
         return Outcome(Exit.DONE, f"{version} is promoted ({rollout.id}, {rollout.phase.value})")

@@ -5,13 +5,16 @@ The operator asks here before it acts, and `lint` before anything is sent, so bo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
 from switchyard_contracts.base import NAME_PATTERN
 from switchyard_contracts.containers import IMAGE_PATTERN
+from switchyard_contracts.experiments import BANDIT_STEP, MOST_WINDOWS, MOVES, TEST_STEP
 from switchyard_contracts.gates import Before
 from switchyard_contracts.model import SEMANTIC_VERSION
 from switchyard_contracts.model_deployment import (
@@ -30,7 +33,7 @@ from switchyard_contracts.model_deployment import (
     StrategyType,
 )
 from switchyard_contracts.model_revision import pod_shape
-from switchyard_contracts.quantities import FULL
+from switchyard_contracts.quantities import FULL, format_duration
 
 
 class SpecRejected(ValueError):
@@ -50,7 +53,7 @@ def read(raw: Any) -> ModelDeploymentSpec:
     except ValidationError as error:
         found = sentences(error)
         raise SpecRejected("; ".join(found), sentences=found) from error
-    _refuse_what_is_to_come(spec)
+    _refuse_what_cannot_be(spec)
     return spec
 
 
@@ -101,19 +104,19 @@ def _what_helps(fault: Any) -> str:
     return f"{shown}{fault['msg']}"
 
 
-NOT_YET = "NotSupportedYet"
-KNOWN = (StrategyType.BLUE_GREEN, StrategyType.CANARY, StrategyType.SHADOW)
+TRIED = (StrategyType.AB_TEST, StrategyType.BANDIT)
+"""Strategies that try the candidate on users, and learn from what follows."""
 
 
-def _refuse_what_is_to_come(spec: ModelDeploymentSpec) -> None:
+def _refuse_what_cannot_be(spec: ModelDeploymentSpec) -> None:
     strategy = spec.strategy
-    if strategy.type not in KNOWN:
-        raise SpecRejected(
-            f"spec.strategy.type: {strategy.type.value} is not supported yet; use BlueGreen, Canary or Shadow",
-            reason=NOT_YET,
-        )
-    if (strategy.type is StrategyType.CANARY) != (strategy.canary is not None):
-        raise SpecRejected("spec.strategy.canary: must be set when type is Canary, and only then")
+    for kind, field, block in (
+        (StrategyType.CANARY, "canary", strategy.canary),
+        (StrategyType.AB_TEST, "abTest", strategy.ab_test),
+        (StrategyType.BANDIT, "bandit", strategy.bandit),
+    ):
+        if (strategy.type is kind) != (block is not None):
+            raise SpecRejected(f"spec.strategy.{field}: must be set when type is {kind.value}, and only then")
     if strategy.blue_green and strategy.type is not StrategyType.BLUE_GREEN:
         raise SpecRejected("spec.strategy.blueGreen: may be set only when type is BlueGreen")
     if strategy.shadow and strategy.type is not StrategyType.SHADOW:
@@ -121,6 +124,7 @@ def _refuse_what_is_to_come(spec: ModelDeploymentSpec) -> None:
     if strategy.shadow and not strategy.shadow.mirror.value:
         raise SpecRejected("spec.strategy.shadow.mirror: 0 compares nothing; write auto, or a percentage above 0")
     _refuse_what_is_not_frugal(spec)
+    _refuse_what_cannot_be_tried(spec)
     _refuse_what_nobody_could_decide(spec)
     _refuse_gates_that_stand_nowhere(spec)
     _refuse_shadows_that_are_one(spec)
@@ -136,6 +140,47 @@ def _refuse_what_is_to_come(spec: ModelDeploymentSpec) -> None:
         then, mirror = strategy.shadow.then_promote, strategy.shadow.mirror.value
         _refuse_names_of_nothing_judged(spec, then, path=path, mirror=mirror)
         _refuse_names_that_are_taken(strategy.shadow.then_promote.steps, path=path, taken=("full", SHADOW_STEP))
+
+
+def _refuse_what_cannot_be_tried(spec: ModelDeploymentSpec) -> None:
+    """What users are tried with needs something to compare by, and a split that nothing but it moves."""
+    strategy = spec.strategy
+    if strategy.type not in TRIED:
+        return
+    if strategy.capacity is Capacity.FRUGAL:
+        raise SpecRejected(
+            "spec.strategy.capacity: frugal, but weights that climb a pod at a time are no lot by which"
+            f" {strategy.type} could compare users; write capacity: full"
+        )
+    deciding = [metric.name for metric in spec.analysis.metrics if metric.role is Role.DECIDE]
+    if not deciding:
+        raise SpecRejected(f"spec.analysis.metrics: {strategy.type} compares by a metric with role: decide; add one")
+    if strategy.ab_test and spec.monitoring and spec.horizon > spec.monitoring.window * MOST_WINDOWS:
+        least = timedelta(seconds=math.ceil(spec.horizon.total_seconds() / MOST_WINDOWS))
+        raise SpecRejected(
+            f"spec.monitoring.window: {format_duration(spec.monitoring.window)} cuts the test's"
+            f" {format_duration(spec.horizon)} into more than {MOST_WINDOWS:,} windows, each with its groups of users,"
+            f" and guards add up all of them; write at least {format_duration(least)}"
+        )
+    if strategy.bandit:
+        if len(deciding) > 1:
+            raise SpecRejected(
+                f"spec.analysis.metrics: a bandit follows one reward, but {', '.join(deciding)} have role: decide;"
+                " leave it to one of them, and let the others guard or observe"
+            )
+        if spec.serving.autoscaling:
+            raise SpecRejected(
+                "spec.serving.autoscaling: a bandit's weight moves while the load says how many pods there are; write"
+                " serving.replicas in the place of autoscaling, or another strategy"
+            )
+        outcome = spec.monitoring.outcome if spec.monitoring else None
+        quarter = outcome.judged_after / MOVES if outcome else timedelta(0)
+        if strategy.bandit.every is not None and strategy.bandit.every < quarter:
+            raise SpecRejected(
+                f"spec.strategy.bandit.every: {format_duration(strategy.bandit.every)} is less than a quarter of"
+                f" monitoring.outcome.judgedAfter ({format_duration(quarter)}): weights would move before anybody knows"
+                " what the last move did; write at least as much"
+            )
 
 
 def _refuse_what_nobody_could_decide(spec: ModelDeploymentSpec) -> None:
@@ -182,6 +227,8 @@ def _refuse_shadows_that_are_one(spec: ModelDeploymentSpec) -> None:
 
 def step_names(strategy: Strategy) -> tuple[str, ...]:
     """The steps of a strategy that a gate can stand before."""
+    if strategy.type in TRIED:
+        return (TEST_STEP if strategy.type is StrategyType.AB_TEST else BANDIT_STEP,)
     if strategy.canary:
         return tuple(step.name for step in strategy.canary.steps)
     if strategy.type is StrategyType.SHADOW:

@@ -68,7 +68,7 @@ def compare(metric: Metric, evidence: Evidence, *, windows: Sequence[WindowSums]
             window.probability,
             candidate=comparison.losses(window.candidate),
             stable=comparison.losses(window.stable),
-            folds=_folds(window, comparison),
+            folds=by_fold(window, comparison),
         )
         for window in windows
         if 0.0 < window.probability < 1.0
@@ -161,7 +161,7 @@ def standing(score: Score, *, planned: float) -> Standing:
     )
 
 
-def _folds(window: WindowSums, comparison: Comparison) -> tuple[tuple[Losses, Losses], ...]:
+def by_fold(window: WindowSums, comparison: Comparison) -> tuple[tuple[Losses, Losses], ...]:
     """Both arms by fold, where the split was sticky."""
     if window.folds is None:
         return ()

@@ -15,14 +15,14 @@ from switchyard_contracts.base import Message, Status, Timestamp
 ConditionStatus = Literal["True", "False", "Unknown"]
 
 ACCEPTED = "Accepted"
-"""The spec can be honoured. Reasons: Valid, ShadowEnded, Invalid, NotSupportedYet, RolledBackRevision."""
+"""The spec can be honoured. Reasons: Valid, ShadowEnded, TrialEnded, Invalid, TestUnderWay, RolledBackRevision."""
 AVAILABLE = "Available"
 """Users get answers. Reasons: Serving, Impaired, NoReadyPods, NotDeployed."""
 TRAFFIC_SYNCED = "TrafficSynced"
 """Every ready gateway runs the newest route. Reasons: Acknowledged, Waiting, GatewaySilent, RejectedByGateway,
 NoGateway."""
 JUDGED = "Judged"
-"""The evidence says what is to be known. Reasons: Passed, Failed, AwaitingEvidence, NothingToJudge,
+"""The evidence says what is to be known. Reasons: Passed, Failed, AwaitingEvidence, NothingToJudge, NoWinner,
 EvidenceUnavailable."""
 READY = "Ready"
 """All of the above, said by the worst of them."""

@@ -16,7 +16,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from switchyard_contracts import descriptions, model_command, model_deployment, model_revision, model_route
+from switchyard_contracts import descriptions, experiments, model_command, model_deployment, model_revision, model_route
 from switchyard_contracts.base import GROUP, VERSION, Shape, Status
 from switchyard_contracts.quantities import BasisPoints, MirrorShare, Threshold, format_duration
 
@@ -67,6 +67,8 @@ class Kind:
     """(name, type, JSON path, description); a name that ends in `*` is shown with `-o wide` only."""
     immutable_spec: bool = False
     max_name: int = 63
+    rules: tuple[dict[str, Any], ...] = ()
+    """CEL rules of the whole object."""
 
 
 KINDS: tuple[Kind, ...] = (
@@ -96,6 +98,7 @@ KINDS: tuple[Kind, ...] = (
             ("Waiting*", "string", ".status.rollout.waitingFor", "What the rollout waits for."),
         ),
         max_name=45,
+        rules=experiments.RULES,
     ),
     Kind(
         kind="ModelRevision",
@@ -288,7 +291,8 @@ def definition(kind: Kind) -> dict[str, Any]:
                     {
                         "rule": f"self.metadata.name.size() <= {kind.max_name}",
                         "message": f"metadata.name must have at most {kind.max_name} characters",
-                    }
+                    },
+                    *kind.rules,
                 ],
             }
         },

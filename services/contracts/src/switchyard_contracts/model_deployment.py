@@ -1,7 +1,7 @@
 """ModelDeployment: what people and Git write. Which model should serve, and how it may take over.
 
-Only `spec.model.image` is required. A value that the present release cannot honour is refused with "not supported yet"
-rather than passed over: a limit that silently does nothing is worse than an error.
+Only `spec.model.image` is required. A value that cannot be honoured is refused rather than passed over: a limit that
+silently does nothing is worse than an error.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from switchyard_contracts import shadows, volumes
 from switchyard_contracts.base import JsonPath, Message, ResourceName, Shape, Status, Text, Timestamp
 from switchyard_contracts.conditions import Condition
 from switchyard_contracts.containers import Resources
+from switchyard_contracts.experiments import DAYS, ABTest, Bandit, Trial
 from switchyard_contracts.freezes import CEL as FREEZE_CEL
 from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.gates import CEL as GATE_CEL
@@ -278,7 +279,8 @@ class Strategy(Shape):
     """Exactly one way of taking over."""
 
     type: StrategyType = StrategyType.BLUE_GREEN
-    """BlueGreen: one switch. Canary: weights that rise. Shadow: copies of stable's requests."""
+    """BlueGreen: one switch. Canary: weights that rise. Shadow: copies of stable's requests. ABTest: users by lot, and
+    one reading. Bandit: a weight that follows what is better."""
     capacity: Capacity = Capacity.FULL
     """`full` keeps all of stable's pods beside the candidate's. `frugal` never asks for more than replicas + 1 pods in
     all: weights move a pod at a time, and so does the way back, but for an abort: stable has all of the traffic at
@@ -289,11 +291,15 @@ class Strategy(Shape):
     """For `type: BlueGreen`."""
     shadow: Shadow | None = None
     """For `type: Shadow`."""
+    ab_test: ABTest | None = None
+    """For `type: ABTest`."""
+    bandit: Bandit | None = None
+    """For `type: Bandit`."""
 
     @property
     def sticky(self) -> Sticky | None:
         """By what users are told apart while two models answer them; None: each request is drawn by itself."""
-        steps = self.canary or (self.shadow.then_promote if self.shadow else None)
+        steps = self.canary or self.ab_test or (self.shadow.then_promote if self.shadow else None)
         return steps.split if steps else None
 
 
@@ -594,6 +600,11 @@ class ModelDeploymentSpec(Shape):
         return max(self.analysis.block, window)
 
     @property
+    def horizon(self) -> timedelta:
+        """How long an A/B test runs."""
+        return self.block * DAYS * (self.strategy.ab_test.weeks if self.strategy.ab_test else 0)
+
+    @property
     def judged_by_pairs(self) -> bool:
         """Whether a decide metric can compare pairs: where people's decisions change the outcome, none can."""
         outcome = self.monitoring.outcome if self.monitoring else None
@@ -757,6 +768,8 @@ class RolloutStatus(Status):
     """Until when a freeze holds it; absent while none does."""
     verdicts: list[MetricVerdict] = []
     gates: list[GateVerdict] = []
+    trial: Trial | None = None
+    """The A/B test that it is, from when its users were drawn."""
 
 
 class ShadowState(StrEnum):
@@ -869,13 +882,22 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
     **MODEL_CEL,
     Strategy: [
         {
-            "rule": "self.type in ['BlueGreen', 'Canary', 'Shadow']",
-            "message": "this strategy is not supported yet; use BlueGreen, Canary or Shadow",
-            "fieldPath": ".type",
-        },
-        {
             "rule": "(self.type == 'Canary') == has(self.canary)",
             "message": "the block canary must be set when type is Canary, and only then",
+        },
+        {
+            "rule": "(self.type == 'ABTest') == has(self.abTest)",
+            "message": "the block abTest must be set when type is ABTest, and only then",
+        },
+        {
+            "rule": "(self.type == 'Bandit') == has(self.bandit)",
+            "message": "the block bandit must be set when type is Bandit, and only then",
+        },
+        {
+            "rule": "self.capacity != 'frugal' || !(self.type in ['ABTest', 'Bandit'])",
+            "message": "weights that climb a pod at a time are no lot by which users could be compared; write capacity:"
+            " full",
+            "fieldPath": ".capacity",
         },
         {
             "rule": "self.type == 'BlueGreen' || !has(self.blueGreen)",
@@ -920,6 +942,23 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "message": "with serving.autoscaling the load says how many pods there are; write serving.replicas in the"
             " place of autoscaling, or capacity: full",
             "fieldPath": ".strategy.capacity",
+        },
+        {
+            "rule": "self.strategy.type != 'Bandit' || !has(self.serving.autoscaling)",
+            "message": "a bandit's weight moves while the load says how many pods there are; write serving.replicas in"
+            " the place of autoscaling, or another strategy",
+            "fieldPath": ".serving.autoscaling",
+        },
+        {
+            "rule": "!(self.strategy.type in ['ABTest', 'Bandit']) ||"
+            " self.analysis.metrics.exists(m, m.role == 'decide')",
+            "message": "an ABTest or a Bandit compares by a metric with role: decide, and there is none",
+            "fieldPath": ".analysis.metrics",
+        },
+        {
+            "rule": "self.strategy.type != 'Bandit' || self.analysis.metrics.filter(m, m.role == 'decide').size() < 2",
+            "message": "a bandit follows one reward, so exactly one metric may have role: decide",
+            "fieldPath": ".analysis.metrics",
         },
         {
             "rule": "self.gates.all(g, self.gates.exists_one(h, h.name == g.name))",

@@ -31,7 +31,7 @@ class Event(StrEnum):
     REFUSED = "Refused"
     """A first revision that never served, a spec that cannot be honoured, or a newer model that had to stay back."""
     COMPARED = "Compared"
-    """A shadow's comparison is over."""
+    """A shadow's comparison is over, or a trial on users after which stable keeps the traffic."""
 
 
 class Figure(Status):

@@ -14,14 +14,14 @@ of the two is chosen by how many pairs are there, never by what they say.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from switchyard_contracts import coverage, paired, sample_ratio
+from switchyard_contracts import coverage, paired, sample_ratio, trial
 from switchyard_contracts.comparison import compare, compare_pairs
 from switchyard_contracts.evalues import Shared
-from switchyard_contracts.evidence import Coverage, Evidence, Paired, WindowSums
+from switchyard_contracts.evidence import ArmSums, Coverage, Evidence, Paired, WindowSums
 from switchyard_contracts.guards import against_limit, against_stable
 from switchyard_contracts.judgement import (
     Budget,
@@ -36,9 +36,10 @@ from switchyard_contracts.judgement import (
 )
 from switchyard_contracts.measures import measure, written
 from switchyard_contracts.model_deployment import Analysis, Metric, Role
+from switchyard_contracts.trial import Design, Horizon
 from switchyard_contracts.unpaired import FIRST_LOOK
 
-__all__ = ["Budget", "Judgement", "Verdict", "budget", "judge", "judge_counted", "waiting_for"]
+__all__ = ["Budget", "Judgement", "Verdict", "budget", "judge", "judge_counted", "judge_once", "waiting_for"]
 
 QUANTILES = {"latency_p50": 0.5, "latency_p90": 0.9, "latency_p95": 0.95, "latency_p99": 0.99}
 """By the metric's name; the share of requests that may be slower than the threshold is the rest."""
@@ -99,6 +100,24 @@ def judge(metric: Metric, evidence: Evidence, *, budget: Budget, min_coverage: f
 def asked_for(evidence: Evidence) -> list[WindowSums]:
     """The windows of the generations that were asked for; a monitor that starts anew may hand out others."""
     return [window for window in evidence.windows if window.traffic in evidence.traffic]
+
+
+def judge_once(
+    metric: Metric, evidence: Evidence, *, horizon: Horizon, design: Design, budget: Budget, min_coverage: float
+) -> Judgement:
+    """Read an A/B test: nothing before its horizon is over, and then always the same, whenever it is asked."""
+    windows = [window for window in asked_for(evidence) if horizon.holds(window)]
+    if sample_ratio.of_users(windows):
+        return _off(windows, "(further off than groups of users differ by chance)")
+    if not horizon.is_over(evidence.watermark):
+        planned = trial.needed(metric, design, alpha=budget.alpha_promote)
+        return trial.ahead(windows, horizon=horizon, planned=planned)
+    if not windows and evidence.method:
+        return Judgement(Verdict.NO_DATA, "NothingJudged", evidence.method, needed=None)
+    candidate, stable = _covered(window.candidate for window in windows), _covered(window.stable for window in windows)
+    if objection := coverage.objection(candidate=candidate, stable=stable, windows=windows, least=min_coverage):
+        return Judgement(Verdict.NO_DATA, *objection, samples=candidate.judged, needed=None)
+    return trial.read(metric, windows, horizon=horizon, design=design, budget=budget)
 
 
 def judge_counted(metric: Metric, windows: Sequence[WindowSums], *, budget: Budget) -> Judgement:
@@ -211,6 +230,12 @@ def counts_of(windows: Sequence[WindowSums]) -> list[Shared]:
             )
         )
     return strata
+
+
+def _covered(arms: Iterable[ArmSums]) -> Coverage:
+    """Of these windows alone, and not of all that were asked for."""
+    held = list(arms)
+    return Coverage(predictions=sum(arm.predictions for arm in held), judged=sum(arm.n for arm in held))
 
 
 def _off(windows: Sequence[WindowSums], how_far: str) -> Judgement:

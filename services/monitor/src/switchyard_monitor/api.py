@@ -24,7 +24,7 @@ from switchyard_monitor import answers
 from switchyard_monitor.auth import Finder, Token
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.entries import Cell, PairCell
-from switchyard_monitor.domain.evidence import METRICS, answer
+from switchyard_monitor.domain.evidence import COUNTED, METRICS, NAMES, answer
 from switchyard_monitor.domain.paired import PAIRED
 from switchyard_monitor.domain.rows import Question
 from switchyard_monitor.domain.watermark import watermark
@@ -198,7 +198,9 @@ def evidence(
     def of_this_life(cell: Cell | PairCell) -> bool:
         return cell.start_us + cell.rule.window_us > since_us
 
-    cells = [*filter(of_this_life, desk.store.cells(asked)), *desk.store.cells(before, limit=EARLIER_ROWS)]
+    names = NAMES.get(metric, COUNTED)
+    own, earlier_cells = desk.store.cells(asked, names=names), desk.store.cells(before, limit=EARLIER_ROWS, names=names)
+    cells = [*filter(of_this_life, own), *earlier_cells]
     comparable = metric in PAIRED and not _depends_on_decisions(record)
     numbers = [
         n

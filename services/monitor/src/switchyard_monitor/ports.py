@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from re import Pattern
 from typing import Protocol
 
 from switchyard_monitor.domain.changes import Changes
@@ -204,8 +205,11 @@ class Store(Protocol):
     def arms(self, subject: str) -> dict[int, Arm]:
         """A deployment's arms, by number."""
 
-    def cells(self, arms: Iterable[int], *, limit: int | None = None) -> list[Cell]:
-        """The cells of these arms, oldest first; with a limit, at most so many rows, the earlier arms' latest first."""
+    def cells(self, arms: Iterable[int], *, limit: int | None = None, names: Pattern[str] | None = None) -> list[Cell]:
+        """The cells of these arms, oldest first; with a limit, at most so many rows, the earlier arms' latest first.
+
+        With names (`sums.only`), these sums alone: of a sticky split an arm has as many cells as groups of users.
+        """
 
     def totals(self, arms: Iterable[int]) -> list[Cell]:
         """Each arm's windows added up, as one cell that starts at 0."""

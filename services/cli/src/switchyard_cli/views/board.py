@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 from switchyard_contracts.conditions import READY
+from switchyard_contracts.experiments import Trial
 from switchyard_contracts.judgement import count
 from switchyard_contracts.model_deployment import RolloutStatus, ShadowStatus, StepRecord
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
@@ -90,6 +91,8 @@ def tree(item: Deployment, *, now: datetime) -> RenderableType:
         branch = root.add(head)
         for line in steps(item, rollout, now=now):
             branch.add(line)
+        if rollout.trial:
+            branch.add(_trial(rollout.trial))
         for gate in rollout.gates:
             name = f"gate {gate.name}"
             branch.add(Text.assemble(f"{name} ", words.gate(gate.state), f"  {told.own(name, gate.message)}"))
@@ -171,7 +174,8 @@ def _step(step: Planned, record: StepRecord | None, rollout: RolloutStatus, *, n
     here = record is not None and record.ended_at is None
     back = here and rollout.phase in BACK
     mark, style = ("✗", BAD) if back else ("●", BUSY) if here else ("✓", GOOD) if record else ("○", DIM)
-    text = Text.assemble((f"{mark} ", style), f"{step.name:<12}{format_percent(step.weight):>7}")
+    weight = record.weight_bp if record and step.moves else step.weight
+    text = Text.assemble((f"{mark} ", style), f"{step.name:<12}{format_percent(weight):>7}")
     if step.mirror:
         text.append(f"  mirrored {format_percent(step.mirror)}")
     if back:
@@ -184,6 +188,15 @@ def _step(step: Planned, record: StepRecord | None, rollout: RolloutStatus, *, n
     elif step.hold:
         text.append(f"  held for {format_duration(step.hold)}", style=DIM)
     return text
+
+
+def _trial(trial: Trial) -> Text:
+    """What was stated of a test before its first user was drawn."""
+    when = f"read on {words.clock(trial.read)}" if trial.read else f"read once, on {words.clock(trial.read_at)}"
+    return Text(
+        f"test from {words.clock(trial.began)} to {words.clock(trial.until)}, {when}: {count(trial.planned)} judged"
+        f" predictions of the candidate find an improvement of {trial.effect} with a power of {trial.power}"
+    )
 
 
 def _held(step: Planned, record: StepRecord, *, now: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ from switchyard_contracts.gates import Gate, GateType
 from switchyard_contracts.judgement import count
 from switchyard_contracts.model_deployment import ModelDeploymentSpec, Role
 from switchyard_contracts.paired import FIRST_BLOCKS
-from switchyard_contracts.quantities import format_duration, format_percent
+from switchyard_contracts.quantities import FULL, format_duration, format_percent
 from switchyard_contracts.shadows import ShadowModel
 from switchyard_contracts.unpaired import FIRST_LOOK
 
@@ -145,6 +146,10 @@ def _step(step: Planned, *, done: bool) -> Text:
         text.append(f", {format_percent(step.mirror)} mirrored")
     if step.hold:
         text.append(f", held for {format_duration(step.hold)}")
+    if step.horizon:
+        text.append(f" of the users, for {format_duration(step.horizon)}")
+    if step.moves:
+        text.append(f" first, then {step.moves}")
     if step.judges:
         text.append(f", judges {', '.join(step.judges)}")
     if step.weight == 0 and not step.mirror and not step.scales:
@@ -154,6 +159,10 @@ def _step(step: Planned, *, done: bool) -> Text:
 
 def _takes(step: Planned, need: Need, *, rate: float | None) -> str:
     """How long so many samples take at this step's share alone."""
+    if step.horizon and need.outcomes and rate is not None:
+        by_then = math.floor(rate * step.horizon.total_seconds() * step.weight / FULL)
+        few = "" if by_then >= need.samples else ", which is too few: take more weeks, or look for a larger effect"
+        return f"; at {rate:g} requests a second it has {count(by_then)} by then{few}"
     seconds = took(step, need, rate=rate) if rate is not None else None
     return "" if seconds is None else f"; {span(seconds)} of this step at {rate:g} requests a second"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from re import Pattern
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, update
@@ -172,13 +173,13 @@ class SqlStore:
         with self._look() as connection:
             return {row.id: _arm(row) for row in connection.execute(query)}
 
-    def cells(self, arms: Iterable[int], *, limit: int | None = None) -> list[Cell]:
+    def cells(self, arms: Iterable[int], *, limit: int | None = None, names: Pattern[str] | None = None) -> list[Cell]:
         """The cells of these arms, oldest first; with a limit, at most so many rows, the earlier arms' latest first."""
         with self._look() as connection:
             book = SqlBook(connection, self._read)
             return [
                 Cell(book.arm(number), book.rule(book.arm(number).rule), start_us, sums)
-                for start_us, number, sums in ARMS.read(connection, arms, limit=limit)
+                for start_us, number, sums in ARMS.read(connection, arms, limit=limit, names=names)
             ]
 
     def totals(self, arms: Iterable[int]) -> list[Cell]:

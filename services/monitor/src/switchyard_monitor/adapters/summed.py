@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from re import Pattern
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +17,7 @@ from sqlalchemy import Connection
 
 from switchyard_monitor.adapters.statements import execute, execute_many, select_in
 from switchyard_monitor.domain.entries import Cells
-from switchyard_monitor.domain.sums import Sums, add, decode, encode, merged
+from switchyard_monitor.domain.sums import Sums, add, decode, encode, merged, pick
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,12 @@ class Summed:
         )
 
     def read(
-        self, connection: Connection, owners: Iterable[int], *, limit: int | None = None
+        self,
+        connection: Connection,
+        owners: Iterable[int],
+        *,
+        limit: int | None = None,
+        names: Pattern[str] | None = None,
     ) -> list[tuple[int, int, Sums]]:
         """(start of the window, owner, sums), oldest first; at most `limit` rows, the earlier owners' latest first."""
         found: dict[tuple[int, int], list[Mapping[str, int]]] = {}
@@ -85,7 +91,8 @@ class Summed:
                 query, ends = f"{query} ORDER BY start_us DESC LIMIT ?", (owner, left)
             rows = execute(connection, query, ends).all()
             for start_us, text in rows:
-                found.setdefault((start_us, owner), []).append(_decoded(text))
+                sums = _decoded(text) if names is None else _picked(text, names)
+                found.setdefault((start_us, owner), []).append(sums)
             if left is not None and (left := left - len(rows)) <= 0:
                 break
         return [(start_us, owner, merged(parts)) for (start_us, owner), parts in sorted(found.items(), key=_first)]
@@ -108,6 +115,12 @@ PAIRS = Summed(owner="pair", windows="pair_cell", totals="pair_total")
 def _decoded(text: str) -> Mapping[str, int]:
     """Sums that nobody changes: most windows are asked for again and again while a rollout runs."""
     return MappingProxyType(decode(text))
+
+
+@lru_cache(maxsize=20_000)
+def _picked(text: str, names: Pattern[str]) -> Mapping[str, int]:
+    """The same of some names."""
+    return MappingProxyType(pick(text, names))
 
 
 def _first(item: tuple[tuple[int, int], Any]) -> tuple[int, int]:

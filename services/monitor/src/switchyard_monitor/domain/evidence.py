@@ -16,13 +16,23 @@ from switchyard_monitor.domain.paired import LOSSES, PAIRED, paired
 from switchyard_monitor.domain.quality import Quality, latency, quantile_interval
 from switchyard_monitor.domain.rows import FIRST_ERRORS, Question, Row, loss_cap, mature, moment, of_lot, rows_of
 from switchyard_monitor.domain.rules import Rule
-from switchyard_monitor.domain.sums import Sums, histogram, merged
+from switchyard_monitor.domain.sums import Sums, histogram, merged, only
 
 LATENCIES = {"latency_p50": 0.5, "latency_p90": 0.9, "latency_p95": 0.95, "latency_p99": 0.99}
 METRICS = frozenset(
     {"error_rate", "outcome.bias", "outcome.accuracy", "outcome.coverage", "decision.agreement", *LATENCIES, *LOSSES}
 )
 RECENT_WINDOWS = 12
+_COUNTED = ("requests", "predictions", "age.n")
+_ERRORS = tuple(f"age.{name}" for name in ("right", "e", "ee", "eeee", "a", "clipped"))
+NAMES = {
+    "error_rate": only(*_COUNTED, *_ERRORS, "errors"),
+    "decision.agreement": only(*_COUNTED, *_ERRORS, "dec.n", "dec.agree"),
+    **{metric: only(*_COUNTED, "latency:") for metric in LATENCIES},
+    **{metric: only(*_COUNTED, *_ERRORS, "age.h:") for metric in LOSSES},
+}
+"""Which sums an answer is made of; where nothing is said, of what is counted and judged."""
+COUNTED = only(*_COUNTED, *_ERRORS)
 
 
 def answer(

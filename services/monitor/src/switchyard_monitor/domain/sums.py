@@ -11,6 +11,7 @@ regression and `n right` for classes; `dec.n dec.agree dec.n:<actor> dec.agree:<
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 
 from switchyard_monitor.domain.buckets import Histogram
@@ -54,6 +55,17 @@ def histogram(sums: Mapping[str, int], name: str, parts: int) -> Histogram:
 def encode(sums: Mapping[str, int]) -> str:
     """The stored form: equal sums have equal text."""
     return json.dumps({name: value for name, value in sums.items() if value}, sort_keys=True, separators=(",", ":"))
+
+
+def only(*names: str) -> re.Pattern[str]:
+    """Some of the sums in their stored form, for `pick`; a name that ends in a colon is every bucket of it."""
+    each = "|".join(re.escape(name) + (r"\d+" if name.endswith(":") else "") for name in names)
+    return re.compile(rf'"({each})":(-?\d+)')
+
+
+def pick(text: str, names: re.Pattern[str]) -> Sums:
+    """Read some of the stored sums: most of a text are histograms, which few questions are about."""
+    return {name: int(value) for name, value in names.findall(text)}
 
 
 def decode(text: str) -> Sums:
