@@ -272,7 +272,7 @@ locks: uv ## Compile the locks from their sources
 
 ##@ Benchmarks
 .PHONY: bench-page
-bench-page: venv ## Time until the monitor's page is there, with 20 deployments, 90 days of windows and 50 rollouts
+bench-page: venv ## Time until the monitor's page is there, with 20 deployments, 90 days of windows and 50 rollouts; fails over 300 ms
 	@$(BIN)/python tests/bench/bench_page.py
 
 ROUNDS ?= 1

@@ -8,7 +8,20 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 from switchyard_monitor.page.app import COOKIE
-from switchyard_testkit.browser import DESKTOP, PATHS, PHONE, Scheme, Watched, chromium, served, tab
+from switchyard_testkit.browser import (
+    DESKTOP,
+    PARTS,
+    PATHS,
+    PHONE,
+    PICTURED,
+    Look,
+    Scheme,
+    Watched,
+    chromium,
+    frame,
+    served,
+    tab,
+)
 from switchyard_testkit.page_story import tell
 from switchyard_testkit.page_world import PageWorld
 
@@ -52,6 +65,15 @@ CLIPPED = """() => [...document.querySelectorAll('svg[role=img]')].flatMap(svg =
   }).map(text => text.textContent);
 })"""
 
+LINES = """() => [...document.querySelectorAll('main *')].filter(one => one.checkVisibility()).flatMap(one =>
+  [...one.childNodes].filter(node => node.nodeType === 3 && node.data.trim()).flatMap(text => {
+    const range = document.createRange();
+    range.selectNode(text);
+    return [...range.getClientRects()].map(at => [at.top + scrollY, at.bottom + scrollY, text.data.trim()]);
+  })
+)"""
+SECTIONS = ("Rollout", "Requests, errors, latency", "Quality", "Pairs", "Ledger")
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -62,7 +84,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     world = PageWorld(tmp_path_factory.mktemp("page"))
-    tell(world, rate=2.0)
+    tell(world)
     with served(world) as address:
         yield address
     world.close()
@@ -191,6 +213,24 @@ def test_on_a_phone_weights_and_verdicts_are_seen_without_moving_anything_sidewa
             boxes = [cell.bounding_box() for cell in cells]
             assert boxes, caption
             assert all(box and 0 <= box["x"] <= box["x"] + box["width"] <= PHONE[0] for box in boxes), caption
+
+
+@pytest.mark.parametrize("look", [pytest.param(look, id=look.name) for look in PICTURED])
+def test_the_pictures_show_the_sections_and_cut_through_no_line(browser: Browser, base: str, look: Look) -> None:
+    shown: set[str] = set()
+    with tab(browser, base, scheme=look.scheme, size=look.size) as watched:
+        watched.go("/page/")
+        watched.log_in()
+        for part in PARTS.values():
+            watched.go(part.path)
+            begin, end = frame(watched.page, part, most=look.most)
+            assert end - begin <= look.most
+            lines = watched.page.evaluate(LINES)
+            cut = [line for top, bottom, line in lines if any(top + 1 < at < bottom - 1 for at in (begin, end))]
+            assert cut == [], part
+            shown |= {line for top, bottom, line in lines if begin <= top and bottom <= end}
+    wanted = SECTIONS[:3] if look.size == PHONE else SECTIONS
+    assert [name for name in wanted if name not in shown] == []
 
 
 def test_the_browser_obeys_the_policy_and_runs_no_script(watched: Watched) -> None:

@@ -1,4 +1,5 @@
-"""The README's commands, run as they stand there: install, deploy, call, send feedback, ask what became of it."""
+"""The README's commands, run as they stand there: install, deploy, call, send feedback, ask what became of it, and take
+a first canary to its promotion, another one back, and let it try again."""
 
 from __future__ import annotations
 
@@ -16,6 +17,17 @@ from switchyard_testkit.toolchain import tool_path
 from switchyard_testkit.waiting import until
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
+TOLD = (
+    r'"labels":\{"received":\d',  # the monitor's ledger
+    r"1 resource is as it should be",
+    r"2\.0\.0 is promoted",
+    r"flight-delay: Accepted \(Aborted\)",
+    r"3\.0\.0 is RolledBack \(Aborted\)",
+    r"exit code 2",
+    r"flight-delay +False +Available +2\.0\.0 +3\.0\.0 +RolledBack ",  # READY, and what serves
+    r"flight-delay: Accepted \(Retried\): attempt 2 of ",
+)
+"""What the guide's commands have to say, in this order."""
 FENCED = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -59,6 +71,7 @@ def test_the_guide_runs_as_written(after: Installation) -> None:
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "x-model-version: 1.0.0" in done.stdout
+    assert re.search(".*".join(TOLD), done.stdout, re.DOTALL), done.stdout
     token = re.findall(r"^TOKEN=(\w+)$", done.stdout, re.MULTILINE)[-1]
     until(lambda: _known(after, "feedback", "/v1", token)["joined"], "all of it is joined", seconds=60)
     whole = _known(after, "monitor", "/v1/deployments", token)

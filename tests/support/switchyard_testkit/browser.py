@@ -21,20 +21,70 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.errors import MachineError, TestkitError
 from switchyard_testkit.machine import BROWSER_PACKAGES, SEARCH, ensure_packages
-from switchyard_testkit.page_story import tell
-from switchyard_testkit.page_world import PageWorld
+from switchyard_testkit.page_story import FLIGHTS, tell
+from switchyard_testkit.page_world import TOKEN, PageWorld
 from switchyard_testkit.waiting import until
 
 Scheme = Literal["light", "dark"]
 DESKTOP, PHONE = (1280, 900), (390, 844)
-TOKEN = "all"  # the world's own, of no use elsewhere
-PICTURES: tuple[tuple[str, Scheme, tuple[int, int]], ...] = (
-    ("light", "light", (1280, 560)),
-    ("dark", "dark", (1280, 560)),
-    ("phone", "light", (390, 844)),
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the pages are looked at."""
+
+    name: str
+    scheme: Scheme
+    size: tuple[int, int]
+    most: int
+    """How many pixels of a page a picture shows at most, downwards."""
+
+
+PICTURED = (
+    Look("light", "light", (1280, 560), 2700),
+    Look("dark", "dark", (1280, 560), 2700),
+    Look("phone", "light", (390, 844), 1700),
 )
-MOST_HEIGHT = 1700
-PATHS = {"overview": "/page/", "deployment": "/page/deployments/demo/flight-delay"}
+PATHS = {"overview": "/page/", "deployment": f"/page/deployments/{FLIGHTS}"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a picture shows of a page: from the top of one element down to the end of another."""
+
+    path: str
+    begin: str = "body"
+    end: str = "body"
+
+
+PARTS = {
+    "overview": Part(PATHS["overview"]),
+    "deployment": Part(PATHS["deployment"], end="#rollout"),
+    "evidence": Part(PATHS["deployment"], begin="#traffic", end="#ledger"),
+}
+FRAME = """([begin, end, most]) => {
+  const down = at => [at.top + scrollY, at.bottom + scrollY];
+  const box = one => down(one.getBoundingClientRect());
+  const [[top], [, bottom]] = [begin, end].map(one => box(document.querySelector(one)));
+  if (bottom - top <= most) return [top, Math.min(bottom + 12, document.documentElement.scrollHeight)];
+  const seen = [...document.querySelectorAll('main *')].filter(one => one.checkVisibility());
+  const lines = seen.flatMap(one => [...one.childNodes].filter(node => node.nodeType === 3 && node.data.trim()))
+    .flatMap(text => {
+      const range = document.createRange();
+      range.selectNode(text);
+      return [...range.getClientRects()].map(down);
+    });
+  const whole = [...lines, ...seen.filter(one => one.matches('figure, .badge')).map(box)];
+  const ends = seen.filter(one => one.matches('section, article, figure, .wide, td, li, p')).map(one => box(one)[1]);
+  const fits = at => at <= top + most && !whole.some(([over, under]) => over < at - 1 && under > at + 1);
+  return [top, Math.max(...ends.filter(fits))];
+}"""
+
+
+def frame(page: Page, part: Part, *, most: int) -> tuple[float, float]:
+    """From where to where the page is in the picture, in pixels. What is longer is cut between its lines."""
+    begin, end = page.evaluate(FRAME, [part.begin, part.end, most])
+    return float(begin), float(end)
 
 
 @contextmanager
@@ -120,15 +170,15 @@ def take_pictures(folder: Path) -> list[Path]:
         world = PageWorld(Path(held))
         tell(world)
         with served(world) as base:
-            for name, scheme, size in PICTURES:
-                with tab(browser, base, scheme=scheme, size=size) as watched:
+            for look in PICTURED:
+                with tab(browser, base, scheme=look.scheme, size=look.size) as watched:
                     watched.go("/page/")
                     watched.log_in()
-                    for what, path in PATHS.items():
-                        watched.go(path)
-                        height = watched.page.evaluate("document.documentElement.scrollHeight")
-                        clip = {"x": 0, "y": 0, "width": size[0], "height": min(height, MOST_HEIGHT)}
-                        taken.append(folder / f"{what}-{name}.png")
+                    for what, part in PARTS.items():
+                        watched.go(part.path)
+                        begin, end = frame(watched.page, part, most=look.most)
+                        clip = {"x": 0, "y": begin, "width": look.size[0], "height": end - begin}
+                        taken.append(folder / f"{what}-{look.name}.png")
                         watched.page.screenshot(path=taken[-1], clip=clip, full_page=True)  # type: ignore[arg-type]
         world.close()
     return taken

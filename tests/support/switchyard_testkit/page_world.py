@@ -1,13 +1,13 @@
-"""A small world for the monitor's page: deployments with traffic, pairs, outcomes and rollouts, all through the join.
+"""A small world for the monitor's page: its store, its topics, and its records of deployments and rollouts.
 
-Its story is told in `page_story`.
+`page_traffic` and `page_rollout` bring it to life; its story is told in `page_story`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -27,12 +27,11 @@ from switchyard_monitor.errors import BrokerUnavailable
 from switchyard_monitor.health import Health
 from switchyard_monitor.page.app import Page, create_page
 
-from switchyard_testkit.monitor_world import MONITORING, NOON, NOON_US, World, decision, inference, mirrored
-from switchyard_testkit.monitor_world import outcome as outcome_of
+from switchyard_testkit.monitor_world import MONITORING, NOON, NOON_US, World
 
-OLD, NEW, BAD = "flight-delay-7c1f0a", "flight-delay-9be2d4", "flight-delay-31aa07"
-VERSIONS = {OLD: "1.0.0", NEW: "2.0.0", BAD: "1.1.0"}
-MINUTE = 60.0
+TOKEN = "all"
+"""The operator's, good for every deployment of this world and of no use elsewhere."""
+OLD, NEW = "flight-delay-7c1f0a", "flight-delay-9be2d4"
 
 
 @dataclass
@@ -104,11 +103,6 @@ def verdict(name: str, metric: str, said: str, **numbers: Any) -> MetricVerdict:
     return MetricVerdict.model_validate({"name": name, "metric": metric, "verdict": said, **(facts | numbers)})
 
 
-def scattered(index: int, below: int) -> int:
-    """A number that looks drawn, and is the same in every run."""
-    return (index * 2_654_435_761 % 2**32 >> 5) % below
-
-
 class PageWorld:
     """The monitor with its page, over a store in a folder."""
 
@@ -120,7 +114,7 @@ class PageWorld:
         self.chronicle = Chronicle(log=self.rollouts, timeline=self.timeline, clock_us=lambda: self.world.now_us)
         self.health = Health(lambda: 0.0)
         self.health.passed(0)
-        self.callers = [token("operator", "all", "*"), token("team", "demo", "demo/*"), token("other", "other", "x/*")]
+        self.callers = [token("operator", TOKEN, "*"), token("team", "demo", "demo/*"), token("other", "other", "x/*")]
         self._secrets = (f"secret-{number}" for number in itertools.count())
 
     def app(self, *, tokens: Tokens | None = None) -> FastAPI:
@@ -171,43 +165,3 @@ class PageWorld:
         self.world.store.close()
         self.timeline.close()
         self.looks.close()
-
-    def serve(
-        self, begin: float, end: float, *, every: float, arms: Sequence[tuple[str, str, int]], traffic: int
-    ) -> None:
-        """Requests from `begin` to `end`, in seconds after NOON, split by weight; outcomes come 5 s later."""
-        total = round((end - begin) / every)
-        for index in range(total):
-            at = begin + index * every
-            lot, name = index * 3779 % 10_000, f"p{traffic}-{index}"
-            bounds = itertools.accumulate(weight for _, role, weight in arms if role != "shadow")
-            drawn = [arm for arm in arms if arm[1] != "shadow"]
-            revision, role, weight = next(arm for arm, bound in zip(drawn, bounds, strict=True) if lot < bound)
-            truth = 10.0 + (index * 7 % 41)
-            self._answer(name, revision, role, weight, traffic=traffic, at=at, index=index, truth=truth)
-            for other, shade, mirror in arms:
-                if shade == "shadow" and role == "stable":
-                    answer = truth + self._error(other, index)
-                    latency = 5200 + scattered(index, 2900)
-                    facts: dict[str, Any] = {"revision": other, "traffic": traffic, "weightBp": mirror}
-                    self.world.say(mirrored(name, y=answer, x=index, at=at, latencyUs=latency, **facts), at=at)
-            if index % 20:
-                self.world.say(outcome_of(name, truth, at=at + 5), at=at + 5)
-            if index % 4 == 0:
-                self.world.say(decision(name, index % 12 != 0, at=at + 2), at=at + 2)
-
-    def _answer(
-        self, name: str, revision: str, role: str, weight: int, *, traffic: int, at: float, index: int, truth: float
-    ) -> None:
-        latency: int | None = 6000 + scattered(index, 4100) + (900 if revision == OLD else 0)
-        facts: dict[str, Any] = {"revision": revision, "role": role, "weightBp": weight, "traffic": traffic}
-        if scattered(index, 211) == 17:
-            latency = None
-            facts |= {"status": 503, "error": True}
-        answer = truth + self._error(revision, index)
-        self.world.say(inference(name, y=answer, x=index, at=at, latencyUs=latency, **facts), at=at)
-
-    @staticmethod
-    def _error(revision: str, index: int) -> float:
-        size = 12.0 if revision == OLD else 8.5
-        return size * (scattered(index + 7, 2001) / 1000 - 1)

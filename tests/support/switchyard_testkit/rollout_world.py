@@ -83,6 +83,8 @@ class Model:
     """Share of requests that fail."""
     loss: float = 100.0
     """Mean squared error."""
+    agreement: float | None = None
+    """Share of its predictions that people follow; None where nobody says what was decided."""
     hangs: bool = False
     """It takes mirrored requests and answers none, so the mirror lets most of them fall."""
     pod_reason: str = "CrashLoopBackOff"
@@ -109,6 +111,8 @@ class Gateways:
     counters: dict[str, FakeCounters] = field(default_factory=dict)
     _seconds: dict[int, float] = field(default_factory=dict)
     _owed: dict[tuple[str, str], float] = field(default_factory=dict)
+    key: tuple[str, str] = KEY
+    """The deployment whose route they run."""
 
     def serve(self, passed: timedelta, *, rate: float, natures: Callable[[str], Model], now: datetime) -> None:
         """So much time of traffic, as Envoy counts it: the first seconds of each generation are nobody's."""
@@ -139,7 +143,7 @@ class Gateways:
 
     def tick(self) -> None:
         """Every gateway that works takes the newest route."""
-        route = self.cluster.read(kinds.MODEL_ROUTE, *KEY)
+        route = self.cluster.read(kinds.MODEL_ROUTE, *self.key)
         if route is None:
             self.acknowledged, self.generation = None, 0
             return
@@ -232,9 +236,14 @@ class Monitor:
             candidate_coverage=Coverage(predictions=mine, judged=mine),
             stable_coverage=Coverage(predictions=other, judged=other),
             cap=self.cap,
-            rate_per_second=self.rate * (sums[-1].probability if sums else 0.0),
+            value=self._agreement(question, question.revision) if mine else None,
+            against_value=self._agreement(question, question.against) if other else None,
+            rate_per_second=self.rate * sums[-1].probability if sums else None,
             paired=self._paired(question) if outcome else None,
         )
+
+    def _agreement(self, question: Question, revision: str) -> float | None:
+        return self.natures(revision).agreement if question.metric.metric == "decision.agreement" else None
 
     def _sums(self, window: Served, question: Question) -> WindowSums:
         """A window that is over stays as it is; an hour of them is asked for in each pass."""
@@ -514,6 +523,8 @@ class Rollout:
     """Those of the whole installation."""
     resolvers: tuple[Mapping[str, Any], ...] = ()
     """Who answers for names, where the installation says so."""
+    key: tuple[str, str] = KEY
+    """Namespace and name of the deployment."""
 
     def __init__(
         self,
@@ -529,7 +540,7 @@ class Rollout:
         self.stride = stride
         self.images = dict(models)
         self.cluster = cluster
-        self.gateways = Gateways(self.cluster)
+        self.gateways = Gateways(self.cluster, key=self.key)
         self.monitor = Monitor(self.clock, self.nature)
         self.models = Models(self.cluster, self.nature)
         self.webhooks = Webhooks()
@@ -585,7 +596,7 @@ class Rollout:
             {
                 "apiVersion": API_VERSION,
                 "kind": "ModelDeployment",
-                "metadata": {"name": NAME, "namespace": NAMESPACE},
+                "metadata": {"name": self.key[1], "namespace": self.key[0]},
                 "spec": wanted,
             }
         )
@@ -593,12 +604,12 @@ class Rollout:
     def command(self, verb: str, **words: str) -> str:
         """Create a ModelCommand; the answer is its name."""
         name = f"command-{len(self.cluster.find(kinds.MODEL_COMMAND))}"
-        spec = {"deployment": NAME, "verb": verb, "requestedBy": "ada", **words}
+        spec = {"deployment": self.key[1], "verb": verb, "requestedBy": "ada", **words}
         self.cluster.put(
             {
                 "apiVersion": API_VERSION,
                 "kind": "ModelCommand",
-                "metadata": {"name": name, "namespace": NAMESPACE},
+                "metadata": {"name": name, "namespace": self.key[0]},
                 "spec": spec,
             }
         )
@@ -609,7 +620,7 @@ class Rollout:
     @property
     def status(self) -> ModelDeploymentStatus:
         """The ModelDeployment's status."""
-        body = self.cluster.read(kinds.MODEL_DEPLOYMENT, *KEY)
+        body = self.cluster.read(kinds.MODEL_DEPLOYMENT, *self.key)
         return ModelDeploymentStatus.model_validate((body or {}).get("status") or {})
 
     @property
@@ -620,7 +631,7 @@ class Rollout:
     @property
     def route(self) -> dict[str, tuple[str, int]]:
         """Each image in the route: role and weight."""
-        body = self.cluster.read(kinds.MODEL_ROUTE, *KEY)
+        body = self.cluster.read(kinds.MODEL_ROUTE, *self.key)
         if body is None:
             return {}
         return {self.image(entry["revision"]): (entry["role"], entry["weightBp"]) for entry in body["spec"]["routes"]}
@@ -628,13 +639,13 @@ class Rollout:
     @property
     def mirrors(self) -> dict[str, int]:
         """Each image that stable's requests are mirrored to, and how much of the traffic."""
-        body = self.cluster.read(kinds.MODEL_ROUTE, *KEY)
+        body = self.cluster.read(kinds.MODEL_ROUTE, *self.key)
         entries = body["spec"]["routes"] if body else []
         return {self.image(entry["revision"]): entry["mirrorBp"] for entry in entries if entry["mirrorBp"]}
 
     def image(self, revision: str) -> str:
         """The image of a revision."""
-        body = self.cluster.read(kinds.MODEL_REVISION, NAMESPACE, revision)
+        body = self.cluster.read(kinds.MODEL_REVISION, self.key[0], revision)
         return str(body["spec"]["pod"]["image"]) if body else "?"
 
     def revision(self, image: str) -> str:
@@ -690,7 +701,7 @@ class Rollout:
         before = len(self.cluster.writes)
         try:
             resync(self.cluster, self.cache)
-            again = self.reconciler.reconcile(KEY)
+            again = self.reconciler.reconcile(self.key)
         except Crash:
             self.restart()
             return True
@@ -706,7 +717,7 @@ class Rollout:
         alive = {body["metadata"]["labels"][LABEL_REVISION] for body in self.cluster.find(kinds.DEPLOYMENT)}
         for pod in self.cluster.find(kinds.POD, labels=OF_A_REVISION):
             if pod["metadata"]["labels"][LABEL_REVISION] not in alive:
-                self.cluster.take(kinds.POD, NAMESPACE, pod["metadata"]["name"])
+                self.cluster.take(kinds.POD, self.key[0], pod["metadata"]["name"])
 
     def _pods_of(self, deployment: Body) -> None:
         revision = deployment["metadata"]["labels"][LABEL_REVISION]
@@ -717,9 +728,9 @@ class Rollout:
         for index in range(max(wanted, len(pods))):
             name = f"{revision}-{index}"
             if index >= wanted:
-                self.cluster.take(kinds.POD, NAMESPACE, name)
+                self.cluster.take(kinds.POD, self.key[0], name)
                 continue
-            held = self.cluster.read(kinds.POD, NAMESPACE, name)
+            held = self.cluster.read(kinds.POD, self.key[0], name)
             address = held["status"]["podIP"] if held else self._address()
             up = ready and index >= self.frozen_count.get(revision, 0)
             self.cluster.put(self._pod(name, revision, nature, ready=up, address=address))
@@ -754,8 +765,8 @@ class Rollout:
             "kind": "Pod",
             "metadata": {
                 "name": name,
-                "namespace": NAMESPACE,
-                "labels": {LABEL_DEPLOYMENT: NAME, LABEL_REVISION: revision},
+                "namespace": self.key[0],
+                "labels": {LABEL_DEPLOYMENT: self.key[1], LABEL_REVISION: revision},
             },
             "status": {
                 "podIP": address,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -105,9 +105,20 @@ def kubeconfig(folder: Path, port: int, *, namespace: str = "airport", current: 
     return str(path)
 
 
+def reached(
+    path: str | None = None,
+    *,
+    context: str | None = None,
+    namespace: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> ApiCluster:
+    """By a kubeconfig; a test says what else was asked for."""
+    return connect(kubeconfig=path, context=context, namespace=namespace, environ=environ or {})
+
+
 @pytest.fixture
 def cluster(server: Server, tmp_path: Path) -> ApiCluster:
-    return connect(kubeconfig=kubeconfig(tmp_path, server.port), context=None, namespace=None)
+    return reached(kubeconfig(tmp_path, server.port))
 
 
 Call = Callable[[ApiCluster], Any]
@@ -198,7 +209,7 @@ def test_the_callers_own_name_is_asked_for(server: Server, cluster: ApiCluster) 
 def test_nobody_at_home_is_a_sentence(tmp_path: Path) -> None:
     with serving() as gone:
         path = kubeconfig(tmp_path, gone.port)
-    cluster = connect(kubeconfig=path, context=None, namespace=None)
+    cluster = reached(path)
     with pytest.raises(Unreachable, match=r"does not answer \(.*refused\)") as caught:
         cluster.deployments()
     assert "\n" not in str(caught.value)
@@ -207,23 +218,24 @@ def test_nobody_at_home_is_a_sentence(tmp_path: Path) -> None:
 class TestKubeconfig:
     def test_the_contexts_namespace_counts_unless_another_is_asked_for(self, server: Server, tmp_path: Path) -> None:
         path = kubeconfig(tmp_path, server.port, namespace="harbour")
-        assert connect(kubeconfig=path, context="there", namespace=None).namespace == "harbour"
-        assert connect(kubeconfig=path, context=None, namespace="airport").namespace == "airport"
+        assert reached(path, context="there").namespace == "harbour"
+        assert reached(path, namespace="airport").namespace == "airport"
 
-    def test_several_files_are_read_as_kubectl_reads_them(
-        self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("KUBECONFIG", f"/nowhere:{kubeconfig(tmp_path, server.port)}")
-        assert connect(kubeconfig=None, context=None, namespace=None).namespace == "airport"
+    def test_several_files_are_read_as_kubectl_reads_them(self, server: Server, tmp_path: Path) -> None:
+        several = {"KUBECONFIG": f"/nowhere:{kubeconfig(tmp_path, server.port)}"}
+        assert reached(environ=several).namespace == "airport"
 
-    def test_no_file_names_where_it_was_looked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("KUBECONFIG", "/nowhere/config")
+    def test_what_is_asked_for_goes_before_the_environment(self, server: Server, tmp_path: Path) -> None:
+        path = kubeconfig(tmp_path, server.port)
+        assert reached(path, environ={"KUBECONFIG": "/nowhere"}).namespace == "airport"
+
+    def test_no_file_names_where_it_was_looked_for(self) -> None:
         with pytest.raises(NoCluster, match="no kubeconfig at /nowhere/config; set KUBECONFIG"):
-            connect(kubeconfig=None, context=None, namespace=None)
+            reached(environ={"KUBECONFIG": "/nowhere/config"})
 
     def test_an_unknown_context_lists_the_known(self, tmp_path: Path) -> None:
         with pytest.raises(NoCluster, match="no context 'moon'; it has: here, there"):
-            connect(kubeconfig=kubeconfig(tmp_path, 1), context="moon", namespace=None)
+            reached(kubeconfig(tmp_path, 1), context="moon")
 
     @pytest.mark.parametrize(
         "content",
@@ -238,7 +250,7 @@ class TestKubeconfig:
         path = tmp_path / "config"
         path.write_text(content, encoding="utf-8")
         with pytest.raises(NoCluster, match="the kubeconfig"):
-            connect(kubeconfig=str(path), context=None, namespace=None)
+            reached(str(path))
 
     def test_a_credential_plugin_that_fails_is_a_sentence(self, server: Server, tmp_path: Path) -> None:
         path = Path(kubeconfig(tmp_path, server.port))
@@ -252,7 +264,7 @@ class TestKubeconfig:
         path.write_text(yaml.safe_dump(body), encoding="utf-8")
         server.say("GET", f"{ROOT}/modeldeployments", 401, status(401, "Unauthorized"))
         with pytest.raises(CliError):
-            connect(kubeconfig=str(path), context=None, namespace=None).deployments()
+            reached(str(path)).deployments()
 
 
 def test_a_not_found_without_a_name_is_no_missing_object(server: Server, cluster: ApiCluster) -> None:

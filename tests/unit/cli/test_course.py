@@ -303,7 +303,7 @@ def test_a_change_and_its_way_back_name_the_same_fields(one: ModelDeploymentSpec
 def test_stakes_follow_the_attempt() -> None:
     spec = acceptance.read(CANARY_SPEC)
     plotted = mine.plot(spec, mine.Way.NEW)
-    assert "200 to 1" in mine.stakes(spec, plotted, attempt=1)
-    assert "400 to 1" in mine.stakes(spec, plotted, attempt=2)
+    assert "240 to 1" in mine.stakes(spec, plotted, attempt=1)
+    assert "480 to 1" in mine.stakes(spec, plotted, attempt=2)
     assert Role.GUARD in {metric.role for metric in spec.analysis.metrics}
     assert mine.stakes(acceptance.read(SPEC), plotted, attempt=1) == ""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from switchyard_contracts.model_deployment import Phase
+import re
+
+from switchyard_cli.views.reasons import numbers
+from switchyard_contracts.model_deployment import MetricVerdict, Phase
 from switchyard_testkit.cli_airport import airport, rolling, taken_back
 from switchyard_testkit.rollout_world import CANARY_SPEC
 
@@ -58,3 +61,16 @@ def test_a_spec_that_went_back_is_told_as_what_it_was() -> None:
     shell.world.deploy(CANARY_SPEC)
     shell.world.run(lambda: len(shell.world.status.history) == 2)
     assert "Cancelled: the spec went back to stable" in shell("history").flat
+
+
+def test_shares_stand_in_percent_and_errors_in_the_models_own_unit() -> None:
+    said = taken_back()("history", "delay", "--past", "1").flat
+    assert re.search(r"errors \w+ samples [\d,]+,.* value 0 %, against 1 %, e-value ", said), said
+    assert re.search(r"outcome Fail samples [\d,]+, value 14\.1, against 10\.0, bound [\d,.]+", said), said
+
+
+def test_a_latency_guards_numbers_are_shares_and_an_observed_latency_is_a_time() -> None:
+    facts = {"metric": "latency_p95", "verdict": "Pass", "reason": "R", "value": 0.0085, "against": 0.05}
+    guard, seen = ({"name": "latency", "role": role, **facts} for role in ("guard", "observe"))
+    assert numbers(MetricVerdict.model_validate(guard)) == "value 0.85 % slow, against 5 % slow"
+    assert numbers(MetricVerdict.model_validate(seen)) == "value 8.50 ms, against 50.0 ms"

@@ -16,6 +16,7 @@ from switchyard_cli.exits import Exit
 from switchyard_cli.facts import Deployment
 from switchyard_cli.spans import span
 from switchyard_cli.views import board, reasons
+from switchyard_cli.waiting import waits
 from switchyard_contracts.model_deployment import Phase
 from switchyard_testkit.cli_world import document
 from switchyard_testkit.rollout_world import CANARY_SPEC, NOON
@@ -103,6 +104,20 @@ def test_no_message_is_read_as_markup(message: str, width: int) -> None:
     for view in (board.tree(item, now=NOON), reasons.explain(item, now=NOON, past=1)):
         text = "".join(printed(view, width=240).split())
         assert f"x{''.join(message.split())}x" in text
+
+
+@pytest.mark.parametrize(
+    ("passed", "wait"),
+    [
+        pytest.param(0.0, "30s more of step five", id="just begun"),
+        pytest.param(29.6, "1s more of step five", id="a part of a second is left"),
+        pytest.param(30.0, "the operator's next pass, as step five has had its 30s", id="over"),
+        pytest.param(45.0, "the operator's next pass, as step five has had its 30s", id="long over"),
+    ],
+)
+def test_a_hold_is_counted_down_and_never_to_nothing(passed: float, wait: str) -> None:
+    item = deployment(reason="Holding", waitingFor="30s more of step five")
+    assert waits(item, now=NOON + timedelta(seconds=passed)) == wait
 
 
 def test_steps_that_the_spec_does_not_name_any_more_are_shown_with_the_rest() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -213,11 +213,23 @@ def outcome(verdict: Any, **changes: Any) -> MetricVerdict:
 FIRST, SECOND, THIRD = chapters(Story.MAIN)
 PAIRED = outcome("Pass", samples=4_000, paired=True)
 SWITCHES = (Switch("fifth", 2000, 0.2), Switch("half", 5000, 0.3))
+WAY = (
+    Switch("shadow", 0, 0.2, mirrored=True),
+    Switch("twentieth", 500, 0.2, mirrored=True),
+    Switch("quarter", 2500, 0.2, mirrored=True),
+    Switch("half", 5000, 0.3, mirrored=True),
+    Switch("full", 10_000, 0.2),
+)
 TOLD = (
     Told(FIRST, Ending.PROMOTED, 30.0),
-    Told(SECOND, Ending.PROMOTED, 70.0, verdict=PAIRED, peak_bp=10_000, given_in_shadow=0, switches=SWITCHES),
+    Told(SECOND, Ending.PROMOTED, 70.0, verdict=PAIRED, peak_bp=10_000, given_in_shadow=0, switches=WAY),
     Told(THIRD, Ending.TAKEN_BACK, 60.0, verdict=outcome("Fail"), peak_bp=5000, switches=SWITCHES),
 )
+
+
+def second_by(*way: Switch) -> dict[str, Any]:
+    """The second version came another way."""
+    return {"told": (TOLD[0], replace(TOLD[1], switches=way), TOLD[2])}
 
 
 def test_a_story_that_went_as_promised_breaks_no_promise() -> None:
@@ -250,6 +262,17 @@ def test_a_story_that_went_as_promised_breaks_no_promise() -> None:
             {"told": (TOLD[0], replace(TOLD[1], verdict=outcome("Pass", samples=4_000)), TOLD[2])},
             "of pairs",
             id="promoted by the split",
+        ),
+        pytest.param(second_by(WAY[0], WAY[-1]), "left out no step", id="from the shadow to all of the traffic"),
+        pytest.param(
+            second_by(*WAY[:2], replace(WAY[2], routed=False), *WAY[3:]),
+            "left out no step",
+            id="a step that no route carried",
+        ),
+        pytest.param(
+            second_by(WAY[0], *(replace(step, mirrored=False) for step in WAY[1:])),
+            "given copies",
+            id="weights without copies",
         ),
         pytest.param({"account": Account(20_000, 19_999, open=1)}, "shipper's own", id="the account is open"),
         pytest.param({"serving": Serving("3.0.0", 10_000)}, "serves in the end", id="the wrong model serves"),
@@ -298,7 +321,8 @@ def test_a_revision_without_outcomes_has_no_error_and_hides_none() -> None:
 def test_the_tables_name_every_decision_with_its_numbers() -> None:
     found = {title: rows for title, _, rows in tables(read())}
     assert [row[:5] for row in found["Decisions"]][1] == ("2.0.0", "promoted", "Pass", "–", "4,000 pairs")
-    assert ("2.0.0", "fifth", "20 %", "0.20 s") in found["Changes of weights"]
+    assert ("2.0.0", "twentieth", "5 %", "0.20 s") in found["Changes of weights"]
+    assert ("3.0.0", "fifth", "20 %", "0.20 s") in found["Changes of weights"]
 
 
 # --- how it is told ---------------------------------------------------------------------------------------------------
@@ -317,6 +341,27 @@ class Clock:
         self.now += seconds
 
 
+def steps_of(body: Mapping[str, Any], phase: Phase, *, left_out: Sequence[str]) -> list[StepRecord]:
+    """The steps that a rollout has taken: a shadow's own, all of the file's, and when it is promoted the last."""
+    strategy = body["spec"]["strategy"]
+    shadow = strategy.get("shadow")
+    steps = (shadow["thenPromote"] if shadow else strategy["canary"])["steps"] if phase is not Phase.SHADOWING else []
+    way = [("shadow", 0)] * bool(shadow) + [(step["name"], step["weight"] * 100) for step in steps]
+    way += [("full", 10_000)] if phase is Phase.WATCHING else []
+    return [
+        StepRecord(
+            name=name,
+            weight_bp=weight,
+            generations=[number],
+            mirrored=[number] if shadow and weight < 10_000 else [],
+            started_at=NOON,
+            synced_at=NOON + timedelta(seconds=0.4),
+        )
+        for number, (name, weight) in enumerate(way, start=2)
+        if name not in left_out
+    ]
+
+
 @dataclass
 class FakeSystem:
     """A cluster whose operator does in each chapter what the test says, some seconds after the file was applied."""
@@ -330,6 +375,8 @@ class FakeSystem:
     events: Counter[str] = field(default_factory=lambda: Counter(IDS))
     stable: str = ""
     objection: str = ""
+    left_out: Sequence[str] = ()
+    """Steps that its operator jumps over."""
 
     def make_room(self) -> None:
         self.rooms += 1
@@ -386,9 +433,7 @@ class FakeSystem:
                 reason="Because",
                 message="of that",
                 waiting_for="137 more outcomes",
-                steps_done=[
-                    StepRecord(name="fifth", weight_bp=2000, started_at=NOON, synced_at=NOON + timedelta(seconds=0.4))
-                ],
+                steps_done=steps_of(self.applied[generation - 1], phase, left_out=self.left_out),
                 verdicts=[
                     outcome(
                         {Ending.PROMOTED: "Pass", Ending.TAKEN_BACK: "Fail"}.get(ending, "Inconclusive"),  # type: ignore[arg-type]
@@ -439,10 +484,11 @@ def tell(
     events: Counter[str] | None = None,
     objection: str = "",
     seen: int = 0,
+    left_out: Sequence[str] = (),
 ) -> tuple[list[str], str, FakeSystem]:
     """Tell it; the promises that broke, what was said, and the system after it."""
     clock, out = Clock(), io.StringIO()
-    system = FakeSystem(clock, endings, objection=objection)
+    system = FakeSystem(clock, endings, objection=objection, left_out=left_out)
     if events is not None:
         system.events = events
     statistics = replace(STATISTICS, failed={"predict": len(failures)}) if failures else STATISTICS
@@ -526,6 +572,14 @@ def test_a_shadow_whose_answers_users_were_given_breaks_the_story() -> None:
     false, said, _ = tell(Story.MAIN, AS_PROMISED, seen=3)
     assert false == ["while it was a shadow no user was given an answer of it"]
     assert "2.0.0 comes by shadow, then by canary" in said
+
+
+def test_a_way_that_jumps_over_steps_breaks_the_story() -> None:
+    false, _, _ = tell(Story.MAIN, AS_PROMISED, left_out=("twentieth", "quarter"))
+    assert false == [
+        "it left out no step on its way to all of the traffic",
+        "and in each of them but the last it was given copies",
+    ]
 
 
 def test_failed_requests_are_told_with_their_details() -> None:

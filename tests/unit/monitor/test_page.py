@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, event
+from switchyard_contracts.topics import RolloutRecord
+from switchyard_monitor.page import units
 from switchyard_testkit.monitor_world import NOON, NOON_US, SUBJECT, inference
-from switchyard_testkit.page_story import tell
-from switchyard_testkit.page_world import BAD, NEW, OLD, PageWorld, encoded, rollout_record, verdict
+from switchyard_testkit.page_story import Story, tell
+from switchyard_testkit.page_world import NEW, OLD, PageWorld, encoded, rollout_record, verdict
 
 HOME = "http://monitor"
 DEPLOYMENT = "/page/deployments/demo/flight-delay"
@@ -47,16 +49,15 @@ def table(page: str, caption: str) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageWorld]:
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     made = PageWorld(tmp_path_factory.mktemp("story"))
-    tell(made, rate=2.0)
-    yield made
+    yield tell(made)
     made.close()
 
 
 @pytest.fixture(scope="module")
-def told(story: PageWorld) -> str:
-    answer = enter(story).get(DEPLOYMENT)
+def told(story: Story) -> str:
+    answer = enter(story.page).get(DEPLOYMENT)
     assert answer.status_code == 200
     return answer.text
 
@@ -68,17 +69,16 @@ def world(tmp_path: Path) -> Iterator[PageWorld]:
     made.close()
 
 
-def test_the_overview_says_of_each_deployment_how_it_is(story: PageWorld) -> None:
-    headings, flights, turnaround, additives = table(enter(story).get("/page/").text, "3 deployments")
+def test_the_overview_says_of_each_deployment_how_it_is(story: Story) -> None:
+    headings, flights, turnaround, additives = table(enter(story.page).get("/page/").text, "3 deployments")
     assert headings[:3] == ["Deployment", "Stable", "Rollout"]
-    assert flights[:3] == [
-        "demo/ flight-delay",
-        "1.0.0",
-        "AwaitingEvidence 2.0.0 at 50 % said 2026-03-01 12:14:30",
-    ]
-    requests = sum(cell.sums.get("requests", 0) for cell in stable_cells(story))
+    said = clock(story.records[-1])
+    assert flights[:3] == ["demo/ flight-delay", "1.0.0", f"Progressing 2.0.0 at 50 % said {said}"]
+    requests = sum(cell.sums.get("requests", 0) for cell in stable_cells(story.page))
     assert flights[3] == f"{requests:,}"
+    assert turnaround[1] == "3.2.1"
     assert turnaround[2].startswith("Completed 3.2.1 at 100 %")
+    assert int(turnaround[3]) > 100, "what has all of the traffic has had some"
     assert additives[1:] == ["none yet", "none yet", "no request to the stable revision yet"]
 
 
@@ -87,9 +87,16 @@ def stable_cells(world: PageWorld) -> list[Any]:
     return [cell for cell in totals if cell.arm.role == "stable"]
 
 
-def test_who_answers_now(told: str) -> None:
+def clock(record: RolloutRecord) -> str:
+    return record.at.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def test_who_answers_now(story: Story, told: str) -> None:
     _, *rows = table(told, "Who answers now")
-    assert rows == [["1.0.0", "50 %", "nothing", "stable", OLD], ["2.0.0", "50 %", "nothing", "candidate", NEW]]
+    assert rows == [
+        ["1.0.0", "50 %", "nothing", "stable", story.revisions["1.0.0"]],
+        ["2.0.0", "50 %", "50 %", "candidate", story.revisions["2.0.0"]],
+    ]
 
 
 def steps(page: str) -> list[str]:
@@ -100,38 +107,84 @@ def steps(page: str) -> list[str]:
 
 def test_the_timeline_says_what_was_decided_when_and_why(told: str) -> None:
     lines = steps(told)
-    assert lines[0].startswith("2026-03-01 12:14:30 AwaitingEvidence at 50 %, step half, generation 6 outcome: RMSE")
-    assert [re.findall(r"at (\S+ %)", line)[0] for line in lines[:6]] == ["50 %", "50 %", "25 %", "5 %", "0 %", "0 %"]
-    assert "Waited at 2026-03-01 12:14:30 for outcome: at least 520 more judged pairs needed" in words(told)
-    assert "AnalysisFailed" in lines[6]
-    assert "errors: Fail" in lines[6]
+    decided = [re.findall(r"(\w+) at (\S+ %)(?:, step (\w+))?", line)[0] for line in lines[:10]]
+    assert decided[::-1] == [
+        ("WaitingForPods", "0 %", ""),
+        ("Stepped", "0 %", ""),
+        ("Holding", "0 %", "shadow"),
+        ("AwaitingEvidence", "0 %", "shadow"),
+        ("Stepped", "0 %", "shadow"),
+        ("Holding", "5 %", "five"),
+        ("Stepped", "5 %", "five"),
+        ("Holding", "25 %", "quarter"),
+        ("Stepped", "25 %", "quarter"),
+        ("Holding", "50 %", "half"),
+    ]
+    assert re.search(r"generation 4 outcome: RMSE .* over [0-9,]+ judged pairs in .*; 1,500 are needed", lines[6])
+    assert "AnalysisFailed" in lines[10]
+    assert "errors: Fail" in lines[10]
 
 
 def test_of_verdicts_that_change_within_a_step_only_the_new_ones_are_said_with_their_time(told: str) -> None:
-    assert steps(told)[1].endswith(
-        "step half is held for 3m errors: NoData outcome: Inconclusive 12:12:12 errors: Pass latency: Pass"
+    assert re.search(
+        r"step quarter is held for 3m errors: NoData latency: NoData outcome: Pass"
+        r" (\d\d:\d\d:\d\d) errors: Inconclusive latency: Inconclusive"
+        r" (?!\1)(\d\d:\d\d:\d\d) errors: Pass latency: Pass$",
+        steps(told)[2],
     )
 
 
-def test_verdicts_have_units_and_say_what_they_still_need(told: str) -> None:
-    _, errors, latency, outcome = table(told, "Verdicts as last said, 2026-03-01 12:14:30")
-    assert errors[2:7] == ["Pass", "0.42 %", "1 %", "2,400", "none"]
-    assert latency[2:7] == ["Pass", "0.85 % slow", "1 % slow", "2,150", "none"]
-    assert outcome[1:7] == ["decide", "Inconclusive", "4.91", "6.92", "1,480", "520"]
+def test_verdicts_have_units_and_say_what_they_still_need(story: Story, told: str) -> None:
+    last = story.records[-1]
+    _, errors, latency, outcome = table(told, f"Verdicts as last said, {clock(last)}")
+    samples = [f"{item.samples:,}" for item in last.verdicts]
+    assert errors[2:7] == ["Pass", "0 %", "1 %", samples[0], "none"]
+    assert latency[2:7] == ["Pass", "0 % slow", "1 % slow", samples[1], "none"]
+    assert outcome[1:3] == ["decide", "Pass"]
+    assert outcome[5:7] == [samples[2], "none"]
+    *_, undecided = table(told.partition("Earlier rollouts")[2], "Verdicts as last said")
+    assert undecided[:3] == ["outcome outcome.rmse", "decide", "Inconclusive"]
+    assert sum(int(number.replace(",", "")) for number in undecided[5:7]) == 1500, "as minSamples asks for"
 
 
-def test_an_earlier_rollout_says_how_it_ended(told: str) -> None:
+def test_a_shadow_is_left_when_its_pairs_have_decided_and_each_weight_after_it_has_pairs(
+    story: Story, told: str
+) -> None:
+    mine = [record for record in story.records if record.version == "2.0.0"]
+    outcomes = [(record, item) for record in mine for item in record.verdicts if item.name == "outcome"]
+    assert {item.paired for _, item in outcomes if item.samples} == {True}
+    assert not any("of stable" in item.message for _, item in outcomes), "those are the words of the split"
+    *_, left = (item for record, item in outcomes if record.step == "shadow")
+    assert left.verdict == "Pass"
+    counted = [item.samples for _, item in outcomes]
+    assert counted == sorted(counted)
+    entered = {record.step: item.samples for record, item in outcomes}
+    assert len(set(entered.values())) == 4, "while time goes on, pairs come"
+    rows = table(told, "Requests that two revisions answered")[1:]
+    assert [row[2] for row in rows] == ["7", "6", "5", "4"]
+    judged = [int(row[3].replace(",", "")) for row in table(told, "Who was right")[1:]]
+    assert counted[-1] <= sum(judged)
+
+
+def test_an_earlier_rollout_says_how_it_ended(story: Story, told: str) -> None:
     earlier = words(re.findall(r'<details class="card">.*?</summary>', told, re.S)[0])
-    assert "1.1.0 RolledBack" in earlier
-    assert "took 3 min 30 s" in earlier
-    assert BAD in told
+    said = [record for record in story.records if record.revision == story.revisions["1.1.0"]]
+    assert "1.1.0 RolledBack AnalysisFailed" in earlier
+    assert words(f"took {units.span((said[-1].at - said[0].at).total_seconds())}") in earlier
+    assert story.revisions["1.1.0"] in told
 
 
-def test_the_numbers_are_those_of_the_api(story: PageWorld, told: str) -> None:
-    api = TestClient(story.app(), headers={"Authorization": "Bearer all"})
+def test_no_number_parts_from_its_unit(told: str) -> None:
+    shown = html.unescape(re.sub(r"<[^>]*>", "", told))
+    assert "the limit is 1\u00a0%" in shown, "in the operator's own words too"
+    assert re.findall(r"\S*[0-9] (?:%|µs|ms|s|min|h|d)\b.{9}|[0-9] %", shown) == []
+
+
+def test_the_numbers_are_those_of_the_api(story: Story, told: str) -> None:
+    api = TestClient(story.page.app(), headers={"Authorization": "Bearer all"})
     (said,) = (row for row in table(told, "Requests, errors")[1:] if row[1] == "stable")
     counts = [line for line in api.get("/v1/deployments/demo/flight-delay/counts").json() if line["role"] == "stable"]
-    assert said[0] == "1.0.0 · 7c1f0a"
+    assert said[0] == f"1.0.0 · {story.revisions['1.0.0'].rpartition('-')[2]}"
     assert said[2:4] == [f"{sum(line[name] for line in counts):,}" for name in ("requests", "errors")]
     (quality,) = (row for row in table(told, "Quality")[1:] if row[1] == "stable")
     (line,) = (line for line in api.get("/v1/deployments/demo/flight-delay/quality").json() if line["role"] == "stable")
@@ -141,9 +194,9 @@ def test_the_numbers_are_those_of_the_api(story: PageWorld, told: str) -> None:
         f"{line['coverage'] * 100:.1f} %",
         f"{line['atAge']['rmse']:.2f}",
     ]
-    (pair,) = table(told, "Requests that two revisions answered")[1:]
-    (found,) = api.get("/v1/deployments/demo/flight-delay/pairs").json()
-    assert pair[2:4] == ["3", f"{found['pairs']:,}"]
+    pairs = table(told, "Requests that two revisions answered")[1:]
+    found = api.get("/v1/deployments/demo/flight-delay/pairs").json()
+    assert [row[2:4] for row in pairs[::-1]] == [[str(line["traffic"]), f"{line['pairs']:,}"] for line in found]
     (event_row,) = table(told, "Events of all deployments")[1:]
     books = api.get("/v1/deployments/demo/flight-delay/ledger").json()
     assert event_row[1] == f"{books['partitions'][0]['read']:,}"
@@ -152,7 +205,7 @@ def test_the_numbers_are_those_of_the_api(story: PageWorld, told: str) -> None:
 
 def test_every_chart_has_words_and_numbers_for_those_who_cannot_see_it(told: str) -> None:
     figures = re.findall(r"<figure.*?</figure>", told, re.S)
-    assert len(figures) == 7  # two rollouts, requests, errors, latency, quality, coverage
+    assert len(figures) == 8  # three rollouts, requests, errors, latency, quality, coverage
     for figure in figures:
         (names,) = re.findall(r'role="img" aria-labelledby="([^"]+)"', figure)
         assert all(figure.count(f'id="{name}"') == 1 for name in names.split())
@@ -257,6 +310,13 @@ def test_a_database_that_is_away_is_a_sentence_and_not_a_trace(world: PageWorld)
         answer = browser.get(path)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
         assert "Nothing is lost" in answer.text
+
+
+def test_what_a_rollout_waits_for_is_said_with_its_time(world: PageWorld) -> None:
+    waits = "outcome: at least 520 more judged pairs needed, about 2 min at this rate"
+    world.publish(SUBJECT, stable=OLD)
+    world.happen(rollout_record("a", phase="AwaitingEvidence", waiting_for=waits))
+    assert f"Waited at 2026-03-01 12:00:00 for {waits} ." in words(enter(world).get(DEPLOYMENT).text)
 
 
 def after(minutes: float) -> dict[str, Any]:
@@ -381,12 +441,12 @@ def count(do: Callable[[], object]) -> int:
     return len(asked)
 
 
-def test_a_page_asks_the_database_as_often_however_much_there_is(story: PageWorld, world: PageWorld) -> None:
+def test_a_page_asks_the_database_as_often_however_much_there_is(story: Story, world: PageWorld) -> None:
     world.publish(SUBJECT)
     world.world.say(inference("p1"))
     world.catch_up()
     for path, most in ((DEPLOYMENT, 7), ("/page/", 4)):
-        small, large = enter(world), enter(story)
+        small, large = enter(world), enter(story.page)
         few, many = count(lambda: small.get(path)), count(lambda: large.get(path))  # noqa: B023
         assert few == many <= most, path
 

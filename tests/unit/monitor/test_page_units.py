@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from switchyard_monitor.page import units
-from switchyard_monitor.page.charts import HEIGHT, LEFT, TOP, WIDTH, Line, chart
+from switchyard_monitor.page.charts import HEIGHT, LEFT, RIGHT, TOP, WIDTH, Line, Mark, chart
 from switchyard_monitor.page.trends import POINTS, Period
 from switchyard_monitor.page.verdicts import verdict
 from switchyard_testkit.page_world import verdict as said
@@ -53,6 +53,21 @@ def measured(metric: str, value: float | None, *, role: str = "guard") -> str:
 )
 def test_numbers_carry_their_units(said: str, expected: str) -> None:
     assert said.replace(units.GAP, " ") == expected
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("the limit is 1 %; nothing speaks against it", "the limit is 1_%; nothing speaks against it"),
+        ("slower than 10.9 ms in 7 blocks of 10 s", "slower than 10.9_ms in 7 blocks of 10_s"),
+        ("about 2 min at this rate, or 3 d", "about 2_min at this rate, or 3_d"),
+        ("0 of 2 pods ready", "0 of 2 pods ready"),
+        ("520 more judged pairs, 8 hours", "520 more judged pairs, 8 hours"),
+        ("1 step, 2 minutes, 3 days, 4 h", "1 step, 2 minutes, 3 days, 4_h"),
+    ],
+)
+def test_a_number_keeps_its_unit_in_the_operators_sentences_too(sentence: str, shown: str) -> None:
+    assert units.whole(sentence).replace(units.GAP, "_") == shown
 
 
 def test_an_axis_has_no_noughts_that_say_nothing() -> None:
@@ -102,6 +117,33 @@ def test_steps_hold_their_value_to_the_end() -> None:
     assert [tick.words.replace(units.GAP, " ") for tick in held.ticks_y] == ["0 %", "25 %", "50 %", "75 %", "100 %"]
 
 
+def signs(*said: tuple[float, str]) -> list[tuple[str, str]]:
+    held = chart(
+        "c",
+        "title",
+        lines=[Line("one", 0, [(0.0, 0.5)])],
+        begin=0.0,
+        end=float(WIDTH - LEFT - RIGHT),  # a second is as wide as a part of the picture
+        words=units.percent,
+        top=1.0,
+        stepped=True,
+        marks=[Mark(shape, at, 0.5, f"{shape} at {at:g}") for at, shape in said],
+    )
+    assert held
+    return [(one.shape, one.words) for one in held.marks]
+
+
+def test_of_signs_on_top_of_each_other_the_newest_is_seen_and_all_are_said() -> None:
+    assert signs((100.0, "ring"), (110.0, "diamond"), (115.0, "circle"), (200.0, "ring")) == [
+        ("circle", "ring at 100; then diamond at 110; then circle at 115"),
+        ("ring", "ring at 200"),
+    ]
+
+
+def test_a_failure_is_never_covered_by_what_came_after_it() -> None:
+    assert [shape for shape, _ in signs((100.0, "ring"), (105.0, "cross"), (110.0, "ring"))] == ["cross", "ring"]
+
+
 @example(points=[(1.7e9, 5e-324)])
 @example(points=[(1_700_092_800.0, None), (1_700_000_000.0, 0.0)])  # from one midnight to the next
 @given(
@@ -137,6 +179,10 @@ def test_a_chart_begins_after_the_last_window_of_which_rows_may_be_missing(mark:
     period = Period.until(mark, window)
     assert (period.end_us - period.begin_us) // period.bucket_us == POINTS
     assert mark - period.bucket_us < period.end_us <= mark
+    assert period.judged(0) == period
+    judged = period.judged(7_000_000)
+    assert judged.begin_us == period.begin_us
+    assert mark - 7_000_000 - period.bucket_us < judged.end_us <= max(mark - 7_000_000, period.begin_us)
     oldest = period.end_us - back * window
     shorter = period.after(oldest)
     assert shorter.end_us == period.end_us

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from switchyard_contracts import windows
 from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.experiments import Trial
+from switchyard_contracts.guards import NO_REQUESTS
 from switchyard_contracts.judgement import Budget, Judgement, Verdict
 from switchyard_contracts.model_deployment import (
     Affected,
@@ -17,6 +19,7 @@ from switchyard_contracts.model_deployment import (
     Role,
     RolloutStatus,
 )
+from switchyard_contracts.quantities import format_duration
 from switchyard_contracts.verdicts import budget, judge, waiting_for
 
 from switchyard_operator.domain import ab_test, bandit, outside
@@ -154,16 +157,33 @@ def judge_all(
             answer = answer.model_copy(update={"paired": None})
         judgement = judge(metric, answer, budget=spend, min_coverage=coverage)
         follows = spec.strategy.bandit if metric.role is Role.DECIDE and course.decides else None
-        found.append(
-            Judged(
-                metric=metric,
-                judgement=judgement,
-                since=since,
-                waiting_for=waiting_for(judgement, answer),
-                wish=bandit.wish(follows, metric, answer, judgement) if follows else None,
-            )
+        told = Judged(
+            metric=metric,
+            judgement=judgement,
+            since=since,
+            waiting_for=waiting_for(judgement, answer),
+            wish=bandit.wish(follows, metric, answer, judgement) if follows else None,
         )
+        uncounted = judgement.reason == NO_REQUESTS
+        found.append(_until_it_counts(told, window=spec.window, read_to=answer.watermark) if uncounted else told)
     return tuple(found)
+
+
+def _until_it_counts(item: Judged, *, window: timedelta, read_to: datetime | None) -> Judged:
+    """Of a guard that nothing was counted for: by which windows that is done, and when the step's first one ends."""
+    words, long = item.judgement.message, f"{format_duration(window)} (monitoring.window)"
+    rule, waits = f"{words}: requests count when their window of {long} is over", item.waiting_for
+    if item.since is None:
+        text = rule
+    else:
+        first = windows.end(item.since, window)
+        at = f"{first:%Y-%m-%d %H:%M:%SZ}"
+        if read_to is not None and read_to >= first:
+            text = f"{words}, though the step's first window of {long} ended at {at}"
+        else:
+            text = f"{rule}, and the step's first ends at {at}"
+            waits = f"{waits}, the step's first window ends at {at}"
+    return replace(item, judgement=replace(item.judgement, message=text), waiting_for=waits)
 
 
 def _speaks(metric: Metric, course: Course, spot: Place) -> bool:

@@ -61,7 +61,7 @@ def _connect(*, kubeconfig: str | None, context: str | None, namespace: str | No
     """Kubernetes' client takes half of the start-up, and `lint` and `init` need none of it: imported when it is."""
     from switchyard_cli.cluster import connect
 
-    return connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
+    return connect(kubeconfig=kubeconfig, context=context, namespace=namespace, environ=os.environ)
 
 
 def _registries(*, plain_http: bool) -> AbstractContextManager[Registry]:

@@ -29,10 +29,12 @@ JSON_PATCH = "application/json-patch+json"
 POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-def connect(*, kubeconfig: str | None, context: str | None, namespace: str | None) -> ApiCluster:
-    """By kubeconfig as kubectl does; in a pod without one, by its service account."""
+def connect(
+    *, kubeconfig: str | None, context: str | None, namespace: str | None, environ: Mapping[str, str]
+) -> ApiCluster:
+    """By kubeconfig as kubectl does, `KUBECONFIG` of the environment included; in a pod without one, by its account."""
     settings = client.Configuration()
-    files = kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    files = kubeconfig or environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
     found = any(Path(part).expanduser().exists() for part in files.split(os.pathsep) if part)
     try:
         if not found and not kubeconfig and not context and (POD / "token").exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 
 from switchyard_contracts.model_deployment import RolloutStatus
@@ -24,7 +25,11 @@ def waits(item: Deployment, *, now: datetime) -> str:
     since = records[-1].synced_at if records else None
     if step is None or since is None:
         return rollout.waiting_for
-    return f"{span(max(timedelta(0), step.hold - (now - since)))} more of step {step.name}"
+    left = math.ceil((step.hold - (now - since)).total_seconds())
+    if left <= 0:
+        # What comes after the hold, a guard or the next step, is the operator's to say, and it has not looked since.
+        return f"the operator's next pass, as step {step.name} has had its {span(step.hold)}"
+    return f"{span(timedelta(seconds=left))} more of step {step.name}"
 
 
 def course_of(item: Deployment, rollout: RolloutStatus) -> Course | None:

@@ -25,6 +25,9 @@ from switchyard_contracts.unpaired import looks as scores
 
 UNLIKELY = 0.05
 """The chance below which a share beyond the limit counts as speaking against it. It only ever holds a step."""
+NO_REQUESTS = "NoRequests"
+"""The reason of a verdict while nothing of the candidate was counted."""
+UNCOUNTED = "no request of the candidate has been counted yet"
 FEW_USERS = "but they come from so few users that it may be these and not the candidate"
 SEARCHED = 1 << 40
 """More samples than anyone waits for."""
@@ -43,8 +46,8 @@ def against_limit(
     if not whole.n:
         return Judgement(
             Verdict.NO_DATA,
-            "NoRequests",
-            "no request of the candidate has been counted yet",
+            NO_REQUESTS,
+            UNCOUNTED,
             needed=metric.min_samples,
             against=limit,
         )
@@ -115,8 +118,8 @@ def against_stable(metric: Metric, windows: Sequence[WindowSums], *, margin: flo
     if not candidate.n:
         return Judgement(
             Verdict.NO_DATA,
-            "NoRequests",
-            "no request of the candidate has been counted yet",
+            NO_REQUESTS,
+            UNCOUNTED,
             needed=metric.min_samples,
         )
     strata = failures_of(windows)

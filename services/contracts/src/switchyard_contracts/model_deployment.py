@@ -41,6 +41,7 @@ from switchyard_contracts.quantities import (
 from switchyard_contracts.sticky import CEL as STICKY_CEL
 from switchyard_contracts.sticky import Sticky
 from switchyard_contracts.volumes import Volumes
+from switchyard_contracts.windows import WINDOW
 
 SEMANTIC_VERSION = r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}(-[0-9A-Za-z.-]{1,40})?(\+[0-9A-Za-z.-]{1,40})?$"
 PATH_PATTERN = r"^/[A-Za-z0-9_][A-Za-z0-9_./-]*$"
@@ -578,7 +579,7 @@ class Monitoring(Shape):
     """Y′: what people decided."""
     outcome: Outcome | None = None
     """X′: what then happened."""
-    window: Duration = parse_duration("5m")
+    window: Duration = WINDOW
     """The base window of X and Y; a step's evidence is made of these."""
 
 
@@ -623,6 +624,11 @@ class ModelDeploymentSpec(Shape):
         if after and not (_rise(after.steps) and all(step.weight.value for step in after.steps if not step.scale)):
             raise ValueError("strategy.shadow.thenPromote.steps: weights must rise from step to step, from above 0")
         return self
+
+    @property
+    def window(self) -> timedelta:
+        """The windows by which exchanges are summed up; what lies in one counts when it is over."""
+        return self.monitoring.window if self.monitoring else WINDOW
 
     @property
     def block(self) -> timedelta:

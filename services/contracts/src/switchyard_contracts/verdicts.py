@@ -34,6 +34,7 @@ from switchyard_contracts.judgement import (
     percent,
     span,
 )
+from switchyard_contracts.measures import measure, written
 from switchyard_contracts.model_deployment import Analysis, Metric, Role
 from switchyard_contracts.trial import Design, Horizon
 from switchyard_contracts.unpaired import FIRST_LOOK
@@ -256,21 +257,14 @@ def _off(windows: Sequence[WindowSums], how_far: str) -> Judgement:
 def _shown(metric: Metric, evidence: Evidence) -> Judgement:
     if evidence.value is None:
         return Judgement(Verdict.NO_DATA, "NothingToShow", f"{metric.metric} has no value yet")
-    against = "" if evidence.against_value is None else f" against {_as_people_read(metric, evidence.against_value)}"
+    unit = measure(metric.metric, metric.role)
+    against = "" if evidence.against_value is None else f" against {written(evidence.against_value, unit)}"
     return Judgement(
         Verdict.PASS,
         "Observed",
-        f"{metric.metric} is {_as_people_read(metric, evidence.value)}{against}; it is only observed",
+        f"{metric.metric} is {written(evidence.value, unit)}{against}; it is only observed",
         samples=evidence.candidate.n,
         needed=0,
         value=evidence.value,
         against=evidence.against_value,
     )
-
-
-def _as_people_read(metric: Metric, value: float) -> str:
-    if metric.metric in QUANTILES:
-        return f"{number(value * 1000)} ms"
-    if metric.metric in ("error_rate", "outcome.accuracy", "outcome.coverage", "decision.agreement"):
-        return percent(value)
-    return number(value)

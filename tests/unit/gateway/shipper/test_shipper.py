@@ -99,6 +99,17 @@ class Door:
         return self.envoy.read_counters()
 
 
+class Volume(Store):
+    """The book's file on a volume that may be full."""
+
+    full = False
+
+    def write(self, book: Book) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        super().write(book)
+
+
 @dataclass
 class House:
     """A gateway pod's volume, and what uses it."""
@@ -114,6 +125,7 @@ class House:
     def __post_init__(self) -> None:
         self.bus = LocalBus()
         self.envoy = Envoy(self.folder)
+        self.volume = Volume(self.folder)
         self.shipper = self.started()
         self.envoy.start(1)
 
@@ -126,7 +138,7 @@ class House:
             bus=self.bus,
             admin=Door(self.envoy),
             boots=Boots(self.folder),
-            store=Store(self.folder),
+            store=self.volume,
             limits=self.limits,
             clock=lambda: self.now,
         )
@@ -258,7 +270,9 @@ def test_a_full_spool_lets_the_oldest_go(house: House) -> None:
     assert house.sent()[-1] == 400
 
 
-def test_a_record_that_kafka_never_takes_is_dropped_and_counted(house: House) -> None:
+def test_a_record_that_kafka_never_takes_is_dropped_and_counted_and_named_in_the_log(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     house.bus.largest = 700
     house.envoy.answer(2)
     large = exchange(house.envoy.boot, 3).replace(b'"p":"{}"', b'"p":"' + b"x" * 500 + b'"')
@@ -267,6 +281,8 @@ def test_a_record_that_kafka_never_takes_is_dropped_and_counted(house: House) ->
     house.envoy.counters = Counters(3, 3)
     account = house.run()
     assert (account.delivered, account.dropped, account.unaccounted) == (2, {"too_large": 1}, 0)
+    (said,) = (record.__dict__ for record in caplog.records if "too large for Kafka" in record.getMessage())
+    assert (said["deployment"], said["prediction"], said["reason"]) == ("shop/flight", "p-3", "too_large")
 
 
 def test_poison_is_dropped_and_counted(house: House) -> None:
@@ -354,15 +370,13 @@ def test_a_file_put_aside_before_envoy_was_told_is_taken_up_again(house: House) 
     assert house.run().delivered == 31
 
 
-def test_a_volume_that_cannot_be_written_stops_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: Store, __: Book) -> None:
-        raise OSError(28, "No space left on device")
-
+def test_a_volume_that_cannot_be_written_stops_nothing(house: House) -> None:
     house.envoy.answer(10)
-    monkeypatch.setattr(Store, "write", full)
+    house.volume.full = True
     house.run()
     assert house.sent() == list(range(1, 11))
-    monkeypatch.undo()
+    assert Store(house.folder).read().delivered == 0
+    house.volume.full = False
     house.run()
     assert Store(house.folder).read().delivered == 10
 

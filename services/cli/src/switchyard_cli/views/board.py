@@ -19,6 +19,7 @@ from switchyard_cli.course import FINAL, Planned
 from switchyard_cli.facts import BACK, Deployment
 from switchyard_cli.spans import span
 from switchyard_cli.views import words
+from switchyard_cli.views.echoes import Told
 from switchyard_cli.views.words import BAD, BUSY, DIM, GOOD
 from switchyard_cli.waiting import course_of, waits
 
@@ -82,6 +83,7 @@ def tree(item: Deployment, *, now: datetime) -> RenderableType:
     root = Tree(_title(item), guide_style=DIM)
     _serving(root, item)
     rollout = item.rollout
+    told = Told.of(gates=rollout.gates, metrics=rollout.verdicts) if rollout else Told()
     if rollout:
         head = Text.assemble("rollout ", (rollout.id, "bold"), "  ", words.phase(rollout.phase))
         if rollout.phase_since:
@@ -92,24 +94,25 @@ def tree(item: Deployment, *, now: datetime) -> RenderableType:
         if rollout.trial:
             branch.add(_trial(rollout.trial))
         for gate in rollout.gates:
-            branch.add(Text.assemble(f"gate {gate.name} ", words.gate(gate.state), f"  {gate.message}"))
+            name = f"gate {gate.name}"
+            branch.add(Text.assemble(f"{name} ", words.gate(gate.state), f"  {told.own(name, gate.message)}"))
         for metric in rollout.verdicts:
-            line = Text.assemble(f"{metric.name} ", words.says(metric), f"  {metric.message}")
-            branch.add(line)
+            sentence = told.own(metric.name, metric.message)
+            branch.add(Text.assemble(f"{metric.name} ", words.says(metric), f"  {sentence}"))
         for word in (rollout.paused, rollout.overridden):
             if word:
                 branch.add(Text(word, style=words.PERSON))
         if wait := waits(item, now=now):
-            branch.add(Text.assemble(("waits for ", "bold"), wait))
+            branch.add(Text.assemble(("waits for ", "bold"), told.shortened(wait)))
         elif rollout.message:
-            branch.add(Text.assemble((f"{rollout.reason} ", "bold"), rollout.message))
+            branch.add(Text.assemble((f"{rollout.reason} ", "bold"), told.shortened(rollout.message)))
     said = rollout.message if rollout else ""
     for condition in item.status.conditions:
         if condition.status == "True" or condition.type == READY or not condition.message:
             continue
-        if condition.message not in said:
+        if condition.message not in said and not told.repeats(condition.message):
             style = BAD if condition.status == "False" else BUSY
-            root.add(Text.assemble((f"{condition.type} {condition.reason} ", style), condition.message))
+            root.add(Text.assemble((f"{condition.type} {condition.reason} ", style), told.shortened(condition.message)))
     if not item.noticed:
         root.add(Text("the operator has not taken note of the newest spec yet", style=BUSY))
     return root

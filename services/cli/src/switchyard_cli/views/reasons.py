@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 from switchyard_contracts.conditions import READY, RECONCILING
 from switchyard_contracts.judgement import count, number
+from switchyard_contracts.measures import measure, written
 from switchyard_contracts.model_command import Verb
 from switchyard_contracts.model_deployment import HistoryEntry, MetricVerdict, Obeyed, Role, RolloutStatus
 from switchyard_contracts.verdicts import budget
@@ -18,6 +19,7 @@ from switchyard_cli.course import Way, plot
 from switchyard_cli.facts import Deployment
 from switchyard_cli.spans import span
 from switchyard_cli.views import words
+from switchyard_cli.views.echoes import Told
 from switchyard_cli.views.words import BAD, BUSY, DIM
 from switchyard_cli.waiting import waits
 
@@ -28,7 +30,7 @@ def explain(item: Deployment, *, now: datetime, past: int) -> RenderableType:
     rollout = item.rollout
     if rollout:
         parts += [Text(), *_rollout(item, rollout, now=now)]
-    hindrances = list(_hindrances(item))
+    hindrances = list(_hindrances(item, told=Told.of(metrics=rollout.verdicts) if rollout else Told()))
     if hindrances:
         parts += [Text(), Text("What stands in the way", style="bold"), *map(_indent, hindrances)]
     ended = [one for one in reversed(item.status.history) if not rollout or one.id != rollout.id][:past]
@@ -62,12 +64,13 @@ def _rollout(item: Deployment, rollout: RolloutStatus, *, now: datetime) -> Iter
     if rollout.phase_since:
         head.append(f", since {words.clock(rollout.phase_since)} ({words.ago(rollout.phase_since, now=now)})")
     yield head
-    if rollout.message:
-        yield _indent(Text(f"{rollout.reason}: {rollout.message}"))
-    wait = waits(item, now=now)
-    if wait and wait != rollout.message:
+    told = Told.of(metrics=rollout.verdicts)
+    message, wait = told.shortened(rollout.message), told.shortened(waits(item, now=now))
+    if message:
+        yield _indent(Text(f"{rollout.reason}: {message}"))
+    if wait and wait != message:
         yield _indent(Text.assemble(("It waits for: ", "bold"), wait))
-    if rollout.paused:
+    if rollout.paused and rollout.paused != rollout.message:
         yield _indent(Text(rollout.paused, style=words.PERSON))
     if rollout.overridden:
         yield _indent(Text(rollout.overridden, style=words.PERSON))
@@ -80,30 +83,32 @@ def _rollout(item: Deployment, rollout: RolloutStatus, *, now: datetime) -> Iter
         yield Text()
         yield Text("Verdicts", style="bold")
     for verdict in rollout.verdicts:
-        yield from (_indent(part) for part in _verdict(verdict, limit=_limit(item, rollout, verdict), now=now))
+        limit = _limit(item, rollout, verdict)
+        yield from (_indent(part) for part in _verdict(verdict, told=told, limit=limit, now=now))
 
 
-def _verdict(item: MetricVerdict, *, limit: str = "", now: datetime) -> Iterator[RenderableType]:
+def _verdict(item: MetricVerdict, *, told: Told, limit: str, now: datetime) -> Iterator[RenderableType]:
     head = Text.assemble((item.name, "bold"), f" ({item.role.value} on {item.metric}): ", words.says(item))
     head.append(f", {item.reason}")
     if item.at:
         head.append(f", {words.ago(item.at, now=now)}", style=DIM)
     yield head
     if item.message:
-        yield _indent(Text(item.message))
+        yield _indent(Text(told.own(item.name, item.message)))
     if facts := numbers(item):
         yield _indent(Text(f"{facts}{f'; {limit}' if limit else ''}", style=DIM))
 
 
 def numbers(item: MetricVerdict) -> str:
-    """The figures of a verdict, each with its name."""
+    """The figures of a verdict, each with its name and its unit."""
     found = [f"samples {count(item.samples)}"] if item.samples else []
     if item.needed:
         found.append(f"needed {count(item.needed)} more")
+    unit = measure(item.metric, item.role)
     if item.value is not None:
-        found.append(f"value {number(item.value)}")
+        found.append(f"value {written(item.value, unit)}")
     if item.against is not None:
-        found.append(f"against {number(item.against)}")
+        found.append(f"against {written(item.against, unit)}")
     if item.bound is not None:
         found.append(f"{'e-value' if item.role is Role.GUARD else 'bound'} {number(item.bound)}")
     return ", ".join(found)
@@ -120,16 +125,16 @@ def _limit(item: Deployment, rollout: RolloutStatus, verdict: MetricVerdict) -> 
     return f"taken back at an e-value of {number(1 / spend.alpha_guard)}"
 
 
-def _hindrances(item: Deployment) -> Iterator[Text]:
+def _hindrances(item: Deployment, *, told: Told) -> Iterator[Text]:
     if not item.noticed:
         yield Text("the operator has not taken note of the newest spec yet; is it running?", style=BUSY)
     said = {item.rollout.message} if item.rollout else set()
     for condition in item.status.conditions:
         if condition.type in (READY, RECONCILING) or condition.status == "True" or not condition.message:
             continue
-        if condition.message not in said:
+        if condition.message not in said and not told.repeats(condition.message):
             style = BAD if condition.status == "False" else BUSY
-            yield Text.assemble((f"{condition.type} {condition.reason}: ", style), condition.message)
+            yield Text.assemble((f"{condition.type} {condition.reason}: ", style), told.shortened(condition.message))
             said.add(condition.message)
 
 

@@ -21,6 +21,8 @@ class Switch:
     step: str
     weight_bp: int
     seconds: float | None  # None: the status never said that it was acknowledged
+    routed: bool = True  # False: the step was written down, but no route ever carried it
+    mirrored: bool = False  # whether stable's requests were mirrored to the version meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,11 @@ def _of_chapter(told: Told) -> dict[str, Figure]:
             f"{name}.verdict": told.verdict.verdict,
             f"{name}.evidence": "pairs" if told.verdict.paired else "split",
             f"{name}.samples": told.verdict.samples,
+        }
+    if told.switches:
+        found |= {
+            f"{name}.path": " ".join(f"{switch.weight_bp / 100:g}" for switch in told.switches if switch.routed),
+            f"{name}.mirroredSteps": sum(switch.mirrored for switch in told.switches),
         }
     if told.given_in_shadow is not None:
         found[f"{name}.givenInShadow"] = told.given_in_shadow

@@ -292,7 +292,8 @@ def switch(step: StepRecord) -> Switch:
     seconds = (
         (step.synced_at - step.started_at).total_seconds() if known and step.synced_at and step.started_at else None
     )
-    return Switch(step.name, step.weight_bp, seconds)
+    routed, mirrored = bool(step.generations), bool(step.mirrored)
+    return Switch(step.name, step.weight_bp, seconds, routed=routed, mirrored=mirrored)
 
 
 def progress(rollout: RolloutStatus | None, product: Product | None) -> str:

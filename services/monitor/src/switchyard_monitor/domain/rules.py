@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
+from switchyard_contracts import windows
 from switchyard_contracts.canonical import digest
 from switchyard_contracts.quantities import Threshold
 from switchyard_contracts.topics import ModelRecord
@@ -22,7 +23,7 @@ Value = float | str
 MAX_AGE_US = 7 * 86_400_000_000
 """An X or Y that comes later than this after its own time is late."""
 DEFAULT_HORIZON_US = 30 * 86_400_000_000
-DEFAULT_WINDOW_US = 300_000_000
+DEFAULT_WINDOW_US = windows.WINDOW // timedelta(microseconds=1)
 UNIT = 1 << 20
 """Parts of one `scale` to which errors are exact."""
 CLIP = 1 << 31
@@ -129,7 +130,7 @@ class Rule:
 
     def window(self, at_us: int) -> int:
         """The start of the window that a time lies in."""
-        return at_us - at_us % self.window_us
+        return windows.start(at_us, self.window_us)
 
     def value(self, raw: Any) -> Value | None:
         """A Y, or an X′, in the task's own form; None where it has none."""

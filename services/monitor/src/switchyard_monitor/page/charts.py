@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from switchyard_monitor.page import units
 
 WIDTH, HEIGHT = 560, 230
-LEFT, RIGHT, TOP, BOTTOM = 72, 26, 14, 38
+LEFT, RIGHT, TOP, BOTTOM = 72, 38, 14, 38  # at the right, half of a time to the second has to fit
+SIGN = 20
+"""Signs that stand nearer to each other than this cannot be told apart, on a phone at least."""
 STYLES = 6
 """So many lines can be told apart, by colour and by dashes."""
 
+FAILURE = "cross"
+"""The shape of a sign."""
 NOTHING = 1e-300
 """A quarter of less may be nought."""
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
@@ -122,12 +126,24 @@ def chart(
         title=title,
         words=" ".join(_sentence(line, words) for line in lines),
         lines=[_drawn(line, x, y, end=end, stepped=stepped) for line in lines],
-        marks=[Placed(mark.shape, x(mark.at), y(mark.value), mark.words) for mark in marks],
+        marks=_placed([Placed(mark.shape, x(mark.at), y(mark.value), mark.words) for mark in marks]),
         ticks_x=[Tick(x(at), text) for at, text in _times(begin, end)],
         ticks_y=[Tick(y(value), _short(words(value))) for value in ticks],
         columns=["Time (UTC)", *(line.name for line in lines)],
         rows=_table(lines, words),
     )
+
+
+def _placed(marks: Iterable[Placed]) -> list[Placed]:
+    """Of signs on top of each other the newest is drawn, with the words of all; but a failure is never covered."""
+    found: list[Placed] = []
+    for mark in marks:
+        under = found[-1] if found else None
+        if under and under.y == mark.y and mark.x - under.x < SIGN and under.shape != FAILURE:
+            found[-1] = replace(mark, words=f"{under.words}; then {mark.words}")
+        else:
+            found.append(mark)
+    return found
 
 
 def _drawn(line: Line, x: Callable[[float], float], y: Callable[[float], float], *, end: float, stepped: bool) -> Drawn:

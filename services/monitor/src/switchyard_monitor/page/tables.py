@@ -69,7 +69,7 @@ def counts(lines: Sequence[answers.Count], names: Mapping[str, str]) -> Table:
 def quality(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:
     """How right each revision was."""
     classes = any(line.at_age.accuracy is not None for line in lines)
-    of_errors = ("Accuracy",) if classes else ("RMSE", "95 % interval of the RMSE", "MAE", "Bias")
+    of_errors = ("Accuracy",) if classes else ("RMSE", f"95{units.GAP}% interval of the RMSE", "MAE", "Bias")
     columns = ("Revision", "Role", "Predictions", "Judged", "Coverage", *of_errors, "Outcome after, p50", "p95")
     rows = []
     for line in lines:

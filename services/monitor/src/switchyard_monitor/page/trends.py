@@ -32,18 +32,25 @@ class Period:
     begin_us: int
     end_us: int
     bucket_us: int
+    read_us: int
+    """Up to where everything has been read, which may be past the last bucket."""
 
     @classmethod
     def until(cls, watermark_us: int, window_us: int) -> Period:
         """The newest windows up to the watermark."""
         bucket_us = window_us * (WINDOWS // POINTS)
         end_us = watermark_us // bucket_us * bucket_us
-        return cls(end_us - POINTS * bucket_us, end_us, bucket_us)
+        return cls(end_us - POINTS * bucket_us, end_us, bucket_us, watermark_us)
 
     def after(self, start_us: int) -> Period:
         """Without the bucket of this window and those before it: not all of their rows were read."""
         dropped = max(0, (start_us - self.begin_us) // self.bucket_us + 1)
         return replace(self, begin_us=min(self.end_us, self.begin_us + dropped * self.bucket_us))
+
+    def judged(self, after_us: int) -> Period:
+        """Without the buckets of which not every prediction is so old: to judge them would be too soon."""
+        end_us = self.begin_us + max(0, self.read_us - after_us - self.begin_us) // self.bucket_us * self.bucket_us
+        return replace(self, end_us=min(self.end_us, end_us))
 
     @property
     def words(self) -> str:
@@ -65,11 +72,18 @@ def trends(cells: Sequence[Cell], period: Period, *, names: Mapping[str, str]) -
     kept = [(name, lines[name]) for name in sorted(busiest[:STYLES])]
     classes = any(cell.rule.task == "classification" for cell in cells)
     seconds = period.bucket_us / 1e6
+    judged = period.judged(max((cell.rule.judged_after_us for cell in cells), default=0))
 
     def drawn(
-        id: str, title: str, value: Callable[[Bucket], float | None], *, words: Format, top: float | None = None
+        id: str,
+        title: str,
+        value: Callable[[Bucket], float | None],
+        *,
+        words: Format,
+        top: float | None = None,
+        within: Period = period,
     ) -> Chart | None:
-        points = [Line(name, style, _points(held, period, value)) for style, (name, held) in enumerate(kept)]
+        points = [Line(name, style, _points(held, within, value)) for style, (name, held) in enumerate(kept)]
         begin, end = period.begin_us / 1e6, period.end_us / 1e6
         return chart(id, title, lines=points, begin=begin, end=end, words=words, top=top)
 
@@ -77,15 +91,16 @@ def trends(cells: Sequence[Cell], period: Period, *, names: Mapping[str, str]) -
         drawn("requests", "Requests per second", lambda part: _sum(part, "requests") / seconds, words=units.number),
         drawn("errors", "Error rate", lambda part: _share(part, "errors", "requests"), words=units.percent),
         drawn("latency", "Latency, 95th percentile", _latency, words=units.seconds),
-        drawn("quality", "Accuracy at age L", _accuracy, words=units.percent, top=1.0)
+        drawn("quality", "Accuracy at age L", _accuracy, words=units.percent, top=1.0, within=judged)
         if classes
-        else drawn("quality", "RMSE at age L, in the unit of the prediction", _rmse, words=units.number),
+        else drawn("quality", "RMSE at age L, in the unit of the prediction", _rmse, words=units.number, within=judged),
         drawn(
             "coverage",
             "Coverage: predictions with an outcome at age L",
             lambda part: _share(part, "age.n", "predictions"),
             words=units.percent,
             top=1.0,
+            within=judged,
         ),
     ]
     return [one for one in found if one is not None]

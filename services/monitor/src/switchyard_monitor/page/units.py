@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 NOTHING = "none yet"
 GAP = "\u00a0"
 """Between a number and its unit, which never part at the end of a line."""
 MINUS = "\u2212"
+_BEFORE_A_UNIT = re.compile(r"(?<=[0-9]) (?=(?:%|µs|ms|s|min|h|d)(?![A-Za-z]))")
 _SPANS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -72,6 +74,11 @@ def span(value: float) -> str:
             parts.append(f"{whole}{GAP}{name}")
         left %= size
     return (MINUS if value < 0 else "") + (" ".join(parts) or f"0{GAP}s")
+
+
+def whole(sentence: str) -> str:
+    """A sentence of somebody else's; its numbers keep their units too."""
+    return _BEFORE_A_UNIT.sub(GAP, sentence)
 
 
 def clock(at_us: int) -> str:

@@ -1,14 +1,13 @@
-"""Verdicts in units: what a metric's numbers are depends on its role."""
+"""Verdicts in units: what a metric's numbers are is the contracts' to say, how the page writes them its own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from switchyard_contracts.model_deployment import MetricVerdict, Role
+from switchyard_contracts.measures import Measure, measure
+from switchyard_contracts.model_deployment import MetricVerdict
 
 from switchyard_monitor.page import units
-
-PERCENT = frozenset({"error_rate", "outcome.accuracy", "outcome.coverage", "decision.agreement"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ def verdict(item: MetricVerdict) -> Verdict:
         role=item.role.value,
         verdict=item.verdict,
         reason=item.reason,
-        message=item.message,
+        message=units.whole(item.message),
         value=_measured(item, item.value),
         against=_measured(item, item.against),
         samples=units.count(item.samples),
@@ -47,7 +46,12 @@ def verdict(item: MetricVerdict) -> Verdict:
 def _measured(item: MetricVerdict, value: float | None) -> str:
     if value is None:
         return units.NOTHING
-    if item.metric.startswith("latency"):
-        # A guard holds the share of requests that were slower than stable's quantile to a limit.
-        return units.seconds(value) if item.role is Role.OBSERVE else f"{units.percent(value)}{units.GAP}slow"
-    return units.percent(value) if item.metric in PERCENT else units.number(value)
+    match measure(item.metric, item.role):
+        case Measure.SECONDS:
+            return units.seconds(value)
+        case Measure.SLOW:
+            return f"{units.percent(value)}{units.GAP}slow"
+        case Measure.SHARE:
+            return units.percent(value)
+        case Measure.NUMBER:
+            return units.number(value)

@@ -10,9 +10,9 @@ from switchyard_contracts.quantities import FULL
 from switchyard_contracts.topics import RolloutRecord
 
 from switchyard_monitor.page import units
-from switchyard_monitor.page.charts import Chart, Line, Mark, chart
+from switchyard_monitor.page.charts import FAILURE, Chart, Line, Mark, chart
 
-SHAPES = {"Pass": "circle", "Fail": "cross", "Inconclusive": "diamond", "NoData": "ring", "Error": "triangle"}
+SHAPES = {"Pass": "circle", "Fail": FAILURE, "Inconclusive": "diamond", "NoData": "ring", "Error": "triangle"}
 WORST_FIRST = ("Fail", "Error", "NoData", "Inconclusive", "Pass")
 """As the operator sums verdicts up."""
 STILL = 1.4
