@@ -62,13 +62,12 @@ def begin(spec: ModelDeploymentSpec, memory: RolloutStatus, *, alpha: float, now
         return memory
     until = began + spec.horizon
     outcome = spec.monitoring.outcome if spec.monitoring else None
-    window = spec.monitoring.window if spec.monitoring else timedelta(0)
     deciding = [metric for metric in spec.analysis.metrics if metric.role is Role.DECIDE]
     design = _design(said)
     stated = Trial(
         began=began,
         until=until,
-        read_at=until + window + (outcome.judged_after if outcome else timedelta(0)),
+        read_at=until + spec.window + (outcome.judged_after if outcome else timedelta(0)),
         planned=max((statistics.needed(metric, design, alpha=alpha) for metric in deciding), default=0),
         effect=str(said.effect),
         power=str(said.power),

@@ -24,12 +24,8 @@ JUDGED = frozenset({Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL})
 
 def steps(said: Bandit, spec: ModelDeploymentSpec, *, standing: int = 0) -> tuple[Step, ...]:
     """The one step, at the weight that it has come to (`standing`), or at its first."""
-    monitoring = spec.monitoring
-    outcome = monitoring.outcome if monitoring else None
-    every = said.pace(
-        judged_after=outcome.judged_after if outcome else timedelta(0),
-        window=monitoring.window if monitoring else timedelta(0),
-    )
+    outcome = spec.monitoring.outcome if spec.monitoring else None
+    every = said.pace(judged_after=outcome.judged_after if outcome else timedelta(0), window=spec.window)
     return (Step(BANDIT_STEP, standing or said.start.value, timedelta(0), decided=True, every=every),)
 
 

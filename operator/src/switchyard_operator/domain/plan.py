@@ -158,8 +158,7 @@ def _again(
     if decision.phase is Phase.WATCHING:
         times.append(WATCH_POLL)
     elif decision.reason in rules.UNDER_WAY:
-        window = world.spec.monitoring.window if world.spec.monitoring else timedelta(0)
-        times.append(max(POLL, min(TRIAL_POLL, window / 10)))
+        times.append(max(POLL, min(TRIAL_POLL, world.spec.window / 10)))
     elif decision.phase not in memory.ENDED and decision.phase is not Phase.SUSPENDED:
         times.append(POLL)
     if warm_until:

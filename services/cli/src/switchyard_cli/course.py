@@ -172,10 +172,7 @@ def _test(spec: ModelDeploymentSpec, said: ABTest) -> Course:
 def _bandit(spec: ModelDeploymentSpec, said: Bandit) -> Course:
     """One step, whose weight moves."""
     outcome = spec.monitoring.outcome if spec.monitoring else None
-    pace = said.pace(
-        judged_after=outcome.judged_after if outcome else timedelta(0),
-        window=spec.monitoring.window if spec.monitoring else timedelta(0),
-    )
+    pace = said.pace(judged_after=outcome.judged_after if outcome else timedelta(0), window=spec.window)
     words = f"from {said.floor} to {said.ceiling} as its rewards ask, at most once in {format_duration(pace)}"
     bare = Planned(BANDIT_STEP, said.start.value, decided=True, moves=words)
     needs = tuple(_needs(spec, bare, last=True, paired=False))

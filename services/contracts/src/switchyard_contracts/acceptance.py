@@ -155,10 +155,10 @@ def _refuse_what_cannot_be_tried(spec: ModelDeploymentSpec) -> None:
     deciding = [metric.name for metric in spec.analysis.metrics if metric.role is Role.DECIDE]
     if not deciding:
         raise SpecRejected(f"spec.analysis.metrics: {strategy.type} compares by a metric with role: decide; add one")
-    if strategy.ab_test and spec.monitoring and spec.horizon > spec.monitoring.window * MOST_WINDOWS:
+    if strategy.ab_test and spec.horizon > spec.window * MOST_WINDOWS:
         least = timedelta(seconds=math.ceil(spec.horizon.total_seconds() / MOST_WINDOWS))
         raise SpecRejected(
-            f"spec.monitoring.window: {format_duration(spec.monitoring.window)} cuts the test's"
+            f"spec.monitoring.window: {format_duration(spec.window)} cuts the test's"
             f" {format_duration(spec.horizon)} into more than {MOST_WINDOWS:,} windows, each with its groups of users,"
             f" and guards add up all of them; write at least {format_duration(least)}"
         )
