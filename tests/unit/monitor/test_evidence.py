@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.metrics import mean_absolute_error, mean_squared_error
+from switchyard_contracts import bandit
 from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.model_deployment import Metric
 from switchyard_contracts.sticky import bucket_of, fold_of
-from switchyard_contracts.verdicts import Budget, Verdict, judge
+from switchyard_contracts.trial import Design, Horizon
+from switchyard_contracts.verdicts import Budget, Verdict, judge, judge_once
 from switchyard_monitor import answers
 from switchyard_monitor.domain.buckets import TIME_PARTS, Histogram, bucket
 from switchyard_monitor.domain.entries import NO_FOLD
@@ -214,7 +217,7 @@ def test_a_label_after_age_l_lowers_the_coverage(world: World) -> None:
     assert (coverage.predictions, coverage.judged, coverage.share) == (10, 6, 0.6)
 
 
-def play_sticky(world: World, *, users: int = 150, times: int = 4) -> dict[tuple[int, bool], int]:
+def play_sticky(world: World, *, users: int = 150, times: int = 4, better: float = 1.0) -> dict[tuple[int, bool], int]:
     """Generation 3 at a half, where users stay with their arm; how many requests each fold had of each arm."""
     wanted: dict[tuple[int, bool], int] = {}
     for user in range(users):
@@ -229,7 +232,8 @@ def play_sticky(world: World, *, users: int = 150, times: int = 4) -> dict[tuple
                 "assignment": "sticky" if time else "split",
                 "unit": bucket,
             }
-            world.say(inference(name, y=10.0 + user % 7, at=at, **exchange), at=at)
+            error = user % 7 * (better if mine else 1.0)
+            world.say(inference(name, y=10.0 + error, at=at, **exchange), at=at)
             world.say(outcome(name, 10.0, at=at), at=at + 2)
             key = fold_of(bucket), mine
             wanted[key] = wanted.get(key, 0) + 1
@@ -268,6 +272,46 @@ def test_losses_by_fold_add_up_to_the_windows_own(world: World) -> None:
         for side, total in ((each.folds.candidate, each.candidate), (each.folds.stable, each.stable)):
             assert sum(side.n) == total.n
             assert sum(side.loss) == pytest.approx(total.loss)
+
+
+@pytest.mark.parametrize(
+    ("better", "verdict"),
+    [(0.5, Verdict.PASS), (1.5, Verdict.FAIL), (1.0, Verdict.INCONCLUSIVE)],
+    ids=["better", "worse", "alike"],
+)
+def test_a_test_on_users_is_read_of_the_weeks_that_were_stated_and_only_then(
+    world: World, better: float, verdict: Verdict
+) -> None:
+    play_sticky(world, users=500, times=8, better=better)
+    found = ask(world, "outcome.mae")
+    noon, until = found.windows[0].start, found.windows[0].start + timedelta(seconds=60)
+    horizon = Horizon(since=noon, until=until, due=until + timedelta(seconds=25), probability=0.5)
+    design = Design(share=0.5, effect=0.05, power=0.8, spread=1.0)
+    assert found.watermark is not None
+    early = found.model_copy(update={"watermark": horizon.due - timedelta(seconds=1)})
+    ahead, read = (
+        judge_once(metric_of("outcome.mae"), one, horizon=horizon, design=design, budget=BUDGET, min_coverage=0.8)
+        for one in (early, found)
+    )
+    assert ahead.reason == "HorizonAhead"
+    assert read.verdict is verdict
+    assert read.samples == sum(window.candidate.n for window in found.windows if noon <= window.start < until)
+
+
+def test_a_bandits_weight_comes_of_what_was_judged(world: World) -> None:
+    play(world, noise=5.0)
+    found, mae = ask(world, "outcome.mae"), metric_of("outcome.mae")
+    assert bandit.share(mae, found.windows, cap=found.cap, floor=200, ceiling=9_500) == 9_500
+    swapped = [
+        one.model_copy(update={"candidate": one.stable, "stable": one.candidate, "probability": 1 - one.probability})
+        for one in found.windows
+    ]
+    assert bandit.share(mae, swapped, cap=found.cap, floor=200, ceiling=9_500) == 200
+    assert bandit.share(mae, found.windows, cap=None, floor=200, ceiling=9_500) is None
+
+
+def metric_of(name: str) -> Metric:
+    return Metric.model_validate({"name": "it", "metric": name, "maxIncrease": "0%", "role": "decide"})
 
 
 def test_counts_show_an_arm_once_whatever_groups_it_was_kept_in(world: World) -> None:
