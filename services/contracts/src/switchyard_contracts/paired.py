@@ -104,8 +104,8 @@ def standing(score: Score, *, planned: float) -> Standing:
     )
 
 
-def failed(pairs: Paired, *, alpha: float) -> tuple[float, str] | None:
-    """(logarithm of the e-value, sentence) when the mirrored revision surely answers too few of its copies; else None.
+def failed(pairs: Paired, *, alpha: float) -> str | None:
+    """The sentence when the mirrored revision surely answers too few of its copies; else None.
 
     Only copies that came to it are asked: what the mirror let fall on the way is no answer of its.
     """
@@ -113,7 +113,7 @@ def failed(pairs: Paired, *, alpha: float) -> tuple[float, str] | None:
     beyond = log_exceeds(copies, pairs.unanswered, limit=1.0 - LEAST_COVERAGE)
     if beyond < -math.log(alpha):
         return None
-    return beyond, (
+    return (
         f"the mirrored revision left {count(pairs.unanswered)} of {count(copies)} copies of stable's requests without"
         f" an answer, at most {percent(1.0 - LEAST_COVERAGE)} may be; the evidence for more is {factor(beyond)} to 1,"
         f" {number(1 / alpha)} were needed"

@@ -28,7 +28,6 @@ from switchyard_contracts.judgement import (
     Judgement,
     Verdict,
     count,
-    evidence_factor,
     factor,
     number,
     percent,
@@ -139,10 +138,8 @@ def _decided(
     if pairs is None:
         return _by_split(metric, evidence, windows=windows, budget=budget, min_coverage=min_coverage)
     if failure := paired.failed(pairs, alpha=budget.alpha_rollback):
-        beyond, sentence = failure
-        return replace(
-            _undecided(pairs, ("PairsMissing", sentence)), verdict=Verdict.FAIL, needed=0, bound=evidence_factor(beyond)
-        )
+        # No bound: that of a decide metric is one of losses, and this is no verdict on them.
+        return replace(_undecided(pairs, ("PairsMissing", failure)), verdict=Verdict.FAIL, needed=0)
     if objection := paired.overflowed(pairs):
         return _undecided(pairs, objection)
     if objection := paired.incomplete(pairs):
