@@ -26,7 +26,7 @@ def answers(folder: Path, url: str | None) -> dict[str, str]:
     """Each door's answer after the page's own story."""
     folder.mkdir()
     world = PageWorld(folder, url=url)
-    page_story.tell(world, rate=2.0)
+    page_story.tell(world)
     client = TestClient(world.app(), base_url="http://monitor")
     client.post("/page/login", data={"token": "all"}, headers={"origin": "http://monitor"})
     said = {path: client.get(path, headers={"authorization": "Bearer all"}) for path in PATHS}

@@ -23,6 +23,7 @@ from switchyard_testkit.monitor_world import World, decision, deletion, inferenc
 
 OTHER = "demo/other"
 SUBJECTS = ("demo/flight-delay", OTHER)
+SHARDS = 4
 COLUMNS = {"stored": 8, "invalid": 1, "superseded": 1, "repeat": 1, "conflict": 1, "deleted": 1}
 
 
@@ -97,7 +98,10 @@ def killed_at(folder: Path, url: str, statement: int) -> bool:
 
 
 @pytest.mark.timeout(600)
-def test_a_kill_at_any_statement_changes_nothing(databases: Databases, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_a_kill_at_any_statement_changes_nothing(databases: Databases, tmp_path: Path, shard: int) -> None:
+    """Each shard takes every fourth statement; together they strike all."""
+
     def lived(folder: Path, url: str) -> tuple[Any, ...]:
         world = open_world(folder, url)
         world.run()
@@ -108,12 +112,12 @@ def test_a_kill_at_any_statement_changes_nothing(databases: Databases, tmp_path:
     expected = lived(tmp_path, SqliteFiles(tmp_path).up_to_date())
     assert expected[0] == COLUMNS
 
-    url, statement, struck = databases.up_to_date(), 0, True
+    url, statement, struck = databases.up_to_date(), shard, True
     while struck:
         folder = tmp_path / str(statement)
         folder.mkdir()
         struck = killed_at(folder, url, statement)
         assert lived(folder, url) == expected, f"killed at statement {statement}"
         databases.clear(url)
-        statement += struck
+        statement += SHARDS * struck
     assert statement > 50, "the kills must have struck every statement of several commits"
