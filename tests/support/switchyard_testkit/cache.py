@@ -13,7 +13,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from switchyard_testkit.errors import MachineError
 
 GIB = 1024**3
 UNFINISHED = ".unfinished-"
+REMOVERS = 16
+"""How many files are removed at once."""
 
 
 def recipe_key(recipe: Mapping[str, str | bytes]) -> str:
@@ -46,11 +49,25 @@ def write_atomically(path: Path, content: str, mode: int = 0o644) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder even where its folders were made read-only, as Go's module cache is."""
+    """Remove a folder even where its folders were made read-only, as Go's module cache is.
+
+    Where a volume tells its disk of each file that goes (mount option discard), one after the other takes minutes for a
+    node's images and Go's packages; the disk takes many at once.
+    """
     if not path.exists():
         return
-    for folder, _, _ in os.walk(path):
-        Path(folder).chmod(0o755)
+
+    def clear(folder: Path, names: Sequence[str]) -> None:
+        for name in names:
+            (folder / name).unlink()
+
+    with ThreadPoolExecutor(REMOVERS) as pool:
+        cleared = []
+        for folder, _, names in os.walk(path):
+            Path(folder).chmod(0o755)
+            cleared.append(pool.submit(clear, Path(folder), names))
+        for each in cleared:
+            each.result()
     shutil.rmtree(path)
 
 

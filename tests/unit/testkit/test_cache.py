@@ -125,6 +125,23 @@ def test_a_tree_of_read_only_folders_can_be_removed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_of_a_removed_tree_nothing_is_left_and_nothing_outside_of_it_is_touched(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").touch()
+    tree = tmp_path / "tree"
+    for number in range(40):
+        folder = tree / str(number % 7) / str(number)
+        folder.mkdir(parents=True)
+        for name in ("one", "two"):
+            (folder / name).write_text(name)
+        (folder / "link").symlink_to(kept, target_is_directory=True)
+        (folder / "lost").symlink_to(tmp_path / "nowhere")
+    remove_tree(tree)
+    assert list(tmp_path.iterdir()) == [kept]
+    assert (kept / "file").exists()
+
+
 def test_too_small_a_disk_is_said_with_both_figures_and_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match=r"Building tools needs 1048576\.0 GB free .* SWITCHYARD_CACHE"):
         Cache(tmp_path).require_free(2**50, "Building tools")
