@@ -23,6 +23,7 @@ from switchyard_feedback.tokens import Tokens
 from switchyard_testkit.cache import Cache
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.feedback import NOON, MemoryLog, token_entry, write_tokens
+from switchyard_testkit.halting import halt
 from switchyard_testkit.kafka import Broker, broker
 from switchyard_testkit.waiting import until
 
@@ -67,7 +68,7 @@ class OnKafka:
     def silence(self) -> Iterator[None]:
         """The broker hangs: its connections stay, and nothing is answered."""
         assert self.process.process is not None
-        self.process.process.send_signal(signal.SIGSTOP)
+        halt(self.process.process.pid)
         try:
             yield
         finally:

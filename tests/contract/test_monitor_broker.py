@@ -21,6 +21,7 @@ from switchyard_monitor.ports import Bounds, Letter
 from switchyard_monitor.ports import Broker as BrokerPort
 from switchyard_monitor.reader import Pace, Reader
 from switchyard_testkit.cache import Cache
+from switchyard_testkit.halting import halt
 from switchyard_testkit.kafka import Broker, broker
 from switchyard_testkit.local_broker import LocalBroker
 from switchyard_testkit.monitor_world import NOON, SUBJECT, inference, model_record, outcome
@@ -99,7 +100,7 @@ class OnKafka:
     def silence(self) -> None:
         assert self.process.process is not None
         self.silent = True
-        self.process.process.send_signal(signal.SIGSTOP)
+        halt(self.process.process.pid)
 
     def close(self) -> None:
         if self.silent and self.process.process is not None:

@@ -11,6 +11,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaTimeoutError
 from switchyard_contracts.producer import Producer
 from switchyard_testkit.cache import Cache
+from switchyard_testkit.halting import halt
 from switchyard_testkit.kafka import Broker, broker
 from switchyard_testkit.waiting import until
 
@@ -31,7 +32,7 @@ def waiting_in_silence(kind: type[KafkaProducer], kafka: Broker):
     producer = kind(bootstrap_servers=kafka.servers, acks="all", enable_idempotence=True)
     producer.send("events", value=b"heard").get(timeout=10)
     assert kafka.process is not None
-    kafka.process.send_signal(signal.SIGSTOP)
+    halt(kafka.process.pid)
     return producer, producer.send("events", value=b"under way")
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from switchyard_testkit.halting import halt
 from switchyard_testkit.install import NAMESPACE, Installation, run, unready
 from switchyard_testkit.waiting import until
 
@@ -110,7 +111,7 @@ def halted(installation: Installation, name: str, container: str) -> Iterator[No
         raise RuntimeError(f"no process of {name}/{container} is on this machine; to halt it the node needs to be here")
     try:
         for victim in victims:
-            os.kill(victim, signal.SIGSTOP)
+            halt(victim)
         yield
     finally:
         for victim in victims:

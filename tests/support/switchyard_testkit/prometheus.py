@@ -24,6 +24,7 @@ from switchyard_testkit.commands import run
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.errors import MachineError, TestkitError
 from switchyard_testkit.fake_prometheus import Sample
+from switchyard_testkit.halting import halt
 from switchyard_testkit.machine import PROMETHEUS_PACKAGES, SEARCH, ensure_packages
 from switchyard_testkit.node import pki
 from switchyard_testkit.waiting import until
@@ -57,7 +58,7 @@ class RealPrometheus:
     @contextmanager
     def silent(self) -> Iterator[None]:
         """While it takes connections and answers nothing."""
-        self.process.send_signal(signal.SIGSTOP)
+        halt(self.process.pid)
         try:
             yield
         finally:
