@@ -288,5 +288,5 @@ bench-switch: venv venv-gateway ## How soon three gateways run another revision,
 	@PYTHONPATH=$(CURDIR)/tests/support:$(CURDIR)/operator/src $(GATEWAY_BIN)/python tests/bench/bench_switch.py --operator-python $(BIN)/python --switches $(SWITCHES)
 
 .PHONY: bench-gateway
-bench-gateway: venv venv-gateway ## CPU per request and latency: bare Envoy, gateway without capture, with capture
+bench-gateway: venv venv-gateway ## CPU per request and latency: bare Envoy, the gateway without and with capture, and with every request mirrored
 	@$(GATEWAY_BIN)/python tests/bench/bench_gateway.py
