@@ -189,7 +189,7 @@ test-unit: venv venv-gateway venv-demo ## Unit tests: pure, seconds
 
 .PHONY: test-rules
 test-rules: venv ## The rule book: the tests of each row run with its rule switched off, and must go red
-	@$(BIN)/python -m switchyard_testkit.rulebook
+	@PYTHONPATH=$(PYTHONPATH):services/gateway/src $(BIN)/python -m switchyard_testkit.rulebook
 
 SEED ?= 2013
 .PHONY: simulate
