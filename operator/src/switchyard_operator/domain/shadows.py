@@ -176,7 +176,7 @@ def judge(spec: ModelDeploymentSpec, asked: Sequence[Question], answers: Mapping
 
 
 def _spending(spec: ModelDeploymentSpec) -> Budget:
-    return budget(spec.analysis.model_copy(update={"metrics": metrics(spec)}), steps=1, attempt=1)
+    return budget(spec.analysis.model_copy(update={"metrics": metrics(spec)}), steps=1, attempt=1, paired=True)
 
 
 def told(world: World, standing: Sequence[Standing]) -> tuple[ShadowStatus, ...]:

@@ -159,7 +159,7 @@ def _test(spec: ModelDeploymentSpec, said: ABTest) -> Course:
     """One step, read once; it asks for as many judged predictions as the effect and the power take."""
     bare = Planned(TEST_STEP, said.share.value, decided=True, horizon=spec.horizon)
     design = Design(share=said.share.share, effect=said.effect.value, power=said.power.share, spread=said.spread.value)
-    alpha = budget(spec.analysis, steps=2, attempt=1).alpha_promote
+    alpha = budget(spec.analysis, steps=2, attempt=1, paired=False).alpha_promote
     needs = tuple(
         replace(need, samples=max(need.samples, trial.needed(need.metric, design, alpha=alpha)))
         if need.outcomes
@@ -278,7 +278,8 @@ def stakes(spec: ModelDeploymentSpec, course: Course, *, attempt: int) -> str:
     """How sure a guard must be to take it back, from the risk that the spec allows."""
     if not any(metric.role is Role.GUARD and not metric.promql for metric in spec.analysis.metrics):
         return ""
-    spend = budget(spec.analysis, steps=len(course.steps) + 1, attempt=attempt, named=course.named)
+    paired = course.way is Way.NEW and spec.plans_pairs
+    spend = budget(spec.analysis, steps=len(course.steps) + 1, attempt=attempt, paired=paired, named=course.named)
     return f"a guard takes it back when the evidence against it is {number(1 / spend.alpha_guard)} to 1"
 
 

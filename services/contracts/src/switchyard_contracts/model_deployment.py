@@ -6,7 +6,7 @@ silently does nothing is worse than an error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_network
@@ -611,6 +611,25 @@ class ModelDeploymentSpec(Shape):
         if outcome is None or outcome.affected_by is not Affected.NOTHING:
             return False
         return any(metric.role is Role.DECIDE for metric in self.analysis.metrics)
+
+    @property
+    def plans_pairs(self) -> bool:
+        """Whether a decide metric comes to be judged by pairs: it can be, and a step of the strategy mirrors.
+
+        A step whose pods are just enough for its weight mirrors nothing at first, and has copies once there are more.
+        """
+        return self.judged_by_pairs and any(self._mirrors())
+
+    def _mirrors(self) -> Iterator[int]:
+        """How much the strategy's steps mirror at most, as far as each says it for itself."""
+        strategy = self.strategy
+        if strategy.type is StrategyType.SHADOW:
+            yield (strategy.shadow or Shadow()).mirror.value
+        if strategy.blue_green and strategy.blue_green.mirror:
+            yield strategy.blue_green.mirror.value
+        if canary := strategy.canary:
+            rising = [step for step in canary.steps if step.scale is None and step.weight.value < FULL]
+            yield from (self.mirror_of(canary, step) for step in rising)
 
     def mirror_of(self, canary: Canary, step: CanaryStep) -> int:
         """How much of the traffic a step mirrors at most, in basis points."""

@@ -44,12 +44,15 @@ QUANTILES = {"latency_p50": 0.5, "latency_p90": 0.9, "latency_p95": 0.95, "laten
 """By the metric's name; the share of requests that may be slower than the threshold is the rest."""
 
 
-def budget(analysis: Analysis, *, steps: int, attempt: int, named: Sequence[Collection[str]] = ()) -> Budget:
+def budget(
+    analysis: Analysis, *, steps: int, attempt: int, paired: bool, named: Sequence[Collection[str]] = ()
+) -> Budget:
     """What each test of the j-th attempt may spend, so that all attempts together stay within `analysis.risk`.
 
     Attempt j has 1/2ʲ of the risk. Promotion needs every decide metric, so each may use the whole of it. A rollback
     needs only one test to fail: each guard in each step, as guards start anew there, each decide metric once, and once
-    the guard of the pairs, that copies are answered, where anything may be decided by pairs.
+    the guard of the pairs, that copies are answered: where there are any (`paired`), as a test of nothing spends
+    nothing.
     `named` are the steps that name what they judge, each with its names: a guard that does not speak spends nothing.
     Nor does a guard on a number from outside: what chance there is of its being wrong, nobody here knows.
     """
@@ -59,9 +62,8 @@ def budget(analysis: Analysis, *, steps: int, attempt: int, named: Sequence[Coll
     silent = sum(guard not in names for names in named for guard in guards)
     deciding = sum(metric.role is Role.DECIDE for metric in analysis.metrics)
     share = 0.5**attempt
-    rollback = (
-        analysis.risk.wrong_rollback.share * share / max(1, len(guards) * steps - silent + deciding + bool(deciding))
-    )
+    tests = len(guards) * steps - silent + deciding + (1 if paired else 0)
+    rollback = analysis.risk.wrong_rollback.share * share / max(1, tests)
     return Budget(
         alpha_promote=analysis.risk.wrong_promotion.share * share, alpha_guard=rollback, alpha_rollback=rollback
     )

@@ -146,7 +146,14 @@ def _limit(item: Deployment, rollout: RolloutStatus, verdict: MetricVerdict) -> 
     if verdict.role is Role.DECIDE:
         return "Pass needs the upper bound below 0, Fail the lower bound above it"
     named = plot(item.spec, Way(rollout.way)).named if rollout.way in list(Way) else ()
-    spend = budget(item.spec.analysis, steps=rollout.steps, attempt=max(1, rollout.attempt), named=named)
+    copied = item.spec.judged_by_pairs and any(record.mirrored for record in rollout.steps_done)
+    spend = budget(
+        item.spec.analysis,
+        steps=rollout.steps,
+        attempt=max(1, rollout.attempt),
+        paired=copied or (rollout.way == Way.NEW and item.spec.plans_pairs),
+        named=named,
+    )
     return f"taken back at an e-value of {number(1 / spend.alpha_guard)}"
 
 
