@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from switchyard_contracts.base import API_VERSION
+from switchyard_contracts.judgement import count, counted
 from switchyard_contracts.notifications import Event, Figure, Notification
 
 SIGNS = {
@@ -48,10 +49,10 @@ def slack(subject: str, notification: Notification) -> dict[str, Any]:
 
 
 def _sentence(figure: Figure) -> str:
-    things = "pairs" if figure.paired else "samples"
-    wanted = f" of {figure.needed:,}" if figure.needed else ""
+    wanted = f", {count(figure.needed)} more needed" if figure.needed else ""
     words = f": {figure.message}" if figure.message else ""
-    return f"{figure.name} ({figure.role}): {figure.verdict}, {figure.samples:,}{wanted} {things}{words}"
+    things = counted(figure.samples, "pair" if figure.paired else "sample")
+    return f"{figure.name} ({figure.role}): {figure.verdict}, {things}{wanted}{words}"
 
 
 def _plain(text: str) -> str:

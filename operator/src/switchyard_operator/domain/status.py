@@ -29,6 +29,7 @@ from switchyard_contracts.quantities import format_percent
 
 from switchyard_operator.domain import analysis, fleet, memory, shadows, turns
 from switchyard_operator.domain.plan import Plan
+from switchyard_operator.domain.pods import readiness
 from switchyard_operator.domain.sync import Sync, SyncState
 from switchyard_operator.domain.world import Judged, Revision, World
 
@@ -262,7 +263,7 @@ def _pods(world: World, entry: Route) -> str:
     if pods.wanted < due:
         why = f"{why}; " if why else ""
         why += "capacity: frugal has no room for more until others have gone"
-    return f"{entry.revision}: {pods.ready} of {max(pods.wanted, due)} pods ready{f' ({why})' if why else ''}"
+    return f"{entry.revision}: {readiness(pods.ready, max(pods.wanted, due))}{f' ({why})' if why else ''}"
 
 
 def _synced(sync: Sync) -> Said:
@@ -367,7 +368,7 @@ def _reconciling(world: World, plan: Plan, rollout: RolloutStatus) -> Said | Non
         return Said("True", rollout.reason or rollout.phase.value, rollout.message)
     ready, wanted = world.workload(plan.bearings.lineage.target.name).ready, fleet.least(world.spec.serving)
     if settled and ready < wanted:
-        return Said("True", "WaitingForPods", f"{ready} of {wanted} pods ready")
+        return Said("True", "WaitingForPods", readiness(ready, wanted))
     return None
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from switchyard_contracts import trial
 from switchyard_contracts.experiments import BANDIT_STEP, TEST_STEP, ABTest, Bandit, WhenWon
-from switchyard_contracts.judgement import count, number
+from switchyard_contracts.judgement import count, counted, number
 from switchyard_contracts.model_deployment import (
     PREVIEW_STEP,
     SHADOW_STEP,
@@ -238,7 +238,8 @@ def sentence(step: Planned, need: Need) -> str:
     """What a metric waits for in a step, in numbers: `errors: 200 of its requests, about 4,000 in all at 5 %`."""
     if said := need.metric.promql:
         field, limit = need.metric.limit
-        looks = "1 look" if said.looks == 1 else f"{said.looks} looks in a row, one each {format_duration(said.pace)},"
+        looks = counted(said.looks, "look")
+        looks += f" in a row, one each {format_duration(said.pace)}," if said.looks > 1 else ""
         return (
             f"{need.metric.name} (promql): {looks} within {field} {limit.text}, the first when the step is"
             f" {format_duration(said.window)} old"
@@ -363,7 +364,7 @@ def aftermath(spec: ModelDeploymentSpec) -> str:
 
 def pods(number_of: int) -> str:
     """`1 pod`, `2 pods`."""
-    return "1 pod" if number_of == 1 else f"{number_of} pods"
+    return counted(number_of, "pod")
 
 
 def outside(spec: ModelDeploymentSpec) -> Iterator[tuple[int, str]]:

@@ -28,7 +28,9 @@ from switchyard_contracts.judgement import (
     Judgement,
     Verdict,
     count,
+    counted,
     factor,
+    noun,
     number,
     percent,
     span,
@@ -154,8 +156,8 @@ def _decided(
         return Judgement(
             Verdict.NO_DATA,
             "LowCoverage",
-            f"only {percent(judged.share)} of {count(pairs.seen)} pairs have an outcome at the age when they are"
-            f" judged; at least {percent(min_coverage)} must (monitoring.outcome.minCoverage)",
+            f"only {percent(judged.share)} of {counted(pairs.seen, 'pair')}"
+            f" {coverage.too_few(pairs.seen, min_coverage)}",
             samples=pairs.judged,
             value=pairs.value,
             against=pairs.against_value,
@@ -207,9 +209,8 @@ def waiting_for(judgement: Judgement, evidence: Evidence) -> str:
     thing = "outcome" if evidence.metric.startswith("outcome.") else "request"
     if judgement.paired and evidence.paired is not None:
         thing, rate = "judged pair", evidence.paired.rate_per_second
-    many = "" if judgement.needed == 1 else "s"
     least = "at least " if judgement.reason in ("NotYetCertain", "LeansAgainst") else ""
-    text = f"{least}{count(judgement.needed)} more {thing}{many} needed"
+    text = f"{least}{counted(judgement.needed, f'more {thing}')} needed"
     if rate is None:
         return text
     if rate <= 0.0:
@@ -246,8 +247,8 @@ def _off(windows: Sequence[WindowSums], how_far: str) -> Judgement:
         Verdict.ERROR,
         "SRM",
         f"of {count(both)} counted, {expected:,.1f} should be the candidate's by the stamped weights, but"
-        f" {count(candidate)} are {how_far}: something picks"
-        " what is counted, so nothing can be compared",
+        f" {count(candidate)} {noun(candidate, 'is', 'are')} {how_far}: something picks what is counted, so nothing can"
+        " be compared",
         samples=candidate,
         needed=None,
     )

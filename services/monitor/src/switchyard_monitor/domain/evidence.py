@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from switchyard_contracts.evidence import ArmFolds, ArmSums, Coverage, Evidence, Folds, WindowSums
 from switchyard_contracts.intervals import wilson
+from switchyard_contracts.judgement import noun
 from switchyard_contracts.sticky import FOLDS
 
 from switchyard_monitor.domain.buckets import TIME_PARTS, bucket, low, width
@@ -152,7 +153,10 @@ def _losses(question: Question, evidence: Evidence, rows: Sequence[Row], before:
             update={
                 "candidate_coverage": _coverage(row.candidate for row in rows),
                 "stable_coverage": _coverage(row.stable for row in rows),
-                "method": f"the loss cap needs {FIRST_ERRORS} judged errors of stable, {judged} are there",
+                "method": (
+                    f"the loss cap needs {FIRST_ERRORS} judged errors of stable, {judged} {noun(judged, 'is', 'are')}"
+                    " there"
+                ),
             }
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from switchyard_contracts.judgement import counted
+
 from switchyard_monitor import answers
 from switchyard_monitor.page import units
 from switchyard_monitor.pair_answers import JudgedPairs, PairCount
@@ -208,8 +210,8 @@ def labels(labels: answers.LabelLedger) -> str:
     if not labels.received:
         return "No decision or outcome has come for this deployment yet."
     words = (
-        f"{units.count(labels.received)} decisions and outcomes of this deployment came in: "
-        f"{units.count(labels.joined)} are joined to a prediction, {units.count(labels.orphan)} wait for one, "
-        f"{units.count(labels.deleted)} were deleted."
+        f"{counted(labels.received, 'decision or outcome', 'decisions and outcomes')} of this deployment came in: "
+        f"{counted(labels.joined, 'is', 'are')} joined to a prediction, "
+        f"{counted(labels.orphan, 'waits', 'wait')} for one, {counted(labels.deleted, 'was', 'were')} deleted."
     )
     return words + (" The account closes." if labels.closes else " The account does not close: please report this.")
