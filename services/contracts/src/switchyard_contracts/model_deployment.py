@@ -831,6 +831,26 @@ class ShadowStatus(Status):
     verdicts: list[MetricVerdict] = []
 
 
+class ShadowEntry(Status):
+    """One ended comparison of a shadow with a revision that served, and the numbers that it came to."""
+
+    name: str
+    """The shadow's, as spec.shadows had it."""
+    revision: str
+    version: str = ""
+    against: str = ""
+    """The revision that it was compared with."""
+    started_at: Timestamp | None = None
+    ended_at: Timestamp | None = None
+    pairs: int = 0
+    """Requests that both had answered, judged or not."""
+    verdict: str = ""
+    verdicts: list[MetricVerdict] = []
+    reason: str = ""
+    message: Message = ""
+    """Why it ended."""
+
+
 class Served(Status):
     """A revision and the version people know it by."""
 
@@ -868,6 +888,8 @@ class ModelDeploymentStatus(Status):
     shadows: list[ShadowStatus] = []
     conditions: list[Condition] = []
     history: list[HistoryEntry] = []
+    shadow_history: list[ShadowEntry] = []
+    """Comparisons with shadows that are over, oldest first."""
     notifications: Notifications | None = None
     """What receivers were told of, and are still owed; there where the installation has any."""
 

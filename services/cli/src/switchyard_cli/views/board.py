@@ -151,7 +151,7 @@ def _shadow(root: Tree, item: ShadowStatus) -> None:
     if item.pairs:
         head.append(f"  {counted(item.pairs, 'pair')}", style=DIM)
     branch = root.add(head.append(f"  {item.revision}", style=DIM))
-    if not item.verdicts:
+    if not item.verdicts or item.state is not ShadowState.COMPARING:
         branch.add(Text(item.message))
     for metric in item.verdicts:
         branch.add(Text.assemble(f"{metric.name} ", words.says(metric), f"  {metric.message}"))
