@@ -182,7 +182,9 @@ def test_each_shadow_is_there_as_the_operator_saw_it(tmp_path: Path) -> None:
     told = shown(world, simulation)
     page = words(told.page.partition('<section id="shadows"')[2].partition("</section>")[0])
     worse, broken, better = (page[page.index(title) :] for title in ("worse, 4.0.0 ", "broken, ", "better, 2.0.0 "))
-    assert worse.startswith("worse, 4.0.0 Comparing Fail Sample 20 % of stable's requests Compared with 1.0.0 Since 2026")
+    assert worse.startswith(
+        "worse, 4.0.0 Comparing Fail Sample 20 % of stable's requests Compared with 1.0.0 Since 2026"
+    )
     assert "Provisioning" in broken.split("Sample")[0]
     assert "CrashLoopBackOff: Error with exit code 3: no such file: model.json" in broken
     assert better.startswith("better, 2.0.0 Ended Pass Sample 50 % of stable's requests Compared with 1.0.0 Since 2026")

@@ -38,12 +38,12 @@ class Episode:
 def episodes(world: World, told: Sequence[ShadowStatus]) -> Iterator[Episode]:
     """What this pass has to tell of the shadows; `told` is what the status will say of them."""
     before = {(item.name, item.revision): item for item in world.status.shadows}
-    for old, entry in _over(world, told):
+    for last, entry in _over(world, told):
         text = (
-            f"{_who(old)} is compared with {_called(world, old.against)} no more: {entry.message}. It came to"
-            f" {entry.verdict or 'no verdict'}, over {counted(entry.pairs, 'pair')}{_numbers(old)}"
+            f"{_who(last)} is compared with {_called(world, last.against)} no more: {entry.message}. It came to"
+            f" {entry.verdict or 'no verdict'}, over {counted(entry.pairs, 'pair')}{_numbers(last)}"
         )
-        yield Episode(reason=STOPPED, message=text, shadow=old, same=_mark(old))
+        yield Episode(reason=STOPPED, message=text, shadow=last, same=_mark(last))
     for item in told:
         old = before.get((item.name, item.revision))
         yield from _compared(world, item, old if old and _is_same(old, item) else None)
