@@ -178,7 +178,7 @@ def scale(models: Models, revision: str, pods: int) -> None:
     """As the autoscaler's controller does it."""
     with api_client(models.installation.slot) as api:
         client.AppsV1Api(api).patch_namespaced_deployment_scale(
-            revision, models.namespace, {"spec": {"replicas": pods}}
+            revision, models.namespace, {"spec": {"replicas": pods}}, _content_type="application/merge-patch+json"
         )
 
 
