@@ -234,6 +234,7 @@ test-cluster: venv ## Cluster tests: a real cluster, a namespace per test
 .PHONY: test-cluster-shared
 test-cluster-shared: venv
 	@mkdir -p $(REPORTS)
+	@$(BIN)/python -m switchyard_testkit.prometheus install
 	@$(MAKE) cluster images SLOT=test
 	@$(BIN)/python -m switchyard_testkit.install --slot test
 	@$(BIN)/pytest $(CLUSTER_TESTS) -m "not alone" $(IN_TWOS) --junitxml $(REPORTS)/cluster.xml $(PYTEST_ARGS) || [ $$? -eq 5 ]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
 
 from switchyard_testkit.waiting import until
 
@@ -65,9 +66,27 @@ def applied_crds(api: client.ApiClient, directory: Path) -> None:
 @contextmanager
 def temporary_namespace(api: client.ApiClient, prefix: str) -> Iterator[str]:
     """A namespace that enforces restricted Pod Security, and goes when the test ends."""
+    with own_namespace(api, f"{prefix}-{secrets.token_hex(3)}") as name:
+        yield name
+
+
+@contextmanager
+def own_namespace(api: client.ApiClient, name: str) -> Iterator[str]:
+    """The same by a name that others know beforehand; what a run before left there is taken down first."""
     core = client.CoreV1Api(api)
-    name = f"{prefix}-{secrets.token_hex(3)}"
-    core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name, labels=RESTRICTED)))
+    body = client.V1Namespace(metadata=client.V1ObjectMeta(name=name, labels=RESTRICTED))
+
+    def made() -> bool:
+        try:
+            core.create_namespace(body)
+        except ApiException as error:
+            if error.status != 409:
+                raise
+            core.delete_namespace(name, propagation_policy="Background")
+            return False
+        return True
+
+    until(made, f"the namespace {name} of a run before is gone", seconds=120, every=0.5)
     try:
         yield name
     finally:
