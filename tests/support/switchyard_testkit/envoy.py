@@ -62,15 +62,23 @@ def data_plane(module: str) -> ModuleType:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now, below those that the kernel hands to outgoing connections meanwhile."""
+    """A port that nobody listens on, and that is nobody else's until this process ends.
+
+    It is kept by a socket that is bound and never listens: a server, which takes a port with SO_REUSEADDR, is let in
+    beside it, while another test that looks for a free port is not, however late the server starts, or starts again.
+    It lies below those that the kernel hands to outgoing connections.
+    """
     while True:
         port = random.randrange(20_000, 32_000)
-        with socket.socket() as sock:
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        sock = socket.socket()
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            sock.close()
+            continue
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.detach()
+        return port
 
 
 class AdminConnection(http.client.HTTPConnection):
