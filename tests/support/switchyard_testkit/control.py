@@ -125,6 +125,7 @@ class Model:
     requests: list[JSON] = field(default_factory=list)
     _loop: asyncio.AbstractEventLoop | None = None
     _server: asyncio.Server | None = None
+    _thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Listen, on the port of the last time if there was one."""
@@ -146,24 +147,25 @@ class Model:
             loop.run_until_complete(asyncio.sleep(0))
             loop.close()
 
-        threading.Thread(target=serve, daemon=True).start()
-        if not ready.wait(10):
+        self._thread = threading.Thread(target=serve, name=f"model {self.name}", daemon=True)
+        self._thread.start()
+        if not ready.wait(60):
             raise TimeoutError(f"the model {self.name} does not listen")
 
     def stop(self) -> None:
-        """Refuse connections from now on, and cut those there are."""
-        loop, server = self._loop, self._server
-        if loop and server:
-            closed = threading.Event()
+        """Refuse connections from now on, and cut those there are: none of them is left when this returns."""
+        loop, server, thread = self._loop, self._server, self._thread
+        if loop and server and thread:
 
             def close() -> None:
                 server.close()
                 loop.stop()
-                closed.set()
 
             loop.call_soon_threadsafe(close)
-            closed.wait(5)
-            self._loop = self._server = None
+            thread.join(60)
+            if thread.is_alive():
+                raise TimeoutError(f"the model {self.name} goes on")
+            self._loop = self._server = self._thread = None
 
     @property
     def listening(self) -> bool:
