@@ -178,14 +178,14 @@ def test_the_account_closes_over_both_listeners(kafka: Broker, tmp_path: Path) -
             pod.afresh()
             shipper.start()
             mirrored = route("delay-2", 0, "candidate", version="2.0.0", mirror=10_000)
-            pod.control.wait_for(KEY, pod.deploy(route("delay-1", 10_000), mirrored, timeout="5s"))
+            pod.control.wait_for(KEY, pod.deploy(route("delay-1", 10_000), mirrored, timeout="10s"))
             for _ in range(100):
                 assert client.post(PREDICT, json={}).status_code == 200
-            until(lambda: shipper.account()["served"] == 200, "each is mirrored", seconds=20)
+            until(lambda: shipper.account()["served"] == 200, "each is mirrored", seconds=60)
             pod.models["two"].silent = True
             for _ in range(60):
                 assert client.post(PREDICT, json={}).status_code == 200
-            until(lambda: shipper.account()["served"] == 200 + 60 + 32, "the 32 are given up", seconds=20)
+            until(lambda: shipper.account()["served"] == 200 + 60 + 32, "the 32 are given up", seconds=60)
             account = shipper.settled()
     finally:
         shipper.end(signal.SIGKILL)

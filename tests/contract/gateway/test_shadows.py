@@ -155,12 +155,12 @@ def test_a_dead_shadow_beside_a_living_one_costs_neither_users_nor_the_other_any
 
 def test_a_shadow_that_hangs_fills_its_own_places_and_delays_nobody(pod, record, shadows):
     three, four = shadows
-    beside(pod, 10_000, 10_000, timeout="5s")
+    beside(pod, 10_000, 10_000, timeout="10s")
     three.silent = True
     started = time.monotonic()
     answers = ask_many(pod, 100)
     assert {(each.status_code, each.json()["model"]) for each in answers} == {(200, "one")}
-    assert time.monotonic() - started < 5, "a hundred answers came before the first copy was given up"
+    assert time.monotonic() - started < 10, "a hundred answers came before the first copy was given up"
     until(lambda: len(four.requests) >= 100, "all are mirrored to the other", seconds=10, every=0.02)
     assert len(three.requests) == PLACES
 
