@@ -298,7 +298,7 @@ def test_mirrors_that_come_and_go_under_load_lose_no_request_and_no_pair(pod, re
     pairs = {
         (each.prediction_id, each.traffic) for each in split if each.role == "stable" and each.traffic in with_mirror
     }
-    # After a hitch of the machine more are asked at once than there are places; what finds none is counted, and no pair.
+    # After a hitch of the machine more are asked at once than there are places; what finds none is counted.
     found_no_place = counted(pod)[1] - before
     shadows = record.wait_for(len(pairs) - found_no_place, "shadow")
     found = {(each.prediction_id, each.traffic) for each in shadows}
