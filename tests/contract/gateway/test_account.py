@@ -259,7 +259,7 @@ def test_a_killed_envoy_loses_what_came_since_the_last_flush_and_no_more(line: L
     with clients.asking(clients=4, pause=0.1):
         clients.at_least(30)
         line.envoy.end(signal.SIGKILL)
-        until(lambda: clients.broken > 0, "the clients met a dead Envoy", seconds=10)
+        until(lambda: clients.broken > 0, "the clients met a dead Envoy", seconds=30)
     before = len(clients.answered)
     line.envoy.start(now_ns=time.time_ns())
     clients.ask(1)

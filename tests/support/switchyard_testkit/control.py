@@ -67,14 +67,14 @@ class ControlProcess:
         if self.process is None:
             raise RuntimeError("control was not started")
         self.process.send_signal(how)
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         self.process = None
         return code
 
     def ask(self, path: str) -> tuple[int, Any]:
         """Its HTTP door."""
         try:
-            with urllib.request.urlopen(f"http://{self.address}:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{self.address}:{self.port}{path}", timeout=30) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as refused:
             return refused.code, json.loads(refused.read())
@@ -84,7 +84,7 @@ class ControlProcess:
         found: JSON = self.ask("/routes")[1]["routes"].get(key, {})
         return found
 
-    def wait_for(self, key: str, generation: int, *, state: str = "Synced", seconds: float = 10) -> JSON:
+    def wait_for(self, key: str, generation: int, *, state: str = "Synced", seconds: float = 60) -> JSON:
         """Wait until Envoy runs this generation."""
         last: list[JSON] = [{}]
 

@@ -85,12 +85,12 @@ class AdminConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("admin", timeout=5)
+        super().__init__("admin", timeout=30)
         self.path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(5)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self.path))
 
 
@@ -126,7 +126,7 @@ class EnvoyProcess:
             raise RuntimeError("Envoy was not started")
         return self.process.pid
 
-    def start(self, *, now_ns: int, ready_within: float | None = 30) -> None:
+    def start(self, *, now_ns: int, ready_within: float | None = 60) -> None:
         """Start it as the image's entry point does; `ready_within` None returns at once (nobody serves routes)."""
         start, bootstrap = data_plane("start"), data_plane("bootstrap")
         settings = bootstrap.Settings(
