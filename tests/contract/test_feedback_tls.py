@@ -19,7 +19,6 @@ from switchyard_testkit.feedback import token_entry, write_tokens
 from switchyard_testkit.node import pki
 from switchyard_testkit.waiting import until
 
-
 pytestmark = pytest.mark.timeout(300)
 
 

@@ -188,7 +188,9 @@ def test_a_candidate_without_pods_is_answered_by_stable_which_says_so(pod):
     pod.pods("delay-2")
     with pod.client() as client:
         until(
-            lambda: client.post(PREDICT, json={}).headers["x-model-revision"] == "delay-1", "the pod is gone", seconds=30
+            lambda: client.post(PREDICT, json={}).headers["x-model-revision"] == "delay-1",
+            "the pod is gone",
+            seconds=30,
         )
         until(lambda: not pod.hosts("flights/delay-2/only"), "Envoy knows", seconds=30, every=0.02)
         answers = [client.post(PREDICT, json={}) for _ in range(60)]

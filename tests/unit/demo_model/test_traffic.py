@@ -233,7 +233,7 @@ def test_many_outcomes_travel_in_few_batches() -> None:
     began = time.monotonic()
     play(in_order(*(one_flight(n, due=n / 1000, lands=0.9) for n in range(400))), fake)
     took = time.monotonic() - began
-    assert len(batches) <= 2 * (1 + took / EVERY), "of decisions and of outcomes one each time, however slow all of it is"
+    assert len(batches) <= 2 * (1 + took / EVERY), "of decisions and of outcomes one each time, however slow it is"
     assert sum(batches) == 800
 
 
