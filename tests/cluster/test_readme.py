@@ -98,7 +98,7 @@ def _known(installation: Installation, part: str, root: str, token: str) -> dict
     """What a part says of the guide's prediction."""
     path = f"{root}/default/flight-delay/predictions/flight-1"
     with _forwarded(installation, part) as address:
-        answer = httpx.get(f"{address}{path}", headers={"authorization": f"Bearer {token}"})
+        answer = httpx.get(f"{address}{path}", headers={"authorization": f"Bearer {token}"}, timeout=30)
     answer.raise_for_status()
     found: dict[str, Any] = answer.json()
     return found

@@ -128,6 +128,7 @@ def test_a_bandit_gives_the_better_one_more_and_then_all_of_the_traffic(models: 
     counted = httpx.get(
         f"{models.installation.monitor}/v1/deployments/{models.subject('delay')}/counts",
         headers={"authorization": f"Bearer {models.installation.monitor_token}"},
+        timeout=30,
     ).json()
     stamped = {line["weightBp"] for line in counted if line["role"] == "candidate" and line["requests"]}
     assert stamped >= {2_000, 9_000}, "each exchange says how likely it was to be the candidate's"
