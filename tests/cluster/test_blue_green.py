@@ -75,4 +75,4 @@ def test_a_rollback_command_goes_back_to_the_warm_revision_and_the_new_one_stays
         "Ready says that Git and cluster differ",
         seconds=30,
     )
-    assert models.condition("delay", "Stalled").get("status") == "True"
+    until(lambda: models.condition("delay", "Stalled").get("status") == "True", "it is said to be stalled", seconds=30)
