@@ -17,7 +17,7 @@ from switchyard_testkit.load import Traffic
 from switchyard_testkit.models import GROUP, Models, image
 from switchyard_testkit.waiting import until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(420)
 
 APPLIED: dict[str, tuple[str, ...]] = {
     "by-client": (),
