@@ -29,7 +29,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         yield process
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_it_is_told_under_the_id_once_the_broker_answers(kafka: Broker) -> None:
     servers = [f"127.0.0.1:{free_port()}"]
     post = KafkaPost(TOPIC_NOTIFICATIONS, lambda: {"bootstrap_servers": servers}, topics=TOPICS)

@@ -70,7 +70,7 @@ def real_prometheus(folder: Path, samples: Iterable[Sample]) -> Iterator[RealPro
     """One that has seen these samples; it is ended whatever happens."""
     store, port = folder / "store", free_port()
     (folder / "samples.txt").write_text(open_metrics(samples))
-    run([_program("promtool"), "tsdb", "create-blocks-from", "openmetrics", folder / "samples.txt", store], timeout=60)
+    run([_program("promtool"), "tsdb", "create-blocks-from", "openmetrics", folder / "samples.txt", store], timeout=200)
     pki.make_authority(folder, "prometheus")
     pki.make_server(folder, "server", ["localhost", "127.0.0.1"])
     (folder / "username").write_text(f"{USER}\n")
@@ -94,7 +94,7 @@ def real_prometheus(folder: Path, samples: Iterable[Sample]) -> Iterator[RealPro
         process = subprocess.Popen(command, stdout=file, stderr=file)
     try:
         found = RealPrometheus(f"https://127.0.0.1:{port}", folder, process)
-        until(lambda: _is_ready(found, log), "Prometheus is ready", seconds=60, every=0.1)
+        until(lambda: _is_ready(found, log), "Prometheus is ready", seconds=100, every=0.1)
         yield found
     finally:
         process.send_signal(signal.SIGKILL)
@@ -118,7 +118,7 @@ def _is_ready(server: RealPrometheus, log: Path) -> bool:
         raise MachineError(f"Prometheus ended: {log.read_text()[-2000:]}")
     with httpx.Client(trust_env=False, verify=False, auth=(USER, PASSWORD)) as http:
         try:
-            return http.get(f"{server.url}/-/ready", timeout=2).status_code == 200
+            return http.get(f"{server.url}/-/ready", timeout=20).status_code == 200
         except httpx.HTTPError:
             return False
 
