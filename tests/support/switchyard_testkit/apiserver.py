@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 from kubernetes import client, config
@@ -46,7 +47,7 @@ def connected(path: Path) -> client.ApiClient:
 
 def applied_crds(api: client.ApiClient, directory: Path) -> None:
     """Have the CRDs of a directory, as they are there, and wait until they are served."""
-    crds = client.ApiextensionsV1Api(api)
+    crds, objects = client.ApiextensionsV1Api(api), client.CustomObjectsApi(api)
     for path in sorted(directory.glob("*.yaml")):
         body = yaml.safe_load(path.read_text(encoding="utf-8"))
         name = body["metadata"]["name"]
@@ -54,13 +55,24 @@ def applied_crds(api: client.ApiClient, directory: Path) -> None:
             name, body, field_manager="switchyard-testkit", force=True, _content_type="application/apply-patch+yaml"
         )
 
-        def served(name: str = name) -> bool:
+        def established(name: str = name) -> bool:
             found = crds.read_custom_resource_definition(name)
             return any(
                 c.type == "Established" and c.status == "True" for c in (found.status and found.status.conditions) or []
             )
 
-        until(served, f"the CRD {name} is served", seconds=30)
+        def served(spec: dict[str, Any] = body["spec"]) -> bool:
+            try:
+                for version in spec["versions"]:
+                    objects.list_cluster_custom_object(spec["group"], version["name"], spec["names"]["plural"])
+            except ApiException as error:
+                if error.status in (404, 503):  # that it is established, the server's doors hear a moment later
+                    return False
+                raise
+            return True
+
+        until(established, f"the CRD {name} is established", seconds=60)
+        until(served, f"the CRD {name} is served", seconds=60)
 
 
 @contextmanager

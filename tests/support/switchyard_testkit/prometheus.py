@@ -84,7 +84,7 @@ def real_prometheus(
     if past := list(samples):
         (folder / "samples.txt").write_text(open_metrics(past))
         blocks = ["tsdb", "create-blocks-from", "openmetrics"]
-        run([_program("promtool"), *blocks, folder / "samples.txt", store], timeout=60)
+        run([_program("promtool"), *blocks, folder / "samples.txt", store], timeout=200)
     if authority is None:
         pki.make_authority(folder, "prometheus")
     else:
@@ -114,7 +114,7 @@ def real_prometheus(
         process = subprocess.Popen(command, stdout=file, stderr=file)
     try:
         found = RealPrometheus(f"https://{host}:{port}", folder, process)
-        until(lambda: _is_ready(found, log), "Prometheus is ready", seconds=60, every=0.1)
+        until(lambda: _is_ready(found, log), "Prometheus is ready", seconds=100, every=0.1)
         yield found
     finally:
         process.send_signal(signal.SIGKILL)
@@ -150,7 +150,7 @@ def _is_ready(server: RealPrometheus, log: Path) -> bool:
         raise MachineError(f"Prometheus ended: {log.read_text()[-2000:]}")
     with httpx.Client(trust_env=False, verify=False, auth=(USER, PASSWORD)) as http:
         try:
-            return http.get(f"{server.url}/-/ready", timeout=2).status_code == 200
+            return http.get(f"{server.url}/-/ready", timeout=20).status_code == 200
         except httpx.HTTPError:
             return False
 
