@@ -206,6 +206,7 @@ def of_pairs(replay: Replay, chance: np.random.Generator) -> bool:
             traffic=1,
             pairs=block.pairs,
             candidate=ArmSums(n=block.candidate.n),
+            stable=block.stable,
             difference=block.candidate.loss - block.stable.loss,
         )
         for block in exhibits.blocks_of(pairs)

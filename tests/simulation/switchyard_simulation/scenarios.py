@@ -323,7 +323,7 @@ INTERVALS: tuple[Interval, ...] = (
         for n in (200, 2_000)
         for name, key in (("RMSE", "rmse"), ("MAE", "mae"), ("bias", "bias"))
     ),
-    Interval("RMSE of 200 flights by lot, normal", coverage.of_errors_usual(200), Kind.USUAL),
+    Interval("RMSE of 100 flights by lot, normal", coverage.of_errors_usual(100), Kind.USUAL),
     *(
         Interval(f"accuracy of {n:,} flights by lot, Wilson by the jackknife", coverage.of_classes(n), band=COARSE)
         for n in (200, 2_000)
@@ -332,5 +332,5 @@ INTERVALS: tuple[Interval, ...] = (
     Interval("bias for 200 users who ask 20 times each, jackknife by user", coverage.of_users(known=True)),
     Interval("the same by request", coverage.of_users(known=False), Kind.USUAL),
     Interval("RMSE of a week in a row, jackknife", coverage.of_a_week, Kind.SHOWN, runs=200),
-    Interval("difference of pairs over 14 days, day blocks", coverage.of_pairs, runs=300),
+    Interval("difference of pairs over 14 days, day blocks", coverage.of_pairs, runs=1_000),
 )

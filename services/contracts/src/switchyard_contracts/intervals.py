@@ -45,7 +45,7 @@ def jackknife_squares(groups: Groups, *, level: float = 0.95) -> tuple[float, fl
 
     A few large errors make most of such a mean, and where a sample has none of them its mean and the error of it are
     both too small: the interval of the mean itself held in 89 of 100 samples of 200 flights, that of the inverse, whose
-    upper end lies further off, in 93. None where so few squares make the mean that nothing sets that end.
+    upper end lies further off, in 92. None where so few squares make the mean that nothing sets that end.
     """
     held = _held(groups)
     large = sum(total > 0.0 for _, total in held)
