@@ -323,7 +323,7 @@ INTERVALS: tuple[Interval, ...] = (
         for n in (200, 2_000)
         for name, key in (("RMSE", "rmse"), ("MAE", "mae"), ("bias", "bias"))
     ),
-    Interval("RMSE of 100 flights by lot, normal", coverage.of_errors_usual(100), Kind.USUAL),
+    Interval("RMSE of 100 flights by lot, normal", coverage.of_errors_usual(100), Kind.USUAL, runs=5_000),
     *(
         Interval(f"accuracy of {n:,} flights by lot, Wilson by the jackknife", coverage.of_classes(n), band=COARSE)
         for n in (200, 2_000)
