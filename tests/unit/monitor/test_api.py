@@ -149,7 +149,7 @@ def test_counts_quality_ledger_and_predictions(world: World, client: TestClient)
     assert (line["judged"], line["coverage"], line["agreement"]["n"]) == (99, 1.0, 1)
     books = client.get(f"{BASE}/ledger").json()
     assert all(partition["closes"] for partition in books["partitions"])
-    assert books["labels"] == {"received": 901, "joined": 900, "orphan": 1, "deleted": 0, "closes": True}
+    assert books["labels"] == {"received": 901, "joined": 900, "orphan": 1, "expired": 0, "deleted": 0, "closes": True}
     state = client.get(f"{BASE}/predictions/c0").json()
     assert state["arrived"]
     assert state["joined"]

@@ -32,6 +32,11 @@ def key(subject: str, prediction_id: str, row: int = 0) -> bytes:
     return prefix(subject, prediction_id) + row_bytes(row)
 
 
+def earliest(at_us: int) -> bytes:
+    """The least key of an id that was minted at a time; a caller's own id may lie anywhere."""
+    return max(0, at_us // 1000).to_bytes(6)
+
+
 def row_bytes(row: int) -> bytes:
     """The part of the key that tells the rows of a prediction apart."""
     return row.to_bytes(ROW_BYTES)

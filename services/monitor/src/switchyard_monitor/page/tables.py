@@ -210,6 +210,6 @@ def labels(labels: answers.LabelLedger) -> str:
     words = (
         f"{units.count(labels.received)} decisions and outcomes of this deployment came in: "
         f"{units.count(labels.joined)} are joined to a prediction, {units.count(labels.orphan)} wait for one, "
-        f"{units.count(labels.deleted)} were deleted."
+        f"{units.count(labels.expired)} waited in vain, {units.count(labels.deleted)} were deleted."
     )
     return words + (" The account closes." if labels.closes else " The account does not close: please report this.")
