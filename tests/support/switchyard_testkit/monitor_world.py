@@ -187,7 +187,7 @@ class World:
             member=name, broker=broker, store=self.store, models=models, pace=self.pace, clock_us=lambda: self.now_us
         )
 
-    def evaluator(self, *, keep: Keep = Keep(), piece: Piece = Piece(), name: str = "monitor-0") -> Evaluator:
+    def evaluator(self, *, keep: Keep | None = None, piece: Piece | None = None, name: str = "monitor-0") -> Evaluator:
         """Who puts away what is old; no rollout is under way."""
         return Evaluator(
             member=name,
@@ -195,9 +195,9 @@ class World:
             upkeep=self.store.upkeep,
             models=self.models,
             rollout=lambda _: None,
-            keep=keep,
+            keep=keep or Keep(),
             clock_us=lambda: self.now_us,
-            piece=piece,
+            piece=piece or Piece(),
         )
 
     def teach(self, monitoring: Mapping[str, Any] | None = MONITORING, *, subject: str = SUBJECT) -> None:
