@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from switchyard_contracts.quantities import parse_duration
 from switchyard_feedback.settings import Settings as FeedbackSettings
 from switchyard_monitor.settings import Settings as MonitorSettings
 from switchyard_operator.settings import Settings as OperatorSettings
@@ -502,7 +503,9 @@ def test_only_who_speaks_to_the_api_server_is_given_a_token_for_it(bodies: list[
         pytest.param({}, ["helm -n switchyard-system test switchyard", "-gateway 8080:8080"], id="the next commands"),
         pytest.param({}, ["Nobody may send feedback yet", "one node and is for trying out"], id="what is missing"),
         pytest.param(
-            {"monitor": {"retention": {"rows": "90d"}}}, ["outcome for 90d or longer", "volume of 5Gi"], id="what is kept"
+            {"monitor": {"retention": {"rows": "90d"}}},
+            ["outcome for 90d or longer", "volume of 5Gi"],
+            id="what is kept",
         ),
         pytest.param(SECURED, ["https://localhost:8080"], id="TLS"),
         pytest.param({"watchNamespaces": ["shop"]}, ["kubectl -n shop apply", "write nowhere else"], id="where"),
