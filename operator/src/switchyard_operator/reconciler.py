@@ -22,7 +22,14 @@ from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.model import ConfigSource, Model
 from switchyard_contracts.model_deployment import ModelDeploymentSpec, ModelDeploymentStatus
-from switchyard_contracts.model_revision import ModelRevisionSpec, ModelRevisionStatus, PodShape, hashes, pod_shape, revision_name
+from switchyard_contracts.model_revision import (
+    ModelRevisionSpec,
+    ModelRevisionStatus,
+    PodShape,
+    hashes,
+    pod_shape,
+    revision_name,
+)
 from switchyard_contracts.model_route import ModelRouteSpec, Route
 from switchyard_contracts.notifications import Notification, Notifications
 

@@ -66,7 +66,11 @@ def test_nobody_keeps_who_set_which_field_nor_what_a_pod_is_made_of() -> None:
         {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
     ]
     cache = Cache()
-    for kind, spec in (("ModelDeployment", {"suspend": True}), ("Deployment", {"replicas": 2}), ("Pod", {"nodeName": "one"})):
+    for kind, spec in (
+        ("ModelDeployment", {"suspend": True}),
+        ("Deployment", {"replicas": 2}),
+        ("Pod", {"nodeName": "one"}),
+    ):
         body = pod("delay-x", 1) | {"kind": kind, "spec": spec, "status": {"phase": "Running"}}
         cache.put(body | {"metadata": body["metadata"] | {"managedFields": managed}})
     edited, deployed, running = (
