@@ -168,13 +168,22 @@ def test_days_that_differ_by_themselves_cry_no_wolf() -> None:
     """Days half a deviation apart: against independent rows nearly all differ, and few against what days do."""
     yardstick = learnt(apart=0.5)
     chance = np.random.default_rng(11)
-    naive = ours = 0
+    naive = unlikely = ours = 0
     for _ in range(200):
         columns = day(chance, apart=0.5)
         naive += of_independent_rows(yardstick, columns) < 0.01
-        ours += ("speed", Aspect.DISTRIBUTION) in drifted(yardstick, columns)
+        one = found(yardstick, columns)["speed", Aspect.DISTRIBUTION]
+        unlikely += likely(one) < 0.01
+        ours += one.drifted
     assert naive > 160
+    assert unlikely <= 24
     assert ours <= 8
+
+
+def likely(one: Finding) -> float:
+    """Its p-value."""
+    assert one.p is not None
+    return one.p
 
 
 def of_independent_rows(yardstick: Yardstick, columns: Columns) -> float:
@@ -296,6 +305,7 @@ def test_ten_times_the_traffic_is_no_drift() -> None:
     """φ as it was learnt from 1,000 rows a day would call nearly every day of 10,000 drift."""
     yardstick, chance = learnt(apart=0.2), np.random.default_rng(17)
     days = [found(yardstick, day(chance, 10_000, apart=0.2))["speed", Aspect.DISTRIBUTION] for _ in range(60)]
+    assert sum(likely(one) < 0.01 for one in days) <= 9
     assert sum(one.drifted for one in days) <= 3
 
 
