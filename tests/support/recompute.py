@@ -17,6 +17,7 @@ ends with 1 and the differences where something is not so.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import re
@@ -34,6 +35,7 @@ DAY = 86_400 * SECOND
 UNIT = 2**20
 CLIP = 2**31
 TIME_PARTS, ERROR_PARTS = 16, 32
+FOLDS = 32
 ARM = ["revision", "role", "traffic", "weightBp", "assignment"]
 PAIR = ["stable", "mirrored", "traffic"]
 EPOCH = pd.Timestamp(0, tz="UTC")
@@ -127,6 +129,16 @@ def bucket(values: pd.Series, parts: int) -> pd.Series:
     return shift * parts + np.right_shift(values.astype("int64"), shift)
 
 
+def fold(subject: str, data: Mapping[str, Any]) -> int:
+    """The group of its user, where one stays with an arm; else that of its id, by the last byte of a hash."""
+    of_user, by_id = data.get("unit"), data["predictionId"]
+    stood_in = (data.get("answeredBy") or data["revision"]) != data["revision"]
+    if of_user is not None and data["role"] in ("stable", "candidate") and not stood_in:
+        return int(of_user) % FOLDS
+    minted = re.fullmatch(r"[0-9]{13}-.{36}", by_id)
+    return hashlib.blake2b(f"{subject}\0{by_id}".encode(), digest_size=7 if minted else 13).digest()[-1] % FOLDS
+
+
 def microseconds(times: pd.Series) -> pd.Series:
     """ISO times in whole microseconds since 1970."""
     return (pd.to_datetime(times, format="ISO8601", utc=True) - EPOCH) // pd.Timedelta(microseconds=1)
@@ -159,6 +171,7 @@ def exchanges(records: Iterable[Mapping[str, Any]], rules: Rules) -> pd.DataFram
             "pid": data["predictionId"],
             "startedAt": data["startedAt"],
             **{name: data[name] for name in ARM},
+            "fold": fold(record["value"]["subject"], data),
             "answeredBy": data.get("answeredBy") or data["revision"],
             "error": bool(data["error"]),
             "status": data["status"],
@@ -332,9 +345,22 @@ def arm_sums(
     waited = (first["heard"] - first["at"]).clip(lower=0) // 1000
     ledger.spread(first, "delay", bucket(waited, TIME_PARTS))
     for which, frame in judged.items():
-        ledger.judge(frame, which, parts(frame["y"], frame["happened"], rules.scale))
+        error = ledger.judge(frame, which, parts(frame["y"], frame["happened"], rules.scale))
+        if which == "age":
+            by_fold(ledger, frame, error)
     follow(ledger, made, decided, rules)
     return ledger.sums, made
+
+
+def by_fold(ledger: Ledger, frame: pd.DataFrame, error: pd.Series) -> None:
+    """What was judged once, by groups."""
+    for number, part in frame.groupby("fold", sort=False):
+        mine = error.loc[part.index]
+        exact = mine.astype("object")
+        ledger.add(part, f"age.n:{number}")
+        ledger.add(part, f"age.e:{number}", mine)
+        ledger.add(part, f"age.a:{number}", mine.abs())
+        ledger.add(part, f"age.ee:{number}", exact * exact)
 
 
 def follow(ledger: Ledger, made: pd.DataFrame, decided: pd.DataFrame, rules: Rules) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from switchyard_contracts.judgement import counted, noun
 
 from switchyard_cli import (
     bento,
@@ -82,11 +83,11 @@ def lint(ctx: typer.Context, files: Files) -> None:
     if findings:
         raise Ended(Exit.FAILED)
     if not ours:
-        raise Unfit(f"no resource of ours among {len(found)} documents; name the file of a ModelDeployment")
+        raise Unfit(f"no resource of ours among {counted(len(found), 'document')}; name the file of a ModelDeployment")
     for note in linting.notes(found):
         desk.warn(f"note: {note}")
-    many = "1 resource is" if len(ours) == 1 else f"{len(ours)} resources are"
-    desk.say(f"{many} as they should be" if len(ours) > 1 else f"{many} as it should be")
+    are = noun(len(ours), "is as it should be", "are as they should be")
+    desk.say(f"{counted(len(ours), 'resource')} {are}")
 
 
 @app.command()
@@ -241,7 +242,8 @@ def history(
 ) -> None:
     """List the rollouts that ended, and who told them what.
 
-    The newest first, each with its outcome, its reason and the numbers that it rests on.
+    The newest first, each with its outcome, its reason and the numbers that it rests on. Then the comparisons with
+    shadows that are over.
     """
     desk: Desk = ctx.obj
     cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)

@@ -63,6 +63,13 @@ class Errors(Part):
     clipped: int = 0
     rmse_lower: float | None = None
     rmse_upper: float | None = None
+    mae_lower: float | None = None
+    mae_upper: float | None = None
+    bias_lower: float | None = None
+    bias_upper: float | None = None
+    accuracy_lower: float | None = None
+    accuracy_upper: float | None = None
+    """About 95 % of such intervals hold the true value, were it the same on each day; none of what is still amended."""
 
 
 class Agreement(Part):
@@ -219,7 +226,10 @@ def _quality(revision: str, role: str, cells: Sequence[Cell]) -> RevisionQuality
 
 def _errors(cells: Iterable[Cell], which: str) -> Errors:
     held = Quality.of(((cell.rule, cell.sums) for cell in cells), which)
-    lower, upper = held.interval("rmse") or (None, None)
+    shown = [name for name in ("rmse", "mae", "bias", "accuracy") if which == "age" and getattr(held, name) is not None]
+    intervals = {name: interval for name in shown if (interval := held.interval(name)) is not None}
+    ends = {f"{name}_lower": lower for name, (lower, _) in intervals.items()}
+    ends |= {f"{name}_upper": upper for name, (_, upper) in intervals.items()}
     return Errors(
         n=held.n,
         rmse=held.rmse,
@@ -227,8 +237,7 @@ def _errors(cells: Iterable[Cell], which: str) -> Errors:
         bias=held.bias,
         accuracy=held.accuracy,
         clipped=held.clipped,
-        rmse_lower=lower,
-        rmse_upper=upper,
+        **ends,
     )
 
 

@@ -105,7 +105,7 @@ class Fold:
     def finish(self) -> Changes:
         """Add what the touched entries add now, and hand the changes over."""
         for key, subject in self._touched.items():
-            self._contribute(self._entries[key], subject, 1)
+            self._contribute(key, self._entries[key], subject, 1)
         self._touched.clear()
         changes = self.changes
         changes.profiles = self._tallies.profiles()
@@ -264,7 +264,7 @@ class Fold:
         for key in [key for key in self._entries if key.startswith(prefix)]:
             entry = self._entries.pop(key)
             if self._touched.pop(key, None) is not None:
-                self._contribute(entry, fact.subject, 1)
+                self._contribute(key, entry, fact.subject, 1)
             self.changes.removed.add(key)
             ledger = self.changes.labels.setdefault(fact.subject, {})
             bump(ledger, "joined" if entry.preds else "orphan", -len(entry.versions))
@@ -284,7 +284,7 @@ class Fold:
         if key not in self._touched:
             self._touched[key] = subject
             if entry.preds or entry.versions:
-                self._contribute(entry, subject, -1)
+                self._contribute(key, entry, subject, -1)
 
     def _arm(self, key: _ArmKey) -> int:
         number = self._arms.get(key)
@@ -300,6 +300,7 @@ class Fold:
         arms = [self._book.arm(pred.arm) for pred in entry.preds]
         return any(arm.revision == revision and (arm.role == RouteRole.SHADOW) == mirrored for arm in arms)
 
-    def _contribute(self, entry: Entry, subject: str, sign: int) -> None:
-        contribute(entry, self._book, self.changes.cells, self.changes.labels.setdefault(subject, {}), sign)
+    def _contribute(self, key: bytes, entry: Entry, subject: str, sign: int) -> None:
+        labels = self.changes.labels.setdefault(subject, {})
+        contribute(entry, self._book, self.changes.cells, labels, sign, group=identity.fold(key))
         contribute_pairs(entry, self._book, self.changes.pairs, sign)
