@@ -7,6 +7,7 @@ another epoch in the partition's row, which he must lock before he writes, and w
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from re import Pattern
@@ -33,6 +34,7 @@ class SqlStore:
     def __init__(self, url: str) -> None:
         self._writer = open_writer(url)
         self._reader = open_reader(url)
+        self._writing = threading.Lock()
         self._written = BookCache()
         self._read = BookCache()
 
@@ -272,7 +274,9 @@ class SqlStore:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with guarded(), self._writer.begin() as connection:
+        # To SQLite there is one connection that writes: two threads would share a transaction, and one would commit
+        # what the other has only half done.
+        with self._writing, guarded(), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
