@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event as sql_event
+from switchyard_monitor.domain.profiling import Span
 from switchyard_monitor.ports import Letter
 from switchyard_testkit.databases import Databases, SqliteFiles
 from switchyard_testkit.local_broker import LocalBroker
@@ -81,7 +82,8 @@ def books(world: World) -> tuple[Any, ...]:
     """Everything that must be the same."""
     letters = (world.path / "letters").read_text().split()
     sums = [(world.sums(subject), world.pair_sums(subject), world.store.labels(subject)) for subject in SUBJECTS]
-    profiles = world.store.profiles(SUBJECTS[0], baseline=REFERENCE.digest, since_us=0, until_us=2**62)
+    span = Span(subject=SUBJECTS[0], baseline=REFERENCE.digest, since_us=0, until_us=2**62)
+    profiles = world.store.profiles(span)
     return world.ledger(), sums, profiles, sorted(set(letters)), world.store.outbox(10)
 
 

@@ -21,8 +21,8 @@ from switchyard_monitor.domain.drift import judge, lasting
 from switchyard_monitor.domain.twosample import chance_of, pearson, pooled
 from switchyard_monitor.domain.usual import Aspect, Yardstick
 from switchyard_profile.profile import Profile
-from switchyard_profile.reference import Reference
-from switchyard_profile.training import DAY_SECONDS, reference
+from switchyard_profile.reference import DAY_SECONDS, Reference
+from switchyard_profile.training import reference
 
 LEARNT_DAYS = 45
 """Of the reference, as many as the demo's models are trained on."""

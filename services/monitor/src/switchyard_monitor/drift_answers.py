@@ -18,7 +18,6 @@ from switchyard_monitor.domain.usual import Yardstick
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 SERVED = frozenset({"stable", "candidate"})
 """Roles in which a revision answers those who ask; what it says to copies is profiled apart."""
-DAY_SECONDS = 86_400
 K, N = 2, 3
 """Of so many windows in a row, so many must have drifted before it is said to last."""
 SECOND_US = 1_000_000
@@ -140,17 +139,11 @@ def profiles(reference: Reference, found: Profiles, *, since_us: int, until_us: 
     ]
 
 
-def drift(yardstick: Yardstick, revision: str, found: Profiles, *, watermark_us: int) -> DriftAnswer:
-    """Every window of the revision that is over, in order of time."""
-    length = window_seconds(yardstick.reference)
-    windows = {
-        start: profile
-        for start, profile in sorted(_windows(found, revision, length).items())
-        if (start + length) * SECOND_US <= watermark_us
-    }
+def drift(yardstick: Yardstick, revision: str, found: Profiles) -> DriftAnswer:
+    """Every window of the revision, in order of time; the windows are as long as the reference's, and over."""
     history: dict[tuple[str, str], list[bool]] = {}
     said = []
-    for start, profile in windows.items():
+    for start, profile in sorted(_windows(found).items()):
         findings = judge(yardstick, profile, start=start)
         for one in findings:
             history.setdefault((one.feature, one.aspect), []).append(one.drifted)
@@ -161,20 +154,17 @@ def drift(yardstick: Yardstick, revision: str, found: Profiles, *, watermark_us:
                 findings=[_finding(one, history[one.feature, one.aspect]) for one in findings],
             )
         )
-    return DriftAnswer(revision=revision, baseline=yardstick.reference.digest, window_seconds=length, windows=said)
+    reference = yardstick.reference
+    return DriftAnswer(
+        revision=revision, baseline=reference.digest, window_seconds=reference.length_seconds, windows=said
+    )
 
 
-def window_seconds(reference: Reference) -> int:
-    """How long the windows are that are judged: those of the reference, else days."""
-    return reference.window_seconds or DAY_SECONDS
-
-
-def _windows(found: Profiles, revision: str, length: int) -> Mapping[int, Profile]:
+def _windows(found: Profiles) -> Mapping[int, Profile]:
     total: dict[int, Profile] = {}
     for key, profile in found.items():
-        if key.revision == revision and key.role in SERVED:
-            seconds = key.start_us // SECOND_US
-            start = seconds - seconds % length
+        if key.role in SERVED:
+            start = key.start_us // SECOND_US
             total[start] = total[start].merge(profile) if start in total else profile
     return total
 

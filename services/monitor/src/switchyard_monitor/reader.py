@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from switchyard_contracts.events import TOPIC_DEADLETTER, Deletion, Inference
 
-from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.baselines import Watches
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes, Dead
 from switchyard_monitor.domain.facts import Fact, Record, read
@@ -99,7 +99,7 @@ class Reader:
         self._clock = clock_us
         self._on_commit = on_commit
         self._letters_to = letters_to
-        self._baselines = Baselines(store, clock_us=clock_us)
+        self._watches = Watches(store, clock_us=clock_us)
         self._leases: dict[int, Lease] = {}
         self._next: dict[int, int] = {}
         self._held: dict[int, dict[str, int]] = {}
@@ -313,7 +313,7 @@ class Reader:
                     hold.append(HeldRecord(fact.subject, fact.record))
                     continue
                 rules[fact.subject] = Known.of(batch.rule_id(rule), rule)
-                if watch := self._baselines.watch(self._models.monitoring(fact.subject)):
+                if watch := self._watches.of(self._models.monitoring(fact.subject)):
                     watches[fact.subject] = watch
             facts.append(fact)
 

@@ -23,7 +23,7 @@ from switchyard_monitor.adapters.profiles import read_profiles
 from switchyard_monitor.adapters.statements import alone, inserting
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
 from switchyard_monitor.domain.entries import Arm, Cell, Entry, Pair, PairCell
-from switchyard_monitor.domain.profiling import Profiles
+from switchyard_monitor.domain.profiling import Profiles, Span
 from switchyard_monitor.domain.sums import Sums, add, decode
 from switchyard_monitor.ports import Lease, Ledger, Letter, Position
 
@@ -232,10 +232,10 @@ class SqlStore:
         with self._look() as connection:
             return connection.execute(query).scalar()
 
-    def profiles(self, subject: str, *, baseline: str, since_us: int, until_us: int) -> Profiles:
-        """A deployment's profiles of windows that begin from one time up to another, all partitions together."""
+    def profiles(self, wanted: Span) -> Profiles:
+        """The profiles of windows that begin in a span, all partitions together."""
         with self._look() as connection:
-            return read_profiles(connection, subject, baseline=baseline, since_us=since_us, until_us=until_us)
+            return read_profiles(connection, wanted)
 
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""

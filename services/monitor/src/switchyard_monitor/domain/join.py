@@ -197,8 +197,8 @@ class Fold:
         latency_us = None if data.latency_us is None else max(0, min(MOST_LATENCY_US, data.latency_us))
         self._add(key, entry, fact.subject, Pred(arm, at_us, event, x, value, latency_us))
         if (watch := self._watches.get(fact.subject)) is not None and data.request.complete:
-            start_us = known.rule.window(at_us)
-            place = ProfileKey(fact.subject, revision, role.value, data.traffic, watch.baseline, start_us)
+            start_us = watch.window(at_us, known.rule.window_us)
+            place = ProfileKey(fact.subject, revision, role.value, data.traffic, watch.bins.baseline, start_us)
             self._tallies.take(place, watch, data.request.value, follow(known.paths[0], data.response.value))
         return "stored"
 
