@@ -273,6 +273,51 @@ def test_nothing_else_is_taken_in(tmp_path: Path, body: bytes, status: int, says
     assert world.store.baseline(REFERENCE.digest) is None
 
 
+@pytest.mark.parametrize(
+    ("made", "monitoring", "says"),
+    [
+        pytest.param(
+            REFERENCE,
+            {"features": [{"name": "mass", "path": "$.mass"}]},
+            "names mass, and the profile",
+            id="a feature that it does not have",
+        ),
+        pytest.param(
+            REFERENCE,
+            {"features": [{"name": "prediction", "path": "$.mass"}]},
+            "has carrier, distance",
+            id="Y is no feature",
+        ),
+        pytest.param(
+            reference({"x": [1, 2], "y": ["no", "yes"]}, options=Options(prediction="y")),
+            {},
+            "Y of the profile",
+            id="classes, where numbers are predicted",
+        ),
+    ],
+)
+def test_a_reference_of_another_model_is_refused_with_what_helps(
+    tmp_path: Path, made: Reference, monitoring: Mapping[str, Any], says: str
+) -> None:
+    world = World(tmp_path)
+    world.teach(WATCHED | {"reference": made.digest} | monitoring)
+    world.run()
+    answer = client_of(world).put(f"{BASE}/baseline", content=made.to_bytes())
+    assert answer.status_code == 409
+    assert says in answer.json()["detail"]
+    assert "make it anew" in answer.json()["detail"]
+
+
+def test_a_feature_that_no_request_has_is_called_a_misfit(tmp_path: Path) -> None:
+    paths = [{"name": "distance", "path": "$.trip.miles"}, {"name": "mass", "path": "$.mass"}]
+    world = world_of(tmp_path, monitoring=WATCHED | {"features": paths})
+    serve(world, 1)
+    answer = client_of(world).get(f"{BASE}/drift?revision=stable-1").json()
+    named, nowhere = answer["misfits"]
+    assert "names mass" in named
+    assert nowhere.startswith("distance was found in none of the 200 rows")
+
+
 def test_a_deployment_that_names_none_says_so(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.teach()

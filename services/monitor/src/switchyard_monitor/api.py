@@ -30,7 +30,7 @@ from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.entries import Cell, PairCell
 from switchyard_monitor.domain.evidence import COUNTED, METRICS, NAMES, answer
 from switchyard_monitor.domain.paired import PAIRED
-from switchyard_monitor.domain.profiling import Span
+from switchyard_monitor.domain.profiling import Span, misfits
 from switchyard_monitor.domain.rows import Question
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import StoreUnavailable
@@ -309,7 +309,13 @@ def drift(
         length_us=length,
         revision=revision,
     )
-    return drift_answers.drift(desk.baselines.yardstick(reference), revision, desk.store.profiles(span))
+    monitoring = desk.models.monitoring(subject)
+    return drift_answers.drift(
+        desk.baselines.yardstick(reference),
+        revision,
+        desk.store.profiles(span),
+        misfits=misfits(monitoring, reference) if monitoring else (),
+    )
 
 
 def _known(desk: Desk, subject: str) -> Reference | str:
@@ -339,6 +345,8 @@ def _take_in(desk: Desk, subject: str, body: bytes) -> drift_answers.Baseline:
         raise HTTPException(
             409, f"monitoring.reference of {subject} names {named or 'no profile'}, and this is {reference.digest}"
         )
+    if monitoring and (found := misfits(monitoring, reference)):
+        raise HTTPException(409, "; ".join(found))
     desk.store.keep_baseline(reference.digest, reference.to_bytes())
     return drift_answers.handed_over(reference)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from switchyard_contracts.base import Timestamp
 from switchyard_contracts.events import Part
+from switchyard_profile.binning import Side
 from switchyard_profile.profile import Profile
 from switchyard_profile.readings import Reading, quantile
 from switchyard_profile.reference import Feature, Reference
@@ -13,6 +14,7 @@ from switchyard_profile.reference import Feature, Reference
 from switchyard_monitor.domain.drift import Finding, judge, lasting
 from switchyard_monitor.domain.profiling import Profiles
 from switchyard_monitor.domain.rows import moment
+from switchyard_monitor.domain.twosample import LEAST
 from switchyard_monitor.domain.usual import Yardstick
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -109,6 +111,8 @@ class DriftAnswer(Part):
     baseline: str | None = None
     waiting_for: str = ""
     """Why there is no baseline to hold it against."""
+    misfits: list[str] = []
+    """Where the baseline and the model seem to speak of different features; findings about those say nothing."""
     window_seconds: int | None = None
     windows: list[DriftWindow] = []
 
@@ -139,11 +143,12 @@ def profiles(reference: Reference, found: Profiles, *, since_us: int, until_us: 
     ]
 
 
-def drift(yardstick: Yardstick, revision: str, found: Profiles) -> DriftAnswer:
+def drift(yardstick: Yardstick, revision: str, found: Profiles, *, misfits: Sequence[str] = ()) -> DriftAnswer:
     """Every window of the revision, in order of time; the windows are as long as the reference's, and over."""
+    windows = sorted(_windows(found).items())
     history: dict[tuple[str, str], list[bool]] = {}
     said = []
-    for start, profile in sorted(_windows(found).items()):
+    for start, profile in windows:
         findings = judge(yardstick, profile, start=start)
         for one in findings:
             history.setdefault((one.feature, one.aspect), []).append(one.drifted)
@@ -156,8 +161,24 @@ def drift(yardstick: Yardstick, revision: str, found: Profiles) -> DriftAnswer:
         )
     reference = yardstick.reference
     return DriftAnswer(
-        revision=revision, baseline=reference.digest, window_seconds=reference.length_seconds, windows=said
+        revision=revision,
+        baseline=reference.digest,
+        misfits=[*misfits, *_nowhere(reference, windows[-1][1])] if windows else [*misfits],
+        window_seconds=reference.length_seconds,
+        windows=said,
     )
+
+
+def _nowhere(reference: Reference, profile: Profile) -> Iterator[str]:
+    """Features that no row had, where some should: that is seldom drift, and mostly another name or place."""
+    for feature in reference.features:
+        expected = profile.rows * feature.sums.present / reference.rows
+        if expected >= LEAST and profile.features[feature.name].missing == profile.rows:
+            where = "monitoring.prediction.path" if feature.binning.side is Side.Y else "monitoring.features"
+            yield (
+                f"{feature.name} was found in none of the {profile.rows:,} rows of the last window;"
+                f" {where} says where it stands"
+            )
 
 
 def _windows(found: Profiles) -> Mapping[int, Profile]:
