@@ -145,6 +145,12 @@ def test_the_numbers_are_those_of_the_verdicts() -> None:
     assert (told.step, told.weight, told.version) == ("five", "5%", "2.0.0")
 
 
+def test_a_promotion_is_told_with_what_it_was_proven_by() -> None:
+    told = promoted().inboxes["desk"].received[0]
+    assert {figure.verdict for figure in told.figures if figure.role != "observe"} == {"Pass"}
+    assert all(figure.samples >= 25 for figure in told.figures if figure.role != "observe")
+
+
 def test_evidence_that_is_only_slow_is_not_told_as_a_hold() -> None:
     world = canary(held_after=timedelta(hours=1))
     world.run(lambda: world.phase is Phase.AWAITING_EVIDENCE)

@@ -48,7 +48,8 @@ def news(world: World, plan: Plan, audience: Audience) -> Iterator[Notification]
     held, old = plan.memory, world.status.rollout
     found = _standing(held, plan, now=world.now, held_after=audience.held_after)
     if found and (found[0] is Event.HELD or _is_new(world, plan, old, event=found[0])):
-        yield _of(held, found[0], uid=world.uid, which=found[1], now=world.now)
+        judged = _before_the_switch(held, old) if found[0] is Event.PROMOTED else held.verdicts
+        yield _of(held, found[0], judged, uid=world.uid, which=found[1], now=world.now)
     newer = world.revisions.get(world.asked)
     if newer and turns.refused(newer) and newer.sent_home_at and world.now - newer.sent_home_at < FRESH:
         rollout = f"{newer.name}.{newer.attempt}"
@@ -149,7 +150,14 @@ def _is_new(world: World, plan: Plan, old: RolloutStatus | None, *, event: Event
     return at is None or world.now - at < FRESH
 
 
-def _of(held: RolloutStatus, event: Event, *, uid: str, which: str, now: datetime) -> Notification:
+def _before_the_switch(held: RolloutStatus, old: RolloutStatus | None) -> Sequence[MetricVerdict]:
+    """What it was promoted on: of the step that has just begun, guards know nothing yet."""
+    return old.verdicts if old is not None and old.id == held.id and old.verdicts else held.verdicts
+
+
+def _of(
+    held: RolloutStatus, event: Event, judged: Sequence[MetricVerdict], *, uid: str, which: str, now: datetime
+) -> Notification:
     return Notification(
         id=key(uid, held.id, event, which),
         event=event,
@@ -162,7 +170,7 @@ def _of(held: RolloutStatus, event: Event, *, uid: str, which: str, now: datetim
         reason=held.reason,
         message=held.message,
         waiting_for=held.waiting_for,
-        figures=[_figure(item) for item in held.verdicts],
+        figures=[_figure(item) for item in judged],
     )
 
 
