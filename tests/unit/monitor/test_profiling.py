@@ -19,6 +19,7 @@ from switchyard_monitor.auth import Token, Tokens
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain.profiling import Span
 from switchyard_monitor.health import Health
+from switchyard_monitor.metrics import MonitorCollector
 from switchyard_profile.binning import PREDICTION
 from switchyard_profile.profile import Profile
 from switchyard_profile.reference import DAY_SECONDS, Reference
@@ -218,13 +219,9 @@ def test_a_reference_of_another_release_stops_nobody(tmp_path: Path) -> None:
 
 def client_of(world: World) -> TestClient:
     token = Token(name="all", sha256=hashlib.sha256(b"all").hexdigest(), deployments=["*"])
-    app = create_app(
-        store=world.store,
-        models=world.models,
-        tokens=Tokens([token]),
-        health=Health(lambda: 0.0),
-        registry=CollectorRegistry(),
-    )
+    registry, health = CollectorRegistry(), Health(lambda: 0.0)
+    registry.register(MonitorCollector(store=world.store, health=health, drifting=world.drifting()))
+    app = create_app(store=world.store, models=world.models, tokens=Tokens([token]), health=health, registry=registry)
     return TestClient(app, headers={"Authorization": "Bearer all"})
 
 
@@ -371,3 +368,49 @@ def test_drift_is_told_of_days_that_are_over_and_lasts_after_two(tmp_path: Path)
         for window in answer["windows"]
     ]
     assert told == [{}, {}, {"distance": False, "prediction": False}, {"distance": True, "prediction": True}]
+
+
+def test_prometheus_is_told_of_the_last_day_by_side_and_aspect(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    serve(world, 4, spoil=2)
+    said = {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+        for line in client_of(world).get("/metrics").text.splitlines()
+        if line.startswith("switchyard_drift")
+    }
+    labels = f'deployment="{SUBJECT}",revision="stable-1",side="{{}}"'
+    for side in "XY":
+        group = f'{{aspect="distribution",{labels.format(side)}}}'
+        assert said[f"switchyard_drift_features{group}"] == 1
+        assert said[f"switchyard_drift_paging_features{group}"] == 1
+        assert said[f"switchyard_drift_largest_psi{{{labels.format(side)}}}"] > 0.1
+    groups = {name for name, count in said.items() if name.startswith("switchyard_drift_features") and not count}
+    assert len(groups) == 3 + 2, "missing, wrong and unseen of X, missing and wrong of Y"
+    end = said[f'switchyard_drift_window_end_timestamp_seconds{{deployment="{SUBJECT}",revision="stable-1"}}']
+    assert end == NOON_US / SECOND + 12 * 3600 + 4 * DAY_SECONDS
+
+
+def test_a_deployment_without_a_reference_says_nothing_of_drift(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.teach()
+    world.say(flight("a", ROW))
+    world.run()
+    assert list(world.drifting().lines()) == []
+
+
+def test_a_window_is_judged_once_and_a_scrape_judges_for_a_moment_only(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    world.teach(WATCHED, subject="demo/other")
+    for day in range(2):
+        for subject in (SUBJECT, "demo/other"):
+            for place in range(20):
+                at = DAY_SECONDS * day + place
+                world.say(flight(f"{day}-{place}", ROW, at=at, subject=subject), at=at)
+    world.now_us = NOON_US + 2 * DAY_SECONDS * SECOND
+    world.run()
+    world.pass_time(2)
+    world.run()
+    seconds = iter(range(0, 1000, 2))
+    drifting = world.drifting(clock=lambda: next(seconds))
+    said = [sorted(subject for subject, _ in drifting.lines()) for _ in range(3)]
+    assert said == [[SUBJECT], [SUBJECT, "demo/other"], [SUBJECT, "demo/other"]]
