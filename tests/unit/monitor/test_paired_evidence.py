@@ -213,7 +213,7 @@ def test_without_a_cap_there_are_pairs_but_no_blocks(world: World, client: TestC
     said = judge(OUTCOME, found, budget=BUDGET, min_coverage=0.8)
     assert (said.verdict, said.message) == (
         Verdict.NO_DATA,
-        "the loss cap needs 1000 judged errors of stable, 800 are there",
+        "the loss cap needs 1,000 judged errors of stable, 800 are there",
     )
 
 

@@ -222,13 +222,12 @@ def _keep_times(old: Sequence[MetricVerdict], new: Sequence[MetricVerdict]) -> l
 
 
 def _history(held: Sequence[HistoryEntry], ended: Sequence[HistoryEntry]) -> list[HistoryEntry]:
-    known = {entry.id: entry for entry in held}
+    """What ended, oldest first. Who is promoted and taken back later has both ends, each with what was known then."""
+    entries = list(held)
     for entry in ended:
-        if entry.id in known and known[entry.id].outcome is entry.outcome:
-            continue
-        known.pop(entry.id, None)
-        known[entry.id] = entry
-    return list(known.values())[-HISTORY:]
+        if not any(known.id == entry.id and known.outcome is entry.outcome for known in entries):
+            entries.append(entry)
+    return entries[-HISTORY:]
 
 
 def _accepted(world: World, plan: Plan, rejected: SpecRejected | None) -> Said:
