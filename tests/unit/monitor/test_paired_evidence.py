@@ -55,7 +55,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def client(world: World) -> TestClient:
     registry = CollectorRegistry()
     health = Health(lambda: 0.0)
-    registry.register(MonitorCollector(store=world.store, health=health))
+    registry.register(MonitorCollector(store=world.store, health=health, drifting=world.drifting()))
     token = Token(name="operator", sha256=hashlib.sha256(b"all").hexdigest(), deployments=["*"])
     app = create_app(store=world.store, models=world.models, tokens=Tokens([token]), health=health, registry=registry)
     return TestClient(app, headers={"Authorization": "Bearer all"})
