@@ -171,6 +171,8 @@ class Reconciler:
             # Only of an edit that was taken note of can the next pass tell a route that is ahead; and the verdicts that
             # end a shadow or a test stand nowhere else: once it is marked or read, nobody asks for evidence again.
             self._write_status(key, world, plan, rejected)
+        elif plan.decision.move is Move.TAKE_BACK:
+            self._note_the_way_back(key, world, plan, rejected)
         try:
             plan = self._apply(key, body, world, plan)
         except Refused as error:
@@ -570,6 +572,13 @@ class Reconciler:
             self._messenger.owe(key, tidings.owed(owing))
         else:
             self._messenger.owe(key, tidings.owed(world.status.notifications))
+
+    def _note_the_way_back(self, key: Key, world: World, plan: Plan, rejected: SpecRejected | None) -> None:
+        """The verdicts before the mark, as of one that is sent home nobody is asked again; but users come first."""
+        try:
+            self._write_status(key, world, plan, rejected)
+        except Refused as error:
+            logger.warning("%s goes back without its verdicts: %s", "/".join(key), error, extra=_names(world, plan))
 
     def _owing(self, key: Key, held: ModelDeploymentStatus, fresh: Iterable[Notification]) -> Notifications | None:
         return tidings.remember(
