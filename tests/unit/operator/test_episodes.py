@@ -163,6 +163,27 @@ def test_what_becomes_of_a_shadow_is_told_once_by_notification_and_by_event(
     assert sorted(set(noted)) == sorted({item.reason for item in after})
 
 
+def told_of(world: Told) -> list[str]:
+    """What the desk was told of shadows."""
+    return [item.reason for item in world.inboxes["desk"].received if item.event is Event.SHADOW]
+
+
+def test_a_comparison_that_begins_anew_has_nothing_of_what_was_learnt_before() -> None:
+    world = judged()
+    before = beside(world)
+    world.deploy(PAIRED_SPEC)
+    world.run(lambda: not world.samples, within=5 * SECOND)
+    world.deploy(SPECS)
+    world.run(lambda: bool(world.samples), within=10 * SECOND)
+    world.run_for(3 * SECOND)
+    anew = beside(world)
+    assert anew.since
+    assert before.since
+    assert anew.since > before.since
+    assert (anew.verdict, anew.pairs, anew.verdicts) == ("", 0, [])
+    assert told_of(world) == [*JUDGED, "ShadowStopped", "ShadowStarted"]
+
+
 def test_figures_are_those_of_the_pairs() -> None:
     told = judged().inboxes["desk"].received[-1]
     (figure,) = told.figures
