@@ -184,6 +184,20 @@ def test_a_comparison_that_begins_anew_has_nothing_of_what_was_learnt_before() -
     assert told_of(world) == [*JUDGED, "ShadowStopped", "ShadowStarted"]
 
 
+def test_a_route_that_somebody_deletes_ends_no_comparison() -> None:
+    world = judged()
+    before = beside(world)
+    world.cluster.take(kinds.MODEL_ROUTE, *KEY)
+    world.run_for(20 * SECOND)
+    assert world.samples == {TWO: 5_000}
+    assert (beside(world).since, beside(world).verdict) == (before.since, "Pass")
+    assert world.status.shadow_history == []
+    assert told_of(world) == JUDGED
+    assert "ShadowStopped" not in {reason for _, reason, _ in world.notes.of()}
+    since = [record.shadows[0].since for record in world.bus.rollouts if record.shadows]
+    assert None not in since[since.index(before.since) :]
+
+
 def test_figures_are_those_of_the_pairs() -> None:
     told = judged().inboxes["desk"].received[-1]
     (figure,) = told.figures

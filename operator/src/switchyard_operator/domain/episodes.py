@@ -90,9 +90,7 @@ def _why(world: World, old: ShadowStatus, new: ShadowStatus | None) -> tuple[str
         return "Replaced", f"spec.shadows means {_version(new)} by that name now"
     if new.against and new.against != old.against:
         return "AnotherServes", f"{_called(world, new.against)} serves now, and the comparison begins anew"
-    if new.state in (ShadowState.WAITING, ShadowState.ASIDE):
-        return new.reason, new.message
-    return "RouteGone", "the route was gone, and the comparison begins anew"
+    return new.reason, new.message
 
 
 def _compared(world: World, item: ShadowStatus, old: ShadowStatus | None) -> Iterator[Episode]:

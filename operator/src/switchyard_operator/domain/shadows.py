@@ -104,8 +104,9 @@ def _sent(world: World, revision: str) -> int:
 
 def _remembered(world: World, said: ShadowModel, revision: str, *, sent: int) -> dict[str, object]:
     """What was compared so far, with the same revision against the same; and the generation of now."""
-    against = world.route.spec.stable.revision if world.route else ""
     held = next((item for item in world.status.shadows if item.name == said.name), None)
+    # A route that is gone is written anew by the same pass; who serves then is found by the next.
+    against = world.route.spec.stable.revision if world.route else held.against if held else ""
     if held is None or (held.revision, held.against) != (revision, against):
         held = None
     found: dict[str, object] = {"sample": format_percent(sent) if sent else "", "against": against}
