@@ -166,17 +166,18 @@ class Reconciler:
         world = self._ask(world, known)
         plan = decision.decide(world, known)
         routing = plan.route is not None or plan.drop_route
+        lasting = replace(plan, shadows=shadows.hindered_still(plan.shadows, world.status.shadows))
         unheard = routing and world.status.observed_generation not in (0, world.generation)
         if unheard or (routing and _would_lose(world, plan)) or plan.decision.move is Move.END or _reads(world, plan):
             # Only of an edit that was taken note of can the next pass tell a route that is ahead; and the verdicts that
             # end a shadow or a test stand nowhere else: once it is marked or read, nobody asks for evidence again.
-            self._write_status(key, world, plan, rejected)
+            self._write_status(key, world, lasting, rejected)
         elif plan.decision.move is Move.TAKE_BACK:
-            self._note_the_way_back(key, world, plan, rejected)
+            self._note_the_way_back(key, world, lasting, rejected)
         try:
-            plan = self._apply(key, body, world, plan)
+            plan = self._apply(key, body, world, lasting if plan.mark or routing else plan)
         except Refused as error:
-            self._write_status(key, world, status.hindered(plan, str(error)), rejected)
+            self._write_status(key, world, status.hindered(lasting, str(error)), rejected)
             self._reporter.hindered(world, str(error))
             return REFUSED_AGAIN
         if not routing and not _begins(plan):

@@ -15,6 +15,7 @@ from switchyard_contracts.model_deployment import ShadowEntry, ShadowState, Shad
 
 from switchyard_operator.domain.remedies import failing, remedy
 from switchyard_operator.domain.rules import DEAD_AFTER
+from switchyard_operator.domain.shadows import UNREADY
 from switchyard_operator.domain.world import World
 
 STARTED, PASSED, FAILED, STOPPED = "ShadowStarted", "ShadowPassed", "ShadowFailed", "ShadowStopped"
@@ -111,7 +112,7 @@ def _hindered(world: World, item: ShadowStatus, old: ShadowStatus | None) -> Ite
         text = f"the shadow {item.name} cannot be made: {item.message}. All else goes on"
         same = f"{item.name} {item.message}"
         yield Episode(reason=REFUSED, message=text, shadow=item, same=same, warning=True)
-    if item.state in (ShadowState.PROVISIONING, ShadowState.NOT_READY):
+    if item.state in UNREADY:
         yield from _unready(world, item, old)
 
 

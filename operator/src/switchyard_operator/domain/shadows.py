@@ -37,6 +37,9 @@ PACE = timedelta(seconds=30)
 """Between two looks at what pairs say of shadows: nothing waits for it."""
 MOST_GENERATIONS = 200
 """The monitor is asked for so many at a time; older ones give way."""
+REFUSED_WRITE = "RefusedByApiServer"
+UNREADY = (ShadowState.PROVISIONING, ShadowState.NOT_READY)
+"""States of one that waits for its pods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,8 +216,18 @@ def _findings(spec: ModelDeploymentSpec, status: ShadowStatus, verdicts: Sequenc
 
 def hindered(told: Sequence[ShadowStatus], revision: str, words: str) -> tuple[ShadowStatus, ...]:
     """The same, where the API server does not let the operator make what one of them needs."""
-    changes = {"state": ShadowState.REFUSED, "reason": "RefusedByApiServer", "message": words[:4096]}
+    changes = {"state": ShadowState.REFUSED, "reason": REFUSED_WRITE, "message": words[:4096]}
     return tuple(item.model_copy(update=changes) if item.revision == revision else item for item in told)
+
+
+def hindered_still(told: Sequence[ShadowStatus], held: Sequence[ShadowStatus]) -> tuple[ShadowStatus, ...]:
+    """The same in a pass that makes nothing for any of them: what the API server refused last is refused still."""
+    refused = {item.revision: item.message for item in held if item.reason == REFUSED_WRITE}
+    found = tuple(told)
+    for item in told:
+        if item.revision in refused and item.state in (*UNREADY, ShadowState.COMPARING):
+            found = hindered(found, item.revision, refused[item.revision])
+    return found
 
 
 def role_in(told: Sequence[ShadowStatus], revision: str) -> ShadowStatus | None:

@@ -30,6 +30,7 @@ from switchyard_contracts.quantities import format_percent
 from switchyard_operator.domain import analysis, episodes, fleet, memory, shadows, turns
 from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.pods import readiness
+from switchyard_operator.domain.shadows import REFUSED_WRITE
 from switchyard_operator.domain.sync import Sync, SyncState
 from switchyard_operator.domain.world import Judged, Revision, World
 
@@ -43,9 +44,6 @@ class Said:
     status: ConditionStatus
     reason: str
     message: str
-
-
-REFUSED_WRITE = "RefusedByApiServer"
 
 
 def hindered(plan: Plan, words: str) -> Plan:
