@@ -198,6 +198,49 @@ def test_a_route_that_somebody_deletes_ends_no_comparison() -> None:
     assert None not in since[since.index(before.since) :]
 
 
+def test_a_crash_loop_of_another_week_is_told_again() -> None:
+    world = crashing()
+    world.run_for(10 * SECOND)
+    world.images[TWO] = Model(version="2.0.0", loss=50.0)
+    world.run(lambda: beside(world).state is ShadowState.COMPARING)
+    world.images[TWO] = Model(version="2.0.0", loss=50.0, starts=False)
+    world.run_for(10 * SECOND)
+    assert told_of(world).count("ShadowCrashLooping") == 1, "it falls over again at once"
+    world.images[TWO] = Model(version="2.0.0", loss=50.0)
+    world.run(lambda: beside(world).state is ShadowState.COMPARING)
+    world.clock.now += timedelta(days=7)
+    world.images[TWO] = Model(version="2.0.0", loss=50.0, starts=False)
+    world.run_for(10 * SECOND)
+    assert told_of(world).count("ShadowCrashLooping") == 2
+
+
+def test_a_shadow_that_is_refused_another_day_is_told_again() -> None:
+    world = unconfigured()
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gone", "namespace": NAMESPACE}}
+    world.cluster.put(config)
+    world.run(lambda: bool(world.samples), within=MINUTE)
+    world.clock.now += timedelta(days=1)
+    world.cluster.take(kinds.CONFIG_MAP, NAMESPACE, "gone")
+    world.run_for(10 * SECOND)
+    assert [reason for reason in told_of(world) if reason not in JUDGED] == [
+        "ShadowRefused",
+        "ShadowStopped",
+        "ShadowRefused",
+    ]
+
+
+def test_a_verdict_is_told_when_it_is_another_and_not_when_the_monitor_was_away() -> None:
+    world = judged()
+    world.monitor.down = "the monitor does not answer: ConnectError"
+    world.run(lambda: beside(world).verdict == "Error")
+    world.monitor.down = ""
+    for loss, verdict in ((50.0, "Pass"), (400.0, "Fail"), (50.0, "Pass")):
+        world.images[TWO] = Model(version="2.0.0", loss=loss)
+        world.run(lambda verdict=verdict: beside(world).verdict == verdict)
+    assert told_of(world) == [*JUDGED, "ShadowFailed", "ShadowPassed"]
+    assert beside(world).proven == "Pass"
+
+
 def test_figures_are_those_of_the_pairs() -> None:
     told = judged().inboxes["desk"].received[-1]
     (figure,) = told.figures

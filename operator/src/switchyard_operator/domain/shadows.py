@@ -38,6 +38,7 @@ PACE = timedelta(seconds=30)
 MOST_GENERATIONS = 200
 """The monitor is asked for so many at a time; older ones give way."""
 REFUSED_WRITE = "RefusedByApiServer"
+PROOFS = (Verdict.PASS.value, Verdict.FAIL.value)
 UNREADY = (ShadowState.PROVISIONING, ShadowState.NOT_READY)
 """States of one that waits for its pods."""
 
@@ -115,6 +116,7 @@ def _remembered(world: World, said: ShadowModel, revision: str, *, sent: int) ->
     found: dict[str, object] = {"sample": format_percent(sent) if sent else "", "against": against}
     if held:
         found |= {"since": held.since, "generations": held.generations, "pairs": held.pairs, "verdicts": held.verdicts}
+        found["proven"] = held.proven or (held.verdict if held.verdict in PROOFS else "")
     if not sent or world.route is None:
         return found
     generations, newest = held.generations if held else [], world.route.generation
@@ -199,7 +201,9 @@ def _told(world: World, each: Standing) -> ShadowStatus:
     verdicts = analysis.shown(found.judged, now=world.now) if found else status.verdicts
     if found and found.pairs is not None:
         changes["pairs"] = found.pairs
-    changes |= {"verdicts": verdicts, "verdict": analysis.summary(verdicts)}
+    changes |= {"verdicts": verdicts, "verdict": (verdict := analysis.summary(verdicts))}
+    if verdict in PROOFS:
+        changes["proven"] = verdict
     if status.state is ShadowState.COMPARING:
         changes["reason"], changes["message"] = _findings(world.spec, status, verdicts)
     return status.model_copy(update=changes)

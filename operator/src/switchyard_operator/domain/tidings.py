@@ -175,7 +175,8 @@ def _is_fresh(world: World, item: ShadowStatus) -> bool:
 def _of_shadow(each: Episode, *, uid: str, now: datetime) -> Notification:
     item = each.shadow
     # Begun anew, the same comparison is another one; before it begins there is nothing to count from.
-    which = f"{each.same} {item.since.isoformat() if item.since else ''}"
+    times = (moment.isoformat() if moment else "" for moment in (item.since, each.began))
+    which = " ".join((each.same, *times))
     return Notification(
         id=key(uid, f"shadow {item.name}", Event.SHADOW, f"{each.reason} {which}"),
         event=Event.SHADOW,
