@@ -259,6 +259,20 @@ def test_a_chat_is_told_of_a_shadow_by_its_name() -> None:
     assert letters.slack("airport/delay", refused)["text"].endswith("the shadow better cannot be compared")
 
 
+@pytest.mark.parametrize(
+    ("situation", "words"),
+    [
+        pytest.param(without_image, "cannot be compared", id="before it is sent anything"),
+        pytest.param(crashing, "has no ready pod and is compared all the same", id="while it is compared"),
+    ],
+)
+def test_a_chat_is_told_whether_a_shadow_without_pods_is_compared(situation: Callable[[], Told], words: str) -> None:
+    world = situation()
+    world.run_for(10 * SECOND)
+    told = next(item for item in world.inboxes["desk"].received if item.reason.startswith(("ShadowI", "ShadowC")))
+    assert letters.slack("airport/delay", told)["text"].splitlines()[0].endswith(words)
+
+
 def test_a_comparison_that_is_over_is_kept_with_its_numbers_and_why() -> None:
     world = judged()
     before = beside(world)

@@ -181,7 +181,7 @@ def _of_shadow(each: Episode, *, uid: str, now: datetime) -> Notification:
         id=key(uid, f"shadow {item.name}", Event.SHADOW, f"{each.reason} {which}"),
         event=Event.SHADOW,
         shadow=item.name,
-        against=item.against,
+        against=item.against if item.since else "",
         revision=item.revision,
         version=item.version,
         at=now,

@@ -63,7 +63,7 @@ class Notification(Status):
     shadow: str = ""
     """The name of the shadow that it is about; then `revision`, `version` and `figures` are the shadow's."""
     against: str = ""
-    """The revision that the shadow is compared with."""
+    """The revision that the shadow is compared with; empty while it is compared with none."""
     revision: str = ""
     version: str = ""
     at: Timestamp
