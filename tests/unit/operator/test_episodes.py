@@ -161,6 +161,8 @@ def test_what_becomes_of_a_shadow_is_told_once_by_notification_and_by_event(
     assert {item.reason for item in after[len(reasons) :]} <= {"ShadowPassed"}, "of a comparison that began anew"
     noted = [reason for _, reason, _ in world.notes.of() if reason.startswith("Shadow")]
     assert sorted(set(noted)) == sorted({item.reason for item in after})
+    names = [name for name, body in world.notes.posted.items() if body["reason"].startswith("Shadow")]
+    assert {world.notes.times[name] for name in names} == {1}
 
 
 def told_of(world: Told) -> list[str]:
