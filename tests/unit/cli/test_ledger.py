@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from switchyard_cli.errors import CliError
 from switchyard_cli.ledgers import accounts
 from switchyard_cli.monitor import HttpMonitor
-from switchyard_cli.storage import size
+from switchyard_cli.storage import sentence, size
 from switchyard_contracts import acceptance
 from switchyard_contracts.retention import Storage, kept
 from switchyard_monitor.api import create_app
@@ -171,6 +171,11 @@ def test_the_designs_own_figure() -> None:
 )
 def test_sizes(count: float, words: str) -> None:
     assert size(count) == words
+
+
+@pytest.mark.parametrize(("rate", "words"), [(0.5, "0.5 requests"), (1, "1 request"), (2, "2 requests")])
+def test_the_rate_is_said_in_its_number(rate: float, words: str) -> None:
+    assert sentence(acceptance.read(spec()), rate=rate).startswith(f"at {words} a second the monitor keeps ")
 
 
 def test_lint_and_plan_say_what_rows_take_at_a_rate(tmp_path: Path) -> None:

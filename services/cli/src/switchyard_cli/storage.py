@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from switchyard_contracts.judgement import noun
 from switchyard_contracts.model_deployment import ModelDeploymentSpec
 from switchyard_contracts.quantities import format_duration
 from switchyard_contracts.retention import FILE_BYTES, LABEL_BYTES, PREDICTION_BYTES, Storage
@@ -14,9 +15,9 @@ def sentence(spec: ModelDeploymentSpec, *, rate: float) -> str:
     found = Storage.of(spec, rate)
     labels = f", {LABEL_BYTES} bytes a decision or outcome" if found.labels else ""
     text = (
-        f"at {rate:g} requests a second the monitor keeps {size(found.daily)} of rows a day ({PREDICTION_BYTES} bytes a"
-        f" prediction{labels}), and {size(found.whole)} in the {format_duration(found.kept)} that they stay (longer if"
-        " monitor.retention.rows says so)"
+        f"at {rate:g} {noun(rate, 'request')} a second the monitor keeps {size(found.daily)} of rows a day"
+        f" ({PREDICTION_BYTES} bytes a prediction{labels}), and {size(found.whole)} in the"
+        f" {format_duration(found.kept)} that they stay (longer if monitor.retention.rows says so)"
     )
     if found.whole <= FILE_BYTES:
         return text
