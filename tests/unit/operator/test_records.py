@@ -89,7 +89,7 @@ def test_an_operator_that_dies_after_any_write_on_the_way_back_has_kept_the_verd
 
 def test_verdicts_outlive_a_status_that_somebody_else_wrote_to_in_between() -> None:
     world = failing()
-    struck = []
+    struck: list[str] = []
 
     def strike(write: str) -> None:
         if write.startswith("status ModelDeployment") and len(struck) < 3:
