@@ -39,6 +39,10 @@ def beside(world: Simulation) -> ShadowStatus:
     return next(iter(world.status.shadows))
 
 
+def come_to(world: Simulation, verdict: str) -> None:
+    world.run(lambda: beside(world).verdict == verdict)
+
+
 def begun() -> Told:
     world = serving()
     world.run(lambda: bool(world.samples), within=MINUTE)
@@ -238,7 +242,7 @@ def test_a_verdict_is_told_when_it_is_another_and_not_when_the_monitor_was_away(
     world.monitor.down = ""
     for loss, verdict in ((50.0, "Pass"), (400.0, "Fail"), (50.0, "Pass")):
         world.images[TWO] = Model(version="2.0.0", loss=loss)
-        world.run(lambda verdict=verdict: beside(world).verdict == verdict)
+        come_to(world, verdict)
     assert told_of(world) == [*JUDGED, "ShadowFailed", "ShadowPassed"]
     assert beside(world).proven == "Pass"
 
