@@ -92,19 +92,22 @@ def remember(
         return None
     before = held or Notifications()
     names = {receiver.name for receiver in audience.receivers}
-    told, waiting = list(before.told), []
+    told, waiting, standing = list(before.told), list[Notification](), set[str]()
     for owed in before.waiting:
         left = [name for name in owed.to if name in names and (owed.id, name) not in done]
         if left:
             waiting.append(owed if left == owed.to else owed.model_copy(update={"to": left}))
     for new in fresh:
         hearers = audience.hearers(subject, new.event)
+        standing.add(new.id)
         if hearers and new.id not in told:
             told.append(new.id)
             waiting.append(new.model_copy(update={"to": hearers}))
     if not told and not waiting:
         return None
-    return Notifications(told=told[-MOST_TOLD:], waiting=waiting[-MOST_WAITING:])
+    # What stands for long, as a hold does, is said in each pass; forgotten for newer ones it would be told anew.
+    spare = [id for id in told if id not in standing][: max(0, len(told) - MOST_TOLD)]
+    return Notifications(told=[id for id in told if id not in spare], waiting=waiting[-MOST_WAITING:])
 
 
 def key(uid: str, rollout: str, event: Event, which: str = "") -> str:
