@@ -93,19 +93,22 @@ def remember(
         return None
     before = held or Notifications()
     names = {receiver.name for receiver in audience.receivers}
-    told, waiting = list(before.told), []
+    told, waiting, standing = list(before.told), list[Notification](), set[str]()
     for owed in before.waiting:
         left = [name for name in owed.to if name in names and (owed.id, name) not in done]
         if left:
             waiting.append(owed if left == owed.to else owed.model_copy(update={"to": left}))
     for new in fresh:
         hearers = audience.hearers(subject, new.event)
+        standing.add(new.id)
         if hearers and new.id not in told:
             told.append(new.id)
             waiting.append(new.model_copy(update={"to": hearers}))
     if not told and not waiting:
         return None
-    return Notifications(told=told[-MOST_TOLD:], waiting=waiting[-MOST_WAITING:])
+    # What stands for long, as a hold does, is said in each pass; forgotten for newer ones it would be told anew.
+    spare = [id for id in told if id not in standing][: max(0, len(told) - MOST_TOLD)]
+    return Notifications(told=[id for id in told if id not in spare], waiting=waiting[-MOST_WAITING:])
 
 
 def key(uid: str, rollout: str, event: Event, which: str = "") -> str:
@@ -183,12 +186,13 @@ def _is_fresh(world: World, item: ShadowStatus) -> bool:
 def _of_shadow(each: Episode, *, uid: str, now: datetime) -> Notification:
     item = each.shadow
     # Begun anew, the same comparison is another one; before it begins there is nothing to count from.
-    which = f"{each.same} {item.since.isoformat() if item.since else ''}"
+    times = (moment.isoformat() if moment else "" for moment in (item.since, each.began))
+    which = " ".join((each.same, *times))
     return Notification(
         id=key(uid, f"shadow {item.name}", Event.SHADOW, f"{each.reason} {which}"),
         event=Event.SHADOW,
         shadow=item.name,
-        against=item.against,
+        against=item.against if item.since else "",
         revision=item.revision,
         version=item.version,
         at=now,
