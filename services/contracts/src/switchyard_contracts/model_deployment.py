@@ -530,9 +530,22 @@ class Outcome(Shape):
     only a randomised split can be judged."""
 
 
+class Rows(Shape):
+    """Where a request carries many rows. Each is a prediction of its own, told apart from the others by its place from
+    0 on, under which decisions and outcomes name it; the prediction's path then begins at its item of the response."""
+
+    response: JsonPath
+    """Where the list of answers stands in the response's JSON, such as $.predictions."""
+    request: JsonPath | None = None
+    """Where the list of rows stands in the request's JSON, such as $.instances, as long and in the same order; where it
+    is not said, the whole request is every row's X."""
+
+
 class Monitoring(Shape):
     """What the monitor joins: the prediction, the decision, the outcome."""
 
+    rows: Rows | None = None
+    """Where a request carries many rows; one where it is not said."""
     prediction: Prediction
     """Y: what the model answers."""
     decision: Decision | None = None

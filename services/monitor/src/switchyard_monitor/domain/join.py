@@ -2,18 +2,19 @@
 
 Each fact lands in exactly one column of the partition's ledger, so the ledger closes: what was read is what was
 stored, repeated, superseded, stale, duplicate, in conflict, invalid, truncated, late, deleted, refused or ignored.
+X and Y may come in one event or apart, of one row or of many: an event is one fact all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from switchyard_contracts.events import Assignment, Deletion, EventType, Inference, InputOnly, Label, PredictionOnly
 from switchyard_contracts.model_route import RouteRole
+from switchyard_contracts.quantities import FULL
 from switchyard_contracts.sticky import fold_of
 
-from switchyard_monitor.domain import identity
+from switchyard_monitor.domain import identity, lines
 from switchyard_monitor.domain.buckets import TIME_PARTS, bucket
 from switchyard_monitor.domain.changes import Changes, Dead
 from switchyard_monitor.domain.entries import (
@@ -29,9 +30,10 @@ from switchyard_monitor.domain.entries import (
     contribute,
 )
 from switchyard_monitor.domain.facts import Fact, Record
+from switchyard_monitor.domain.lines import Line
 from switchyard_monitor.domain.pairs import contribute_pairs
-from switchyard_monitor.domain.rules import MAX_AGE_US, Rule, follow, steps
-from switchyard_monitor.domain.sums import bump
+from switchyard_monitor.domain.rules import MAX_AGE_US, Known, follow
+from switchyard_monitor.domain.sums import Sums, bump
 
 MOST_LATENCY_US = 86_400_000_000
 """A longer one is kept as a day; no timeout is as long."""
@@ -41,29 +43,6 @@ BY_USER = frozenset({RouteRole.STABLE, RouteRole.CANDIDATE})
 """Roles that a split gives; what is mirrored is a sample of requests, whoever makes them."""
 
 _ArmKey = tuple[int, str, RouteRole, int, int, Assignment, int]
-Paths = tuple[tuple[str | int, ...], tuple[str | int, ...] | None, tuple[str | int, ...] | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A rule that is in force, with its row's id and its paths taken apart."""
-
-    id: int
-    rule: Rule
-    paths: Paths
-
-    @classmethod
-    def of(cls, rule_id: int, rule: Rule) -> Known:
-        """Prepare a rule."""
-        return cls(
-            rule_id,
-            rule,
-            (
-                steps(rule.prediction),
-                steps(rule.outcome) if rule.outcome else None,
-                steps(rule.decision) if rule.decision else None,
-            ),
-        )
 
 
 class Fold:
@@ -127,20 +106,18 @@ class Fold:
             self.count("skewed")
         if prefix in self._erased:
             return "deleted"
-        row = 0 if isinstance(data, Inference) else data.row
-        key = prefix + identity.row_bytes(row)
-        entry = self._entries.get(key)
-        if entry is None:
-            entry = self._entries[key] = Entry()
+        key = prefix + identity.row_bytes(0 if isinstance(data, Inference) else data.row)
+        entry = self._entry(key)
         if isinstance(data, Inference):
             return self._exchange(fact, data, known, key, entry, at_us)
         if isinstance(data, Label):
             return self._label(fact, data, known, key, entry, at_us)
         if isinstance(data, PredictionOnly):
             return self._prediction(fact, data, known, key, entry, at_us)
-        return self._input(fact, data, key, entry)
+        return self._input(fact, data, known, key, entry, at_us)
 
     def _exchange(self, fact: Fact, data: Inference, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
+        """An exchange counts once; what stands of it under row 0 is how it is known again."""
         event = identity.short(fact.event_id)
         if entry.saw(event):
             return "duplicate"
@@ -155,8 +132,8 @@ class Fold:
         else:
             bump(cell, f"latency:{bucket(max(0, data.latency_us), TIME_PARTS)}")
 
-        x = identity.content(data.request.value) if data.request.complete else None
-        if x is not None and entry.x is not None and x != entry.x:
+        found = lines.of_exchange(data, known)
+        if any(self._differs(fact.prefix, line) for line in found):
             self._seen(key, entry, event)
             bump(cell, "conflicts")
             self.bury(fact.record, "conflict", f"prediction {data.prediction_id!r} came before with another X")
@@ -175,58 +152,87 @@ class Fold:
             arm = self._arm((known.id, revision, role, data.traffic, data.weight_bp, assignment, NO_FOLD))
         else:
             revision, role = data.revision, data.role
-        if entry.preds and self._answered(entry, revision, role):
+        fresh = [line for line in found if not self._answered(fact.prefix, line.row, revision, role)]
+        if found and not fresh:
             self._seen(key, entry, event)
             return "repeat"
         if not data.response.complete:
             self._seen(key, entry, event)
             bump(cell, "unreadable")
             return "truncated"
-        value = None
-        if known.rule.task is not None:
-            value = known.rule.value(follow(known.paths[0], data.response.value))
-            if value is None:
-                self._seen(key, entry, event)
-                bump(cell, "unreadable")
-                return "stored"
         latency_us = None if data.latency_us is None else max(0, min(MOST_LATENCY_US, data.latency_us))
-        self._add(key, entry, fact.subject, Pred(arm, at_us, event, x, value, latency_us))
+        made = self._make(fact, known, fresh, Pred(arm, at_us, event, None, None, latency_us), cell)
+        if known.answers is not None and made and revision == data.revision:
+            bump(cell, "answered")
+        if not entry.saw(event):
+            self._seen(key, entry, event)
         return "stored"
 
     def _prediction(self, fact: Fact, data: PredictionOnly, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
         event = identity.short(fact.event_id)
         if entry.saw(event):
             return "duplicate"
-        if self._answered(entry, data.revision, data.role):
+        found = lines.of_prediction(data, known, whole=fact.whole)
+        fresh = [line for line in found if not self._answered(fact.prefix, line.row, data.revision, data.role)]
+        if found and not fresh:
             self._seen(key, entry, event)
             return "repeat"
-        value = known.rule.value(follow(known.paths[0], data.value))
-        if value is None and known.rule.task is not None:
-            self.bury(fact.record, "invalid", f"value: {known.rule.prediction} holds no {known.rule.task} value")
+        rule = known.rule
+        if fresh and rule.task is not None and all(known.said(line.said) is None for line in fresh):
+            self.bury(fact.record, "invalid", f"value: {rule.prediction} holds no {rule.task} value")
             return "invalid"
         arm = self._arm((known.id, data.revision, data.role, data.traffic, data.weight_bp, Assignment.SPLIT, NO_FOLD))
-        self._add(key, entry, fact.subject, Pred(arm, at_us, event, None, value))
+        cell = cell_of(self.changes.cells, arm, rule.window(at_us))
+        self._make(fact, known, fresh, Pred(arm, at_us, event, None, None), cell)
+        if not entry.saw(event):
+            self._seen(key, entry, event)
         return "stored"
 
-    def _input(self, fact: Fact, data: InputOnly, key: bytes, entry: Entry) -> str:
-        event, x = identity.short(fact.event_id), identity.content(data.value)
-        if event in entry.inputs:
+    def _make(self, fact: Fact, known: Known, fresh: Sequence[Line], pred: Pred, cell: Sums) -> int:
+        """A Y for each line that has one; answers how many. What took long is said once, by the first row."""
+        made = 0
+        for row, x, said in fresh:
+            value = None
+            if known.rule.task is not None:
+                value = known.said(said)
+                if value is None:
+                    bump(cell, "unreadable")
+                    continue
+            key = fact.prefix + identity.row_bytes(row)
+            latency_us = pred.latency_us if row == 0 else None
+            its = Pred(pred.arm, pred.at_us, pred.event, x, value, latency_us)
+            self._add(key, self._entry(key), fact.subject, its)
+            made += 1
+        return made
+
+    def _input(self, fact: Fact, data: InputOnly, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
+        event = identity.short(fact.event_id)
+        refused = identity.short(f"input {fact.event_id}")  # the Y of this X may have the same event id
+        if event in entry.inputs or refused in entry.exchanges:
             return "duplicate"
-        if entry.x is not None and entry.x != x:
+        found = lines.of_input(data, known, whole=fact.whole)
+        if any(self._differs(fact.prefix, line) for line in found):
+            self._seen(key, entry, refused)
+            arm = self._arm((known.id, data.revision, data.role, data.traffic, FULL, Assignment.SPLIT, NO_FOLD))
+            bump(cell_of(self.changes.cells, arm, known.rule.window(at_us)), "conflicts")
             self.bury(fact.record, "conflict", f"prediction {data.prediction_id!r} came before with another X")
             return "conflict"
-        if entry.inputs:
-            return "repeat"
-        entry.inputs[event] = x
-        self.changes.inputs.append((key, event, x))
-        return "stored"
+        column = "repeat"
+        for row, x, _ in found:
+            at = fact.prefix + identity.row_bytes(row)
+            its = self._entry(at)
+            if x is not None and not its.inputs:
+                its.inputs[event] = x
+                self.changes.inputs.append((at, event, x))
+                column = "stored"
+        return column
 
     def _label(self, fact: Fact, data: Label, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
         rule = known.rule
         if fact.type == EventType.OUTCOME:
-            kind, path = OUTCOME, known.paths[1]
+            kind, path = OUTCOME, known.outcome
         else:
-            kind, path = DECISION, known.paths[2]
+            kind, path = DECISION, known.decision
         if path is None or rule.task is None:
             return "ignored"
         raw = follow(path, data.value)
@@ -285,11 +291,25 @@ class Fold:
             number = self._arms[key] = self._book.id_of(arm)
         return number
 
-    def _answered(self, entry: Entry, revision: str, role: RouteRole) -> bool:
+    def _answered(self, prefix: bytes, row: int, revision: str, role: RouteRole) -> bool:
         """Whether there is a Y of the revision. What it said to a mirrored request never stands for what it served."""
+        entry = self._entries.get(prefix + identity.row_bytes(row))
+        if entry is None or not entry.preds:
+            return False
         mirrored = role is RouteRole.SHADOW
         arms = [self._book.arm(pred.arm) for pred in entry.preds]
         return any(arm.revision == revision and (arm.role == RouteRole.SHADOW) == mirrored for arm in arms)
+
+    def _differs(self, prefix: bytes, line: Line) -> bool:
+        """Whether the prediction came before with another X."""
+        entry = self._entries.get(prefix + identity.row_bytes(line.row))
+        return entry is not None and line.x is not None and entry.x is not None and line.x != entry.x
+
+    def _entry(self, key: bytes) -> Entry:
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = Entry()
+        return entry
 
     def _contribute(self, entry: Entry, subject: str, sign: int) -> None:
         contribute(entry, self._book, self.changes.cells, self.changes.labels.setdefault(subject, {}), sign)
