@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 ARM = ("deployment", "revision", "role")
 PAIR = ("deployment", "revision", "against")
+NO_COUNTER = frozenset({"held", "replayed"})
+"""Columns of the ledger that go down as well."""
 
 
 COMMIT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -92,12 +94,18 @@ class MonitorCollector(Collector):
         ledgers = self._store.ledgers()
         events = CounterMetricFamily(
             "switchyard_monitor_events",
-            "What became of each offset; the columns of a partition and what is held add up to the offsets read.",
+            "What became of each reading; the columns of a partition and what is held, less what was replayed, add up"
+            " to the offsets read.",
             labels=("partition", "column"),
         )
         held = GaugeMetricFamily(
             "switchyard_monitor_held_records",
             "Records that wait for their deployment to be published.",
+            labels=("partition",),
+        )
+        replayed = CounterMetricFamily(
+            "switchyard_monitor_replayed_records",
+            "Records that were read once more by a replay.",
             labels=("partition",),
         )
         stopped = GaugeMetricFamily(
@@ -109,12 +117,14 @@ class MonitorCollector(Collector):
             number = str(ledger.position.partition)
             stopped.add_metric((number,), float(ledger.position.stopped is not None))
             held.add_metric((number,), ledger.columns.get("held", 0))
+            replayed.add_metric((number,), -ledger.columns.get("replayed", 0))
             for column, value in sorted(ledger.columns.items()):
-                if column == "held":
+                if column in NO_COUNTER:
                     continue
                 events.add_metric((number, column), value)
         yield events
         yield held
+        yield replayed
         yield stopped
         mark = watermark([ledger.position for ledger in ledgers])
         if mark is not None:
