@@ -127,7 +127,7 @@ def flights() -> list[Flight]:
 def test_a_day_of_flights_is_equal_bit_for_bit(databases: Databases, flights: list[Flight], tmp_path: Path) -> None:
     assert len(flights) > 500, "the day must have flown"
     chance, world = random.Random(8), World(tmp_path, url=databases.up_to_date(), broker=LocalBroker(3))
-    told: list[tuple[float, str, bytes | dict[str, Any]]] = []
+    told: list[Told] = []
     for way, events in (
         ("gateway", one_by_one(flights, chance)),
         ("hourly", by_the_hour("hourly", flights, chance)),
@@ -135,8 +135,8 @@ def test_a_day_of_flights_is_equal_bit_for_bit(databases: Databases, flights: li
         ("batch", apart(flights, chance)),
     ):
         world.teach(monitoring(way), subject=subject(way))
-        told += [(at, way, event) for at, event in events]
-    for at, way, event in sorted(told, key=lambda each: each[0]):
+        told += events
+    for at, event in sorted(told, key=lambda each: each[0]):
         carried = {"value": event} if isinstance(event, bytes) else event
         # By its prediction id, as producers key: all of one prediction lies in one partition.
         world.say(**carried, at=at, partition=identity.short(name_of(event, carried)) % 3)
