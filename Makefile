@@ -189,7 +189,7 @@ test-unit: venv venv-gateway venv-demo ## Unit tests: pure, seconds
 
 .PHONY: test-rules
 test-rules: venv ## The rule book: the tests of each row run with its rule switched off, and must go red
-	@$(BIN)/python -m switchyard_testkit.rulebook
+	@PYTHONPATH=$(PYTHONPATH):services/gateway/src $(BIN)/python -m switchyard_testkit.rulebook
 
 SEED ?= 2013
 .PHONY: simulate
@@ -208,7 +208,9 @@ test-contract: venv venv-gateway ## Contract tests: fakes and real things behind
 	@$(PYTHON) -m switchyard_testkit.programs
 	@$(BESIDE) contract-gateway 0 "$(MAKE) test-contract-gateway" $(MAKE) test-contract-parts
 
+# `make test` runs it behind the cluster tests, so one of its tests may take long without hanging.
 .PHONY: test-contract-parts
+test-contract-parts: PYTEST_ARGS += --timeout 600
 test-contract-parts: venv
 	@mkdir -p $(REPORTS)
 	@$(BIN)/python -m switchyard_testkit.prometheus install
@@ -234,6 +236,7 @@ test-cluster: venv ## Cluster tests: a real cluster, a namespace per test
 .PHONY: test-cluster-shared
 test-cluster-shared: venv
 	@mkdir -p $(REPORTS)
+	@$(BIN)/python -m switchyard_testkit.prometheus install
 	@$(MAKE) cluster images SLOT=test
 	@$(BIN)/python -m switchyard_testkit.install --slot test
 	@$(BIN)/pytest $(CLUSTER_TESTS) -m "not alone" $(IN_TWOS) --junitxml $(REPORTS)/cluster.xml $(PYTEST_ARGS) || [ $$? -eq 5 ]

@@ -230,6 +230,6 @@ def test_ids_are_minted_where_the_caller_brings_none(model: Models) -> None:
         answers = [client.post(model.url("delay"), json=FLIGHT) for _ in range(50)]
     ids = [answer.headers["x-prediction-id"] for answer in answers]
     assert len(set(ids)) == 50
-    until(lambda: set(ids) <= delivered(model).keys(), "each minted id is an event's", seconds=30)
+    until(lambda: set(ids) <= delivered(model).keys(), "each minted id is an event's", seconds=90)
     times = [int(one.partition("-")[0]) for one in ids]
     assert all(a <= b for a, b in itertools.pairwise(times)), "minted ids are ordered by time"

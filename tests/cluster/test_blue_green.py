@@ -26,7 +26,7 @@ def test_preview_switch_and_rollback_by_route_writes(models: Models) -> None:
         )
         green = status["rollout"]["revision"]
 
-        preview = httpx.post(models.url("delay"), json=FLIGHT, headers={"x-switchyard-revision": green})
+        preview = httpx.post(models.url("delay"), json=FLIGHT, headers={"x-switchyard-revision": green}, timeout=30)
         assert preview.status_code == 200
         assert preview.headers["x-model-version"] == "2.0.0"
         assert traffic.tally.failures == []
@@ -75,4 +75,4 @@ def test_a_rollback_command_goes_back_to_the_warm_revision_and_the_new_one_stays
         "Ready says that Git and cluster differ",
         seconds=30,
     )
-    assert models.condition("delay", "Stalled").get("status") == "True"
+    until(lambda: models.condition("delay", "Stalled").get("status") == "True", "it is said to be stalled", seconds=30)

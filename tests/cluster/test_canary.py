@@ -73,7 +73,9 @@ def test_a_worse_model_is_taken_back_by_outcomes_and_stays_out_until_retry(model
             seconds=30,
         )
         assert route["spec"]["routes"]
-        assert models.condition("delay", "Stalled")["status"] == "True"
+        until(
+            lambda: models.condition("delay", "Stalled").get("status") == "True", "it is said to be stalled", seconds=30
+        )
         seen = len(traffic.tally.answers)
         # Applying the same file again changes nothing; the retry command does.
         models.apply("delay", env={"VERSION": "2.0.0", "BIAS": 30}, spec=CANARY)

@@ -228,7 +228,9 @@ def test_with_tls_and_secrets_of_the_users_every_door_opens(
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{door}/healthz", timeout=10)
     asked = httpx.get(
-        f"{restored.monitor}/v1/deployments", headers={"authorization": f"Bearer {restored.operator_token}"}
+        f"{restored.monitor}/v1/deployments",
+        headers={"authorization": f"Bearer {restored.operator_token}"},
+        timeout=30,
     )
     assert asked.status_code == 200
 

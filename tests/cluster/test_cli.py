@@ -42,7 +42,7 @@ def environment(models: Models, *, kubeconfig: str = "") -> dict[str, str]:
     return {**os.environ, "PATH": path, "KUBECONFIG": kubeconfig or models.installation.kubeconfig}
 
 
-def switchyard(models: Models, *words: str, code: int = 0, kubeconfig: str = "", seconds: float = 60) -> str:
+def switchyard(models: Models, *words: str, code: int = 0, kubeconfig: str = "", seconds: float = 120) -> str:
     """Run the command to its end, which must be this one; what it printed, on one line."""
     done = subprocess.run(
         [str(BIN / "switchyard"), *words, "-n", models.namespace],
@@ -86,10 +86,10 @@ def watching(models: Models, folder: Path) -> Iterator[Path]:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
-            until(lambda: "delay" in shown.read_text(encoding="utf-8"), "the watch shows something", seconds=30)
+            until(lambda: "delay" in shown.read_text(encoding="utf-8"), "the watch shows something", seconds=90)
             yield shown
             running.send_signal(signal.SIGINT)
-            assert running.wait(timeout=30) == 0
+            assert running.wait(timeout=60) == 0
         finally:
             running.kill()
             running.wait()
@@ -158,7 +158,7 @@ def without_cluster(*words: str) -> str:
         env={"PATH": os.environ["PATH"], "KUBECONFIG": "/nowhere"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -176,7 +176,7 @@ def test_promote_abort_and_retry_are_obeyed_and_what_comes_late_is_refused(model
             env=environment(models),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert promoted.returncode == 0, promoted.stdout + promoted.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from contextlib import ExitStack
 from typing import Any
@@ -16,7 +17,7 @@ from switchyard_testkit.load import Traffic
 from switchyard_testkit.models import GROUP, Models, image
 from switchyard_testkit.waiting import until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(420)
 
 APPLIED: dict[str, tuple[str, ...]] = {
     "by-client": (),
@@ -64,6 +65,7 @@ def resource_versions(models: Models) -> dict[str, str]:
 
 
 def test_a_manifest_applied_every_second_disturbs_no_canary(models: Models) -> None:
+    began = time.monotonic()
     with ExitStack() as stack:
         deployments = stack.enter_context(Witness(models, "modeldeployments"))
         routes = stack.enter_context(Witness(models, "modelroutes"))
@@ -87,15 +89,17 @@ def test_a_manifest_applied_every_second_disturbs_no_canary(models: Models) -> N
                 git.go_on(3)
             return resource_versions(models) == before
 
-        until(rests, "nothing is written while the manifests are applied three times more", seconds=30)
+        until(rests, "nothing is written while the manifests are applied three times more", seconds=90)
 
     assert [failure for one in traffic for failure in one.tally.failures] == []
     assert deployments.failures == routes.failures == []
     for name, git in gits.items():
-        undisturbed(name, git, deployments.of(name), routes.of(name))
+        undisturbed(name, git, deployments.of(name), routes.of(name), minutes=int(time.monotonic() - began) // 60)
 
 
-def undisturbed(name: str, git: Healing, versions: list[dict[str, Any]], routes: list[dict[str, Any]]) -> None:
+def undisturbed(
+    name: str, git: Healing, versions: list[dict[str, Any]], routes: list[dict[str, Any]], *, minutes: int
+) -> None:
     """No conflict, no flicker, and no write but the rollout's own."""
     assert git.failures == [], name
     said = Counter(git.answers)
@@ -122,9 +126,9 @@ def undisturbed(name: str, git: Healing, versions: list[dict[str, Any]], routes:
     # server shows it from the start, and stores it with the next server-side apply: a write in which nothing differs.
     ours = [body for body in versions if body["status"] != {"observedGeneration": 0}]
     assert repeated(ours, lambda body: (body["spec"], body["status"])) == [], name
-    # Numbers alone may move once a minute; this took less than two.
+    # Numbers alone may move once a minute, and this took so many and a part of one.
     numbers = repeated(ours, lambda body: (body["spec"], shape(ModelDeploymentStatus.model_validate(body["status"]))))
-    assert len(numbers) <= 2, (name, numbers)
+    assert len(numbers) <= max(2, minutes + 1), (name, numbers)
     assert repeated(routes, lambda body: body["spec"]) == [], name
     weights = course(weight_of("2.0.0", body) for body in routes)
     assert weights == [0, 2500, 5000, 10_000], (name, weights)

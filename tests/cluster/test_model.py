@@ -44,7 +44,7 @@ def test_a_model_deployment_becomes_its_children_and_answers(models: Models) -> 
         (revision, "stable", 10_000)
     ]
 
-    answer = httpx.post(models.url("delay"), json=FLIGHT, headers={"x-prediction-id": "order-17"})
+    answer = httpx.post(models.url("delay"), json=FLIGHT, headers={"x-prediction-id": "order-17"}, timeout=30)
     assert answer.status_code == 200
     assert isinstance(answer.json()["delay"], float | int)
     assert answer.headers["x-prediction-id"] == "order-17"
@@ -56,14 +56,14 @@ def test_version_and_paths_come_from_the_image_when_the_spec_is_silent(models: M
     models.apply("quiet", env={"VERSION": "4.5.6"}, spec={"serving": {"port": 3000}})
     models.serving("quiet", "4.5.6")
     assert models.get("quiet", "modelroutes")["spec"]["paths"] == ["/predict"]
-    assert httpx.post(models.url("quiet"), json=FLIGHT).status_code == 200
+    assert httpx.post(models.url("quiet"), json=FLIGHT, timeout=30).status_code == 200
 
 
 def test_the_host_name_reaches_the_model_too(models: Models) -> None:
     models.apply("delay", env={"VERSION": "1.0.0"})
     models.serving("delay", "1.0.0")
     host = f"delay.{models.namespace}.models.local"
-    answer = httpx.post(f"{models.installation.gateway}/predict", json=FLIGHT, headers={"host": host})
+    answer = httpx.post(f"{models.installation.gateway}/predict", json=FLIGHT, headers={"host": host}, timeout=30)
     assert answer.status_code == 200
 
 

@@ -10,9 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from switchyard_testkit import cluster, toolchain
@@ -69,7 +67,8 @@ def traces() -> list[str]:
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         marks = (SLOT.host_link, SLOT.netns, str(PLACES.home), *(network.split("/")[0] for network in SLOT.networks))
         found += [f"{command[0]}: {line}" for line in printed.splitlines() if any(mark in line for mark in marks)]
-    found += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"**/{SLOT.cgroup}")]
+    # Other nodes' groups go while we look; os.walk passes over what is gone, and Path.glob does not.
+    found += [f"cgroup {path}/{SLOT.cgroup}" for path, names, _ in os.walk("/sys/fs/cgroup") if SLOT.cgroup in names]
     if PLACES.home.exists():
         found.append(f"folder {PLACES.home}")
     return found
@@ -103,7 +102,7 @@ def test_a_run_killed_in_any_stage_leaves_nothing_that_down_does_not_remove(stag
         assert run.stdout is not None
         reached = any(stage in line for line in run.stdout)
         if stage == "namespaces and identities":
-            until(lambda: len(traces()) > 1, "the stage has begun to make things", seconds=30, every=0.01)
+            until(lambda: len(traces()) > 1, "the stage has begun to make things", seconds=60, every=0.01)
         run.send_signal(signal.SIGKILL)
     assert reached, f"the run ended before the stage {stage!r}"
     assert not PLACES.result.exists(), "a node that is not whole is announced"
@@ -124,13 +123,13 @@ def test_a_node_comes_up_over_a_wreck_serves_and_goes_without_a_trace() -> None:
     assert json.loads(PLACES.result.read_text())["registry"] == described.registry == "10.99.2.2:5000"
     assert cluster.status(SLOT.name, ENVIRON) is None
 
-    began = time.monotonic()
+    first = processes.first_process(PLACES.home)
     cluster.up(SLOT.name, ENVIRON)
-    assert time.monotonic() - began < 10, "a healthy node was not left alone"
+    assert processes.first_process(PLACES.home) == first, "a healthy node was not left alone"
 
     kubectl("apply", "-f", "-", given=CLAIM)
     kubectl("apply", "-f", "-", given=POD)
-    kubectl("wait", "--for=condition=Ready", "pod/holder", "--timeout=90s")
+    kubectl("wait", "--for=condition=Ready", "pod/holder", "--timeout=180s")
     assert kubectl("get", "pvc", "data", "-o", "jsonpath={.status.phase}") == "Bound"
     assert len(list(PLACES.volumes.iterdir())) == 1
 

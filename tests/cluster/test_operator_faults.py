@@ -57,10 +57,10 @@ def test_two_operators_one_acts_and_the_other_takes_over(models: Models) -> None
         )
         return run("kubectl", *arguments, kubeconfig=installation.kubeconfig).strip() == "2"
 
-    first = until(holder, "an operator holds the lease", seconds=30)
+    first = until(holder, "an operator holds the lease", seconds=90)
     scale(2)
     try:
-        until(ready, "two operators are ready", seconds=90)
+        until(ready, "two operators are ready", seconds=150)
         assert holder() == first, "the newcomer took the lease from a living holder"
         pod_name = next(part for part in (first, first.partition("_")[0]) if part)
         run(
@@ -74,7 +74,7 @@ def test_two_operators_one_acts_and_the_other_takes_over(models: Models) -> None
             "--grace-period=0",
             kubeconfig=installation.kubeconfig,
         )
-        until(lambda: holder() not in ("", first), "the other holds the lease", seconds=25)
+        until(lambda: holder() not in ("", first), "the other holds the lease", seconds=90)
         models.apply("delay", env={"VERSION": "1.0.0"})
         models.serving("delay", "1.0.0")
     finally:

@@ -14,7 +14,7 @@ SERVING = {"serving": {"paths": ["/predict"], "timeout": "10s", "port": 3000}}
 
 def page(installation: Installation, subject: str) -> str:
     """The page of a deployment, to somebody who logs in."""
-    with httpx.Client(base_url=installation.monitor, follow_redirects=True, timeout=10) as browser:
+    with httpx.Client(base_url=installation.monitor, follow_redirects=True, timeout=30) as browser:
         browser.post(
             "/page/login", data={"token": installation.monitor_token}, headers={"origin": installation.monitor}
         ).raise_for_status()
@@ -37,4 +37,4 @@ def test_the_page_tells_of_each_rollout_what_the_operator_decided(models: Models
         text = page(models.installation, models.subject("delay"))
         return [words for words in expected if words not in text]
 
-    until(lambda: not missing(), "the page tells of both rollouts", seconds=30)
+    until(lambda: not missing(), "the page tells of both rollouts", seconds=90)

@@ -32,7 +32,7 @@ def has(weight: int) -> Callable[[dict[str, Any]], bool]:
 
 
 def test_whoever_was_drawn_for_a_dead_revision_is_answered_by_stable(models: Models) -> None:
-    """Killed twice: after the second time the kubelet lets it lie for ten seconds."""
+    """Killed three times: after the third the kubelet lets it lie for 20 s, so that a busy operator sees it dead."""
     installation, namespace = models.installation, models.namespace
     start(models, spec=HALF, bias=1)
     with Traffic(models.url("delay"), body=FLIGHT, rate=RATE, prefix=namespace) as traffic:
@@ -43,7 +43,8 @@ def test_whoever_was_drawn_for_a_dead_revision_is_answered_by_stable(models: Mod
         assert {answer.version for answer in traffic.tally.answers} == {"1.0.0", "2.0.0"}
 
         (victim,) = pods_of(installation, namespace, f"switchyard.dev/revision={candidate}")
-        kill_container(installation, victim.name, "model", namespace=namespace)
+        for _ in range(2):
+            kill_container(installation, victim.name, "model", namespace=namespace)
         end_container(installation, victim.name, "model", namespace=namespace)
         dead = models.wait("delay", has(0), "has no weight while it is dead", seconds=20)
         failed, seen = list(traffic.tally.failures), len(traffic.tally.answers)

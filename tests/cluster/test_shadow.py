@@ -73,8 +73,8 @@ def test_a_better_model_takes_over_once_its_pairs_have_proven_it(models: Models)
     assert (found["verdict"], found["samples"] >= 200) == ("Pass", True)
     assert "judged pairs" in found["message"]
     assert found["value"] < found["against"]
-    assert entries(models)["stable"]["weightBp"] == 10_000
-    assert all(entry["mirrorBp"] == 0 for entry in entries(models).values())
+    until(lambda: entries(models)["stable"]["weightBp"] == 10_000, "the route says who is stable", seconds=30)
+    until(lambda: not any(entry["mirrorBp"] for entry in entries(models).values()), "nothing is mirrored", seconds=30)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_worse_model_ends_without_any_user_having_seen_it(models: Models, env:
         assert versions(traffic.tally) == {"1.0.0"}
     assert (outcome(status)["verdict"], outcome(status)["reason"]) == ("Fail", reason)
     assert "before any user was given an answer of it" in status["rollout"]["message"]
-    assert list(entries(models)) == ["stable"]
+    until(lambda: list(entries(models)) == ["stable"], "the route names stable alone", seconds=30)
 
 
 def test_a_shadow_that_is_only_compared_ends_with_its_verdict_and_its_pods_go(models: Models) -> None:
@@ -110,8 +110,8 @@ def test_a_shadow_that_is_only_compared_ends_with_its_verdict_and_its_pods_go(mo
         assert versions(traffic.tally) == {"1.0.0"}
     assert outcome(status)["verdict"] == "Pass"
     assert status["stable"]["version"] == "1.0.0"
-    assert models.condition("delay", "Ready")["status"] == "True"
-    assert list(entries(models)) == ["stable"]
+    until(lambda: models.condition("delay", "Ready").get("status") == "True", "it is ready", seconds=30)
+    until(lambda: list(entries(models)) == ["stable"], "the route names stable alone", seconds=30)
 
 
 def test_a_shadow_that_hangs_changes_nothing_for_users(models: Models) -> None:
@@ -127,6 +127,6 @@ def test_a_shadow_that_hangs_changes_nothing_for_users(models: Models) -> None:
         until(lambda: len(traffic.tally.answers) > asked + 160, "answers keep coming at their pace", seconds=10)
         rollout = models.status("delay")["rollout"]
         assert models.command("delay", "abort", rollout=rollout["id"], reason="it hangs")["result"] == "Accepted"
-        until(lambda: list(entries(models)) == ["stable"], "the mirror is gone", seconds=15)
+        until(lambda: list(entries(models)) == ["stable"], "the mirror is gone", seconds=60)
     assert traffic.tally.failures == []
     assert answered == {"1.0.0"}

@@ -170,7 +170,7 @@ def test_a_products_call_is_answered_and_its_record_arrives_behind_the_walls(mod
     headers = {"authorization": f"Bearer {models.installation.monitor_token}"}
 
     def arrived() -> bool:
-        answer = httpx.get(url, headers=headers)
+        answer = httpx.get(url, headers=headers, timeout=30)
         return answer.status_code == 200 and answer.json()["arrived"] is True
 
     # Gateway to model, shipper to broker, broker to monitor: each of them through the walls of both.

@@ -19,6 +19,8 @@ from switchyard_testkit.feedback import token_entry, write_tokens
 from switchyard_testkit.node import pki
 from switchyard_testkit.waiting import until
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
@@ -75,15 +77,15 @@ def met(port: int, secret: Path) -> bytes:
 def test_it_answers_by_tls_and_takes_a_new_certificate_while_it_runs(tmp_path: Path, secret: Path) -> None:
     port = free_port()
     with feedback(environment(tmp_path, secret, port)):
-        first = until(lambda: met(port, secret), "feedback answers", seconds=30)
+        first = until(lambda: met(port, secret), "feedback answers", seconds=120)
         trust = ssl.create_default_context(cafile=str(secret / "ca.crt"))
-        assert httpx.get(f"https://localhost:{port}/healthz", verify=trust).status_code == 200
+        assert httpx.get(f"https://localhost:{port}/healthz", verify=trust, timeout=30).status_code == 200
         with pytest.raises(httpx.HTTPError):
             httpx.get(f"http://localhost:{port}/healthz")
         renew(secret)
-        until(lambda: met(port, secret) not in (b"", first), "the new certificate is served", seconds=30)
+        until(lambda: met(port, secret) not in (b"", first), "the new certificate is served", seconds=60)
         (secret / "tls.crt").write_text("torn")
-        assert httpx.get(f"https://localhost:{port}/healthz", verify=trust).status_code == 200
+        assert httpx.get(f"https://localhost:{port}/healthz", verify=trust, timeout=30).status_code == 200
 
 
 def test_without_its_certificate_it_does_not_start(tmp_path: Path, secret: Path) -> None:
@@ -93,7 +95,7 @@ def test_without_its_certificate_it_does_not_start(tmp_path: Path, secret: Path)
         env=environment(tmp_path, secret, free_port()),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert ended.returncode == 2

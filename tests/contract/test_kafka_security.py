@@ -95,8 +95,8 @@ def test_the_operator_makes_topics_and_publishes(guarded: Broker, tmp_path: Path
     thread = threading.Thread(target=lambda: bus.run(stop, leading=lambda: True), daemon=True)
     thread.start()
     try:
-        until(lambda: bus.working, "the operator is in", seconds=NOT_LONG)
-        until(lambda: guarded.read(TOPIC_MODELS), "the record is there", seconds=NOT_LONG)
+        until(lambda: bus.working, "the operator is in", seconds=60)
+        until(lambda: guarded.read(TOPIC_MODELS), "the record is there", seconds=60)
     finally:
         stop.set()
         thread.join(10)
@@ -112,7 +112,7 @@ def test_feedback_gets_a_label_through(guarded: Broker, tmp_path: Path) -> None:
     settings = FeedbackSettings.from_env(environment("FEEDBACK_", guarded, tmp_path))
 
     async def send() -> list[bool]:
-        log = KafkaLog(settings.connection("feedback"), timeout=10, max_pending=1000)
+        log = KafkaLog(settings.connection("feedback"), timeout=60, max_pending=1000)
         try:
             return await log.append([Record(b"shop/delay/1", b"{}")])
         finally:
@@ -153,7 +153,7 @@ def test_the_operator_says_which_secret_is_wrong_and_goes_on(
         assert not bus.working
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(60)
     assert not thread.is_alive()
 
 
@@ -197,7 +197,7 @@ def test_an_authority_that_did_not_sign_the_brokers_is_named(guarded: Broker, tm
     named = "KAFKA_CA_FILE" if guarded.security.tls else "KAFKA_SECURITY"
     settings = OperatorSettings.from_env(environment("OPERATOR_", guarded, tmp_path, **change))
     explain = Complaints.hear(settings).explain
-    words: dict[str, Any] = {**settings.connection("operator"), "bootstrap_timeout_ms": 2000}
+    words: dict[str, Any] = {**settings.connection("operator"), "bootstrap_timeout_ms": 5000}
     with pytest.raises(Exception, match="bootstrap") as caught:
         ensure(words, TOPIC_SETTINGS, wanted=specs(settings.topic_names))
     assert f"OPERATOR_{named}" in explain(caught.value)

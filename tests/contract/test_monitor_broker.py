@@ -27,6 +27,8 @@ from switchyard_testkit.local_broker import LocalBroker
 from switchyard_testkit.monitor_world import NOON, SUBJECT, inference, model_record, outcome
 from switchyard_testkit.waiting import until
 
+pytestmark = pytest.mark.timeout(300)
+
 
 class Bench(Protocol):
     """A broker under test, and what tests must do to it from outside."""
@@ -74,8 +76,9 @@ class OnKafka:
         for topic, partitions in ((self.events, 2), (self.models, 1), (TOPIC_DEADLETTER, 1)):
             process.create(topic, partitions=partitions)
         self.producer = KafkaProducer(bootstrap_servers=process.servers, acks="all")
+        # Long enough for a broker that is only slow, and short enough to wait for one that is silent.
         self.port = KafkaBroker(
-            {"bootstrap_servers": process.servers, "request_timeout_ms": 3000, "reconnect_backoff_max_ms": 200},
+            {"bootstrap_servers": process.servers, "request_timeout_ms": 10_000, "reconnect_backoff_max_ms": 200},
             events=self.events,
             models=self.models,
         )
@@ -83,10 +86,10 @@ class OnKafka:
         self.silent = False
 
     def append(self, partition: int, value: bytes | None) -> None:
-        self.producer.send(self.events, value, key=b"k", partition=partition).get(10)
+        self.producer.send(self.events, value, key=b"k", partition=partition).get(60)
 
     def teach(self, key: str, value: bytes | None) -> None:
-        self.producer.send(self.models, value, key=key.encode()).get(10)
+        self.producer.send(self.models, value, key=key.encode()).get(60)
 
     def delete_before(self, partition: int, offset: int) -> None:
         admin = KafkaAdminClient(bootstrap_servers=self.process.servers)
@@ -136,7 +139,7 @@ def drain(bench: Bench, count: int) -> dict[int, list[Record]]:
             found.setdefault(number, []).extend(records)
         return sum(map(len, found.values())) >= count
 
-    until(enough, f"{count} records came", seconds=20)
+    until(enough, f"{count} records came", seconds=60)
     return found
 
 
@@ -204,7 +207,7 @@ def test_the_first_look_at_models_reads_to_the_end_and_the_next_what_is_new(benc
         found.extend(bench.port.models())
         return bool(found)
 
-    until(more, "the tombstone came", seconds=20)
+    until(more, "the tombstone came", seconds=60)
     assert [(record.key, record.value) for record in found] == [(b"ns/m1", None)]
 
 
@@ -246,7 +249,7 @@ def test_the_whole_reader_counts_the_same_on_both(bench: Bench, tmp_path: Path) 
             reader.step()
             return done()
 
-        until(passed, "the reader came to the end", seconds=30)
+        until(passed, "the reader came to the end", seconds=100)
 
     def read() -> int:
         return sum((position.next_offset or 0) for position in store.positions())

@@ -61,7 +61,7 @@ def monitor(kafka: Broker, folder: Path) -> Iterator[str]:
 def shown(address: str) -> str:
     """The page of the deployment, to somebody who logs in; empty while nobody answers."""
     try:
-        with httpx.Client(base_url=address, follow_redirects=True, timeout=10) as browser:
+        with httpx.Client(base_url=address, follow_redirects=True, timeout=30) as browser:
             browser.post("/page/login", data={"token": "secret"}, headers={"origin": address})
             return browser.get(f"/page/deployments/{SUBJECT}").text
     except httpx.HTTPError:
@@ -74,10 +74,10 @@ def test_the_timeline_survives_a_kill_and_goes_on_after_it(kafka: Broker, tmp_pa
     producer.send(TOPIC_ROLLOUTS, encoded(rollout_record("a", message="before the kill")))
     producer.flush()
     with monitor(kafka, tmp_path) as address:
-        until(lambda: "before the kill" in shown(address), "the rollout is shown", seconds=60)
+        until(lambda: "before the kill" in shown(address), "the rollout is shown", seconds=120)
     producer.send(TOPIC_ROLLOUTS, encoded(rollout_record("b", message="after the kill")))
     producer.flush()
     with monitor(kafka, tmp_path) as address:
-        until(lambda: "after the kill" in shown(address), "the new one is shown", seconds=60)
+        until(lambda: "after the kill" in shown(address), "the new one is shown", seconds=120)
         assert shown(address).count("before the kill") == 1
     producer.close()

@@ -112,7 +112,7 @@ class Monitor:
 
     def get(self, path: str) -> Any:
         answer = httpx.get(
-            f"http://127.0.0.1:{self.port}{path}", headers={"Authorization": "Bearer secret"}, timeout=10
+            f"http://127.0.0.1:{self.port}{path}", headers={"Authorization": "Bearer secret"}, timeout=30
         )
         return answer.raise_for_status().json()
 
@@ -153,21 +153,21 @@ def tell(kafka: Broker, topics: TopicNames, predictions: int) -> tuple[int, int]
             sent.append((i % PARTITIONS, decision(name, chance.random() < 0.5, at=at + 1)))
     chance.shuffle(sent)
     producer = KafkaProducer(bootstrap_servers=kafka.servers, acks="all", linger_ms=20)
-    producer.send(topics.models, model_record(), key=SUBJECT.encode()).get(10)
+    producer.send(topics.models, model_record(), key=SUBJECT.encode()).get(60)
     futures = []
     for place, (partition, value) in enumerate(sent):
         futures.append(producer.send(topics.events, value, key=b"k", partition=partition))
         if place % 1000 == 0:
             futures.append(producer.send(topics.events, POISON, key=b"k", partition=partition))
     for future in futures:
-        future.get(30)
+        future.get(60)
     producer.close()
     return len(futures), len(futures) - len(sent)
 
 
 def counted_once(kafka: Broker, topics: TopicNames, url: str, *, poison: int) -> dict[Key, dict[str, int]]:
     """See that the sums in the database are those of the topic, in the plainest arithmetic; answers them."""
-    until(lambda: len(dead_letters(kafka, topics)) >= poison, "the dead letters came", seconds=30)
+    until(lambda: len(dead_letters(kafka, topics)) >= poison, "the dead letters came", seconds=60)
     assert len(dead_letters(kafka, topics)) == poison
     # As the broker stamped them.
     stamped = [
@@ -233,7 +233,7 @@ def test_replicas_share_the_partitions_and_take_over_from_one_that_is_killed(
     kafka: Broker, topics: TopicNames, start: Start, postgres: Postgres
 ) -> None:
     url = postgres.up_to_date()
-    one, other = (start(MONITOR_DATABASE=url, MONITOR_LEASE="3s", MONITOR_BATCH="50") for _ in range(2))
+    one, other = (start(MONITOR_DATABASE=url, MONITOR_LEASE="3s", MONITOR_BATCH="10") for _ in range(2))
     one.start()
     other.start()
     watching = SqlStore(url)
@@ -241,7 +241,7 @@ def test_replicas_share_the_partitions_and_take_over_from_one_that_is_killed(
     def owners() -> set[str | None]:
         return {position.owner for position in watching.positions()}
 
-    until(lambda: owners() == {"monitor-0", "monitor-1"}, "both hold partitions", seconds=60)
+    until(lambda: owners() == {"monitor-0", "monitor-1"}, "both hold partitions", seconds=120)
     events, poison = tell(kafka, topics, PREDICTIONS)
     read_until(other, events // 4)
     assert other.read() < events, "it must be killed while there is something to read"
@@ -258,7 +258,7 @@ def test_while_the_database_is_away_it_waits_and_says_so_and_loses_nothing(
 ) -> None:
     def says(path: str) -> str:
         try:
-            return httpx.get(f"http://127.0.0.1:{monitor.port}{path}", timeout=10).text
+            return httpx.get(f"http://127.0.0.1:{monitor.port}{path}", timeout=30).text
         except httpx.HTTPError:
             return ""
 
@@ -267,20 +267,21 @@ def test_while_the_database_is_away_it_waits_and_says_so_and_loses_nothing(
         server.stop()
         # As the chart says it of `monitor.database.caSecret`.
         authority = {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(server.folder / "ca.crt")}
-        monitor = start(MONITOR_DATABASE=url, MONITOR_BATCH="20", **authority)
+        monitor = start(MONITOR_DATABASE=url, MONITOR_BATCH="10", **authority)
         monitor.start()
-        until(lambda: "Connection refused" in says("/healthz"), "it says what it waits for", seconds=60)
-        assert "Store unavailable" in says("/readyz")
+        until(lambda: "Connection refused" in says("/healthz"), "it says what it waits for", seconds=120)
+        until(lambda: "Store unavailable" in says("/readyz"), "and that it reads nothing meanwhile", seconds=60)
+        # All of it is told before any of it can be read: it is to be missed while there is something to read.
+        events, poison = tell(kafka, topics, PREDICTIONS)
         server.start()
         until(lambda: '"status":"ok"' in says("/readyz"), "it found the database and made its tables", seconds=60)
 
-        events, poison = tell(kafka, topics, PREDICTIONS)
         for part in (1, 2):
             read_until(monitor, part * events // 4)
             assert monitor.read() < events, "it must be missed while there is something to read"
             server.crash()
             until(lambda: "refused" in says("/healthz"), "the database is missed", seconds=60)
-            assert "Store unavailable" in says("/readyz")
+            until(lambda: "Store unavailable" in says("/readyz"), "and that is said", seconds=60)
             assert "switchyard_monitor_failed_passes_total 0.0" not in says("/metrics")
             server.start()
         read_until(monitor, events)

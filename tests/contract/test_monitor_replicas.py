@@ -101,11 +101,11 @@ def test_who_folds_a_deployment_sees_what_another_member_committed_meanwhile(
             batch.alone([SUBJECT])
             assert batch.entries([key], ()) == {}
             looking: Future[dict[bytes, Any]] = threads.submit(look)
-            until(lambda: waiting(postgres) == 1, "the other member waits", seconds=10, every=0.01)
+            until(lambda: waiting(postgres) == 1, "the other member waits", seconds=60, every=0.01)
             number = batch.book.id_of(Arm(batch.rule_id(RULE), "r", "stable", 1, 10_000, "split"))
             changes = Changes(preds=[(key, Pred(number, 1, 2, 3, 4.0))])
             batch.write(first, Work(changes=changes, next_offset=1, watermark_us=1))
-        assert looking.result(10)[key].preds == [changes.preds[0][1]]
+        assert looking.result(60)[key].preds == [changes.preds[0][1]]
 
 
 def test_members_that_fold_other_deployments_do_not_wait_for_each_other(opened: Callable[[], SqlStore]) -> None:
@@ -141,9 +141,9 @@ def test_who_takes_over_waits_for_the_batch_that_its_owner_has_begun(
         with owner.begin() as batch:
             batch.lock(old, 0)
             taking = threads.submit(heir.claim, 0, "b", now_us=20, ttl_us=10)
-            until(lambda: waiting(postgres) == 1, "the heir waits", seconds=10, every=0.01)
+            until(lambda: waiting(postgres) == 1, "the heir waits", seconds=60, every=0.01)
             batch.write(old, Work(changes=Changes(ledger={"stored": 1}), next_offset=1, watermark_us=1))
-        position = taking.result(10)
+        position = taking.result(60)
     assert position is not None
     assert (position.next_offset, position.epoch) == (1, old.epoch + 1)
 

@@ -20,7 +20,7 @@ from switchyard_testkit.own_apiserver import own_api_server
 from switchyard_testkit.rendering import LEAST, NAMESPACE, pods, render, variables
 from switchyard_testkit.waiting import until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 MODEL = """
 apiVersion: switchyard.dev/v1alpha1
@@ -99,7 +99,9 @@ def test_the_chart_s_rights_are_enough(named: bool, server: tuple[Path, str], tm
             else ["-n", body["metadata"].get("namespace", NAMESPACE)]
         )
         kubectl("apply", "--server-side", "--force-conflicts", *place, "-f", "-", given=yaml.safe_dump(body))
-    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    kinds = ("api-resources", "--api-group=switchyard.dev", "--cached=false", "-o", "name")
+    until(lambda: len(kubectl(*kinds).split()) == 4, "kubectl is told of the types", seconds=60)
     for name in (mine, other):
         kubectl("-n", name, "apply", "-f", "-", given=f"{MODEL}---{GATED}")
 
@@ -124,7 +126,7 @@ def test_the_chart_s_rights_are_enough(named: bool, server: tuple[Path, str], tm
     children = {"ConfigMap", "Service", "PodDisruptionBudget", "NetworkPolicy", "Deployment", "HorizontalPodAutoscaler"}
     whole = {"ModelRevision", *children}
     with operator(environ, log) as process:
-        until(lambda: made(mine) == whole, f"everything is made; its log is {log}", seconds=90)
+        until(lambda: made(mine) == whole, f"everything is made; its log is {log}", seconds=150)
         if not named:
             until(lambda: made(other) == whole, "everything is made there too", seconds=60)
         phase = ("-o", "jsonpath={.status.rollout.phase}")

@@ -53,7 +53,7 @@ from switchyard_operator.domain.outside import Answer
 from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.rules import Move
 from switchyard_operator.domain.tidings import NOBODY, Audience
-from switchyard_operator.domain.world import Beside, Body, Revision, Smoke, World
+from switchyard_operator.domain.world import Beside, Body, Revision, Smoke, World, is_ending
 from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, Outdated, Refused, TryLater
 from switchyard_operator.gatekeeper import Gatekeeper
 from switchyard_operator.lookout import Lookout
@@ -124,7 +124,7 @@ class Reconciler:
 
     def _reconcile(self, key: Key) -> timedelta | None:
         body = self._cache.get(kinds.MODEL_DEPLOYMENT, *key)
-        if body is None or body["metadata"].get("deletionTimestamp"):
+        if body is None or is_ending(body):
             self._accepted.pop(key, None)
             self._reporter.gone(key)
             self._messenger.gone(key)

@@ -31,6 +31,8 @@ from switchyard_testkit.waiting import until
 STAMP = "shop/flight|flight-abc|1.0.0|stable|3|10000|split"
 CACHE = Cache.from_env(os.environ)
 ROLES = ("stable", "shadow")
+HASTY = {"SHIPPER_KAFKA_TIMEOUT": "2s"}
+"""Where Kafka is away: nobody waits long for it."""
 
 
 @dataclass
@@ -147,6 +149,13 @@ def line(request: pytest.FixtureRequest, kafka: Broker, model: Upstream, tmp_pat
         shipper.end(signal.SIGKILL)
 
 
+def again(shipper: ShipperProcess, settings: dict[str, str]) -> None:
+    """Start it anew, with these settings."""
+    shipper.end(signal.SIGTERM)
+    shipper.settings = settings
+    shipper.start()
+
+
 def test_what_was_served_is_in_the_topic(line: Line) -> None:
     clients = Clients(line.envoy)
     clients.ask(200)
@@ -169,14 +178,14 @@ def test_the_account_closes_over_both_listeners(kafka: Broker, tmp_path: Path) -
             pod.afresh()
             shipper.start()
             mirrored = route("delay-2", 0, "candidate", version="2.0.0", mirror=10_000)
-            pod.control.wait_for(KEY, pod.deploy(route("delay-1", 10_000), mirrored, timeout="5s"))
+            pod.control.wait_for(KEY, pod.deploy(route("delay-1", 10_000), mirrored, timeout="10s"))
             for _ in range(100):
                 assert client.post(PREDICT, json={}).status_code == 200
-            until(lambda: shipper.account()["served"] == 200, "each is mirrored", seconds=20)
+            until(lambda: shipper.account()["served"] == 200, "each is mirrored", seconds=60)
             pod.models["two"].silent = True
             for _ in range(60):
                 assert client.post(PREDICT, json={}).status_code == 200
-            until(lambda: shipper.account()["served"] == 200 + 60 + 32, "the 32 are given up", seconds=20)
+            until(lambda: shipper.account()["served"] == 200 + 60 + 32, "the 32 are given up", seconds=60)
             account = shipper.settled()
     finally:
         shipper.end(signal.SIGKILL)
@@ -193,6 +202,7 @@ def test_the_account_closes_over_both_listeners(kafka: Broker, tmp_path: Path) -
 
 
 def test_kafka_away_and_back(line: Line) -> None:
+    again(line.shipper, HASTY)
     clients = Clients(line.envoy)
     clients.ask(50)
     line.shipper.settled()
@@ -200,7 +210,7 @@ def test_kafka_away_and_back(line: Line) -> None:
     clients.ask(100)
     away = line.shipper.settled(spooled=100)
     assert (away["delivered"], clients.statuses) == (50, {200: 150})
-    until(lambda: (line.shipper.get("/readyz") or {}).get("status") != "ok", "the shipper says so", seconds=20)
+    until(lambda: (line.shipper.get("/readyz") or {}).get("status") != "ok", "the shipper says so", seconds=60)
     line.kafka.start()
     clients.ask(50)
     account = line.shipper.settled(seconds=60)
@@ -249,7 +259,7 @@ def test_a_killed_envoy_loses_what_came_since_the_last_flush_and_no_more(line: L
     with clients.asking(clients=4, pause=0.1):
         clients.at_least(30)
         line.envoy.end(signal.SIGKILL)
-        until(lambda: clients.broken > 0, "the clients met a dead Envoy", seconds=10)
+        until(lambda: clients.broken > 0, "the clients met a dead Envoy", seconds=30)
     before = len(clients.answered)
     line.envoy.start(now_ns=time.time_ns())
     clients.ask(1)
@@ -284,7 +294,7 @@ def test_a_pod_that_ends_without_kafka_leaves_the_rest_to_the_next(line: Line) -
     clients.ask(100)
     line.envoy.end(signal.SIGTERM)
     line.shipper.end(signal.SIGKILL)
-    line.shipper.settings = {"SHIPPER_DRAIN_TIMEOUT": "1s"}
+    line.shipper.settings = {"SHIPPER_DRAIN_TIMEOUT": "1s", **HASTY}
     line.shipper.start()
     assert line.shipper.end(signal.SIGTERM) == 0
     assert "100 exchanges on the volume" in line.shipper.log()
@@ -298,13 +308,11 @@ def test_a_pod_that_ends_without_kafka_leaves_the_rest_to_the_next(line: Line) -
 
 
 def test_a_spool_that_is_full_lets_the_oldest_go_and_says_how_many(line: Line) -> None:
-    line.shipper.end(signal.SIGTERM)
-    line.shipper.settings = {"SHIPPER_SEGMENT_BYTES": "20000", "SHIPPER_SPOOL_MAX_BYTES": "100000"}
-    line.shipper.start()
+    again(line.shipper, {"SHIPPER_SEGMENT_BYTES": "20000", "SHIPPER_SPOOL_MAX_BYTES": "100000", **HASTY})
     line.kafka.end(signal.SIGKILL)
     clients = Clients(line.envoy)
     clients.ask(600)
-    until(lambda: line.shipper.account()["dropped"], "something was let go", seconds=20)
+    until(lambda: line.shipper.account()["dropped"], "something was let go", seconds=60)
     assert clients.statuses == {200: 600}
     line.kafka.start()
     account = line.shipper.settled(seconds=60)
@@ -321,6 +329,6 @@ def test_a_poison_line_is_counted_and_holds_nobody_up(line: Line) -> None:
     with active.open("ab") as file:
         file.write(b'{"boot":"1", \xff\xff\n')
     clients.ask(10)
-    until(lambda: line.shipper.account()["delivered"] == 20, "the others are delivered", seconds=20)
+    until(lambda: line.shipper.account()["delivered"] == 20, "the others are delivered", seconds=60)
     assert line.shipper.account()["dropped"] == {"unparsable": 1}
     assert set(line.ids()) == clients.answered

@@ -118,7 +118,7 @@ class RealWorld:
             two.stop()
         if fault == GONE:
             self.pod.pods(TWO)
-            until(lambda: not self.pod.hosts(f"flights/{TWO}/only"), "Envoy knows", seconds=5, every=0.02)
+            until(lambda: not self.pod.hosts(f"flights/{TWO}/only"), "Envoy knows", seconds=30, every=0.02)
 
     def ask(self, number: int) -> None:
         with self.pod.client() as client:
@@ -128,7 +128,7 @@ class RealWorld:
     def kill_envoy(self) -> None:
         generation = self.pod.control.standing(KEY)["generation"]
         self.pod.envoy.end(signal.SIGKILL)
-        until(lambda: self.pod.control.ask("/readyz")[0] == 503, "control knows that Envoy is gone", seconds=5)
+        until(lambda: self.pod.control.ask("/readyz")[0] == 503, "control knows that Envoy is gone", seconds=30)
         self.pod.envoy.start(now_ns=time.time_ns())
         self.pod.control.wait_for(KEY, generation)
         self.wait_until_counted(generation)
@@ -146,7 +146,7 @@ class RealWorld:
             self.ask(1)
             return requests(self.counted(), generation) != before
 
-        until(moves, f"generation {generation} is counted", seconds=20, every=0.2)
+        until(moves, f"generation {generation} is counted", seconds=30, every=0.2)
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,8 @@ from switchyard_testkit.upstream import PREDICTION, Upstream, upstream
 from switchyard_testkit.waiting import until
 
 STAMP = "shop/flight|flight-abc|1.0.0|stable|3|10000|split"
+SILENCE = "4s"
+"""How long a silent model is waited for: longer than connections that ask nothing are let be when Envoy ends."""
 JSON_TYPE = {"content-type": "application/json"}
 CAP = 131_072
 MAX = 300_000
@@ -77,7 +79,7 @@ class Gateway:
             found = content.splitlines(keepends=True)
             return found if len(found) >= count and content.endswith(b"\n") else None
 
-        found = until(fresh, f"{count} more lines are in the record", seconds=10, every=0.01)
+        found = until(fresh, f"{count} more lines are in the record", seconds=30, every=0.01)
         assert len(found) == count
         self.read_to += sum(len(line) for line in found)
         return found
@@ -113,7 +115,10 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
                     "name": "models",
                     "domains": ["*"],
                     "routes": [
-                        stamped_route("/shop/flight/", "shop/flight-abc", stamp=STAMP, timeout="1s"),
+                        stamped_route(
+                            "/shop/flight/silent", "shop/flight-abc", stamp=STAMP, timeout=SILENCE, rewrite="/silent"
+                        ),
+                        stamped_route("/shop/flight/", "shop/flight-abc", stamp=STAMP, timeout="15s"),
                         stamped_route("/shop/gone/", "shop/gone", stamp=STAMP.replace("flight|", "gone|", 1)),
                         {
                             "match": {"prefix": "/-/feedback/"},
@@ -148,7 +153,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 def test_an_exchange_is_recorded_whole(gateway: Gateway) -> None:
+    began = time.monotonic()
     response, body = gateway.ask("/shop/flight/predict", body=b'{"distance": 12.5}')
+    took = time.monotonic() - began
     envelope, inference = gateway.event()
     assert (response.status, body) == (200, PREDICTION)
     assert envelope.subject == "shop/flight"
@@ -166,7 +173,7 @@ def test_an_exchange_is_recorded_whole(gateway: Gateway) -> None:
     )
     assert (inference.status, inference.flags, inference.error) == (200, "", False)
     assert inference.latency_us is not None
-    assert 0 < inference.latency_us < 1_000_000
+    assert 0 < inference.latency_us <= took * 1_000_000
     assert inference.pod == f"127.0.0.1:{gateway.model.port}"
     assert abs(inference.started_at.timestamp() - time.time()) < 60
 
@@ -302,7 +309,7 @@ def test_an_answer_that_breaks_off_keeps_what_was_seen(gateway: Gateway, path: s
 def test_a_client_that_goes_away_while_it_waits_is_no_error(gateway: Gateway) -> None:
     with socket.create_connection(("127.0.0.1", gateway.envoy.port)) as sock:
         sock.sendall(request("/shop/flight/silent", b'{"x": 1}'))
-        until(lambda: gateway.model.seen[-1][":path"] == "/silent", "the model was asked", seconds=5, every=0.01)
+        until(lambda: gateway.model.seen[-1][":path"] == "/silent", "the model was asked", seconds=30, every=0.01)
     _, inference = gateway.event()
     assert (inference.status, inference.flags, inference.error) == (0, "DC", False)
     assert inference.request.value == {"x": 1}
@@ -316,7 +323,7 @@ def test_a_client_that_goes_away_while_it_sends(gateway: Gateway, sent: int) -> 
         head = request("/shop/flight/predict", b"", length=CAP + 100_000 if sent > CAP else CAP)
         sock.sendall(head + b"z" * sent)
         held = "http.product.downstream_cx_rx_bytes_total"
-        until(lambda: gateway.envoy.stat(held) - before >= sent, "Envoy has read it", seconds=5, every=0.01)
+        until(lambda: gateway.envoy.stat(held) - before >= sent, "Envoy has read it", seconds=30, every=0.01)
     (line,) = gateway.lines()
     read = READER.read(line)
     if isinstance(
@@ -495,10 +502,10 @@ def test_reopening_the_record_loses_nothing(gateway: Gateway) -> None:
     active.rename(aside)
     gateway.ask("/shop/flight/predict", body=b'{"n": 2}')
     gateway.envoy.admin("POST", "/reopen_logs")
-    until(active.exists, "Envoy opens a new file, though nobody asks anything", seconds=5, every=0.01)
+    until(active.exists, "Envoy opens a new file, though nobody asks anything", seconds=30, every=0.01)
     gateway.ask("/shop/flight/predict", body=b'{"n": 3}')
     third = b'{\\"n\\": 3}'
-    until(lambda: third in active.read_bytes(), "the third is recorded in the new file", seconds=5, every=0.01)
+    until(lambda: third in active.read_bytes(), "the third is recorded in the new file", seconds=30, every=0.01)
     gateway.read_to = len(active.read_bytes())
     assert aside.read_bytes().endswith(b"\n")
     # The second may have been in Envoy's memory when it was told; then it is the new file's first.
@@ -513,15 +520,15 @@ def test_a_termination_waits_for_requests_and_sends_clients_elsewhere(gateway: G
         until(
             lambda: other.envoy.stat("http.product.downstream_rq_active"),
             "a request is under way",
-            seconds=5,
+            seconds=30,
             every=0.01,
         )
         drained = pool.submit(drain.drain, settings)
-        response, _ = until(lambda: closing(other), "answers ask clients to leave", seconds=5, every=0.01)
+        response, _ = until(lambda: closing(other), "answers ask clients to leave", seconds=30, every=0.01)
         assert response.status == 200
-        drained.result(15)
-        assert waiting.done(), "the request under way was waited for"
-        assert waiting.result()[0].status == 504
+        drained.result(60)
+        assert other.envoy.stat("http.product.downstream_rq_active") == 0, "the request under way was waited for"
+        assert waiting.result(20)[0].status == 504
 
 
 def request(path: str, body: bytes, *, length: int | None = None) -> bytes:

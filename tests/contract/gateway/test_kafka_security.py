@@ -50,13 +50,13 @@ def send(process: Broker, tmp_path: Path, **changes: str) -> Outcome:
     bus = KafkaBus(kafka(settings))
     try:
         bus.submit([Record(b"shop/flight/1", b"{}")])
-        return until(bus.outcome, "the batch has an outcome", seconds=30, every=0.01)
+        return until(bus.outcome, "the batch has an outcome", seconds=100, every=0.01)
     finally:
         bus.close()
 
 
 def test_it_gets_in(guarded: Broker, tmp_path: Path) -> None:
-    assert send(guarded, tmp_path) == Outcome()
+    assert send(guarded, tmp_path, KAFKA_TIMEOUT="60s") == Outcome()
     assert [record.value for record in guarded.read("switchyard.events")] == [b"{}"]
 
 

@@ -40,7 +40,7 @@ def test_control_says_when_the_snapshot_was_written(pod: Pod) -> None:
         name = "switchyard_control_snapshot_timestamp_seconds "
         return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(name)) > 1.7e9
 
-    until(written, "the snapshot's time is told", seconds=20)
+    until(written, "the snapshot's time is told", seconds=30)
 
 
 def test_control_hands_on_an_excerpt_of_envoys_own_figures(pod: Pod) -> None:

@@ -72,7 +72,7 @@ def test_of_ten_thousand_users_nobody_ever_leaves_the_candidate_and_a_new_salt_d
             until(
                 lambda name=f"flights/{revision}/only", port=quick.address[1]: pod.healthy_ports(name) == {port},
                 f"Envoy sends {revision}'s requests to the quick model",
-                seconds=20,
+                seconds=30,
             )
         before: set[str] = set()
         seen: dict[int, set[str]] = {}
@@ -147,7 +147,7 @@ def test_of_a_sticky_split_only_stables_users_are_mirrored(pod, record, share, o
     served = record.wait_for(400, "stable", "candidate")
     stable = {each.prediction_id for each in served if each.role == "stable"}
     assert within_chance(len(stable), 400, 0.75)
-    until(lambda: pod.envoy.stat("http.mirror.downstream_rq_active") == 0, "mirrored requests are over", seconds=20)
+    until(lambda: pod.envoy.stat("http.mirror.downstream_rq_active") == 0, "mirrored requests are over", seconds=30)
     if of_stable == 1.0:
         record.wait_for(len(stable), "shadow")
     shadows = record.of("shadow")

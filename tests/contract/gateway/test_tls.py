@@ -89,7 +89,7 @@ def test_products_meet_the_certificate_and_its_successor(tmp_path: Path, ca: Pat
         status, body, first = ask(envoy, ca)
         assert (status, body) == (200, PREDICTION)
         mounted(secret, ca=ca, number=2)
-        until(lambda: ask(envoy, ca)[2] != first, "the new certificate is served", seconds=20)
+        until(lambda: ask(envoy, ca)[2] != first, "the new certificate is served", seconds=30)
         assert ask(envoy, ca)[0] == 200
 
 

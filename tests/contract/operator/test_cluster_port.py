@@ -158,6 +158,7 @@ def test_an_apply_keeps_what_others_own(at: Place) -> None:
     assert at.cluster.apply(service)["metadata"]["labels"] == {"ours": "1", "theirs": "1"}
 
 
+@pytest.mark.timeout(300)  # the collector looks for types every half minute, and may have looked before ours were there
 def test_children_go_with_their_owner(at: Place) -> None:
     made = parsed(at.cluster.create(revision(at, "delay-owner")))
     for wanted in bodies(at.namespace, made, replicas=0, serving=Serving()):
@@ -166,7 +167,7 @@ def test_children_go_with_their_owner(at: Place) -> None:
     until(
         lambda: at.cluster.read(DEPLOYMENT, at.namespace, "delay-owner") is None,
         "the revision's Deployment goes with it",
-        seconds=60,
+        seconds=150,
     )
 
 

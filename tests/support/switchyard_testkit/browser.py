@@ -27,6 +27,8 @@ from switchyard_testkit.waiting import until
 
 Scheme = Literal["light", "dark"]
 DESKTOP, PHONE = (1280, 900), (390, 844)
+PATIENCE = 100_000
+"""Milliseconds that a step of the browser may take, on a machine that others want too."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def chromium() -> Iterator[Browser]:
     if program is None:
         raise MachineError("no Chromium is installed; run `python -m switchyard_testkit.browser install`.")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"], timeout=PATIENCE)
         yield browser
         browser.close()
 
@@ -107,7 +109,7 @@ def served(world: PageWorld) -> Iterator[str]:
     thread = threading.Thread(target=server.run, name="page")
     thread.start()
     try:
-        until(lambda: server.started, "the page is served", seconds=20, every=0.05)
+        until(lambda: server.started, "the page is served", seconds=60, every=0.05)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
@@ -137,8 +139,8 @@ class Watched:
     def log_in(self, token: str = TOKEN) -> None:
         """Fill the form in, as a person does."""
         self.page.get_by_label("Token").fill(token)
-        self.page.get_by_role("button", name="Log in").click()
-        self.page.wait_for_load_state("networkidle")
+        with self.page.expect_navigation(wait_until="networkidle"):
+            self.page.get_by_role("button", name="Log in").click()
 
     @property
     def outside(self) -> list[str]:
@@ -158,6 +160,7 @@ def tab(browser: Browser, base: str, *, scheme: Scheme = "light", size: tuple[in
         timezone_id="UTC",
         has_touch=width < 600,
     )
+    context.set_default_timeout(PATIENCE)
     yield Watched(context.new_page(), base)
     context.close()
 

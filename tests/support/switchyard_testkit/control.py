@@ -67,14 +67,14 @@ class ControlProcess:
         if self.process is None:
             raise RuntimeError("control was not started")
         self.process.send_signal(how)
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         self.process = None
         return code
 
     def ask(self, path: str) -> tuple[int, Any]:
         """Its HTTP door."""
         try:
-            with urllib.request.urlopen(f"http://{self.address}:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{self.address}:{self.port}{path}", timeout=30) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as refused:
             return refused.code, json.loads(refused.read())
@@ -84,7 +84,7 @@ class ControlProcess:
         found: JSON = self.ask("/routes")[1]["routes"].get(key, {})
         return found
 
-    def wait_for(self, key: str, generation: int, *, state: str = "Synced", seconds: float = 10) -> JSON:
+    def wait_for(self, key: str, generation: int, *, state: str = "Synced", seconds: float = 60) -> JSON:
         """Wait until Envoy runs this generation."""
         last: list[JSON] = [{}]
 
@@ -125,6 +125,7 @@ class Model:
     requests: list[JSON] = field(default_factory=list)
     _loop: asyncio.AbstractEventLoop | None = None
     _server: asyncio.Server | None = None
+    _thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Listen, on the port of the last time if there was one."""
@@ -146,24 +147,25 @@ class Model:
             loop.run_until_complete(asyncio.sleep(0))
             loop.close()
 
-        threading.Thread(target=serve, daemon=True).start()
-        if not ready.wait(10):
+        self._thread = threading.Thread(target=serve, name=f"model {self.name}", daemon=True)
+        self._thread.start()
+        if not ready.wait(60):
             raise TimeoutError(f"the model {self.name} does not listen")
 
     def stop(self) -> None:
-        """Refuse connections from now on, and cut those there are."""
-        loop, server = self._loop, self._server
-        if loop and server:
-            closed = threading.Event()
+        """Refuse connections from now on, and cut those there are: none of them is left when this returns."""
+        loop, server, thread = self._loop, self._server, self._thread
+        if loop and server and thread:
 
             def close() -> None:
                 server.close()
                 loop.stop()
-                closed.set()
 
             loop.call_soon_threadsafe(close)
-            closed.wait(5)
-            self._loop = self._server = None
+            thread.join(60)
+            if thread.is_alive():
+                raise TimeoutError(f"the model {self.name} goes on")
+            self._loop = self._server = self._thread = None
 
     @property
     def listening(self) -> bool:

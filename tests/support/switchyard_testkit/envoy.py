@@ -62,27 +62,35 @@ def data_plane(module: str) -> ModuleType:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now, below those that the kernel hands to outgoing connections meanwhile."""
+    """A port that nobody listens on, and that is nobody else's until this process ends.
+
+    It is kept by a socket that is bound and never listens: a server, which takes a port with SO_REUSEADDR, is let in
+    beside it, while another test that looks for a free port is not, however late the server starts, or starts again.
+    It lies below those that the kernel hands to outgoing connections.
+    """
     while True:
         port = random.randrange(20_000, 32_000)
-        with socket.socket() as sock:
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        sock = socket.socket()
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            sock.close()
+            continue
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.detach()
+        return port
 
 
 class AdminConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("admin", timeout=5)
+        super().__init__("admin", timeout=30)
         self.path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(5)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self.path))
 
 
@@ -118,7 +126,7 @@ class EnvoyProcess:
             raise RuntimeError("Envoy was not started")
         return self.process.pid
 
-    def start(self, *, now_ns: int, ready_within: float | None = 30) -> None:
+    def start(self, *, now_ns: int, ready_within: float | None = 60) -> None:
         """Start it as the image's entry point does; `ready_within` None returns at once (nobody serves routes)."""
         start, bootstrap = data_plane("start"), data_plane("bootstrap")
         settings = bootstrap.Settings(

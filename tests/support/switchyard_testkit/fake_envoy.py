@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from switchyard_gateway.control.domain.delivery import MIRROR, PRODUCT, Delivery, Kind, RouteTable, Send
 from switchyard_gateway.control.domain.fragment import Assignment, Cluster, Routing
@@ -73,6 +74,19 @@ class FakeEnvoy:
             return False
         self._answer(self._delivery, self._inbox.popleft())
         return True
+
+    def answers(self, deployment: str, drawn: int) -> str:
+        """The revision that answers a request for which this number, or bucket, was drawn; empty: a 503."""
+        cluster = self._drawn(self.routings[deployment], drawn)
+        endpoints = self.assignments[cluster]
+        able = endpoints.first or (endpoints.second if self.clusters[cluster].failover else ())
+        return able[0].revision if able else ""
+
+    def _drawn(self, routing: Routing, drawn: int) -> str:
+        if routing.draw is not None:
+            return next(each.cluster for each in routing.draw.ranges if each.first <= drawn < each.end)
+        ends = accumulate(arm.weight for arm in routing.arms)
+        return next(arm.cluster for arm, end in zip(routing.arms, ends, strict=True) if drawn < end)
 
     def _answer(self, delivery: Delivery, send: Send) -> None:
         words = "; ".join(

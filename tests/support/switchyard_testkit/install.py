@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from switchyard_testkit import outside
 from switchyard_testkit.toolchain import tool_path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -94,7 +95,7 @@ def tokens(folder: Path) -> dict[str, str]:
     """The slot's tokens, made once and kept, so that an upgrade changes nothing."""
     path = folder / "tokens.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    if missing := {"feedback", "monitor", "operator", "feedback-monitor"} - kept.keys():
+    if missing := {"feedback", "monitor", "operator", "feedback-monitor", "desk"} - kept.keys():
         made = kept | {name: secrets.token_hex(24) for name in sorted(missing)}
         half = path.with_suffix(".part")
         half.write_text(json.dumps(made), encoding="utf-8")
@@ -215,11 +216,15 @@ def install(
     images = json.loads((folder / "images.json").read_text(encoding="utf-8"))
     held = tokens(folder)
     values = folder / "values.json"
-    values.write_text(json.dumps(chart_values(images, held, extra or {}), indent=2), encoding="utf-8")
+    wanted = merged(outside.values(slot), extra or {})
+    values.write_text(json.dumps(chart_values(images, held, wanted), indent=2), encoding="utf-8")
     values.chmod(0o600)
     namespace = f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n"
     run("kubectl", "apply", "-f", "-", kubeconfig=kubeconfig, given=namespace)
     run("kubectl", "label", "--overwrite", "namespace", NAMESPACE, RESTRICTED, kubeconfig=kubeconfig)
+    if secret := outside.secrets(slot, folder, key=held["desk"]):
+        given = json.dumps({"apiVersion": "v1", "kind": "List", "items": secret})
+        run("kubectl", "-n", NAMESPACE, "apply", "-f", "-", kubeconfig=kubeconfig, given=given)
     # The contract tests may have put the CRDs there first; with the last flag the chart takes them over.
     arguments = [
         "upgrade", "--install", RELEASE, str(chart),

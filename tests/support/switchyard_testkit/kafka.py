@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,15 +90,15 @@ class Broker:
             if self._java("kafka.tools.StorageTool", *words).wait(60):
                 raise RuntimeError(f"the storage was not formatted: {(self.folder / 'broker.log').read_text()[-2000:]}")
         self.process = self._java("kafka.Kafka", str(configuration))
-        until(self._answers, f"the broker answers; its log is {self.folder / 'broker.log'}", seconds=60)
+        until(self._answers, f"the broker answers; its log is {self.folder / 'broker.log'}", seconds=100)
 
     def create(self, topic: str, *, partitions: int = 4) -> None:
-        """Have a topic."""
+        """Have a topic, known to whoever asks: the broker hears of it some time after the controller has made it."""
         admin = KafkaAdminClient(bootstrap_servers=self.inside)
         try:
-            admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=1)])
-        except TopicAlreadyExistsError:
-            return
+            with suppress(TopicAlreadyExistsError):
+                admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=1)])
+            admin.wait_for_topics([topic], timeout_ms=60_000)
         finally:
             admin.close()
 

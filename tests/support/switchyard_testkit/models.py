@@ -153,7 +153,7 @@ class Models:
             status: dict[str, Any] = self.get(given, "modelcommands").get("status") or {}
             return status if status.get("result") else {}
 
-        return until(answered, f"the command {given} has a result", seconds=30)
+        return until(answered, f"the command {given} has a result", seconds=90)
 
     def url(self, name: str, path: str = "/predict") -> str:
         """Where products call the model."""

@@ -105,7 +105,7 @@ def own_api_server(folder: Path, *, audit_log: Path | None = None) -> Iterator[c
                 return False
             return bool(answer.status == 200)
 
-        until(serves, "the API server is ready", seconds=60)
+        until(serves, "the API server is ready", seconds=100)
         yield api
 
 

@@ -113,7 +113,7 @@ class Postgres:
             self.process = subprocess.Popen(
                 words, stdout=log, stderr=log, cwd=self.folder, user=_user(), group=_user(), start_new_session=True
             )
-        until(self._answers, f"PostgreSQL answers; its log is {self.folder / 'server.log'}", seconds=60, every=0.05)
+        until(self._answers, f"PostgreSQL answers; its log is {self.folder / 'server.log'}", seconds=100, every=0.05)
 
     def crash(self) -> None:
         """End it at once, as a crash would: nothing is written down, and what was begun is undone at the next start."""

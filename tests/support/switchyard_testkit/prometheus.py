@@ -1,7 +1,7 @@
-"""A real Prometheus of a test's own: Debian's, with samples of the past, behind TLS and a password.
+"""A real Prometheus of a test's own: Debian's, behind TLS and a password.
 
-`python -m switchyard_testkit.prometheus install` brings it. Nothing is scraped and nothing waited for: promtool writes
-the samples as blocks, and the server reads them when it starts.
+`python -m switchyard_testkit.prometheus install` brings it. Of the past nothing is scraped and nothing waited for:
+promtool writes the samples as blocks, and the server reads them when it starts. What is, it scrapes each second.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+from prometheus_client import CollectorRegistry, start_http_server
 from switchyard_operator.adapters.prometheus import HttpPrometheus
 
 from switchyard_testkit.commands import run
@@ -27,9 +28,9 @@ from switchyard_testkit.fake_prometheus import Sample
 from switchyard_testkit.halting import halt
 from switchyard_testkit.machine import PROMETHEUS_PACKAGES, SEARCH, ensure_packages
 from switchyard_testkit.node import pki
+from switchyard_testkit.outside import PASSWORD, USER
 from switchyard_testkit.waiting import until
 
-USER, PASSWORD = "switchyard", "open-sesame"
 HASHED = "$2b$04$switchyardswitchyardse5yHPmdqWAw6XHH2fiifmn62Zaa0SLDS"
 """Of the password, by bcrypt."""
 
@@ -66,16 +67,35 @@ class RealPrometheus:
 
 
 @contextmanager
-def real_prometheus(folder: Path, samples: Iterable[Sample]) -> Iterator[RealPrometheus]:
-    """One that has seen these samples; it is ended whatever happens."""
-    store, port = folder / "store", free_port()
-    (folder / "samples.txt").write_text(open_metrics(samples))
-    run([_program("promtool"), "tsdb", "create-blocks-from", "openmetrics", folder / "samples.txt", store], timeout=60)
-    pki.make_authority(folder, "prometheus")
-    pki.make_server(folder, "server", ["localhost", "127.0.0.1"])
+def real_prometheus(
+    folder: Path,
+    samples: Iterable[Sample] = (),
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    authority: Path | None = None,
+    scraped: Sequence[str] = (),
+) -> Iterator[RealPrometheus]:
+    """One that has seen these samples, and scrapes these `host:port`; it is ended whatever happens.
+
+    Its certificate is signed by an authority of its own, or by that whose ca.crt and ca.key are in a folder.
+    """
+    store, port = folder / "store", port or free_port()
+    if past := list(samples):
+        (folder / "samples.txt").write_text(open_metrics(past))
+        blocks = ["tsdb", "create-blocks-from", "openmetrics"]
+        run([_program("promtool"), *blocks, folder / "samples.txt", store], timeout=200)
+    if authority is None:
+        pki.make_authority(folder, "prometheus")
+    else:
+        for name in ("ca.crt", "ca.key"):
+            shutil.copy(authority / name, folder / name)
+    pki.make_server(folder, "server", ["localhost", host])
     (folder / "username").write_text(f"{USER}\n")
     (folder / "password").write_text(f"{PASSWORD}\n")
-    (folder / "config.yaml").write_text(json.dumps({"global": {"scrape_interval": "1h"}}))
+    jobs = [{"job_name": "outside", "static_configs": [{"targets": list(scraped)}]}] if scraped else []
+    said = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs}
+    (folder / "config.yaml").write_text(json.dumps(said))
     door = {
         "tls_server_config": {"cert_file": str(folder / "server.crt"), "key_file": str(folder / "server.key")},
         "basic_auth_users": {USER: HASHED},
@@ -85,7 +105,7 @@ def real_prometheus(folder: Path, samples: Iterable[Sample]) -> Iterator[RealPro
         _program("prometheus"),
         f"--config.file={folder / 'config.yaml'}",
         f"--web.config.file={folder / 'door.yaml'}",
-        f"--web.listen-address=127.0.0.1:{port}",
+        f"--web.listen-address={host}:{port}",
         f"--storage.tsdb.path={store}",
         "--storage.tsdb.retention.time=30d",
     ]
@@ -93,12 +113,24 @@ def real_prometheus(folder: Path, samples: Iterable[Sample]) -> Iterator[RealPro
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file)
     try:
-        found = RealPrometheus(f"https://127.0.0.1:{port}", folder, process)
-        until(lambda: _is_ready(found, log), "Prometheus is ready", seconds=60, every=0.1)
+        found = RealPrometheus(f"https://{host}:{port}", folder, process)
+        until(lambda: _is_ready(found, log), "Prometheus is ready", seconds=100, every=0.1)
         yield found
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait(10)
+
+
+@contextmanager
+def exporter(registry: CollectorRegistry) -> Iterator[str]:
+    """A program of the user's that shows these figures; where it is scraped."""
+    server, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
 
 
 def open_metrics(samples: Iterable[Sample]) -> str:
@@ -118,7 +150,7 @@ def _is_ready(server: RealPrometheus, log: Path) -> bool:
         raise MachineError(f"Prometheus ended: {log.read_text()[-2000:]}")
     with httpx.Client(trust_env=False, verify=False, auth=(USER, PASSWORD)) as http:
         try:
-            return http.get(f"{server.url}/-/ready", timeout=2).status_code == 200
+            return http.get(f"{server.url}/-/ready", timeout=20).status_code == 200
         except httpx.HTTPError:
             return False
 

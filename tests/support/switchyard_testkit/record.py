@@ -48,7 +48,7 @@ class Record:
             self.read_on()
             return sum(event.data["role"] in roles for event in self.events) >= count
 
-        until(there, f"{count} exchanges as {roles} are recorded", seconds=20, every=0.05)
+        until(there, f"{count} exchanges as {roles} are recorded", seconds=60, every=0.05)
         found = self.of(*roles)
         assert len(found) == count
         return found

@@ -37,7 +37,8 @@ class ShipperProcess:
         environment |= {
             "SHIPPER_NODE": "gateway-0",
             "SHIPPER_KAFKA_SERVERS": self.servers,
-            "SHIPPER_KAFKA_TIMEOUT": "2s",
+            # What a slow broker does not confirm in time is sent again, and is then in the topic twice.
+            "SHIPPER_KAFKA_TIMEOUT": "20s",
             "SHIPPER_TOPIC": self.topic,
             "SHIPPER_PORT": str(self.port),
             "SHIPPER_SPOOL_DIR": str(self.folder / "spool"),
@@ -49,7 +50,7 @@ class ShipperProcess:
                 [sys.executable, "-m", "switchyard_gateway.shipper"], env=environment, stdout=log, stderr=log
             )
         until(
-            lambda: self.get("/healthz"), f"the shipper answers; it said: {self.log()[-2000:]}", seconds=30, every=0.05
+            lambda: self.get("/healthz"), f"the shipper answers; it said: {self.log()[-2000:]}", seconds=90, every=0.05
         )
 
     def get(self, path: str) -> JSON | None:
@@ -66,9 +67,9 @@ class ShipperProcess:
 
     def account(self) -> JSON:
         """The account now."""
-        return until(lambda: self.get("/account"), "the shipper gives its account", seconds=10)
+        return until(lambda: self.get("/account"), "the shipper gives its account", seconds=30)
 
-    def settled(self, *, seconds: float = 30, spooled: int = 0) -> JSON:
+    def settled(self, *, seconds: float = 60, spooled: int = 0) -> JSON:
         """The account, once it closes with nothing (or only so much) under way."""
 
         def closed() -> JSON | None:

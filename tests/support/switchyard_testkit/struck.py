@@ -138,7 +138,17 @@ def account(installation: Installation) -> dict[str, Any]:
 def topics(models: Models, *names: str) -> dict[str, Topic]:
     """What the topic holds of each deployment, read once, when traffic has ended and everything was delivered."""
     installation = models.installation
-    until(lambda: not account(installation)["spooled"], "everything was delivered", seconds=120, every=1)
+    before: dict[str, Any] = {}
+
+    def at_rest() -> bool:
+        """Nothing waits, and nothing has moved for a second: Envoy writes a line some time after its answer."""
+        now = account(installation)
+        rests = not now["spooled"] and now == before
+        before.clear()
+        before.update(now)
+        return rests
+
+    until(at_rest, "everything was delivered", seconds=120, every=1)
     found = events_of(installation, [models.subject(name) for name in names])
     return {name: Topic(installation, models.subject(name), found[models.subject(name)]) for name in names}
 

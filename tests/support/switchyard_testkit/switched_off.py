@@ -1,17 +1,18 @@
-"""Each rule of the rule book, taken away: what the operator would be without it.
+"""Each rule of the rule book, taken away: what Switchyard would be without it.
 
-A switch replaces one thing for the time of one test. It must leave an operator that still runs, so that the tests go
+A switch replaces one thing for the time of one test. It must leave something that still runs, so that the tests go
 red by what they say of the rule and not by an accident. `rulebook` throws them, one at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any
 
+import kopf
 import pytest
 from pydantic import ValidationError
 from switchyard_contracts import (
@@ -29,7 +30,7 @@ from switchyard_contracts.canonical import digest
 from switchyard_contracts.evidence import Evidence, WindowSums
 from switchyard_contracts.judgement import Budget, Judgement, Verdict
 from switchyard_contracts.model_deployment import Metric, ModelDeploymentSpec, OnSpecChange, Strategy
-from switchyard_operator import gather, leader, reconciler, retries
+from switchyard_operator import gather, handlers, leader, reconciler, retries
 from switchyard_operator.adapters import cluster
 from switchyard_operator.domain import (
     ab_test,
@@ -61,14 +62,16 @@ from switchyard_operator.domain.commands import Answer
 from switchyard_operator.domain.lineage import Lineage
 from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.routes import Shares
-from switchyard_operator.domain.rules import Decision, Rule, Says, Seen
+from switchyard_operator.domain.rules import Decision, Move, Rule, Says, Seen
 from switchyard_operator.domain.step import Step
 from switchyard_operator.domain.steps import Course, Way
 from switchyard_operator.domain.sync import Sync
 from switchyard_operator.domain.world import Command, GatewayReport, Judged, Revision, World
 from switchyard_operator.reconciler import Reconciler
 
-Switch = Callable[[pytest.MonkeyPatch], None]
+from switchyard_testkit import switched_off_beside
+from switchyard_testkit.switching import Switch, always, instead
+
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -79,20 +82,6 @@ def without(*taken: Rule) -> Switch:
         patch.setattr(rules, "RULES", tuple(rule for rule in rules.RULES if rule not in taken))
 
     return switch
-
-
-def instead(owner: object, name: str, value: object) -> Switch:
-    """Something else under a name."""
-
-    def switch(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(owner, name, value)
-
-    return switch
-
-
-def always(value: object) -> Callable[..., object]:
-    """The same answer to everything."""
-    return lambda *_, **__: value
 
 
 def nothing_is(way: Way) -> Switch:
@@ -130,19 +119,23 @@ def _stays(world: World, known: Bearings) -> Plan:
     return plan.finish(world, known, decision._watch(world, known))
 
 
-def the_candidate_stays(patch: pytest.MonkeyPatch) -> None:
-    """Whoever is in the traffic keeps its share until the next one's first step."""
-    stranger, shares = bearings.stranger, decision._same_shares
+def nobody_leaves(*, heir: bool) -> Switch:
+    """Whoever is in the traffic keeps its share until the next one's first step, or the next one has it at once."""
 
-    def held(world: World, known: Bearings) -> Shares:
-        name, stable = stranger(world, known.lineage), known.lineage.stable
-        if not name or not stable or not world.route:
-            return shares(world, known)
-        weight = next(entry.weight_bp for entry in world.route.spec.routes if entry.revision == name)
-        return Shares(stable=stable, candidate=world.revisions[name], weight=weight)
+    def switch(patch: pytest.MonkeyPatch) -> None:
+        stranger, shares = bearings.stranger, decision._same_shares
 
-    patch.setattr(bearings, "stranger", always(""))
-    patch.setattr(decision, "_same_shares", held)
+        def held(world: World, known: Bearings) -> Shares:
+            name, line = stranger(world, known.lineage), known.lineage
+            if not name or not line.stable or not world.route:
+                return shares(world, known)
+            weight = next(entry.weight_bp for entry in world.route.spec.routes if entry.revision == name)
+            return Shares(stable=line.stable, candidate=line.target if heir else world.revisions[name], weight=weight)
+
+        patch.setattr(bearings, "stranger", always(""))
+        patch.setattr(decision, "_same_shares", held)
+
+    return switch
 
 
 def turns_are_as_if(policy: OnSpecChange, *, said: OnSpecChange) -> Switch:
@@ -446,6 +439,31 @@ def tests_are_read_at_any_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(trial.Horizon, "is_over", always(True))
 
 
+def the_dead_keep_their_weight(patch: pytest.MonkeyPatch) -> None:
+    """An unready candidate is noticed, and keeps what it has."""
+    own = rules.provision
+
+    def stubborn(seen: Seen) -> Decision | None:
+        found = own(seen)
+        return replace(found, move=Move.HOLD) if found and found.move is Move.LOWER else found
+
+    patch.setattr(rules, "RULES", tuple(stubborn if rule is own else rule for rule in rules.RULES))
+
+
+def kopf_holds_them(patch: pytest.MonkeyPatch) -> None:
+    """A handler of Kopf's that looks again and again, for which it puts a finalizer on every ModelDeployment."""
+    own = handlers.register
+
+    def tended(registry: kopf.OperatorRegistry, **words: Any) -> None:
+        own(registry, **words)
+
+        @kopf.timer(kinds.MODEL_DEPLOYMENT.plural, interval=60.0, registry=registry, id="tend")
+        async def tend(**_: Any) -> None:
+            """Nothing; it is enough that it is there."""
+
+    patch.setattr(handlers, "register", tended)
+
+
 def weights_without_bounds(patch: pytest.MonkeyPatch) -> None:
     """A weight follows its rewards as far as they go."""
     own = bandit_weights.share
@@ -461,7 +479,8 @@ SWITCHES: Mapping[str, Switch] = {
     "the-first-request": without(rules.gate),
     "serving-that-applies-in-place": replicas_are_the_model,
     "steps-being-compared": instead(memory, "_matches", _any_record_matches),
-    "replacing-the-candidate": the_candidate_stays,
+    "replacing-the-candidate": nobody_leaves(heir=False),
+    "a-weight-that-falls-to-nothing-first": nobody_leaves(heir=True),
     "waiting-ones-turn": turns_are_as_if(OnSpecChange.REPLACE, said=OnSpecChange.QUEUE),
     "refusing-a-newer-one": turns_are_as_if(OnSpecChange.QUEUE, said=OnSpecChange.REJECT),
     "going-back-to-stable": instead(decision, "_settle", _stays),
@@ -530,5 +549,10 @@ SWITCHES: Mapping[str, Switch] = {
     "pods-that-follow-the-steps": steps_without(canary, pods=0),
     "holding-a-step": without(rules.hold_the_step),
     "taking-back-what-fails": without(rules.take_back_what_fails),
+    "a-weight-that-falls-with-its-pods": the_dead_keep_their_weight,
+    "owners-that-take-along-what-is-theirs": instead(workloads, "owned_by", always([])),
+    "leaving-alone-what-is-being-deleted": instead(reconciler, "is_ending", always(False)),
+    "handlers-without-finalizers": kopf_holds_them,
+    **switched_off_beside.SWITCHES,
 }
 """By what is taken away: `<row> without <switch>` reads as a sentence."""

@@ -142,8 +142,8 @@ def upstream() -> Iterator[Upstream]:
 
     thread = threading.Thread(target=run, name="upstream", daemon=True)
     thread.start()
-    if not ready.wait(10):
-        raise TimeoutError("the model server for the tests did not start within 10 s")
+    if not ready.wait(60):
+        raise TimeoutError("the model server for the tests did not start within 60 s")
     try:
         yield server
     finally:

@@ -25,9 +25,7 @@ BIN = Path(sys.executable).parent
 
 
 def installed(command: str, *words: str, **environ: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [str(BIN / command), *words], env={**os.environ, **environ}, capture_output=True, timeout=60, check=False
-    )
+    return subprocess.run([str(BIN / command), *words], env={**os.environ, **environ}, capture_output=True, check=False)
 
 
 @pytest.mark.parametrize(

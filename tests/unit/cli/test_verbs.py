@@ -127,6 +127,7 @@ class TestStatus:
         assert said.code == 4
         assert "2.0.0 is Progressing at step quarter (25%); it waits for" in said.out
 
+    @pytest.mark.rule("exit-codes")
     def test_waiting_for_a_better_model_ends_with_0(self) -> None:
         shell = rolling("five")
         said = shell("status", "delay", "--wait")
@@ -140,12 +141,14 @@ class TestStatus:
         assert shell("status", "--wait", "--watched").code == 0
         assert shell.world.phase is Phase.COMPLETED
 
+    @pytest.mark.rule("exit-codes")
     def test_waiting_for_a_worse_model_ends_with_2_and_the_numbers(self) -> None:
         said = rolling("five", image=THREE)("status", "delay", "--wait", "--timeout", "30m")
         assert said.code == 2
         assert "RolledBack (AnalysisFailed)" in said.out
         assert "RMSE" in said.out
 
+    @pytest.mark.rule("exit-codes")
     def test_a_preview_that_waits_for_a_person_ends_with_3(self) -> None:
         shell = airport(BY_HAND)
         shell.world.deploy(BY_HAND, image=TWO)
@@ -153,6 +156,7 @@ class TestStatus:
         assert said.code == 3
         assert "a person's promote" in said.out
 
+    @pytest.mark.rule("exit-codes")
     def test_no_end_in_time_is_4(self) -> None:
         shell = rolling("five")
         before = shell.world.clock.now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import selectors
 import socket
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ def refused() -> Iterator[socket.socket]:
         sock.connect(("127.0.0.1", port))
         sock.setblocking(False)
         sock.send(b"is anybody there?")
+        assert select.select([sock], [], [], 100)[0], "the kernel has not told it yet"
         with pytest.raises(ConnectionRefusedError):
             sock.recv(10)
         yield sock
@@ -62,6 +64,6 @@ def test_what_is_to_be_read_is_still_there_afterwards(pair: tuple[socket.socket,
     with DrainingSelector() as selector:
         selector.register(near, selectors.EVENT_READ)
         far.send(b"hello")
-        assert len(selector.select(1)) == 1
+        assert len(selector.select(100)) == 1
         assert near.recv(10) == b"hello"
         assert selector.select(0) == []

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,10 @@ from switchyard_demo_model.pipeline.commit import commit_of
 from switchyard_demo_model.pipeline.package import Bento, Parts
 from switchyard_demo_model.pipeline.source import source
 from switchyard_demo_model.pipeline.stages import Pipeline
+from switchyard_testkit.envoy import free_port
+from switchyard_testkit.waiting import until
 
-pytestmark = pytest.mark.timeout(300)  # `bentoml build` and `bentoml serve` take their time on a busy machine
+pytestmark = pytest.mark.timeout(900)  # `bentoml build` and `bentoml serve` take their time on a busy machine
 LOCK = Path(__file__).parents[3] / "locks" / "demo-bento.txt"
 ON_TIME = {"carrier": "UA", "origin": "EWR", "dest": "IAH", "distance": 1400, "hour": 8, "weekday": 2}
 
@@ -40,9 +40,7 @@ def bento(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Bento
 @pytest.fixture(scope="module")
 def served(bento: Bento, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`bentoml serve` on a free port of loopback, until the module ends; it must then end by itself on SIGTERM."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     home = tmp_path_factory.mktemp("home")
     environment = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
     command = [sys.executable, "-m", "bentoml", "serve", str(bento.folder), "--host", "127.0.0.1", "--port", str(port)]
@@ -54,24 +52,22 @@ def served(bento: Bento, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         yield address
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) in (0, -signal.SIGTERM)
+        assert process.wait(timeout=120) in (0, -signal.SIGTERM)
 
 
 def wait_ready(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
+    def ready() -> bool:
         assert process.poll() is None, log.read_text()
         try:
-            if httpx.get(f"{address}/readyz", timeout=2).status_code == 200:
-                return
+            return httpx.get(f"{address}/readyz", timeout=20).status_code == 200
         except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise TimeoutError(f"not ready after 90 s:\n{log.read_text()}")
+            return False
+
+    until(ready, f"it is ready; its log is {log}", seconds=400)
 
 
 def ask(address: str, **changes: Any) -> httpx.Response:
-    return httpx.post(f"{address}/predict", json={"flight": ON_TIME | changes}, timeout=20)
+    return httpx.post(f"{address}/predict", json={"flight": ON_TIME | changes}, timeout=120)
 
 
 def test_the_image_gets_no_compiler_and_stands_on_the_given_base(bento: Bento) -> None:

@@ -56,7 +56,7 @@ def wait_for_parts(folder: Path, count: int) -> set[int]:
         found = {int(path.stem) for path in folder.glob("*.pid")}
         return found if len(found) >= count else None
 
-    return until(started, f"{count} parts have started", seconds=20, every=0.02)
+    return until(started, f"{count} parts have started", seconds=100, every=0.02)
 
 
 def test_kill_9_of_the_part_leaves_the_keeper_and_brings_another(
@@ -68,14 +68,13 @@ def test_kill_9_of_the_part_leaves_the_keeper_and_brings_another(
     assert first in both
     assert started.poll() is None
     started.terminate()
-    assert started.wait(timeout=20) == 7
+    assert started.wait(timeout=100) == 7
 
 
 def test_an_unknown_part_ends_with_an_error() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "switchyard_gateway.keeper", "switchyard_gateway.nothing"],
         capture_output=True,
-        timeout=30,
         check=False,
     )
     assert ended.returncode == 1

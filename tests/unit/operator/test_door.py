@@ -49,6 +49,7 @@ def test_nobodys_object_queues_nothing() -> None:
     assert at.queue.get(0) is None
 
 
+@pytest.mark.rule("deletion")
 def test_the_door_watches_and_needs_no_finalizer() -> None:
     registry = kopf.OperatorRegistry()
     handlers.register(registry)

@@ -6,15 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from switchyard_contracts.base import LABEL_REVISION
 from switchyard_contracts.model_command import ModelCommandStatus
 from switchyard_contracts.model_deployment import Phase
 from switchyard_contracts.quantities import FULL
 from switchyard_operator.domain import kinds
+from switchyard_operator.domain.pods import is_ready
 from switchyard_operator.domain.sync import SILENT_AFTER, SyncState, compare
 from switchyard_operator.domain.world import GatewayReport
 from switchyard_testkit.rollout_world import CANARY, CANARY_SPEC, KEY, NAMESPACE, SPEC, Model, Simulation
 
-ONE, TWO = "models/delay:1", "models/delay:2"
+ONE, TWO, THREE = "models/delay:1", "models/delay:2", "models/delay:3"
 GOOD = Model(version="2.0.0", loss=50.0)
 BAD = Model(version="2.0.0", failing=0.2)
 ALONE = {ONE: ("stable", 10_000)}
@@ -125,6 +127,34 @@ def test_nobody_loses_pods_while_a_gateway_may_still_send_them_requests() -> Non
     assert world.replicas == {ONE: 2, TWO: 2}
     world.gateways.silent = set()
     world.run(lambda: world.replicas == {ONE: 2}, within=5 * SECOND)
+
+
+@pytest.mark.rule("re-pointing")
+def test_a_newer_candidate_begins_at_nothing_once_the_one_before_has_nothing_and_with_its_pods_there() -> None:
+    world = at_step("half")
+    world.images[THREE] = Model(version="3.0.0", loss=20.0)
+    written: list[dict[str, int]] = []
+    podless: list[str] = []
+
+    def look(write: str) -> None:
+        if " ModelRoute " not in write:
+            return
+        given = {image: weight for image, (_, weight) in world.route.items() if weight}
+        written.append(given)
+        podless.extend(image for image in given if not has_ready_pod(world, image))
+
+    world.cluster.after_write = look
+    world.deploy(CANARY_SPEC, image=THREE)
+    world.run(lambda: world.route.get(THREE) == ("stable", FULL), within=10 * MINUTE)
+    assert written[0] == {ONE: FULL}
+    assert not any(TWO in given for given in written)
+    assert [given[THREE] for given in written if THREE in given][:3] == [500, 2500, 5000]
+    assert podless == []
+
+
+def has_ready_pod(world: Simulation, image: str) -> bool:
+    pods = world.cluster.find(kinds.POD, labels={LABEL_REVISION: world.revision(image)})
+    return any(is_ready(pod) for pod in pods)
 
 
 @pytest.mark.parametrize(

@@ -542,6 +542,18 @@ def test_without_any_data_the_metric_says_what_happens_after_its_patience(policy
         world.run(lambda: world.phase is phase, within=timedelta(hours=1))
 
 
+@pytest.mark.rule("revision-dies")
+@pytest.mark.parametrize(("step", "weight"), [("five", 500), ("quarter", 2500), ("half", 5000)])
+def test_of_a_candidate_that_dies_all_of_the_traffic_is_stables_while_its_step_stays(step: str, weight: int) -> None:
+    world = at_step(step)
+    world.frozen_pods = {world.revision(TWO)}
+    world.run(lambda: world.route == {ONE: ("stable", 10_000), TWO: ("candidate", 0)}, within=timedelta(seconds=3))
+    assert world.status.rollout
+    assert (world.status.rollout.reason, world.status.rollout.step) == ("CandidateNotReady", step)
+    world.frozen_pods = set()
+    world.run(lambda: world.route[TWO] == ("candidate", weight), within=timedelta(seconds=5))
+
+
 def test_an_unready_candidate_loses_its_weight_at_once_and_gets_it_back() -> None:
     world = at_step("half")
     world.frozen_pods = {world.revision(TWO)}

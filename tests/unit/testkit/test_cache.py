@@ -72,9 +72,9 @@ def test_a_killed_builder_frees_the_lock_and_leaves_nothing_that_counts(tmp_path
     wait_to_go_on, _go_on = fork.Pipe(duplex=False)
     builder = fork.Process(target=build_slowly, args=(tmp_path, tell_started, wait_to_go_on))
     builder.start()
-    assert started.poll(20), "the builder never began"
+    assert started.poll(100), "the builder never began"
     os.kill(started.recv(), signal.SIGKILL)
-    builder.join(20)
+    builder.join(100)
     assert (tmp_path / "tools" / f"{UNFINISHED}k1" / "half").exists()
 
     entry = Cache(tmp_path).build("tools", "k1", lambda folder: (folder / "whole").touch(), say=silent)
@@ -87,7 +87,7 @@ def test_a_second_builder_waits_for_the_first_and_says_for_whom(tmp_path: Path) 
     wait_to_go_on, go_on = fork.Pipe(duplex=False)
     builder = fork.Process(target=build_slowly, args=(tmp_path, tell_started, wait_to_go_on))
     builder.start()
-    assert started.poll(20), "the builder never began"
+    assert started.poll(100), "the builder never began"
     holder = started.recv()
     said: list[str] = []
 
@@ -99,7 +99,7 @@ def test_a_second_builder_waits_for_the_first_and_says_for_whom(tmp_path: Path) 
         raise AssertionError("built a second time")
 
     entry = Cache(tmp_path).build("tools", "k1", never, say=say)
-    builder.join(20)
+    builder.join(100)
     assert (entry / "half").exists()
     assert len(said) == 1
     assert f"process {holder}" in said[0]

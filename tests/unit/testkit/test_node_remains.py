@@ -48,8 +48,8 @@ def test_a_running_node_is_found_and_ended_and_others_are_not(tmp_path: Path) ->
         def mine() -> tuple[int, ...]:
             return tuple(pid for pid, home in processes.homes_of_nodes().items() if home == tmp_path)
 
-        processes.end_all(mine, seconds=20)
-        assert ours.wait(20) == -signal.SIGKILL
+        processes.end_all(mine, seconds=100)
+        assert ours.wait(100) == -signal.SIGKILL
         assert other.poll() is None
     finally:
         for process in (ours, other):

@@ -138,7 +138,7 @@ def test_a_long_stage_keeps_saying_what_it_waits_for(tmp_path: Path) -> None:
         run.progress.waiting("the compiler: 7 of 90 packages")
         # Beats may have come before it was named.
         said = "build: waiting for the compiler: 7 of 90 packages (about 1 min 00 s left in all)"
-        until(lambda: run.out.getvalue().count(said) >= 2, "two beats named it", seconds=20, every=0.001)
+        until(lambda: run.out.getvalue().count(said) >= 2, "two beats named it", seconds=100, every=0.001)
 
 
 def test_waiting_ends_when_the_condition_holds(tmp_path: Path) -> None:

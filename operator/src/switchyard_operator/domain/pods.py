@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from switchyard_operator.domain.world import Body, Workload
+from switchyard_operator.domain.world import Body, Workload, is_ending
 
 PULL = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 LAST_WORDS = 300
@@ -14,7 +14,7 @@ LAST_WORDS = 300
 
 def observe(deployment: Body | None, pods: Sequence[Body]) -> Workload:
     """A revision's workload from its Deployment and pods. Ready counts pods, as endpoints do."""
-    alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    alive = [pod for pod in pods if not is_ending(pod)]
     ready = [pod for pod in alive if is_ready(pod)]
     addresses = tuple(sorted(pod["status"]["podIP"] for pod in ready if pod["status"].get("podIP")))
     there = sum(pod.get("status", {}).get("phase") not in ("Succeeded", "Failed") for pod in pods)
@@ -35,7 +35,7 @@ def observe(deployment: Body | None, pods: Sequence[Body]) -> Workload:
 
 def is_ready(pod: Body) -> bool:
     """The Ready condition, of a pod that is not on its way out."""
-    if pod["metadata"].get("deletionTimestamp"):
+    if is_ending(pod):
         return False
     conditions = pod.get("status", {}).get("conditions") or []
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)

@@ -23,6 +23,11 @@ COMPARED = frozenset({SHADOW_ENDED, TRIAL_ENDED})
 """Why a revision goes home in peace."""
 
 
+def is_ending(body: Body) -> bool:
+    """Whether it was deleted already, and only stands until what it runs or owns is gone."""
+    return bool(body["metadata"].get("deletionTimestamp"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
     """A ModelRevision with its marks. The marks are annotations, so they outlive every status."""

@@ -9,11 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
-from switchyard_contracts.quantities import format_duration
-
 from switchyard_cli import outcome
 from switchyard_cli.errors import NotFound, Unreachable
-from switchyard_cli.exits import Exit
 from switchyard_cli.facts import Deployment, deployment
 from switchyard_cli.outcome import Outcome
 from switchyard_cli.ports import Cluster, Time
@@ -77,4 +74,4 @@ def until_decided(
             told = sentence
         if time.now() >= until:
             break
-    return Outcome(Exit.TIMED_OUT, f"not decided within {format_duration(patience)}: {told}")
+    return outcome.overdue(patience, told=told)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from switchyard_contracts.conditions import ACCEPTED
 from switchyard_contracts.experiments import TRIAL_ENDED
 from switchyard_contracts.model_deployment import SHADOW_ENDED, Phase, RolloutStatus
+from switchyard_contracts.quantities import format_duration
 
 from switchyard_cli.exits import Exit
 from switchyard_cli.facts import Deployment
@@ -50,6 +52,11 @@ def of(seen: Deployment, *, began: str = "", watched: bool = False, waits: str =
     return Outcome(
         None, f"{version} is {rollout.phase.value} at {_where(rollout)}; it waits for {waits or _waits(rollout)}"
     )
+
+
+def overdue(patience: timedelta, *, told: str) -> Outcome:
+    """Its time is up; `told` is the last that could be said of it."""
+    return Outcome(Exit.TIMED_OUT, f"not decided within {format_duration(patience)}: {told}")
 
 
 def _refused(seen: Deployment) -> Outcome | None:

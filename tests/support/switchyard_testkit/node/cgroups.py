@@ -32,7 +32,7 @@ def make(name: str, root: Path = ROOT) -> None:
                 (branch / setting).write_text((hierarchy / setting).read_text())
 
 
-def remove(name: str, *, seconds: float = 20, root: Path = ROOT) -> None:
+def remove(name: str, *, seconds: float = 60, root: Path = ROOT) -> None:
     """Remove the branch, leaves first. The kernel keeps a group busy for a moment after its last process ended."""
     deadline = time.monotonic() + seconds
     for hierarchy in hierarchies(root):

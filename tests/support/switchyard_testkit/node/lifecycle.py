@@ -93,7 +93,7 @@ class Node:
             progress.wait_for(
                 "the node's own mounts",
                 lambda: None if ready.exists() else self._last_lines(self._places.logs / "init.log"),
-                seconds=20,
+                seconds=PATIENCE,
             )
         with progress.stage("etcd and API server"):
             self._start("etcd")

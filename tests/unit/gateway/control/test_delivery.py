@@ -124,6 +124,31 @@ def test_a_new_weight_costs_one_message():
     assert kinds(gateway.envoy)[before:] == [Kind.ROUTES]
 
 
+@pytest.mark.rule("re-pointing")
+def test_a_weight_begins_once_envoy_has_the_endpoints_of_whom_it_is_for():
+    gateway = Gateway()
+    gateway.settle(fragment("a", 1))
+    before = len(gateway.envoy.heard)
+    gateway.settle(fragment("a", 1, 2, generation=2))
+    assert kinds(gateway.envoy)[before:] == [Kind.CLUSTERS, Kind.ENDPOINTS, Kind.ROUTES]
+
+
+@pytest.mark.rule("re-pointing")
+def test_an_envoy_that_still_routes_to_a_revision_keeps_it_however_long_that_is():
+    gateway = Gateway()
+    gateway.settle(fragment("a", 1, 2))
+    gateway.want(fragment("a", 1, generation=2))
+    way = gateway.delivery.next(0.0)
+    assert way is not None
+    assert way.kind is Kind.ROUTES
+    assert [gateway.delivery.next(now) for now in (0.0, LINGER, 10 * LINGER)] == [None] * 3, "it has not answered yet"
+    gateway.delivery.acknowledge(way.nonce)
+    assert gateway.delivery.next(10 * LINGER) is None
+    gone = gateway.delivery.next(11 * LINGER)
+    assert gone is not None
+    assert set(gone.remove) == {"ns/a-2", "ns/a-2/only"}
+
+
 def test_a_mirror_begins_once_its_door_stands_and_the_door_goes_a_while_after_it():
     gateway = Gateway()
     gateway.settle(fragment("a", 1, 2))

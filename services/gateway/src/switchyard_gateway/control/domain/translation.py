@@ -214,10 +214,14 @@ def _assignments(route: RouteObject, spec: ModelRouteSpec, endpoints_of: Endpoin
     stable = _members(route, spec.stable, endpoints_of)
     for each in spec.routes:
         own = stable if each is spec.stable else _members(route, each, endpoints_of)
-        spare = () if each is spec.stable else stable
-        made.append(Assignment(_failover(route, each), route.key, own, spare))
+        made.append(Assignment(_failover(route, each), route.key, own, _stand_ins(each, spec, stable)))
         made.append(Assignment(_only(route, each), route.key, own))
     return made
+
+
+def _stand_ins(each: Route, spec: ModelRouteSpec, stable: tuple[Member, ...]) -> tuple[Member, ...]:
+    """Who answers when none of a revision's own can, whatever its weight: stable's. Behind stable is nobody."""
+    return () if each is spec.stable else stable
 
 
 def _own_door(route: RouteObject, spec: ModelRouteSpec, port: int) -> list[Assignment]:
