@@ -26,6 +26,7 @@ from tempfile import TemporaryDirectory
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 import httpx
+from switchyard_contracts.sticky import FOLDS
 from switchyard_contracts.topics import RolloutRecord
 from switchyard_testkit.browser import served
 from switchyard_testkit.monitor_world import MONITORING, NOON, NOON_US, SECOND, SUBJECT, inference
@@ -47,6 +48,8 @@ def sums(chance: random.Random) -> str:
     for age in ("age", "now"):
         found |= {f"{age}.n": 90, f"{age}.e": 123_456, f"{age}.a": 1_234_567}
         found |= {f"{age}.ee": 123_456_789_012, f"{age}.eeee": 12_345_678_901_234_567_890}
+    for fold in range(FOLDS):
+        found |= {f"age.n:{fold}": 3, f"age.e:{fold}": 4_000, f"age.a:{fold}": 40_000, f"age.ee:{fold}": 3_900_000_000}
     for name in ("latency", "delay", "age.h", "now.h"):
         for _ in range(60):
             found[f"{name}:{chance.randrange(300, 420)}"] = chance.randrange(1, 9)

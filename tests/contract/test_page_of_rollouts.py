@@ -15,9 +15,9 @@ from switchyard_contracts.model_deployment import Phase
 from switchyard_contracts.topics import RolloutRecord
 from switchyard_monitor.page.rollouts import kind
 from switchyard_testkit.page_world import PageWorld
-from switchyard_testkit.rollout_world import CANARY_SPEC, NAME, NAMESPACE, Model, Simulation
+from switchyard_testkit.rollout_world import CANARY_SPEC, NAME, NAMESPACE, PAIRED_SPEC, Model, Simulation, shadow
 
-ONE, TWO, THREE = "models/delay:1", "models/delay:2", "models/delay:3"
+ONE, TWO, THREE, FOUR, FIVE = (f"models/delay:{number}" for number in range(1, 6))
 MODELS = {
     ONE: Model(version="1.0.0", loss=100.0),
     TWO: Model(version="2.0.0", loss=50.0),
@@ -167,4 +167,33 @@ def test_a_rollout_that_waits_says_for_what(tmp_path: Path) -> None:
     assert "more" in waits
     assert waits in rollout.text
     assert rollout.title == "2.0.0 AwaitingEvidence"
+    world.close()
+
+
+def test_each_shadow_is_there_as_the_operator_saw_it(tmp_path: Path) -> None:
+    """One is proven better and taken out, one worse, one never starts; beside them a rollout goes its way."""
+    world = PageWorld(tmp_path)
+    simulation = Simulation(MODELS | {FOUR: Model(version="4.0.0", loss=400.0), FIVE: Model(starts=False)})
+    beside = [shadow("better", TWO, sample="50%"), shadow("worse", FOUR, sample="20%"), shadow("broken", FIVE)]
+    simulation.deploy(PAIRED_SPEC | {"shadows": beside})
+    simulation.run(lambda: {item.verdict for item in simulation.status.shadows} == {"Pass", "Fail", ""})
+    simulation.deploy(PAIRED_SPEC | {"shadows": beside[1:]})
+    simulation.run_for(timedelta(minutes=2))
+    told = shown(world, simulation)
+    page = words(told.page.partition('<section id="shadows"')[2].partition("</section>")[0])
+    worse, broken, better = (page[page.index(title) :] for title in ("worse, 4.0.0 ", "broken, ", "better, 2.0.0 "))
+    assert worse.startswith(
+        "worse, 4.0.0 Comparing Fail Sample 20 % of stable's requests Compared with 1.0.0 Since 2026"
+    )
+    assert "Provisioning" in broken.split("Sample")[0]
+    assert "CrashLoopBackOff: Error with exit code 3: no such file: model.json" in broken
+    assert better.startswith("better, 2.0.0 Ended Pass Sample 50 % of stable's requests Compared with 1.0.0 Since 2026")
+    assert "Ended it is compared no more" in better
+    for record in told.records:
+        for item in record.shadows:
+            assert item.state in page
+            for found in item.verdicts:
+                assert f"{found.name}: {found.verdict}" in page
+    (rollout,) = (read for read in told.rollouts if read.title == "1.0.0 Completed")
+    assert "Fail" not in rollout.text
     world.close()

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import hashlib
 import json
 import math
 import re
@@ -37,6 +38,7 @@ DAY = 86_400 * SECOND
 UNIT = 2**20
 CLIP = 2**31
 TIME_PARTS, ERROR_PARTS = 16, 32
+FOLDS = 32
 ARM = ["revision", "role", "traffic", "weightBp", "assignment"]
 PAIR = ["stable", "mirrored", "traffic"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -143,6 +145,16 @@ def bucket(values: pd.Series, parts: int) -> pd.Series:
     return shift * parts + np.right_shift(values.astype("int64"), shift)
 
 
+def fold(subject: str, pid: str, data: Mapping[str, Any]) -> int:
+    """The group of its user, where one stays with an arm; else that of its id, by the last byte of a hash."""
+    of_user = data.get("unit")
+    stood_in = (data.get("answeredBy") or data["revision"]) != data["revision"]
+    if of_user is not None and data["role"] in ("stable", "candidate") and not stood_in:
+        return int(of_user) % FOLDS
+    minted = re.fullmatch(r"[0-9]{13}-.{36}", pid)
+    return hashlib.blake2b(f"{subject}\0{pid}".encode(), digest_size=7 if minted else 13).digest()[-1] % FOLDS
+
+
 def microseconds(time: str) -> int:
     """An ISO time in whole microseconds since 1970."""
     return (datetime.fromisoformat(time) - EPOCH) // timedelta(microseconds=1)
@@ -161,6 +173,7 @@ class Event:
 
     kind: str
     id: str
+    subject: str
     pid: str
     row: int | None
     """None for all rows of a request."""
@@ -180,13 +193,14 @@ def read(record: Mapping[str, Any]) -> Event:
         body = json.loads(base64.b64decode(value["data_base64"])) if "data_base64" in value else value["data"]
         data = ALONE | {"revision": "-".join(part for part in parts if part), "value": body}
         name = f"{value['id']} {value['time']}"  # callers choose ids, and may choose one twice
-        return Event(KSERVE[kind], name, value["id"], None, microseconds(value["time"]), broker, data)
+        subject, at = f"{value['namespace']}/{value['inferenceservicename']}", microseconds(value["time"])
+        return Event(KSERVE[kind], name, subject, value["id"], None, at, broker, data)
     data, kind = value["data"], kind.split(".")[2]
     if kind in ("input", "prediction"):
         data = ALONE | data
     at = microseconds(data["startedAt"] if kind == "inference" else data["at"])
     row = None if kind in ("inference", "deletion") else data.get("row", 0)
-    return Event(kind, value["id"], data["predictionId"], row, at, broker, data)
+    return Event(kind, value["id"], value["subject"], data["predictionId"], row, at, broker, data)
 
 
 def accepted(records: Iterable[Mapping[str, Any]], rules: Rules) -> Iterator[Event]:
@@ -325,6 +339,7 @@ class History:
         if exchange and not data["response"].get("complete", True):
             self.notes.append(owner | {"name": "unreadable"})
             return []
+        group = fold(event.subject, event.pid, data)
         good = [line for line in fresh if not math.isnan(line.y)]
         if exchange or good:  # an answer that came alone and holds nothing is no answer
             self.notes += [owner | {"name": "unreadable"}] * (len(fresh) - len(good))
@@ -333,7 +348,7 @@ class History:
         for line in good:
             answered.add((event.pid, line.row, by, shadow))
             latency = data.get("latencyUs") if line.row == 0 else None
-            place = {"pid": event.pid, "row": line.row, "at": event.at}
+            place = {"pid": event.pid, "row": line.row, "at": event.at, "fold": group}
             self.made.append(mine | place | {"y": line.y, "latency": latency})
         return good
 
@@ -444,7 +459,7 @@ def arm_sums(history: History, rules: Rules) -> tuple[Sums, pd.DataFrame]:
     for name in sorted(notes["name"].unique()):
         ledger.add(notes[notes["name"] == name], name)
 
-    made = table(history.made, [*owner, "pid", "row", "at", "y", "latency"])
+    made = table(history.made, [*owner, "pid", "row", "at", "fold", "y", "latency"])
     made["n"] = range(len(made))
     ledger.add(made, "predictions")
     happened, decided = history.versions("outcome"), history.versions("decision")
@@ -453,9 +468,22 @@ def arm_sums(history: History, rules: Rules) -> tuple[Sums, pd.DataFrame]:
     waited = (first["heard"] - first["at"]).clip(lower=0) // 1000
     ledger.spread(first, "delay", bucket(waited, TIME_PARTS))
     for which, frame in judged.items():
-        ledger.judge(frame, which, parts(frame["y"], frame["happened"], rules.scale))
+        error = ledger.judge(frame, which, parts(frame["y"], frame["happened"], rules.scale))
+        if which == "age":
+            by_fold(ledger, frame, error)
     follow(ledger, made, decided, rules)
     return ledger.sums, made
+
+
+def by_fold(ledger: Ledger, frame: pd.DataFrame, error: pd.Series) -> None:
+    """What was judged once, by groups."""
+    for number, part in frame.groupby("fold", sort=False):
+        mine = error.loc[part.index]
+        exact = mine.astype("object")
+        ledger.add(part, f"age.n:{number}")
+        ledger.add(part, f"age.e:{number}", mine)
+        ledger.add(part, f"age.a:{number}", mine.abs())
+        ledger.add(part, f"age.ee:{number}", exact * exact)
 
 
 def follow(ledger: Ledger, made: pd.DataFrame, decided: pd.DataFrame, rules: Rules) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from switchyard_contracts.gates import Gate, GateType, GateVerdict, OfflineEvaluation, WebhookGate
+from switchyard_contracts.judgement import counted
 
 from switchyard_operator.domain import decision, gate_checks, gates, jobs, kinds, reviews, schemas
 from switchyard_operator.domain.bearings import Bearings
@@ -121,8 +122,4 @@ class Gatekeeper:
             for request in requests:
                 if fault := self._models.smoke(address, target.spec.pod.port, path=request.path, body=request.body):
                     return Answer(State.WAITING, f"{request.path} on pod {address}: {fault}")
-        return Answer(State.PASSED, f"{_count(len(addresses), 'pod')} answered {_count(len(requests), 'request')}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+        return Answer(State.PASSED, f"{counted(len(addresses), 'pod')} answered {counted(len(requests), 'request')}")

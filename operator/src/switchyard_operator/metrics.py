@@ -1,4 +1,4 @@
-"""What the operator tells Prometheus: `switchyard_operator_*` of itself, `switchyard_rollout_*` of the rollouts."""
+"""What the operator tells Prometheus: `switchyard_operator_*` of itself, of rollouts and shadows what is named so."""
 
 from __future__ import annotations
 
@@ -124,6 +124,33 @@ class Rollouts(Collector):
             for phase, count in found.items():
                 phases.add_metric([phase.value], count)
         yield from (phases, verdicts, weights, mirrors)
+        yield from self._shadows()
+
+    def _shadows(self) -> Iterator[Metric]:
+        states = GaugeMetricFamily(
+            "switchyard_shadow_state",
+            "1 for where one of spec.shadows stands now.",
+            labels=["deployment", "shadow", "state"],
+        )
+        pairs = GaugeMetricFamily(
+            "switchyard_shadow_pairs",
+            "Requests that a shadow and the revision that serves have both answered since they are compared.",
+            labels=["deployment", "shadow"],
+        )
+        verdicts = GaugeMetricFamily(
+            "switchyard_shadow_verdict",
+            "1 for what a metric says now of the pairs of a shadow and the revision that serves.",
+            labels=["deployment", "shadow", "metric", "verdict"],
+        )
+        for key in self._cache.deployments() if self._leading() else ():
+            subject, status = "/".join(key), self._status(key)
+            for shadow in status.shadows if status else ():
+                states.add_metric([subject, shadow.name, shadow.state.value], 1)
+                if shadow.since:
+                    pairs.add_metric([subject, shadow.name], shadow.pairs)
+                for verdict in shadow.verdicts:
+                    verdicts.add_metric([subject, shadow.name, verdict.name, verdict.verdict], 1)
+        yield from (states, pairs, verdicts)
 
     def _status(self, key: tuple[str, str]) -> ModelDeploymentStatus | None:
         body = self._cache.get(kinds.MODEL_DEPLOYMENT, *key)

@@ -325,8 +325,10 @@ class Reconciler:
                 budget=analysis.spending(world.spec, known.course, known.memory),
             )
         smoke = self._smoke(world, known) if known.wants_smoke else Smoke()
+        # Of one that is on its way back nobody is asked anything, and its verdicts stay those that sent it home.
+        line = known.lineage
         compared = bool(known.questions) or (
-            known.spot.index >= 0 and not known.lineage.settled and known.lineage.stable
+            known.spot.index >= 0 and not line.settled and line.stable and not line.target.sent_home
         )
         world = self._gatekeeper.ask(replace(world, judged=judged if compared else (), smoke=smoke), known)
         return self._umpire.look(world, known)

@@ -10,18 +10,22 @@ from typing import Any, Protocol
 from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.base import FIELD_MANAGER, LABEL_DEPLOYMENT, LABEL_REVISION
 from switchyard_contracts.canonical import digest
-from switchyard_contracts.model_deployment import Analysis
-from switchyard_contracts.topics import ModelRecord, RolloutRecord
+from switchyard_contracts.model_deployment import Analysis, ShadowState, ShadowStatus
+from switchyard_contracts.topics import ModelRecord, RolloutRecord, ShadowRecord
 
 from switchyard_operator.cache import Key
 from switchyard_operator.domain.commands import Answer
 from switchyard_operator.domain.lineage import write_time
 from switchyard_operator.domain.notes import Note, notes
 from switchyard_operator.domain.plan import Plan
+from switchyard_operator.domain.remedies import failing
 from switchyard_operator.domain.world import Body, Command, World
 from switchyard_operator.ports import Bus
 
 logger = logging.getLogger(__name__)
+
+MOST_WORDS = 1024
+"""Of one shadow's message in a record; what is judged is told by its verdicts."""
 
 
 class Notes(Protocol):
@@ -177,13 +181,14 @@ def model_record(world: World, plan: Plan) -> ModelRecord:
 
 
 def rollout_record(world: World, plan: Plan) -> RolloutRecord:
-    """Where the rollout stands; its id is a hash of that, so that saying it twice is saying it once."""
+    """Where the rollout and the shadows stand; its id is a hash of that, so that saying it twice is saying it once."""
     held = plan.memory
     traffic = world.route.generation if world.route else 0
     verdicts = [(item.name, item.verdict) for item in held.verdicts]
     said = [held.id, held.phase, held.step, held.weight_bp, traffic, held.reason, verdicts]
+    beside = [_standing(item) for item in plan.shadows]
     return RolloutRecord(
-        id=digest([world.namespace, world.name, world.uid, *said])[:32],
+        id=digest([world.namespace, world.name, world.uid, *said, *([beside] if beside else [])])[:32],
         namespace=world.namespace,
         name=world.name,
         rollout=held.id,
@@ -198,6 +203,31 @@ def rollout_record(world: World, plan: Plan) -> RolloutRecord:
         message=held.message,
         waiting_for=held.waiting_for,
         verdicts=held.verdicts,
+        shadows=[_shadow_record(item) for item in plan.shadows],
+    )
+
+
+def _standing(item: ShadowStatus) -> list[object]:
+    """What of a shadow is news when it is another: no numbers, and of its pods' words the name of what they lack."""
+    verdicts = [(verdict.name, verdict.verdict) for verdict in item.verdicts]
+    lacks = "" if item.state is ShadowState.COMPARING else f"{item.reason} {failing(item.message)}"
+    return [item.name, item.revision, item.state, item.sample, item.against, lacks, verdicts]
+
+
+def _shadow_record(item: ShadowStatus) -> ShadowRecord:
+    return ShadowRecord(
+        name=item.name,
+        revision=item.revision,
+        version=item.version,
+        state=item.state.value,
+        sample=item.sample,
+        against=item.against,
+        since=item.since,
+        pairs=item.pairs,
+        reason=item.reason,
+        message=item.message[:MOST_WORDS],
+        verdict=item.verdict,
+        verdicts=item.verdicts,
     )
 
 

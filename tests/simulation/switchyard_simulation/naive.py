@@ -1,4 +1,4 @@
-"""Usual ways of judging, to be compared with: they are no part of the product."""
+"""Usual ways of judging and of showing, to be compared with: they are no part of the product."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from switchyard_contracts.evidence import ArmSums, WindowSums
 from switchyard_contracts.unpaired import FIRST_LOOK
 
+from switchyard_simulation.flights import Floats
 from switchyard_simulation.rollout import Course, End
 from switchyard_simulation.truth import KAPPA
 
@@ -38,6 +39,14 @@ def pooled(windows: Sequence[WindowSums], *, each: int) -> list[WindowSums]:
             WindowSums(start=held[0].start, traffic=held[0].traffic, probability=share, candidate=mine, stable=other)
         )
     return found
+
+
+def normal_rmse(errors: Floats) -> tuple[float, float]:
+    """The 95 % interval of an RMSE as for a mean of many squares."""
+    squares = errors**2
+    half = 1.96 * float(squares.std(ddof=1)) / math.sqrt(len(squares))
+    mean = float(squares.mean())
+    return math.sqrt(max(0.0, mean - half)), math.sqrt(mean + half)
 
 
 def _growing(windows: Sequence[WindowSums]) -> Iterator[tuple[ArmSums, ArmSums]]:

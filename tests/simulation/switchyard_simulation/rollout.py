@@ -33,7 +33,7 @@ ANALYSIS = Analysis.model_validate(
 )
 """Three guards and a decide metric, with the usual risk of 5 % each way."""
 ERRORS, MORE_ERRORS, LATENCY, OUTCOME = ANALYSIS.metrics
-BUDGET = budget(ANALYSIS, steps=3, attempt=1)
+BUDGET = budget(ANALYSIS, steps=3, attempt=1, paired=True)
 
 
 class End(StrEnum):

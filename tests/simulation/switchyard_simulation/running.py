@@ -86,4 +86,4 @@ def tally(scenario: Scenario, ends: Sequence[object]) -> Tally:
 
 def covered(interval: Interval, held: Sequence[object]) -> Covered:
     """A row of intervals."""
-    return Covered(len(held), sum(map(bool, held)), interval.kind)
+    return Covered(len(held), sum(map(bool, held)), interval.kind, interval.band)

@@ -14,7 +14,7 @@ from switchyard_simulation.drawing import Pace, draw
 from switchyard_simulation.flights import Replay
 from switchyard_simulation.guarding import ALLOWED, Faults, Look, looks
 from switchyard_simulation.rollout import Course, End, by_outcomes, roll
-from switchyard_simulation.tally import Kind
+from switchyard_simulation.tally import BAND, COARSE, Kind
 
 Play = Callable[[Replay, np.random.Generator], Course]
 DAY = 24.0
@@ -53,6 +53,7 @@ class Interval:
     covers: Covers
     kind: Kind = Kind.PROMISE
     runs: int = 2_000
+    band: tuple[float, float] = BAND
 
 
 def rollout(
@@ -307,17 +308,29 @@ SCENARIOS: tuple[Scenario, ...] = (
     *_bandits(),
 )
 INTERVALS: tuple[Interval, ...] = (
-    Interval("share of 20, Wilson", coverage.of_shares(20)),
-    Interval("share of 200, Wilson", coverage.of_shares(200)),
-    Interval("share of 2,000, Wilson", coverage.of_shares(2_000)),
-    Interval("p95 of 500 latencies, order statistics", coverage.of_quantiles(0.95, 500), runs=1_000),
-    Interval("p99 of 5,000 latencies, order statistics", coverage.of_quantiles(0.99, 5_000), runs=400),
-    Interval("p95 of 100,000 latencies, order statistics", coverage.of_quantiles(0.95, 100_000), runs=200),
+    *(Interval(f"share of {n:,}, Wilson", coverage.of_shares(n), band=COARSE) for n in (20, 200, 2_000)),
     *(
-        Interval(f"{name} of {n:,} flights by lot, normal", coverage.of_errors(key, n), runs=400)
+        Interval(
+            f"failures against stable, about {n:,} in all, conditional binomial", coverage.of_ratios(n), band=COARSE
+        )
+        for n in (10, 100, 1_000)
+    ),
+    Interval("p95 of 500 latencies, order statistics", coverage.of_quantiles(0.95, 500), runs=1_000, band=COARSE),
+    Interval("p99 of 5,000 latencies, order statistics", coverage.of_quantiles(0.99, 5_000), runs=400, band=COARSE),
+    Interval("p95 of 100,000 latencies, order statistics", coverage.of_quantiles(0.95, 100_000), runs=200, band=COARSE),
+    *(
+        Interval(f"{name} of {n:,} flights by lot, jackknife", coverage.of_errors(key, n))
         for n in (200, 2_000)
         for name, key in (("RMSE", "rmse"), ("MAE", "mae"), ("bias", "bias"))
     ),
-    Interval("RMSE of a week in a row, normal", coverage.of_errors("rmse", 0, days=7), Kind.SHOWN, runs=200),
-    Interval("difference of pairs over 14 days, day blocks", coverage.of_pairs, runs=300),
+    Interval("RMSE of 100 flights by lot, normal", coverage.of_errors_usual(100), Kind.USUAL, runs=5_000),
+    *(
+        Interval(f"accuracy of {n:,} flights by lot, Wilson by the jackknife", coverage.of_classes(n), band=COARSE)
+        for n in (200, 2_000)
+    ),
+    Interval("the same of 200 of which 1 % are wrong", coverage.of_rare_errors(200, 0.01), band=COARSE),
+    Interval("bias for 200 users who ask 20 times each, jackknife by user", coverage.of_users(known=True)),
+    Interval("the same by request", coverage.of_users(known=False), Kind.USUAL),
+    Interval("RMSE of a week in a row, jackknife", coverage.of_a_week, Kind.SHOWN, runs=200),
+    Interval("difference of pairs over 14 days, day blocks", coverage.of_pairs, runs=1_000),
 )

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from switchyard_simulation.rollout import End
 from switchyard_simulation.scenarios import Interval, Scenario
-from switchyard_simulation.tally import BUDGET, Covered, Tally
+from switchyard_simulation.tally import BUDGET, Covered, Kind, Tally
 
 HEAD = ("what", "runs", "wrongly promoted", "wrongly rolled back", "budget", "", "else")
-HEAD_OF_INTERVALS = ("interval meant to hold in 95 %", "runs", "held", "")
+HEAD_OF_INTERVALS = ("interval meant to hold in 95 %", "runs", "held", "band", "")
 
 
 def head(names: Sequence[str]) -> list[str]:
@@ -31,7 +31,8 @@ def rollout(scenario: Scenario, tally: Tally) -> str:
 def interval(one: Interval, covered: Covered) -> str:
     """A row of intervals."""
     held = _share(covered.held / covered.runs, *covered.interval)
-    return _line((one.what, f"{covered.runs:,}", held, covered.verdict))
+    band = "–" if covered.kind is Kind.SHOWN else "–".join(f"{100 * end:.0f}" for end in covered.band) + " %"
+    return _line((one.what, f"{covered.runs:,}", held, band, covered.verdict))
 
 
 def _share(share: float, low: float, high: float) -> str:

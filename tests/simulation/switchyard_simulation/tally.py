@@ -13,8 +13,10 @@ from switchyard_simulation.rollout import Course, End
 
 BUDGET = 0.05
 """`analysis.risk`, each way."""
-LEAST_COVERED = 0.92
-"""Of intervals that are meant to hold in 95 of 100 cases."""
+BAND = (0.92, 0.98)
+"""How often intervals that are meant to hold in 95 of 100 cases may hold."""
+COARSE = (0.92, 1.0)
+"""The same of counts and buckets: an interval cannot end between two of them, and so holds more often than it must."""
 LEAST_FOUND = 0.8
 """Of effects that are said to be found."""
 
@@ -93,6 +95,7 @@ class Covered:
     runs: int
     held: int
     kind: Kind
+    band: tuple[float, float] = BAND
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -102,17 +105,28 @@ class Covered:
     @property
     def short(self) -> bool:
         """Whether they surely hold less often than they should."""
-        return self.interval[1] < LEAST_COVERED
+        return self.interval[1] < self.band[0]
+
+    @property
+    def wide(self) -> bool:
+        """Whether they surely hold more often than they should, and so say too little."""
+        return self.interval[0] > self.band[1]
 
     @property
     def broken(self) -> bool:
         """Whether the row breaks what it stands for."""
-        return self.kind is Kind.PROMISE and self.short
+        if self.kind is Kind.SHOWN:
+            return False
+        return not self.short if self.kind is Kind.USUAL else self.short or self.wide
 
     @property
     def verdict(self) -> str:
         """In a word or two."""
-        return "no promise" if self.kind is Kind.SHOWN else "SHORT" if self.short else "within"
+        if self.kind is Kind.SHOWN:
+            return "no promise"
+        if self.kind is Kind.USUAL:
+            return "short, as it should be" if self.short else "NOT SHORT"
+        return "SHORT" if self.short else "WIDE" if self.wide else "within"
 
 
 def short(value: float) -> str:

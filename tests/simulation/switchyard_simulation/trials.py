@@ -33,7 +33,7 @@ ANALYSIS = Analysis.model_validate(
 )
 """The candidate must be better, by whatever little; with the usual risk of 5 % each way."""
 TESTED = ANALYSIS.metrics[1]
-BUDGET = budget(ANALYSIS, steps=2, attempt=1)
+BUDGET = budget(ANALYSIS, steps=2, attempt=1, paired=False)
 RIGHT = Metric.model_validate(
     {"name": "right", "metric": "outcome.accuracy", "maxDecrease": "0%", "minSamples": 200, "role": "decide"}
 )

@@ -6,6 +6,7 @@ as yes or no with the threshold 15, judged after 20 s.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from typing import Any
 
 NOON = datetime.fromisoformat("2026-03-01T12:00:00+00:00")
 WINDOW, AGE, THRESHOLD, UNIT = 5, 20, 15, 2**20
+FOLDS = 32
 SECOND = 1_000_000
 
 
@@ -65,6 +67,12 @@ def recompute(events: Sequence[tuple[dict[str, Any], float]]) -> dict[tuple[str,
                 sums[f"{which}.ee"] += clipped**2
                 sums[f"{which}.eeee"] += clipped**4
                 sums[f"{which}.h:{_bucket(abs(clipped), 32)}"] += 1
+                if which == "age":
+                    fold = _fold(event["subject"], data)
+                    sums[f"age.n:{fold}"] += 1
+                    sums[f"age.e:{fold}"] += clipped
+                    sums[f"age.a:{fold}"] += abs(clipped)
+                    sums[f"age.ee:{fold}"] += clipped**2
         decisions = [(rank, label) for kind, rank, label, _ in mine if kind == "decision"]
         if decisions:
             latest = max(decisions, key=lambda held: held[0])[1]
@@ -131,6 +139,13 @@ def recompute_pairs(
                 sums[f"{which}.x.a"] += both
                 sums[f"{which}.x.ee"] += both**2
     return {key: {name: value for name, value in sums.items() if value} for key, sums in total.items()}
+
+
+def _fold(subject: str, data: dict[str, Any]) -> int:
+    """The user's where one stays with an arm, else the id's: by the last byte of its hash."""
+    if data.get("unit") is not None and data["role"] != "shadow":
+        return int(data["unit"]) % FOLDS
+    return hashlib.blake2b(f"{subject}\0{data['predictionId']}".encode(), digest_size=13).digest()[-1] % FOLDS
 
 
 def _clipped(said: float, other: float) -> tuple[int, bool]:

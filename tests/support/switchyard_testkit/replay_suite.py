@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from switchyard_monitor.answers import books
+from switchyard_monitor.domain import identity
+from switchyard_monitor.domain.retention import Keep
 from switchyard_monitor.replay import Moved, Tally, Wanted, events, letters
 
 from switchyard_testkit.local_broker import LocalLetters
@@ -72,3 +74,25 @@ def again(world: World, *, offset: int | None = None) -> list[Moved]:
 def reread(world: World, **wanted: str) -> Tally:
     """Take in what can be taken in of the dead letters."""
     return letters(world.store, world.models, LocalLetters(world.broker), topic=TOPIC, wanted=Wanted(**wanted))
+
+
+def forgotten(world: World) -> None:
+    """An error, an answer and its repeat, so old that only their sums are left; and a letter as old."""
+    world.teach()
+    world.say(inference("a", error=True, status=503), at=1)
+    world.say(inference("b"), at=1)
+    world.say(inference("b", event_id="repeat"), at=1)
+    world.say(outcome("b", "soon"), at=1)
+    world.say(inference("new", at=9 * 86400), at=9 * 86400)
+    world.pass_time(9 * 86400)
+    world.run()
+    world.evaluator(keep=Keep(rows_us=0)).run(["monitor-0"])
+    for name in ("a", "b"):
+        assert world.store.entry(identity.key(SUBJECT, name)) == (None, False)
+    sums = world.sums()
+    again(world)
+    assert world.sums() == sums
+    assert world.ledger() == {"stored": 3, "repeat": 1, "invalid": 1, "late": 4, "duplicate": 1, "replayed": -5}
+    assert dict(reread(world).columns) == {"late": 1}
+    assert world.sums() == sums
+    assert closes(world)

@@ -14,6 +14,7 @@ from switchyard_cli.exits import Exit
 from switchyard_cli.outcome import Outcome
 from switchyard_gateway.control.domain import translation
 from switchyard_gateway.control.domain.delivery import Delivery
+from switchyard_gateway.control.domain.trial import Group, Trial
 
 from switchyard_testkit.switching import Switch, always, instead
 
@@ -28,6 +29,10 @@ def clusters_go_when_nobody_wants_them(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Delivery, "_used", wanted)
 
 
+def _the_first_is_blamed(_: Trial, group: Group, message: str) -> str | None:
+    return group[0] if group else None
+
+
 def _failed(patience: timedelta, *, told: str) -> Outcome:
     return Outcome(Exit.FAILED, f"{told}, after {patience}")
 
@@ -35,6 +40,7 @@ def _failed(patience: timedelta, *, told: str) -> Outcome:
 SWITCHES: Mapping[str, Switch] = {
     "endpoints-before-weight": instead(Delivery, "_ready", always(True)),
     "clusters-that-stay-while-they-are-routed-to": clusters_go_when_nobody_wants_them,
+    "the-search-for-who-is-refused": instead(Trial, "refused", _the_first_is_blamed),
     "stable-as-a-stand-in": instead(translation, "_stand_ins", always(())),
     "an-end-of-the-promoted": instead(outcome, "PROMOTED", frozenset()),
     "an-end-of-those-taken-back": instead(outcome, "BACK", frozenset()),

@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from switchyard_cli.capacity import amount, written
+from switchyard_contracts.judgement import noun
 from switchyard_testkit.cli_airport import THREE, TWO, airport, promoted, rolling
 from switchyard_testkit.cli_world import Shell, document
 from switchyard_testkit.rollout_world import CANARY_SPEC, SPEC
@@ -73,7 +74,7 @@ def test_the_pods_at_the_peak_are_those_that_the_operator_makes(start: str, tmp_
     shell.world.run_for(timedelta(seconds=5))
     shell.world.gateways.silent.clear()
     shell.world.run_for(timedelta(minutes=3))
-    assert f"at its peak {most} pods" in said
+    assert f"at its peak {most} {noun(most, 'pod')} (" in said
 
 
 @pytest.mark.parametrize("start", STARTS)

@@ -13,9 +13,10 @@ from switchyard_cli import course as mine
 from switchyard_cli.facts import Revision, stable_of
 from switchyard_cli.forecast import changes, choose, unheard
 from switchyard_contracts import acceptance
-from switchyard_contracts.model_deployment import ModelDeploymentSpec, Role
+from switchyard_contracts.judgement import number
+from switchyard_contracts.model_deployment import ModelDeploymentSpec, Phase, Role, RolloutStatus
 from switchyard_contracts.model_revision import ModelRevisionSpec, ModelRevisionStatus, PodShape
-from switchyard_operator.domain import lineage, steps
+from switchyard_operator.domain import analysis, lineage, steps
 from switchyard_operator.domain.step import mirrored
 from switchyard_operator.domain.world import Revision as OperatorsRevision
 from switchyard_testkit.rollout_world import (
@@ -31,6 +32,7 @@ from switchyard_testkit.rollout_world import (
 
 SECONDS = st.integers(0, 600)
 NAMED = st.sampled_from([["outcome"], ["errors", "outcome"]])
+MIRRORED = st.sampled_from([{}, {"mirror": 0}, {"mirror": 50}])
 
 
 @st.composite
@@ -48,7 +50,7 @@ def canaries(draw: st.DrawFn) -> ModelDeploymentSpec:
     return acceptance.read(
         SPEC
         | {
-            "strategy": {"type": "Canary", "canary": {"steps": listed}},
+            "strategy": {"type": "Canary", "canary": {"steps": listed} | draw(MIRRORED)},
             "analysis": ANALYSIS,
             "monitoring": MONITORING,
             "rollback": {"warm": {"for": f"{draw(SECONDS)}s"}},
@@ -60,7 +62,9 @@ def canaries(draw: st.DrawFn) -> ModelDeploymentSpec:
 def blue_greens(draw: st.DrawFn) -> ModelDeploymentSpec:
     block = {"autoPromote": draw(st.booleans()), "hold": f"{draw(SECONDS)}s", "mirror": draw(st.integers(0, 100))}
     strategy = draw(st.sampled_from([{}, {"type": "BlueGreen"}, {"type": "BlueGreen", "blueGreen": block}]))
-    return acceptance.read(SPEC | {"strategy": strategy, "rollback": {"warm": {"for": f"{draw(SECONDS)}s"}}})
+    judged = strategy.get("blueGreen", {}).get("mirror")
+    said = {"analysis": ANALYSIS, "monitoring": MONITORING} if judged else {}
+    return acceptance.read(SPEC | said | {"strategy": strategy, "rollback": {"warm": {"for": f"{draw(SECONDS)}s"}}})
 
 
 @st.composite
@@ -300,10 +304,24 @@ def test_a_change_and_its_way_back_name_the_same_fields(one: ModelDeploymentSpec
     assert bool(there) == (one != two)
 
 
+@given(SPECS, st.sampled_from(list(mine.Way)), st.integers(1, 4))
+def test_the_evidence_that_takes_a_candidate_back_is_what_the_operator_asks_for(
+    spec: ModelDeploymentSpec, way: mine.Way, attempt: int
+) -> None:
+    theirs = steps.course(spec, steps.Way(way))
+    held = RolloutStatus(id="delay-1.1", revision="delay-1", phase=Phase.PENDING, way=way, attempt=attempt)
+    wanted = number(1 / analysis.spending(spec, theirs, held).alpha_guard)
+    said = mine.stakes(spec, mine.plot(spec, way), attempt=attempt)
+    guarded = any(metric.role is Role.GUARD for metric in spec.analysis.metrics)
+    assert said.endswith(f" {wanted} to 1") if guarded else not said
+
+
 def test_stakes_follow_the_attempt() -> None:
     spec = acceptance.read(CANARY_SPEC)
     plotted = mine.plot(spec, mine.Way.NEW)
-    assert "240 to 1" in mine.stakes(spec, plotted, attempt=1)
-    assert "480 to 1" in mine.stakes(spec, plotted, attempt=2)
+    assert "200 to 1" in mine.stakes(spec, plotted, attempt=1)
+    assert "400 to 1" in mine.stakes(spec, plotted, attempt=2)
+    mirroring = acceptance.read(PAIRED_SPEC)
+    assert "240 to 1" in mine.stakes(mirroring, mine.plot(mirroring, mine.Way.NEW), attempt=1)
     assert Role.GUARD in {metric.role for metric in spec.analysis.metrics}
     assert mine.stakes(acceptance.read(SPEC), plotted, attempt=1) == ""

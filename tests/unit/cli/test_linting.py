@@ -238,7 +238,7 @@ class TestFiles:
         [
             pytest.param(b"a: [", r"line \d+, column \d+: this is no YAML", id="broken"),
             pytest.param(b"\xff\xfe", "not UTF-8 at byte 0", id="not UTF-8"),
-            pytest.param(b"a: 1", "no resource of ours among 1 documents", id="nothing of ours"),
+            pytest.param(b"a: 1", "no resource of ours among 1 document;", id="nothing of ours"),
             pytest.param(b"", "no resource of ours among 0 documents", id="empty"),
             pytest.param(b"a: !!python/name:os.system x", "this is no YAML", id="a tag that would run code"),
         ],

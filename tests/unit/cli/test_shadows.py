@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,30 @@ def test_why_says_beside_what_and_since_when_it_is_compared(shell: Shell) -> Non
     assert "Pass needs the upper bound below 0" in said
     assert "Shadow broken" in said
     assert "WaitingForPods: 0 of 2 pods ready" in said
+
+
+def test_why_says_how_many_pairs_there_are(shell: Shell) -> None:
+    assert re.search(r"Shadow next \(2\.0\.0\): Pass, .* ago\), [\d,]+ pairs", shell("why", "delay").flat)
+
+
+def test_history_tells_of_comparisons_that_are_over_with_their_numbers_and_why() -> None:
+    world = Simulation({ONE: Model(version="1.0.0", loss=100.0), TWO: Model(version="2.0.0", loss=50.0)})
+    world.deploy(PAIRED_SPEC | {"shadows": BESIDE[:1]})
+    world.run(lambda: any(item.verdict == "Pass" for item in world.status.shadows))
+    mine = Shell(world, width=400)
+    assert "Shadows" not in mine("history", "delay").flat
+    for spec in (PAIRED_SPEC, PAIRED_SPEC | {"shadows": BESIDE[:1]}, PAIRED_SPEC):
+        world.deploy(spec)
+        world.run_for(timedelta(seconds=20))
+    said = mine("history", "delay", "--past", "1").flat
+    rollouts, _, shadows = said.partition(" Shadows ")
+    assert "Deployed: the first revision" in rollouts
+    assert re.match(
+        r"next 2\.0\.0 \(delay-\S+\) beside delay-\S+: \w+, [\d,]+ pairs? after \S+, 2026-01-01 12:", shadows
+    )
+    assert "TakenOut: spec.shadows names it no more" in shadows
+    assert shadows.endswith("and 1 before these (--past)")
+    assert "outcome Pass samples" in mine("history", "delay").flat
 
 
 def test_the_table_and_the_status_are_the_rollouts_alone(shell: Shell) -> None:

@@ -21,6 +21,7 @@ from switchyard_testkit.rollout_world import (
     CANARY,
     CANARY_SPEC,
     NAMESPACE,
+    PAIRED_SPEC,
     SHADOW_SPEC,
     Simulation,
 )
@@ -352,8 +353,13 @@ class TestWhy:
     def test_it_says_at_which_evidence_a_guard_takes_back(self) -> None:
         shell = rolling("quarter")
         shell.world.run_for(timedelta(seconds=25))
-        # 5 % risk, half for the first attempt, spread over a guard in each of 4 steps, 1 decide metric and its pairs
+        # 5 % risk, half for the first attempt, spread over a guard in each of 4 steps and 1 decide metric
         assert "e-value" in shell("why").flat
+        assert "taken back at an e-value of 200" in shell("why").flat
+
+    def test_where_copies_are_mirrored_their_answers_have_a_share_of_the_risk_too(self) -> None:
+        shell = rolling("quarter", PAIRED_SPEC)
+        shell.world.run_for(timedelta(seconds=25))
         assert "taken back at an e-value of 240" in shell("why").flat
 
     def test_it_tells_the_past_newest_first_as_far_as_asked(self) -> None:
@@ -393,7 +399,7 @@ class TestPlan:
         assert "five 5%, held for 30s" in said.flat
         assert "errors (error_rate): 200 of its requests, about 4,000 in all" in said.flat
         assert "outcome (outcome.rmse): proof by at least 200 judged outcomes" in said.flat
-        assert "evidence against it is 240 to 1" in said.flat
+        assert "evidence against it is 200 to 1" in said.flat
         # 200 requests of 5 a second: 40 s, then two holds of 30 s.
         assert "at 100 requests a second: 1m40s from ready pods" in said.flat
         assert "what is measured counts every 5m (monitoring.window)" in said.flat

@@ -218,7 +218,7 @@ def test_the_sample_ratio_check_is_silent_when_the_split_is_honest():
 
 def whole_rollout(random: np.random.Generator, analysis: Analysis) -> set[str]:
     """Every verdict of an A/A rollout through the door: identical arms, 0.5 % errors, two steps, judged often."""
-    risk = budget(analysis, steps=2, attempt=1)
+    risk = budget(analysis, steps=2, attempt=1, paired=False)
     windows: list[WindowSums] = []
     said: set[str] = set()
     for index in range(24):

@@ -90,9 +90,10 @@ def test_any_text_is_judged_and_none_breaks_the_judge(text: str) -> None:
 def test_no_part_of_the_error_budget_is_a_number_from_outside() -> None:
     errors = Metric.model_validate({"name": "errors", "metric": "error_rate", "max": "1%", "role": "guard"})
     with_it, without = Analysis(metrics=[errors, metric()]), Analysis(metrics=[errors])
-    assert budget(with_it, steps=3, attempt=1) == budget(without, steps=3, attempt=1)
+    rest: dict[str, Any] = {"steps": 3, "attempt": 1, "paired": False}
+    assert budget(with_it, **rest) == budget(without, **rest)
     named = [["errors", "memory"], ["memory"]]
-    assert budget(with_it, steps=3, attempt=1, named=named) == budget(without, steps=3, attempt=1, named=named)
+    assert budget(with_it, **rest, named=named) == budget(without, **rest, named=named)
 
 
 def test_what_is_written_is_read_again() -> None:

@@ -300,43 +300,46 @@ def metrics(guards: int, deciding: int) -> Analysis:
 
 
 @pytest.mark.parametrize(
-    ("analysis", "steps", "attempt", "expected"),
+    ("analysis", "steps", "attempt", "paired", "expected"),
     [
-        pytest.param(metrics(2, 0), 2, 1, (0.025, 0.025 / 4), id="two guards in two steps share"),
-        pytest.param(metrics(2, 1), 3, 1, (0.025, 0.025 / 8), id="a decide metric takes a share, and so do its pairs"),
-        pytest.param(metrics(2, 1), 3, 2, (0.0125, 0.0125 / 8), id="the second attempt has half of the first's"),
-        pytest.param(metrics(0, 0), 1, 1, (0.025, 0.025), id="nothing to test"),
+        pytest.param(metrics(2, 0), 2, 1, False, (0.025, 0.025 / 4), id="two guards in two steps share"),
+        pytest.param(metrics(2, 1), 3, 1, False, (0.025, 0.025 / 7), id="a decide metric takes a share"),
+        pytest.param(metrics(2, 1), 3, 1, True, (0.025, 0.025 / 8), id="and so do pairs, where there are any"),
+        pytest.param(metrics(2, 1), 3, 2, True, (0.0125, 0.0125 / 8), id="the second attempt has half of the first's"),
+        pytest.param(metrics(0, 0), 1, 1, False, (0.025, 0.025), id="nothing to test"),
     ],
 )
-def test_budget(analysis, steps, attempt, expected):
-    found = budget(analysis, steps=steps, attempt=attempt)
+def test_budget(analysis, steps, attempt, paired, expected):
+    found = budget(analysis, steps=steps, attempt=attempt, paired=paired)
     assert (found.alpha_promote, found.alpha_guard) == pytest.approx(expected)
     assert found.alpha_rollback == found.alpha_guard
 
 
-@given(st.integers(0, 6), st.integers(0, 3), st.integers(1, 9))
-def test_all_attempts_together_stay_within_the_risk(guards, deciding, steps):
+@given(st.integers(0, 6), st.integers(0, 3), st.integers(1, 9), st.booleans())
+def test_all_attempts_together_stay_within_the_risk(guards, deciding, steps, paired):
     analysis = metrics(guards, deciding)
-    spent = [budget(analysis, steps=steps, attempt=attempt) for attempt in range(1, 40)]
+    spent = [budget(analysis, steps=steps, attempt=attempt, paired=paired) for attempt in range(1, 40)]
     assert sum(one.alpha_promote for one in spent) <= 0.05 + 1e-12
-    whole = deciding + bool(deciding)
+    whole = deciding + paired
     assert sum(one.alpha_guard * guards * steps + one.alpha_rollback * whole for one in spent) <= 0.05 + 1e-12
 
 
-@given(st.integers(0, 6), st.integers(0, 3), st.lists(st.sets(st.integers(0, 8)), min_size=1, max_size=9))
-def test_steps_that_name_what_they_judge_share_the_same_risk(guards, deciding, numbers):
+@given(
+    st.integers(0, 6), st.integers(0, 3), st.lists(st.sets(st.integers(0, 8)), min_size=1, max_size=9), st.booleans()
+)
+def test_steps_that_name_what_they_judge_share_the_same_risk(guards, deciding, numbers, paired):
     analysis = metrics(guards, deciding)
     named = [[f"guard-{i}" for i in ones] for ones in numbers]
-    spend = budget(analysis, steps=len(named), attempt=1, named=named)
+    spend = budget(analysis, steps=len(named), attempt=1, paired=paired, named=named)
     tests = sum(f"guard-{i}" in names for names in named for i in range(guards))
-    assert spend.alpha_guard * tests + spend.alpha_rollback * (deciding + bool(deciding)) <= 0.025 + 1e-12
-    assert spend.alpha_guard >= budget(analysis, steps=len(named), attempt=1).alpha_guard
+    assert spend.alpha_guard * tests + spend.alpha_rollback * (deciding + paired) <= 0.025 + 1e-12
+    assert spend.alpha_guard >= budget(analysis, steps=len(named), attempt=1, paired=paired).alpha_guard
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0, "attempt": 1}, {"steps": 1, "attempt": 0}])
 def test_a_budget_counts_from_one(wrong):
     with pytest.raises(ValueError, match="counted from 1"):
-        budget(metrics(1, 1), **wrong)
+        budget(metrics(1, 1), paired=False, **wrong)
 
 
 @pytest.mark.parametrize(

@@ -147,9 +147,15 @@ def test_counts_quality_ledger_and_predictions(world: World, client: TestClient)
     assert [(line["requests"], line["errors"], line["predictions"]) for line in lines] == [(100, 1, 99)]
     (line,) = client.get(f"{BASE}/quality", params={"revision": "next-2"}).json()
     assert (line["judged"], line["coverage"], line["agreement"]["n"]) == (99, 1.0, 1)
+    assert line["atAge"]["rmseLower"] is None, "99 errors are too few for an interval"
+    (line,) = client.get(f"{BASE}/quality", params={"revision": "stable-1"}).json()
+    for measure in ("rmse", "mae", "bias"):
+        judged = line["atAge"]
+        assert judged[f"{measure}Lower"] < judged[measure] < judged[f"{measure}Upper"]
+    assert line["latest"]["rmseLower"] is None, "what is still amended has no interval"
     books = client.get(f"{BASE}/ledger").json()
     assert all(partition["closes"] for partition in books["partitions"])
-    assert books["labels"] == {"received": 901, "joined": 900, "orphan": 1, "deleted": 0, "closes": True}
+    assert books["labels"] == {"received": 901, "joined": 900, "orphan": 1, "expired": 0, "deleted": 0, "closes": True}
     state = client.get(f"{BASE}/predictions/c0").json()
     assert state["arrived"]
     assert state["joined"]

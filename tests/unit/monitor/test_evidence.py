@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,26 @@ from switchyard_contracts.sticky import bucket_of, fold_of
 from switchyard_contracts.trial import Design, Horizon
 from switchyard_contracts.verdicts import Budget, Verdict, judge, judge_once
 from switchyard_monitor import answers
+from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.buckets import TIME_PARTS, Histogram, bucket
 from switchyard_monitor.domain.entries import NO_FOLD
 from switchyard_monitor.domain.evidence import COUNTED, METRICS, NAMES, answer
 from switchyard_monitor.domain.quality import quantile_interval
 from switchyard_monitor.domain.rows import Question
 from switchyard_monitor.domain.watermark import watermark
-from switchyard_testkit.monitor_world import NOON_US, SECOND, SUBJECT, World, decision, inference, outcome
+from switchyard_testkit.monitor_world import (
+    MONITORING,
+    NOON_US,
+    SECOND,
+    SUBJECT,
+    World,
+    decision,
+    inference,
+    outcome,
+)
 
 STABLE, NEXT = "stable-1", "next-2"
+GROUPED = tuple(f"age.{name}:" for name in ("n", "right", "e", "ee", "a"))
 BUDGET = Budget(alpha_promote=0.025, alpha_guard=0.0125, alpha_rollback=0.0125)
 
 
@@ -37,6 +48,8 @@ class Played:
 
     said: dict[tuple[str, int], list[float]] = field(default_factory=dict)
     happened: dict[tuple[str, int], list[float]] = field(default_factory=dict)
+    groups: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+    """The group that each is counted in, by its id."""
 
     def errors(self, revision: str, traffic: int) -> Any:
         return np.array(self.said[revision, traffic]) - np.array(self.happened[revision, traffic])
@@ -77,6 +90,7 @@ def play(
         if not failed:
             played.said.setdefault((revision, traffic), []).append(said)
             played.happened.setdefault((revision, traffic), []).append(truth)
+            played.groups.setdefault((revision, traffic), []).append(identity.fold(identity.key(SUBJECT, f"p{i}")))
     world.now_us = NOON_US + 120 * SECOND
     world.run()
     world.pass_time(2)
@@ -116,14 +130,79 @@ def test_capped_losses_agree_with_numpy(world: World, metric: str, power: int) -
 
 
 def test_intervals_agree_with_scipy(world: World) -> None:
-    played = play(world, noise=15.0, failing=0.05)
+    play(world, noise=15.0, failing=0.05)
     rate = ask(world, "error_rate")
     interval = stats.binomtest(rate.candidate.failures, rate.candidate.n).proportion_ci(method="wilson")
     assert (rate.lower, rate.upper) == pytest.approx((interval.low, interval.high))
-    squares = played.errors(NEXT, 3) ** 2
-    half = 1.96 * stats.sem(squares)
-    mse = ask(world, "outcome.mse")
-    assert (mse.lower, mse.upper) == pytest.approx((squares.mean() - half, squares.mean() + half), rel=1e-3)
+    assert rate.method == "Wilson"
+    whose = stats.binomtest(rate.candidate.failures, rate.candidate.failures + rate.stable.failures)
+    share = whose.proportion_ci(method="wilsoncc")
+    assert (rate.ratio, rate.ratio_upper) == (None, None), "stable never failed"
+    assert rate.ratio_lower == pytest.approx(share.low / (1 - share.low))
+
+
+Maker = Callable[[Any], Any]
+MEASURES: dict[str, tuple[Maker, Maker]] = {
+    "outcome.rmse": (lambda errors: -1 / (errors**2).mean(), lambda ends: np.sqrt(-1 / ends)),
+    "outcome.mse": (lambda errors: -1 / (errors**2).mean(), lambda ends: -1 / ends),
+    "outcome.mae": (lambda errors: np.abs(errors).mean(), lambda ends: ends),
+    "outcome.bias": (lambda errors: errors.mean(), lambda ends: ends),
+}
+"""What the groups are left out of, one after the other, and how the metric follows from it."""
+
+
+@pytest.mark.parametrize("metric", MEASURES)
+def test_an_interval_is_the_jackknife_of_single_errors(world: World, metric: str) -> None:
+    """Made from the errors one by one, with the group of each left out in turn; and of the same scale as scipy's."""
+    played, (of, shown) = play(world, noise=15.0), MEASURES[metric]
+    errors, groups = played.errors(NEXT, 3), np.array(played.groups[NEXT, 3])
+    without = np.array([of(errors[groups != one]) for one in range(32)])
+    half = stats.t.ppf(0.975, 31) * np.sqrt(31 / 32 * ((without - without.mean()) ** 2).sum())
+    found = ask(world, metric)
+    assert (found.lower, found.upper) == pytest.approx(tuple(shown(of(errors) + np.array([-half, half]))), rel=1e-3)
+    assert (found.kind, found.method) == ("fixed", "jackknife")
+    if metric == "outcome.bias":
+        assert half == pytest.approx(1.96 * stats.sem(errors), rel=0.5)
+
+
+def test_an_accuracys_interval_is_wilsons_of_as_many_as_there_are_in_effect(world: World) -> None:
+    world.teach({**MONITORING, "prediction": {"path": "$.delay", "task": "classification"}, "decision": None})
+    chance = np.random.default_rng(3)
+    for i in range(1_000):
+        mine, right = i % 2 == 0, bool(chance.random() < 0.9)
+        said = {"revision": NEXT if mine else STABLE, "role": "candidate" if mine else "stable"}
+        world.say(inference(f"p{i}", y="late", at=i / 50, traffic=3, weightBp=5000, **said), at=i / 50)
+        world.say(outcome(f"p{i}", "late" if right else "early", at=i / 50), at=i / 50 + 2)
+    world.now_us = NOON_US + 120 * SECOND
+    world.run()
+    world.pass_time(2)
+    world.run()
+    found = ask(world, "outcome.accuracy")
+    alone = stats.binomtest(found.candidate.n - found.candidate.failures, found.candidate.n).proportion_ci(
+        method="wilson"
+    )
+    assert found.candidate.n == 500
+    assert found.method == "Wilson, by the jackknife"
+    assert found.lower is not None
+    assert found.upper is not None
+    assert found.lower < alone.low
+    assert found.upper > alone.high
+    assert found.upper - found.lower < 2 * (alone.high - alone.low)
+
+
+def test_what_was_kept_before_there_were_groups_has_no_interval(world: World) -> None:
+    play(world, noise=15.0)
+    cells = [
+        replace(cell, sums={name: value for name, value in cell.sums.items() if not name.startswith(GROUPED)})
+        if cell.start_us == NOON_US + 40 * SECOND
+        else cell
+        for cell in world.store.cells(world.store.arms(SUBJECT))
+    ]
+    for metric in MEASURES:
+        question = Question(SUBJECT, metric, NEXT, STABLE, (3,))
+        found = answer(question, cells=cells, watermark_us=watermark(world.store.positions()))
+        assert found.value == ask(world, metric).value
+        assert (found.lower, found.upper, found.kind) == (None, None, "none")
 
 
 @pytest.mark.parametrize("n", [300, 3000, 30_000])
@@ -312,6 +391,24 @@ def test_a_bandits_weight_comes_of_what_was_judged(world: World) -> None:
 
 def metric_of(name: str) -> Metric:
     return Metric.model_validate({"name": "it", "metric": name, "maxIncrease": "0%", "role": "decide"})
+
+
+def test_the_interval_of_a_sticky_split_is_by_users_and_not_by_requests(world: World) -> None:
+    """Each user errs in its own way, again and again: as if each had come once."""
+    play_sticky(world, users=300, times=8)
+    found = ask(world, "outcome.mae")
+    users = [
+        (fold_of(bucket), user % 7)
+        for user in range(300)
+        if (bucket := bucket_of(f"user-{user}".encode(), salt="demo/next-2.1")) < 5_000
+    ]
+    folds, sizes = np.array(users).T
+    without = np.array([sizes[folds != fold].mean() for fold in np.unique(folds)])
+    half = stats.t.ppf(0.975, len(without) - 1) * np.sqrt(
+        (len(without) - 1) / len(without) * ((without - without.mean()) ** 2).sum()
+    )
+    assert (found.lower, found.upper) == pytest.approx((sizes.mean() - half, sizes.mean() + half), rel=1e-3)
+    assert ask(world, "error_rate").ratio_lower is None
 
 
 def test_counts_show_an_arm_once_whatever_groups_it_was_kept_in(world: World) -> None:

@@ -7,17 +7,21 @@ import json
 import math
 import random
 import shutil
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 from sqlalchemy import event as sql_event
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.domain.buckets import bucket, low, width
+from switchyard_monitor.domain.identity import fold as group_of
 from switchyard_monitor.domain.identity import key
 from switchyard_monitor.domain.rules import UNIT, Rule
 from switchyard_monitor.domain.sums import add, decode, encode, only, pick
@@ -249,6 +253,20 @@ def test_sums_add_in_any_order(one: dict[str, int], two: dict[str, int], three: 
     backwards = add(add(dict(three), two), one)
     assert encode(forwards) == encode(backwards)
     assert decode(encode(forwards)) == forwards
+
+
+@given(st.text(min_size=1), st.integers(0, 2**41), st.integers(0, 2**24 - 1))
+def test_all_rows_of_a_prediction_are_in_one_group_and_ids_are_spread_over_all(name: str, at: int, row: int) -> None:
+    minted = f"{at:013}-{name:0<36.36}"
+    for prediction_id in (name, minted):
+        assert group_of(key("demo/m", prediction_id, row)) == group_of(key("demo/m", prediction_id))
+
+
+def test_groups_of_ids_are_about_equal() -> None:
+    for ids in ([f"p{i}" for i in range(6_400)], [f"{i:013}-{UUID(int=i)}" for i in range(6_400)]):
+        counts = Counter(group_of(key("demo/m", prediction_id)) for prediction_id in ids)
+        assert sorted(counts) == list(range(32))
+        assert chisquare(list(counts.values())).pvalue > 1e-4
 
 
 @given(st.integers(0, 2**70), st.sampled_from([16, 32]))

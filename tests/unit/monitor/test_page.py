@@ -195,6 +195,7 @@ def test_the_numbers_are_those_of_the_api(story: Story, told: str) -> None:
         f"{line['coverage'] * 100:.1f} %",
         f"{line['atAge']['rmse']:.2f}",
     ]
+    assert quality[6] == f"{line['atAge']['rmseLower']:.2f} to {line['atAge']['rmseUpper']:.2f}"
     pairs = table(told, "Requests that two revisions answered")[1:]
     found = api.get("/v1/deployments/demo/flight-delay/pairs").json()
     assert [row[2:4] for row in pairs[::-1]] == [[str(line["traffic"]), f"{line['pairs']:,}"] for line in found]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from scipy import stats
-from switchyard_contracts.evidence import Evidence
+from switchyard_contracts.evidence import ArmSums, Evidence, PairBlock
 from switchyard_contracts.model_deployment import Metric
 from switchyard_contracts.verdicts import Budget, Verdict, judge
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import Token, Tokens
+from switchyard_monitor.domain.paired import difference
 from switchyard_monitor.health import Health
 from switchyard_monitor.metrics import MonitorCollector
-from switchyard_testkit.monitor_world import MONITORING, NOON_US, SECOND, World, inference, mirrored, outcome
+from switchyard_testkit.monitor_world import MONITORING, NOON, NOON_US, SECOND, World, inference, mirrored, outcome
 
 BASE = "/v1/deployments/demo/flight-delay"
 BUDGET = Budget(alpha_promote=0.025, alpha_guard=0.0125, alpha_rollback=0.0125)
@@ -127,10 +129,43 @@ def test_blocks_agree_with_numpy(world: World, client: TestClient, metric: str, 
         assert block.candidate.loss == pytest.approx(capped[0].sum(), rel=5e-3)
         assert block.stable.loss == pytest.approx(capped[1].sum(), rel=5e-3)
     assert pairs.difference == pytest.approx(d.mean(), rel=1e-6)
-    half = stats.t.ppf(0.975, 10) * d.sum(1).std(ddof=1) * 11**0.5 / d.size
+    lost = (np.minimum(np.abs(played.other), found.cap) ** power).sum(1)
+    units = (lost**2).sum() ** 2 / (lost**4).sum()
+    assert 8 < units < 11
+    half = stats.t.ppf(0.975, units - 1) * d.sum(1).std(ddof=1) * 11**0.5 / d.size
     assert pairs.lower == pytest.approx(pairs.difference - half, rel=2e-2)
     assert pairs.upper == pytest.approx(pairs.difference + half, rel=2e-2)
     assert pairs.rate_per_second == pytest.approx(10.0)
+
+
+def day(index: int, *, lost: float, difference: float) -> PairBlock:
+    start = NOON + timedelta(days=index)
+    return PairBlock(
+        start=start, traffic=3, candidate=ArmSums(n=100), stable=ArmSums(n=100, loss=lost), difference=difference
+    )
+
+
+@pytest.mark.parametrize(
+    ("lost", "units"),
+    [
+        pytest.param([5.0] * 8, 8.0, id="days that are alike"),
+        pytest.param([0.0] * 8, 8.0, id="days on which nothing was lost"),
+        pytest.param([5.0] * 4 + [0.0] * 4, 4.0, id="days of which half say nothing"),
+        pytest.param([50.0, 40.0] + [1.0] * 6, 1.9, id="two storms, which are too few"),
+        pytest.param([5.0], 1.0, id="one day"),
+    ],
+)
+def test_a_storm_is_one_day_however_many_calm_ones_there_are(lost: list[float], units: float) -> None:
+    blocks = [day(at, lost=each, difference=each * (-1) ** at + at) for at, each in enumerate(lost)]
+    mean, interval = difference(blocks)
+    d = np.array([block.difference for block in blocks])
+    assert mean == pytest.approx(d.mean() / 100)
+    if units < 2:
+        assert interval is None
+        return
+    assert interval is not None
+    half = stats.t.ppf(0.975, units - 1) * d.std(ddof=1) * len(d) ** 0.5 / (100 * len(d))
+    assert (interval[1] - interval[0]) / 2 == pytest.approx(half, rel=5e-2)
 
 
 def test_values_are_uncapped_and_in_the_metrics_own_unit(world: World, client: TestClient) -> None:

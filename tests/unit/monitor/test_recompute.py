@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,11 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], World]:
     return world
 
 
+def minted(number: int) -> str:
+    """An id as the gateway makes them, where the product sends none."""
+    return f"{NOON_US // 1000 + number}-{uuid.UUID(int=number)}"
+
+
 def told(folder: Path, decided: str) -> World:
     """A rollout's worth of events: retries, errors, conflicts, failovers, late and corrected labels, resends.
 
@@ -91,10 +97,12 @@ def told(folder: Path, decided: str) -> World:
         return batch(name, ys[: chance.choice([2, 3, 3, 3])], xs=[x, 1, 2], **facts)
 
     for i in range(400):
-        name, at, partition = f"p{i}", i / 20, i % 3
+        name, at, partition = f"p{i}" if i % 5 else minted(i), i / 20, i % 3
         arm: dict[str, Any] = {"traffic": 3 + i // 200, "latencyUs": chance.randrange(90_000)}
         if chance.random() < 0.3:
             arm |= {"revision": "next-2", "role": "candidate", "weightBp": 2500}
+        if chance.random() < 0.2:
+            arm |= {"assignment": "sticky", "unit": chance.randrange(10_000)}
         if chance.random() < 0.1:
             arm |= {"error": True, "status": 503}
         if chance.random() < 0.1:
@@ -221,6 +229,7 @@ def test_it_agrees_with_the_monitor_bit_for_bit(worlds: Callable[[str], World], 
         pytest.param(lambda said: said["cells"][0]["sums"].update(requests=1 << 70), id="a sum of the database"),
         pytest.param(lambda said: said["cells"].pop(), id="a window that is missing"),
         pytest.param(lambda said: said["cells"][0]["sums"].update({"dec.agree": 1 << 70}), id="a sum of decisions"),
+        pytest.param(lambda said: said["cells"][0]["sums"].update({"age.ee:7": 1 << 70}), id="a sum of a group"),
         pytest.param(lambda said: said["pairs"][0]["sums"].update({"now.x.ee": 1}), id="a sum of pairs"),
         pytest.param(lambda said: said["counts"][0].update(requests=10_000), id="a count of the API"),
         pytest.param(lambda said: said["quality"][0]["latest"].update(rmse=1.0), id="an RMSE of the API"),

@@ -181,7 +181,7 @@ ENDED = {"reason": "Error", "exitCode": 3, "message": "Traceback\n  no such file
         ),
         pytest.param(
             pod(restartCount=1, state={"running": {}}, lastState={"terminated": ENDED}),
-            "restarted 1 times",
+            "restarted 1 time",
             id="it crashed and runs again",
         ),
         pytest.param(pod(state={"running": {}}), "has not answered /readyz yet", id="it starts"),

@@ -33,7 +33,7 @@ def gate(**changes: Any) -> Gate:
             origin(dataDigest=None),
             None,
             State.FAILED,
-            "1 of 4 facts are missing; set spec.model.provenance.dataDigest",
+            "1 of 4 facts is missing; set spec.model.provenance.dataDigest",
             id="no data",
         ),
         pytest.param(gate(), origin(gitCommit=" "), None, State.FAILED, "provenance.gitCommit", id="a blank"),

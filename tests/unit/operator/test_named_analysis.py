@@ -8,10 +8,20 @@ from typing import Any
 import pytest
 from switchyard_contracts import acceptance
 from switchyard_contracts.acceptance import SpecRejected
-from switchyard_contracts.model_deployment import Phase
+from switchyard_contracts.model_deployment import Phase, RolloutStatus, StepRecord
 from switchyard_operator.domain import analysis, steps
 from switchyard_operator.domain.steps import Way
-from switchyard_testkit.rollout_world import ANALYSIS, CANARY_SPEC, THEN_SPEC, Model, Simulation
+from switchyard_testkit.rollout_world import (
+    AB_SPEC,
+    ANALYSIS,
+    CANARY_SPEC,
+    MONITORING,
+    PAIRED_SPEC,
+    SHADOW_SPEC,
+    THEN_SPEC,
+    Model,
+    Simulation,
+)
 
 ONE, TWO = "models/delay:1", "models/delay:2"
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -108,12 +118,10 @@ def test_an_outcome_that_is_proven_worse_ends_it_at_a_step_that_does_not_name_it
 @pytest.mark.parametrize(
     ("ten", "half", "tests"),
     [
-        pytest.param(
-            None, None, 2 * 3 + 2, id="two guards in two steps and the switch, and an outcome, whose pairs guard too"
-        ),
-        pytest.param(["strict"], None, 2 * 3 + 1, id="one is silent in a step"),
-        pytest.param(["strict"], ["strict", "outcome"], 2 * 3, id="one is silent in both"),
-        pytest.param(["outcome"], None, 2 * 3, id="both are silent in one"),
+        pytest.param(None, None, 2 * 3 + 1, id="two guards in two steps and the switch, and an outcome"),
+        pytest.param(["strict"], None, 2 * 3, id="one is silent in a step"),
+        pytest.param(["strict"], ["strict", "outcome"], 2 * 3 - 1, id="one is silent in both"),
+        pytest.param(["outcome"], None, 2 * 3 - 1, id="both are silent in one"),
     ],
 )
 def test_guards_share_the_budget_of_the_steps_in_which_they_speak(
@@ -124,6 +132,37 @@ def test_guards_share_the_budget_of_the_steps_in_which_they_speak(
     assert world.status.rollout
     spend = analysis.spending(spec, steps.course(spec, Way.NEW), world.status.rollout)
     assert spend.alpha_guard == pytest.approx(0.025 / tests)
+
+
+PREVIEW = PAIRED_SPEC | {"strategy": {"type": "BlueGreen", "blueGreen": {"mirror": 5}}}
+DEPENDENT = PAIRED_SPEC | {
+    "strategy": {"type": "Canary", "canary": {"mirror": 50, "steps": [{"name": "ten", "weight": 10}]}},
+    "monitoring": MONITORING | {"outcome": MONITORING["outcome"] | {"affectedBy": "decision"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "way", "copied", "pairs"),
+    [
+        pytest.param(PAIRED_SPEC, Way.NEW, [], 1, id="a canary that mirrors as nothing else is said"),
+        pytest.param(CANARY_SPEC, Way.NEW, [], 0, id="a canary that mirrors nothing"),
+        pytest.param(CANARY_SPEC, Way.NEW, [4], 1, id="an edit ended its mirror, and there are pairs of before"),
+        pytest.param(DEPENDENT, Way.NEW, [4], 0, id="copies by which nothing is judged"),
+        pytest.param(SHADOW_SPEC, Way.NEW, [], 1, id="a shadow"),
+        pytest.param(PREVIEW, Way.NEW, [], 1, id="a preview with copies"),
+        pytest.param(AB_SPEC, Way.NEW, [], 0, id="users who are told apart"),
+        pytest.param(PAIRED_SPEC, Way.SAME_MODEL, [], 0, id="the same model in other pods, which takes no step"),
+    ],
+)
+def test_that_copies_are_answered_has_a_share_of_the_budget_only_where_there_are_any(
+    said: dict[str, Any], way: Way, copied: list[int], pairs: int
+) -> None:
+    spec = acceptance.read(said)
+    course = steps.course(spec, way)
+    records = [StepRecord(name="ten", weight_bp=1_000, generations=copied, mirrored=copied)]
+    held = RolloutStatus(id="delay-1.1", revision="delay-1", phase=Phase.PROGRESSING, way=way, steps_done=records)
+    spend = analysis.spending(spec, course, held)
+    assert spend.alpha_guard == pytest.approx(0.025 / (len(course.steps) + 1 + 1 + pairs))
 
 
 def first(**said: Any) -> dict[str, Any]:

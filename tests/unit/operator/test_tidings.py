@@ -349,7 +349,7 @@ NOTE = Notification.model_validate(
                 "verdict": "Fail",
                 "message": "20 of 100 failed",
                 "samples": 1200,
-                "needed": 2000,
+                "needed": 800,
             }
         ],
         "to": ["desk"],
@@ -362,7 +362,7 @@ def test_a_chat_is_told_a_sentence_with_its_numbers() -> None:
     assert text.splitlines() == [
         ":rewind: *airport/delay*: 2.0.0 was taken back at step five (5%)",
         "AnalysisFailed: taken back at 5%: errors: 20 of 100 &amp; more &lt;failed&gt;",
-        "• errors (guard): Fail, 1,200 of 2,000 samples: 20 of 100 failed",
+        "• errors (guard): Fail, 1,200 samples, 800 more needed: 20 of 100 failed",
         "`delay-0a1b.1`",
     ]
 

@@ -4,6 +4,7 @@ The flights here are made up, as many as in 30 days; `make simulate` takes the r
 """
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,13 +13,13 @@ import pytest
 from switchyard_contracts import boundary, guards, trial
 from switchyard_demo_model.serving.flight import Flight
 from switchyard_demo_model.serving.model import LinearModel, Number
-from switchyard_simulation import joins, naive, running, splits, table, trials, truth
+from switchyard_simulation import coverage, joins, naive, running, splits, table, trials, truth
 from switchyard_simulation.drawing import Pace, draw
 from switchyard_simulation.flights import Replay, answers
 from switchyard_simulation.guarding import Faults
 from switchyard_simulation.rollout import Course, End
-from switchyard_simulation.scenarios import BOTH, SCENARIOS, Scenario, rollout
-from switchyard_simulation.tally import Covered, Kind, Tally
+from switchyard_simulation.scenarios import BOTH, INTERVALS, SCENARIOS, Scenario, rollout
+from switchyard_simulation.tally import COARSE, Covered, Kind, Tally
 
 RUNS = 40
 PACE = Pace("30 an hour", 30.0, 12, 2, 2, (12.0, 48.0))
@@ -219,15 +220,60 @@ def test_a_row_says_whether_its_promise_is_kept(tally, broken, verdict):
 
 
 @pytest.mark.parametrize(
-    ("covered", "broken"),
+    ("covered", "broken", "verdict"),
     [
-        pytest.param(Covered(1_000, 950, Kind.PROMISE), False, id="as often as meant"),
-        pytest.param(Covered(1_000, 880, Kind.PROMISE), True, id="surely too seldom"),
-        pytest.param(Covered(1_000, 400, Kind.SHOWN), False, id="no promise"),
+        pytest.param(Covered(1_000, 950, Kind.PROMISE), False, "within", id="as often as meant"),
+        pytest.param(Covered(100, 89, Kind.PROMISE), False, "within", id="too seldom, but maybe by chance"),
+        pytest.param(Covered(1_000, 880, Kind.PROMISE), True, "SHORT", id="surely too seldom"),
+        pytest.param(Covered(1_000, 998, Kind.PROMISE), True, "WIDE", id="surely so wide that it says nothing"),
+        pytest.param(Covered(1_000, 998, Kind.PROMISE, COARSE), False, "within", id="wide, as counts are coarse"),
+        pytest.param(Covered(1_000, 400, Kind.SHOWN), False, "no promise", id="no promise"),
+        pytest.param(Covered(1_000, 800, Kind.USUAL), False, "short, as it should be", id="a usual one, short"),
+        pytest.param(Covered(1_000, 950, Kind.USUAL), True, "NOT SHORT", id="a usual one that shows nothing"),
     ],
 )
-def test_an_interval_says_whether_it_holds_often_enough(covered, broken):
-    assert covered.broken is broken
+def test_an_interval_says_whether_it_holds_often_enough(covered, broken, verdict):
+    assert (covered.broken, covered.verdict) == (broken, verdict)
+
+
+def held(replay, covers, *, runs=300) -> Covered:
+    return Covered(runs, sum(covers(replay, np.random.default_rng([7, run])) for run in range(runs)), Kind.PROMISE)
+
+
+@pytest.mark.parametrize("name", ["rmse", "mae", "bias"])
+def test_the_jackknife_holds_what_is_true_of_all_flights(replay, name):
+    """With errors as far apart as the real ones' are: a kurtosis of 9, theirs is 8."""
+    like_real_ones = replace(replay, delay=5.0 + 15.0 * np.random.default_rng(4).standard_t(5, len(replay.delay)))
+    assert held(like_real_ones, coverage.of_errors(name, 1_000)).verdict == "within"
+
+
+def test_errors_of_which_a_few_are_all_that_counts_have_no_honest_interval(replay):
+    """The made-up flights' delays have a tail that a thousand of them do not show."""
+    assert held(replay, coverage.of_errors("rmse", 1_000)).verdict == "SHORT"
+
+
+def test_an_interval_of_half_the_width_would_be_found(replay):
+    assert held(replay, coverage.of_errors("mae", 1_000, level=0.68)).verdict == "SHORT"
+
+
+def test_requests_of_the_same_users_are_not_taken_for_so_many_draws(replay):
+    assert held(replay, coverage.of_users(known=True)).verdict == "within"
+    assert held(replay, coverage.of_users(known=False), runs=100).verdict == "SHORT"
+
+
+def test_what_is_made_of_errors_is_what_they_are(replay):
+    errors = np.array([3.0, -4.0, 0.5, 12.25])
+    made = coverage.numbers(errors, np.array([0, 31, 31, 5]))
+    assert (made.n, made.rmse, made.mae, made.bias) == pytest.approx(
+        (4, np.sqrt((errors**2).mean()), np.abs(errors).mean(), errors.mean()), rel=1e-5
+    )
+    assert sorted(group.numeric for group in made.groups) == [1, 1, 2]
+
+
+def test_an_interval_as_it_is_printed():
+    row = table.interval(INTERVALS[0], Covered(200, 191, Kind.PROMISE, COARSE))
+    assert row == "| share of 20, Wilson | 200 | 95.5 % (91.7–97.6) | 92–100 % | within |"
+    assert len(table.HEAD_OF_INTERVALS) == row.count(" | ") + 1
 
 
 def test_a_row_as_it_is_printed():

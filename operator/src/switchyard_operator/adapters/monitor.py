@@ -8,6 +8,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import ValidationError
 from switchyard_contracts.evidence import Evidence
+from switchyard_contracts.judgement import counted
 from switchyard_contracts.quantities import format_duration
 
 from switchyard_operator.domain.analysis import Question
@@ -43,7 +44,8 @@ class HttpMonitor:
         try:
             return Evidence.model_validate_json(answer.content)
         except ValidationError as error:
-            raise EvidenceUnavailable(f"the monitor's answer cannot be read: {error.error_count()} faults") from error
+            faults = counted(error.error_count(), "fault")
+            raise EvidenceUnavailable(f"the monitor's answer cannot be read: {faults}") from error
 
 
 def _query(question: Question) -> dict[str, str]:

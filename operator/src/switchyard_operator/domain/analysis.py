@@ -208,8 +208,12 @@ def _speaks(metric: Metric, course: Course, spot: Place) -> bool:
 
 
 def spending(spec: ModelDeploymentSpec, course: Course, memory: RolloutStatus) -> Budget:
-    """What each test of this rollout may spend; the switch is a step too."""
-    return budget(spec.analysis, steps=course.final + 1, attempt=memory.attempt, named=course.named)
+    """What each test of this rollout may spend; the switch is a step too.
+
+    Where an edit ended the mirror, the pairs that were made before it are judged all the same.
+    """
+    paired = (course.decides and spec.plans_pairs) or (spec.judged_by_pairs and bool(memories.mirrored(memory)))
+    return budget(spec.analysis, steps=course.final + 1, attempt=memory.attempt, paired=paired, named=course.named)
 
 
 def shown(judged: tuple[Judged, ...], *, now: datetime) -> list[MetricVerdict]:

@@ -6,6 +6,7 @@ import re
 from functools import total_ordering
 
 from switchyard_contracts.gates import ApprovalGate, Gate, ProvenanceGate
+from switchyard_contracts.judgement import counted, noun
 from switchyard_contracts.model import SEMANTIC_VERSION, Provenance
 from switchyard_contracts.quantities import format_duration
 
@@ -20,9 +21,8 @@ def provenance(gate: Gate, recorded: Provenance | None, said: Provenance | None)
     if not missing:
         return Answer(State.PASSED, f"{', '.join(fields)} are said" if len(fields) > 1 else f"{fields[0]} is said")
     names = ", ".join(f"spec.model.provenance.{field}" for field in missing)
-    return Answer(
-        State.FAILED, f"{len(missing)} of {len(fields)} facts are missing; set {names}, and retry the revision"
-    )
+    lacks = f"{len(missing)} of {counted(len(fields), 'fact')} {noun(len(missing), 'is', 'are')} missing"
+    return Answer(State.FAILED, f"{lacks}; set {names}, and retry the revision")
 
 
 @total_ordering

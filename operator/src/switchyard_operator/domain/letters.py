@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from switchyard_contracts.base import API_VERSION
+from switchyard_contracts.judgement import count, counted
 from switchyard_contracts.notifications import Event, Figure, Notification
+
+from switchyard_operator.domain.episodes import FAILED, PASSED, STARTED, STOPPED
 
 SIGNS = {
     Event.PROMOTED: (":white_check_mark:", "was promoted"),
@@ -13,7 +16,15 @@ SIGNS = {
     Event.ROLLED_BACK: (":rewind:", "was taken back"),
     Event.REFUSED: (":no_entry:", "was refused"),
     Event.COMPARED: (":scales:", "was compared"),
+    Event.SHADOW: (":busts_in_silhouette:", "cannot be compared"),
 }
+SHADOWS = {
+    STARTED: "is compared with what serves",
+    PASSED: "is within its limits",
+    FAILED: "is worse than allowed",
+    STOPPED: "is compared no more",
+}
+"""What became of a shadow; all else keeps it from being compared."""
 MOST_CHARACTERS = 3_000
 """Of a chat's text; Slack cuts what is longer at a place of its own choosing."""
 
@@ -34,7 +45,11 @@ def document(subject: str, notification: Notification) -> dict[str, Any]:
 def slack(subject: str, notification: Notification) -> dict[str, Any]:
     """What an incoming webhook of Slack, or of whoever speaks as it does, takes."""
     sign, verb = SIGNS[notification.event]
-    who = notification.version or notification.revision or "the spec"
+    who = notification.version or notification.revision
+    if notification.shadow:
+        verb = SHADOWS.get(notification.reason, verb)
+        who = f"the shadow {notification.shadow}{f' ({who})' if who else ''}"
+    who = who or "the spec"
     where = f" at step {notification.step} ({notification.weight or '0%'})" if notification.step else ""
     lines = [f"{sign} *{_plain(subject)}*: {_plain(who)} {verb}{_plain(where)}"]
     if notification.message:
@@ -42,16 +57,16 @@ def slack(subject: str, notification: Notification) -> dict[str, Any]:
     if notification.waiting_for and notification.waiting_for != notification.message:
         lines.append(_plain(f"It waits for: {notification.waiting_for}"))
     lines += [f"• {_plain(_sentence(figure))}" for figure in notification.figures]
-    if notification.rollout:
-        lines.append(f"`{_plain(notification.rollout)}`")
+    if about := notification.rollout or (notification.shadow and notification.revision):
+        lines.append(f"`{_plain(about)}`")
     return {"text": "\n".join(lines)[:MOST_CHARACTERS]}
 
 
 def _sentence(figure: Figure) -> str:
-    things = "pairs" if figure.paired else "samples"
-    wanted = f" of {figure.needed:,}" if figure.needed else ""
+    wanted = f", {count(figure.needed)} more needed" if figure.needed else ""
     words = f": {figure.message}" if figure.message else ""
-    return f"{figure.name} ({figure.role}): {figure.verdict}, {figure.samples:,}{wanted} {things}{words}"
+    things = counted(figure.samples, "pair" if figure.paired else "sample")
+    return f"{figure.name} ({figure.role}): {figure.verdict}, {things}{wanted}{words}"
 
 
 def _plain(text: str) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from switchyard_contracts.model_deployment import Phase, ShadowState, ShadowStatus
+from switchyard_contracts.model_deployment import Phase
 from switchyard_contracts.quantities import format_percent
 
 from switchyard_operator.domain import turns
+from switchyard_operator.domain.episodes import episodes
 from switchyard_operator.domain.lineage import BY_A_PERSON
 from switchyard_operator.domain.plan import Plan
-from switchyard_operator.domain.pods import PULL
+from switchyard_operator.domain.remedies import failing, remedy
 from switchyard_operator.domain.rules import DEAD_AFTER, FROZEN, Move
 from switchyard_operator.domain.sync import SyncState
 from switchyard_operator.domain.world import World
@@ -26,13 +27,6 @@ SYNC_REASONS = {
     SyncState.SILENT: ("GatewaySilent", "The rollout holds until it answers; look at that pod"),
     SyncState.NO_GATEWAY: ("NoGateway", "Nobody is answered; look at the gateway's StatefulSet"),
 }
-FAILINGS = (
-    ("ImagePullFailing", PULL, "Check the image's name, and that the nodes may pull it"),
-    ("CrashLooping", ("CrashLoopBackOff", "exit code"), "Read what it said last: kubectl logs --previous"),
-    ("Unschedulable", ("Unschedulable",), "Give the cluster room, or ask for less in spec.serving.resources"),
-    ("PodsRefused", ("FailedCreate",), "Mend the quota or the policy that is named"),
-)
-"""Why pods do not become ready, by the words of the pods, where waiting alone does not help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +79,7 @@ def _rollout(world: World, plan: Plan) -> Iterator[Note]:
         return
     match held.phase:
         case Phase.ROLLING_BACK if held.reason in GATES:
-            text = f"{who} got no traffic: {held.message}. {_remedy(held.message)}; then deploy again, or {back}"
+            text = f"{who} got no traffic: {held.message}. {remedy(held.message)}; then deploy again, or {back}"
             yield Note(reason="GateFailed", message=text, same=held.id, warning=True, revision=held.revision)
         case Phase.ROLLING_BACK if held.reason == "GateFailed":
             text = f"{who} does not go on: {held.message}. Deploy a mended revision, or let it try again: {back}"
@@ -125,14 +119,14 @@ def _rollout(world: World, plan: Plan) -> Iterator[Note]:
         case Phase.SUSPENDED:
             yield Note(reason="Suspended", message=f"{who}: {held.message}", same=f"{held.id} {traffic}")
         case Phase.AWAITING_EVIDENCE if held.reason == "EvidenceUnavailable":
-            remedy = "see that the monitor answers and reads from Kafka"
+            advice = "see that the monitor answers and reads from Kafka"
             if any(verdict.reason == "SRM" for verdict in held.verdicts):
-                remedy = (
+                advice = (
                     "see who repeats or drops requests of one revision alone; a person may abort, or promote the step"
                 )
             text = (
                 f"{who} holds at {format_percent(held.weight_bp)}: {held.message}. Nothing is decided without evidence;"
-                f" {remedy}"
+                f" {advice}"
             )
             yield Note(reason="EvidenceUnavailable", message=text, same=f"{held.id} {held.step}", warning=True)
         case Phase.AWAITING_EVIDENCE:
@@ -178,19 +172,19 @@ def _pods(world: World, plan: Plan) -> Iterator[Note]:
     held, old = plan.memory, world.status.rollout
     if plan.decision.move is not Move.HOLD or plan.decision.reason not in ("WaitingForPods", "CandidateNotReady"):
         return
-    failing = _failing(held.message)
-    if failing and not (old and old.id == held.id and _failing(old.message) == failing):
-        text = f"{_who(plan)} is not ready: {held.message}. {_remedy(held.message)}"
-        yield Note(reason=failing, message=text, same=held.id, warning=True, revision=held.revision)
+    cause = failing(held.message)
+    if cause and not (old and old.id == held.id and failing(old.message) == cause):
+        text = f"{_who(plan)} is not ready: {held.message}. {remedy(held.message)}"
+        yield Note(reason=cause, message=text, same=held.id, warning=True, revision=held.revision)
 
 
 def _gateways(world: World, plan: Plan) -> Iterator[Note]:
     sync = plan.bearings.sync
     told = next((item.reason for item in world.status.conditions if item.type == "TrafficSynced"), "")
     if sync.state in SYNC_REASONS and told != sync.reason:
-        reason, remedy = SYNC_REASONS[sync.state]
+        reason, advice = SYNC_REASONS[sync.state]
         same = f"{world.route.generation if world.route else ''}"
-        yield Note(reason=reason, message=f"{sync.message}. {remedy}", same=same, warning=True)
+        yield Note(reason=reason, message=f"{sync.message}. {advice}", same=same, warning=True)
     mute = [report for report in world.gateways if report.unrecorded]
     if mute and plan.bearings.questions:
         words = "; ".join(f"{report.pod}: {report.unrecorded}" for report in mute)
@@ -213,45 +207,16 @@ def _stable(world: World) -> Iterator[Note]:
     words = f": {pods.problem}" if pods.problem else ""
     version = world.revisions[name].version if name in world.revisions else ""
     text = (
-        f"stable {version or name} has no ready pod{words}. {_remedy(pods.problem)}; those it has to answer get errors"
+        f"stable {version or name} has no ready pod{words}. {remedy(pods.problem)}; those it has to answer get errors"
     )
     yield Note(reason="StableDead", message=text, same=f"{name} {since.isoformat()}", warning=True, revision=name)
 
 
 def _shadows(world: World, plan: Plan) -> Iterator[Note]:
-    """What is compared beside the rollout: that it began, what it came to, and what keeps it from it."""
-    before = {item.name: item for item in world.status.shadows}
-    for item in plan.shadows:
-        old = before.get(item.name)
-        if old and old.revision != item.revision:
-            old = None
-        yield from _shadow(item, old, serves=_called(world, item.against))
-
-
-def _shadow(item: ShadowStatus, old: ShadowStatus | None, *, serves: str) -> Iterator[Note]:
-    name = f"{item.version} ({item.revision})" if item.version else item.revision
-    who, same = f"the shadow {item.name}, {name},", f"{item.name} {item.revision} {item.against}"
-    if item.sample and not (old and old.sample and old.against == item.against):
-        text = f"{who} is sent {item.sample} of the requests of {serves} and compared with it; nobody gets its answers"
-        yield Note(reason="ShadowStarted", message=text, same=same, revision=item.revision)
-    if item.verdict in ("Pass", "Fail") and not (old and old.verdict == item.verdict and old.against == item.against):
-        passed = item.verdict == "Pass"
-        said = "is proven to be within its limits" if passed else "is proven to be worse than allowed"
-        text = f"{who} {said}, beside {serves}: {item.message}. Whether it serves is yours to say, in spec.model"
-        reason = "ShadowPassed" if passed else "ShadowFailed"
-        yield Note(reason=reason, message=text, same=f"{same} {item.verdict}", revision=item.revision)
-    failing = _failing(item.message) if item.state in (ShadowState.PROVISIONING, ShadowState.NOT_READY) else ""
-    if failing and not (old and _failing(old.message) == failing):
-        text = f"{who} is not ready: {item.message}. {_remedy(item.message)}; nothing else waits for it"
-        yield Note(reason=f"Shadow{failing}", message=text, same=same, warning=True, revision=item.revision)
-    if item.state is ShadowState.REFUSED and not (old and old.message == item.message):
-        text = f"the shadow {item.name} cannot be made: {item.message}. All else goes on"
-        yield Note(reason="ShadowRefused", message=text, same=f"{item.name} {item.message}", warning=True)
-
-
-def _called(world: World, revision: str) -> str:
-    found = world.revisions.get(revision)
-    return found.version if found and found.version else revision
+    """What became of those that are compared beside the rollout."""
+    for each in episodes(world, plan.shadows):
+        about = each.shadow.revision
+        yield Note(reason=each.reason, message=each.message, same=each.same, warning=each.warning, revision=about)
 
 
 def _who(plan: Plan) -> str:
@@ -261,13 +226,3 @@ def _who(plan: Plan) -> str:
 
 def _because(words: str) -> str:
     return f": {words}" if words else ""
-
-
-def _failing(words: str) -> str:
-    """The name of what keeps pods from becoming ready, where they say it."""
-    return next((reason for reason, signs, _ in FAILINGS if any(sign in words for sign in signs)), "")
-
-
-def _remedy(words: str) -> str:
-    found = _failing(words)
-    return next((remedy for reason, _, remedy in FAILINGS if reason == found), "See kubectl describe pod")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from switchyard_contracts.judgement import Judgement, Verdict, count, number, percent, span
+from switchyard_contracts.judgement import Judgement, Verdict, count, counted, noun, number, percent, span
 from switchyard_contracts.model_deployment import Metric, Role
 from switchyard_contracts.promql import Placeholder, PromQL, render
 from switchyard_contracts.quantities import Threshold, format_duration
@@ -147,7 +147,7 @@ def judge(metric: Metric, seen: Looks) -> Judgement:
     streak = _streak(seen.values, field=field, limit=limit.value)
     words = (
         f"{_shown(value, limit)} at {at} is {'within' if kept else 'beyond'} {field} {limit.text},"
-        f" {count(streak)} of {_looks(said.looks)} in a row"
+        f" {count(streak)} of {counted(said.looks, 'look')} in a row"
     )
     found = Judgement(Verdict.PASS, "WithinLimit", words, samples=streak, needed=0, value=value, against=limit.value)
     if streak < said.looks:
@@ -184,15 +184,11 @@ def _waiting_for(metric: Metric, judgement: Judgement) -> str:
     pace = said.pace.total_seconds()
     if judgement.reason == "TooFewLooks":
         left = judgement.needed
-        return f"{left} more {'look' if left == 1 else 'looks'} within the limit, about {span(left * pace)}"
+        return f"{counted(left, 'more look')} within the limit, about {span(left * pace)}"
     return (
-        f"{_looks(said.looks)} in a row within the limit, about {span(said.looks * pace)};"
-        f" {judgement.needed} more beyond it take it back"
+        f"{counted(said.looks, 'look')} in a row within the limit, about {span(said.looks * pace)};"
+        f" {judgement.needed} more beyond it {noun(judgement.needed, 'takes', 'take')} it back"
     )
-
-
-def _looks(many: int) -> str:
-    return f"{many} look" if many == 1 else f"{many} looks"
 
 
 def _infinite(value: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from switchyard_contracts.model_deployment import HistoryEntry, Phase, RolloutStatus
 
 from switchyard_operator.domain import analysis, memory
@@ -17,24 +19,24 @@ def superseded(world: World, line: Lineage) -> tuple[HistoryEntry, ...]:
         return ()
     if old.phase is Phase.WATCHING:
         text = "promoted; a newer spec ended its watch"
-        return (_made(old, Phase.COMPLETED, "Promoted", text, world),)
+        return (_made(old, Phase.COMPLETED, "Promoted", text, now=world.now),)
     sent = world.revisions.get(old.revision)
     if sent and sent.sent_home:
         outcome = Phase.COMPLETED if sent.compared else Phase.ROLLED_BACK
-        return (_made(old, outcome, sent.because or "RolledBack", sent.because_message, world),)
+        return (_made(old, outcome, sent.because or "RolledBack", sent.because_message, now=world.now),)
     reason = "Cancelled" if line.settled else "Superseded"
     text = "the spec went back to stable" if line.settled else f"the spec asks for {line.target.name} now"
-    return (_made(old, Phase.SUPERSEDED, reason, text, world),)
+    return (_made(old, Phase.SUPERSEDED, reason, text, now=world.now),)
 
 
 def closing(held: RolloutStatus, decision: Decision, world: World) -> HistoryEntry:
-    return _made(held, decision.phase, decision.reason, decision.message, world)
+    """The end of the target's own rollout, with what was judged of it last."""
+    if world.judged:
+        held = held.model_copy(update={"verdicts": analysis.shown(world.judged, now=world.now)})
+    return _made(held, decision.phase, decision.reason, decision.message, now=world.now)
 
 
-def _made(held: RolloutStatus, outcome: Phase, reason: str, message: str, world: World) -> HistoryEntry:
-    verdicts = held.verdicts
-    if world.judged and world.status.rollout and held.id == world.status.rollout.id:
-        verdicts = analysis.shown(world.judged, now=world.now) or verdicts
+def _made(held: RolloutStatus, outcome: Phase, reason: str, message: str, *, now: datetime) -> HistoryEntry:
     return HistoryEntry(
         id=held.id,
         revision=held.revision,
@@ -43,7 +45,7 @@ def _made(held: RolloutStatus, outcome: Phase, reason: str, message: str, world:
         reason=reason,
         message=message[:4096],
         started_at=held.started_at,
-        ended_at=world.now,
-        verdicts=verdicts,
+        ended_at=now,
+        verdicts=held.verdicts,
         commands=held.commands,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from switchyard_contracts.model_deployment import HistoryEntry, Phase, RolloutStatus, ShadowStatus
+from switchyard_contracts.model_deployment import HistoryEntry, Phase, RolloutStatus, ShadowState, ShadowStatus
 from switchyard_contracts.model_route import ModelRouteSpec
 from switchyard_contracts.quantities import format_percent
 
@@ -163,7 +163,7 @@ def _again(
         times.append(POLL)
     if warm_until:
         times.append(max(SOON, warm_until - world.now))
-    if any(each.sent for each in known.shadows):
+    if any(each.sent or each.status.state is ShadowState.PROVISIONING for each in known.shadows):
         times.append(shadows.PACE)
     return min(times) if times else None
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from switchyard_contracts.judgement import counted
+
 from switchyard_operator.domain.world import Body, Workload, is_ending
 
 PULL = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
@@ -31,6 +33,11 @@ def observe(deployment: Body | None, pods: Sequence[Body]) -> Workload:
         problem="" if len(ready) >= wanted else problem(alive, deployment),
         addresses=addresses,
     )
+
+
+def readiness(ready: int, wanted: int) -> str:
+    """How many of those that there should be, in words."""
+    return f"{ready} of {counted(wanted, 'pod')} ready"
 
 
 def is_ready(pod: Body) -> bool:
@@ -66,7 +73,7 @@ def _why(pod: Body) -> tuple[int, str] | None:
             state.get("lastState", {}).get("terminated") if state.get("restartCount") else None
         )
         if ended:
-            times = f", restarted {state['restartCount']} times" if state.get("restartCount") else ""
+            times = f", restarted {counted(state['restartCount'], 'time')}" if state.get("restartCount") else ""
             return 2, f"pod {name}: {_end(ended)}{times}"
     for condition in status.get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":

@@ -13,6 +13,7 @@ from switchyard_operator.domain import bearings, capacity, fleet, frugal, lineag
 from switchyard_operator.domain.bearings import Bearings
 from switchyard_operator.domain.lineage import Lineage
 from switchyard_operator.domain.plan import Plan
+from switchyard_operator.domain.pods import readiness
 from switchyard_operator.domain.routes import Shares
 from switchyard_operator.domain.rules import Decision
 from switchyard_operator.domain.world import Revision, World
@@ -43,7 +44,7 @@ def to_stable(world: World, known: Bearings, decision: Decision, *, ended: tuple
     serving = world.route.spec.stable.revision if world.route else ""
     if not _can_take_over(world, line.stable, serving=serving, wanted=fleet.full(world, line)):
         pods = world.workload(line.stable.name)
-        text = f"{decision.message}; stable has {pods.ready} of {fleet.full(world, line)} pods ready to take over"
+        text = f"{decision.message}; stable has {readiness(pods.ready, fleet.full(world, line))} to take over"
         return plan.finish(world, known, replace(decision, waiting_for=text), ended=ended)
     return plan.finish(world, known, decision, route=want, ended=ended)
 
@@ -95,7 +96,7 @@ def _go_back_by_pods(
     ready, full = world.workload(stable.name).ready, world.spec.serving.replicas
     how = "a pod at a time (capacity: frugal)" if ready else "as soon as it has a ready pod"
     text = (
-        f"stable to take over {how}: {ready} of {full} pods ready,"
+        f"stable to take over {how}: {readiness(ready, full)},"
         f" {format_percent(left)} of the traffic is still with {heavy.revision}"
     )
     if not known.sync.acknowledged:

@@ -11,12 +11,13 @@ from datetime import timedelta
 from enum import StrEnum
 
 from switchyard_contracts.experiments import TRIAL_ENDED
-from switchyard_contracts.judgement import Verdict
+from switchyard_contracts.judgement import Verdict, counted
 from switchyard_contracts.model_deployment import SHADOW_ENDED, Missing, Phase, Role
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
 from switchyard_contracts.trial import AHEAD
 
 from switchyard_operator.domain import frugal
+from switchyard_operator.domain.pods import readiness
 from switchyard_operator.domain.step import Step, needed, sustainable
 from switchyard_operator.domain.sync import Sync, SyncState
 from switchyard_operator.domain.world import Judged, Smoke
@@ -281,7 +282,7 @@ def give_up_on_the_never_ready(seen: Seen) -> Decision | None:
         move=Move.TAKE_BACK,
         phase=Phase.ROLLING_BACK,
         reason="NeverReady" if seen.index < 0 else "NotReady",
-        message=f"{seen.ready} of {seen.pods_here} pods ready after {format_duration(_whole(seen.unready_for))}{words}",
+        message=f"{_pods(seen)} after {format_duration(_whole(seen.unready_for))}{words}",
     )
 
 
@@ -291,13 +292,13 @@ def provision(seen: Seen) -> Decision | None:
         if seen.ready >= seen.pods_now:
             return None
         words = f"; {seen.problem}" if seen.problem else ""
-        text = f"{seen.ready} of {seen.pods_here} pods ready{words}"
+        text = f"{_pods(seen)}{words}"
         left = max(timedelta(0), seen.deadline - seen.unready_for)
         return _hold(
             Phase.PROVISIONING,
             "WaitingForPods",
             text,
-            waiting_for=f"{_count(seen.pods_now - seen.ready, 'more pod')} to become ready,"
+            waiting_for=f"{counted(seen.pods_now - seen.ready, 'more pod')} to become ready,"
             f" for at most {format_duration(_whole(left))} more",
         )
     if seen.ready >= seen.pods_now:
@@ -308,13 +309,13 @@ def provision(seen: Seen) -> Decision | None:
     if seen.index == seen.final and seen.has_stable and (not seen.climbs or seen.weight == FULL):
         able = 0 if seen.ready == 0 else seen.weight
     words = f": {seen.problem}" if seen.problem else ""
-    text = f"{seen.ready} of {seen.pods_here} pods ready{words}"
+    text = f"{_pods(seen)}{words}"
     if able < seen.weight and seen.has_stable and seen.stable_ready:
         return Decision(
             move=Move.LOWER, phase=_phase(seen), reason="CandidateNotReady", message=text, index=seen.index, weight=able
         )
     if seen.step is not None and seen.step.scales and able == seen.weight:
-        waits = f"{_count(seen.pods_now - seen.ready, 'more pod')} to become ready"
+        waits = f"{counted(seen.pods_now - seen.ready, 'more pod')} to become ready"
         return _hold(_phase(seen), "Scaling", f"step {seen.step.name}: {text}", waiting_for=waits)
     return _hold(_phase(seen), "CandidateNotReady", text)
 
@@ -537,7 +538,7 @@ def be_ready_for_the_next(seen: Seen) -> Decision | None:
     if seen.ready >= want:
         return None
     words = f"; {seen.problem}" if seen.problem else ""
-    text = f"{seen.ready} of {want} pods ready for {format_percent(weight)}{words}"
+    text = f"{readiness(seen.ready, want)} for {format_percent(weight)}{words}"
     if seen.index >= 0 and not seen.paused and seen.short_for > seen.deadline:
         after = f"{text} after {format_duration(_whole(seen.short_for))}"
         return Decision(move=Move.TAKE_BACK, phase=Phase.ROLLING_BACK, reason="NotReady", message=after)
@@ -592,7 +593,9 @@ def decide(seen: Seen) -> Decision:
             move=Move.ENTER,
             phase=_phase(seen) if seen.index >= 0 else Phase.PROGRESSING,
             reason="Scaled",
-            message=f"step {step.name}: {_count(step.pods, 'pod')}, and the weight stays {format_percent(step.weight)}",
+            message=(
+                f"step {step.name}: {counted(step.pods, 'pod')}, and the weight stays {format_percent(step.weight)}"
+            ),
             index=index,
             weight=step.weight,
         )
@@ -623,8 +626,8 @@ def _findings(seen: Seen) -> str:
     return f"compared, and no user was given an answer of it: {words or 'no metric decides'}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _pods(seen: Seen) -> str:
+    return readiness(seen.ready, seen.pods_here)
 
 
 def _whole(span: timedelta) -> timedelta:

@@ -30,6 +30,7 @@ from switchyard_contracts.verdicts import budget
 from switchyard_operator.domain import analysis
 from switchyard_operator.domain.analysis import Question
 from switchyard_operator.domain.lineage import Lineage
+from switchyard_operator.domain.pods import readiness
 from switchyard_operator.domain.world import Beside, Compared, World
 
 PACE = timedelta(seconds=30)
@@ -81,7 +82,7 @@ def _stands(each: Beside, world: World, line: Lineage) -> Standing:
     elif not sent and pods.ready < said.replicas:
         state, reason = ShadowState.PROVISIONING, "WaitingForPods"
     words = f"; {pods.problem}" if pods.problem else ""
-    text = f"{pods.ready} of {said.replicas} pods ready{words}" if reason else ""
+    text = f"{readiness(pods.ready, said.replicas)}{words}" if reason else ""
     status = _status(said, state, reason, text, revision=name)
     return Standing(
         said=said,
@@ -176,7 +177,7 @@ def judge(spec: ModelDeploymentSpec, asked: Sequence[Question], answers: Mapping
 
 
 def _spending(spec: ModelDeploymentSpec) -> Budget:
-    return budget(spec.analysis.model_copy(update={"metrics": metrics(spec)}), steps=1, attempt=1)
+    return budget(spec.analysis.model_copy(update={"metrics": metrics(spec)}), steps=1, attempt=1, paired=True)
 
 
 def told(world: World, standing: Sequence[Standing]) -> tuple[ShadowStatus, ...]:

@@ -27,8 +27,9 @@ from switchyard_contracts.model_revision import ModelRevisionStatus, RevisionPha
 from switchyard_contracts.model_route import Route
 from switchyard_contracts.quantities import format_percent
 
-from switchyard_operator.domain import analysis, fleet, memory, shadows, turns
+from switchyard_operator.domain import analysis, episodes, fleet, memory, shadows, turns
 from switchyard_operator.domain.plan import Plan
+from switchyard_operator.domain.pods import readiness
 from switchyard_operator.domain.sync import Sync, SyncState
 from switchyard_operator.domain.world import Judged, Revision, World
 
@@ -88,6 +89,7 @@ def build(world: World, plan: Plan, rejected: SpecRejected | None = None) -> Mod
         shadows=[_steadily(world.status.shadows, item) for item in plan.shadows],
         conditions=_conditions(world, plan, parts, rollout=rollout, rejected=rejected),
         history=_history(world.status.history, plan.ended),
+        shadow_history=[*world.status.shadow_history, *episodes.ended(world, plan.shadows)][-HISTORY:],
     )
 
 
@@ -262,7 +264,7 @@ def _pods(world: World, entry: Route) -> str:
     if pods.wanted < due:
         why = f"{why}; " if why else ""
         why += "capacity: frugal has no room for more until others have gone"
-    return f"{entry.revision}: {pods.ready} of {max(pods.wanted, due)} pods ready{f' ({why})' if why else ''}"
+    return f"{entry.revision}: {readiness(pods.ready, max(pods.wanted, due))}{f' ({why})' if why else ''}"
 
 
 def _synced(sync: Sync) -> Said:
@@ -367,7 +369,7 @@ def _reconciling(world: World, plan: Plan, rollout: RolloutStatus) -> Said | Non
         return Said("True", rollout.reason or rollout.phase.value, rollout.message)
     ready, wanted = world.workload(plan.bearings.lineage.target.name).ready, fleet.least(world.spec.serving)
     if settled and ready < wanted:
-        return Said("True", "WaitingForPods", f"{ready} of {wanted} pods ready")
+        return Said("True", "WaitingForPods", readiness(ready, wanted))
     return None
 
 

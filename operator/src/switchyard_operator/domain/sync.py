@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from switchyard_contracts.judgement import counted, noun
+
 from switchyard_operator.domain.world import GatewayReport
 
 SILENT_AFTER = timedelta(seconds=30)
@@ -52,9 +54,11 @@ def compare(reports: Sequence[GatewayReport], *, generation: int, waiting_for: t
         words = "; ".join(f"{report.pod}: {report.rejected}" for report in refused)
         return Sync(SyncState.REJECTED, f"Envoy refuses generation {generation}: {words}")
     if not behind:
-        return Sync(SyncState.ACKNOWLEDGED, f"generation {generation} runs on {_gateways(len(reports))}")
+        return Sync(SyncState.ACKNOWLEDGED, f"generation {generation} runs on {counted(len(reports), 'gateway')}")
     words = "; ".join(f"{report.pod} ({_lag(report)})" for report in behind)
-    text = f"{len(reports) - len(behind)} of {_gateways(len(reports))} run generation {generation}; waiting for {words}"
+    there = len(reports) - len(behind)
+    run = f"{there} of {counted(len(reports), 'gateway')} {noun(there, 'runs', 'run')}"
+    text = f"{run} generation {generation}; waiting for {words}"
     return Sync(SyncState.SILENT if waiting_for > SILENT_AFTER else SyncState.WAITING, text)
 
 
@@ -62,7 +66,3 @@ def _lag(report: GatewayReport) -> str:
     if report.error:
         return report.error
     return "does not know the route" if report.generation is None else f"runs generation {report.generation}"
-
-
-def _gateways(count: int) -> str:
-    return "1 gateway" if count == 1 else f"{count} gateways"

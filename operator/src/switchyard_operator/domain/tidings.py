@@ -1,4 +1,4 @@
-"""What receivers are told of a rollout: its news, each once, and what is still owed of them.
+"""What receivers are told of a rollout, and of the shadows beside it: the news, each once, and what is still owed.
 
 A notification is written into the status together with what it tells of, and leaves it when every receiver has it. So
 an operator that dies in between owes the same as before, and one that is told twice knows it by the id.
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import NAMESPACE_URL, uuid5
 
-from switchyard_contracts.model_deployment import MetricVerdict, Phase, RolloutStatus
+from switchyard_contracts.model_deployment import MetricVerdict, Phase, RolloutStatus, ShadowStatus
 from switchyard_contracts.notifications import Event, Figure, Notification, Notifications, Receiver
 
 from switchyard_operator.domain import turns
+from switchyard_operator.domain.episodes import Episode, episodes
 from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.rules import FROZEN
 from switchyard_operator.domain.world import COMPARED, World
@@ -43,7 +44,7 @@ NOBODY = Audience()
 
 
 def news(world: World, plan: Plan, audience: Audience) -> Iterator[Notification]:
-    """What this pass has to tell of the rollout, and of a newer model that had to stay back."""
+    """What this pass has to tell of the rollout, of a newer model that had to stay back, and of shadows."""
     held, old = plan.memory, world.status.rollout
     found = _standing(held, plan, now=world.now, held_after=audience.held_after)
     if found and (found[0] is Event.HELD or _is_new(world, plan, old, event=found[0])):
@@ -61,6 +62,9 @@ def news(world: World, plan: Plan, audience: Audience) -> Iterator[Notification]
             reason=newer.because,
             message=newer.because_message,
         )
+    for each in episodes(world, plan.shadows):
+        if _is_fresh(world, each.shadow):
+            yield _of_shadow(each, uid=world.uid, now=world.now)
 
 
 def refused_spec(uid: str, *, generation: int, reason: str, message: str, now: datetime) -> Notification:
@@ -159,6 +163,30 @@ def _of(held: RolloutStatus, event: Event, *, uid: str, which: str, now: datetim
         message=held.message,
         waiting_for=held.waiting_for,
         figures=[_figure(item) for item in held.verdicts],
+    )
+
+
+def _is_fresh(world: World, item: ShadowStatus) -> bool:
+    """Whether it can be news: not of a comparison that began long ago and that the status knows nothing of."""
+    known = any((held.name, held.revision) == (item.name, item.revision) for held in world.status.shadows)
+    return known or item.since is None or world.now - item.since < FRESH
+
+
+def _of_shadow(each: Episode, *, uid: str, now: datetime) -> Notification:
+    item = each.shadow
+    # Begun anew, the same comparison is another one; before it begins there is nothing to count from.
+    which = f"{each.same} {item.since.isoformat() if item.since else ''}"
+    return Notification(
+        id=key(uid, f"shadow {item.name}", Event.SHADOW, f"{each.reason} {which}"),
+        event=Event.SHADOW,
+        shadow=item.name,
+        against=item.against,
+        revision=item.revision,
+        version=item.version,
+        at=now,
+        reason=each.reason,
+        message=each.message[:4096],
+        figures=[_figure(verdict) for verdict in item.verdicts],
     )
 
 

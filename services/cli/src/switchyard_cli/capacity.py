@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from switchyard_contracts.containers import Resources
+from switchyard_contracts.judgement import counted, noun
 from switchyard_contracts.model_deployment import Capacity, ModelDeploymentSpec
 from switchyard_contracts.model_revision import RevisionPhase, pod_shape
 
@@ -64,11 +65,13 @@ class Peak:
 
     def __str__(self) -> str:
         parts = ", ".join(f"{share.pods} {share.role}" for share in self.shares)
-        peak = f"at most {self.pods} pods in all" if self.frugal else f"at its peak {self.pods} pods ({parts})"
+        many = counted(self.pods, "pod")
+        peak = f"at most {many} in all" if self.frugal else f"at its peak {many} ({parts})"
         first = f"; of the {self.there} that are there now some go first" if self.there else ""
         asked = ", ".join(f"{name} {written(name, value)}" for name, value in sorted(self.requests.items()))
         mute = sum(share.pods for share in self.shares if not share.requests)
-        lacks = f"; {mute} of them request nothing, so nodes may be overfilled" if mute else ""
+        asks = noun(mute, "requests", "request")
+        lacks = f"; {mute} of them {asks} nothing, so nodes may be overfilled" if mute else ""
         requesting = f", requesting {asked}" if asked else ""
         return f"{peak}{requesting}{lacks}{first}; capacity {'frugal' if self.frugal else 'full'}"
 

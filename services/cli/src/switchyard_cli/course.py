@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from switchyard_contracts import trial
 from switchyard_contracts.experiments import BANDIT_STEP, TEST_STEP, ABTest, Bandit, WhenWon
-from switchyard_contracts.judgement import count, number
+from switchyard_contracts.judgement import count, counted, number
 from switchyard_contracts.model_deployment import (
     PREVIEW_STEP,
     SHADOW_STEP,
@@ -159,7 +159,7 @@ def _test(spec: ModelDeploymentSpec, said: ABTest) -> Course:
     """One step, read once; it asks for as many judged predictions as the effect and the power take."""
     bare = Planned(TEST_STEP, said.share.value, decided=True, horizon=spec.horizon)
     design = Design(share=said.share.share, effect=said.effect.value, power=said.power.share, spread=said.spread.value)
-    alpha = budget(spec.analysis, steps=2, attempt=1).alpha_promote
+    alpha = budget(spec.analysis, steps=2, attempt=1, paired=False).alpha_promote
     needs = tuple(
         replace(need, samples=max(need.samples, trial.needed(need.metric, design, alpha=alpha)))
         if need.outcomes
@@ -238,7 +238,8 @@ def sentence(step: Planned, need: Need) -> str:
     """What a metric waits for in a step, in numbers: `errors: 200 of its requests, about 4,000 in all at 5 %`."""
     if said := need.metric.promql:
         field, limit = need.metric.limit
-        looks = "1 look" if said.looks == 1 else f"{said.looks} looks in a row, one each {format_duration(said.pace)},"
+        looks = counted(said.looks, "look")
+        looks += f" in a row, one each {format_duration(said.pace)}," if said.looks > 1 else ""
         return (
             f"{need.metric.name} (promql): {looks} within {field} {limit.text}, the first when the step is"
             f" {format_duration(said.window)} old"
@@ -278,7 +279,8 @@ def stakes(spec: ModelDeploymentSpec, course: Course, *, attempt: int) -> str:
     """How sure a guard must be to take it back, from the risk that the spec allows."""
     if not any(metric.role is Role.GUARD and not metric.promql for metric in spec.analysis.metrics):
         return ""
-    spend = budget(spec.analysis, steps=len(course.steps) + 1, attempt=attempt, named=course.named)
+    paired = course.way is Way.NEW and spec.plans_pairs
+    spend = budget(spec.analysis, steps=len(course.steps) + 1, attempt=attempt, paired=paired, named=course.named)
     return f"a guard takes it back when the evidence against it is {number(1 / spend.alpha_guard)} to 1"
 
 
@@ -362,7 +364,7 @@ def aftermath(spec: ModelDeploymentSpec) -> str:
 
 def pods(number_of: int) -> str:
     """`1 pod`, `2 pods`."""
-    return "1 pod" if number_of == 1 else f"{number_of} pods"
+    return counted(number_of, "pod")
 
 
 def outside(spec: ModelDeploymentSpec) -> Iterator[tuple[int, str]]:

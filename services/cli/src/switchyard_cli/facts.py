@@ -11,6 +11,7 @@ from switchyard_contracts import acceptance
 from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.base import PROMOTED_AT, ROLLED_BACK_AT
 from switchyard_contracts.conditions import Condition
+from switchyard_contracts.judgement import counted, noun
 from switchyard_contracts.model_deployment import ModelDeploymentSpec, ModelDeploymentStatus, Phase, RolloutStatus
 from switchyard_contracts.model_revision import ModelRevisionSpec, ModelRevisionStatus
 
@@ -88,8 +89,9 @@ def deployment(body: Body) -> Deployment:
         status = ModelDeploymentStatus.model_validate(body.get("status") or {})
     except ValidationError as error:
         raise Unreadable(
-            f"the status of {metadata['name']} is of another release than this command line ({error.error_count()}"
-            " fields are not understood); use the command line of the operator's release"
+            f"the status of {metadata['name']} is of another release than this command line"
+            f" ({counted(error.error_count(), 'field')} {noun(error.error_count(), 'is', 'are')} not understood); use"
+            " the command line of the operator's release"
         ) from error
     return Deployment(
         namespace=metadata.get("namespace", ""),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from switchyard_contracts import paired
 from switchyard_contracts.evidence import ArmFolds, ArmSums, Evidence, Paired, WindowSums
 from switchyard_contracts.folds import FIRST_FOLDS
-from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, number, percent, span
+from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, counted, number, percent, span
 from switchyard_contracts.model_deployment import Metric
 from switchyard_contracts.standing import Case, Standing
 from switchyard_contracts.sticky import FOLDS
@@ -126,8 +126,8 @@ def compare_pairs(metric: Metric, evidence: Evidence, *, pairs: Paired, budget: 
     blocks_missing = max(0, paired.FIRST_BLOCKS - score.blocks)
     case = Case(
         says=(
-            f"{comparison.label} {_or_unknown(value)} against {_or_unknown(against)} over {count(score.pairs)} judged"
-            f" pairs in {score.blocks} blocks of {span(pairs.block_seconds)}"
+            f"{comparison.label} {_or_unknown(value)} against {_or_unknown(against)} over"
+            f" {counted(score.pairs, 'judged pair')} in {counted(score.blocks, 'block')} of {span(pairs.block_seconds)}"
         ),
         allowed=f"{'+' if field == 'maxIncrease' else '−'}{percent(threshold.value)}",
         first_look=f"the first look comes at {FIRST_LOOK} pairs in {paired.FIRST_BLOCKS} blocks",

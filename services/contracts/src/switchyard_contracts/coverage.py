@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from switchyard_contracts.evidence import Coverage, WindowSums
-from switchyard_contracts.judgement import count, percent
+from switchyard_contracts.judgement import counted, noun, percent
 
 NOTHING_MATURE = "NothingMature"
 NOTABLE = 0.02
@@ -29,8 +29,8 @@ def objection(
             return NOTHING_MATURE, f"no prediction of {name} is old enough to be judged yet"
         if arm.share < least:
             return "LowCoverage", (
-                f"only {percent(arm.share)} of {count(arm.predictions)} predictions of {name} have an outcome at the"
-                f" age when they are judged; at least {percent(least)} must (monitoring.outcome.minCoverage)"
+                f"only {percent(arm.share)} of {counted(arm.predictions, 'prediction')} of {name}"
+                f" {too_few(arm.predictions, least)}"
             )
     gap, error = difference(windows)
     if abs(gap) > NOTABLE and abs(gap) > CERTAIN * error:
@@ -40,6 +40,12 @@ def objection(
             " is missing may not be missing by chance"
         )
     return None
+
+
+def too_few(number_of: int, least: float) -> str:
+    """The end of the sentence on so many that should have an outcome."""
+    have = noun(number_of, "has an outcome at the age when it is", "have an outcome at the age when they are")
+    return f"{have} judged; at least {percent(least)} must (monitoring.outcome.minCoverage)"
 
 
 def difference(windows: Sequence[WindowSums]) -> tuple[float, float]:

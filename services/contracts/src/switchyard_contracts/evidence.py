@@ -166,9 +166,16 @@ class Evidence(Part):
     against_value: float | None = None
     lower: float | None = None
     upper: float | None = None
+    """About 95 % of such intervals hold the true value. They are for reading; nothing is decided by them."""
     kind: Literal["fixed", "anytime", "none"] = "none"
     """Whether the interval holds for one look or for every look."""
     method: str = ""
+    """What the interval is made by, or why there are no windows yet."""
+    ratio: float | None = None
+    """Error rate: how many times as often the candidate fails as stable, by whose each failure under a split was."""
+    ratio_lower: float | None = None
+    ratio_upper: float | None = None
+    """Of the ratio; null where nothing sets an upper end, as none of the failures were stable's."""
     rate_per_second: float | None = None
     """How fast judged samples of the candidate arrive at present, for estimates of the time left."""
     paired: Paired | None = None

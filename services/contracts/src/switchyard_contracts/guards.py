@@ -18,7 +18,18 @@ from itertools import groupby
 from switchyard_contracts.evalues import Shared, log_below, log_exceeds, log_worse, upper_tail, whose
 from switchyard_contracts.evidence import ArmSums, WindowSums
 from switchyard_contracts.folds import Folded, excess
-from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, evidence_factor, factor, number, percent
+from switchyard_contracts.judgement import (
+    Budget,
+    Judgement,
+    Verdict,
+    count,
+    counted,
+    evidence_factor,
+    factor,
+    noun,
+    number,
+    percent,
+)
 from switchyard_contracts.model_deployment import Metric
 from switchyard_contracts.unpaired import Losses, Row
 from switchyard_contracts.unpaired import looks as scores
@@ -57,9 +68,9 @@ def against_limit(
     share = seen.failures / seen.n if seen.n else None
     beyond = log_exceeds(seen.n, seen.failures, limit=limit)
     says = (
-        f"{percent(share)} of {count(seen.n)} requests {what}, the limit is {percent(limit)}"
+        f"{percent(share)} of {counted(seen.n, 'request')} {what}, the limit is {percent(limit)}"
         if share is not None
-        else f"none of {count(whole.n)} requests counts"
+        else f"none of {counted(whole.n, 'request')} counts"
     )
 
     def judged(verdict: Verdict, reason: str, message: str, *, needed: int | None = 0) -> Judgement:
@@ -90,13 +101,14 @@ def against_limit(
             return judged(
                 Verdict.INCONCLUSIVE,
                 "BothArmsBad",
-                f"{says}; {count(whole.n - seen.n)} were left out, as stable broke the same limit at that time",
+                f"{says}; {count(whole.n - seen.n)} {noun(whole.n - seen.n, 'was', 'were')} left out, as stable broke"
+                " the same limit at that time",
                 needed=missing,
             )
         return judged(
             Verdict.INCONCLUSIVE,
             "TooFewSamples",
-            f"{says}; {count(metric.min_samples)} requests are needed",
+            f"{says}; {_wanted(metric)}",
             needed=missing,
         )
     if log_below(seen.n, seen.failures, limit=limit) >= -math.log(budget.alpha_promote):
@@ -130,9 +142,9 @@ def against_stable(metric: Metric, windows: Sequence[WindowSums], *, margin: flo
     share = candidate.failures / candidate.n
     reference = stable.failures / stable.n if stable.n else None
     says = (
-        f"{count(candidate.failures)} of {count(candidate.n)} requests failed, {count(stable.failures)} of"
-        f" {count(stable.n)} at stable; of {count(both)} failures under a split, at most {expected:.1f} should be the"
-        f" candidate's, {count(mine)} are"
+        f"{count(candidate.failures)} of {counted(candidate.n, 'request')} failed, {count(stable.failures)} of"
+        f" {count(stable.n)} at stable; of {counted(both, 'failure')} under a split, at most {expected:.1f} should be"
+        f" the candidate's, {count(mine)} {noun(mine, 'is', 'are')}"
     )
 
     def judged(verdict: Verdict, reason: str, message: str, *, needed: int | None = 0) -> Judgement:
@@ -160,7 +172,7 @@ def against_stable(metric: Metric, windows: Sequence[WindowSums], *, margin: flo
         return judged(
             Verdict.INCONCLUSIVE,
             "TooFewSamples",
-            f"{says}; {count(metric.min_samples)} requests are needed",
+            f"{says}; {_wanted(metric)}",
             needed=missing,
         )
     if not any(0.0 < window.probability < 1.0 and window.stable.n for window in windows):
@@ -175,6 +187,10 @@ def against_stable(metric: Metric, windows: Sequence[WindowSums], *, margin: flo
             needed=None,
         )
     return judged(Verdict.PASS, "NothingAgainst", f"{says}; nothing speaks against it")
+
+
+def _wanted(metric: Metric) -> str:
+    return f"{counted(metric.min_samples, 'request')} {noun(metric.min_samples, 'is', 'are')} needed"
 
 
 def _by_few_users(looks: Sequence[Folded], *, budget: Budget) -> bool:

@@ -65,6 +65,16 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def noun(number_of: float, one: str, many: str = "") -> str:
+    """The word that goes with so many: `block` with 1, else `blocks`; `is` and `are` where both are given."""
+    return one if number_of == 1 else many or f"{one}s"
+
+
+def counted(number_of: int, one: str, many: str = "") -> str:
+    """So many of something: `1 block`, `1,240 blocks`, `0 blocks`."""
+    return f"{count(number_of)} {noun(number_of, one, many)}"
+
+
 def number(value: float) -> str:
     """Three significant digits without an exponent where that is readable."""
     if value and (abs(value) >= 1e6 or abs(value) < 1e-3):

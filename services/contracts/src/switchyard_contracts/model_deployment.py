@@ -6,7 +6,7 @@ silently does nothing is worse than an error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_network
@@ -625,6 +625,25 @@ class ModelDeploymentSpec(Shape):
             return False
         return any(metric.role is Role.DECIDE for metric in self.analysis.metrics)
 
+    @property
+    def plans_pairs(self) -> bool:
+        """Whether a decide metric comes to be judged by pairs: it can be, and a step of the strategy mirrors.
+
+        A step whose pods are just enough for its weight mirrors nothing at first, and has copies once there are more.
+        """
+        return self.judged_by_pairs and any(self._mirrors())
+
+    def _mirrors(self) -> Iterator[int]:
+        """How much the strategy's steps mirror at most, as far as each says it for itself."""
+        strategy = self.strategy
+        if strategy.type is StrategyType.SHADOW:
+            yield (strategy.shadow or Shadow()).mirror.value
+        if strategy.blue_green and strategy.blue_green.mirror:
+            yield strategy.blue_green.mirror.value
+        if canary := strategy.canary:
+            rising = [step for step in canary.steps if step.scale is None and step.weight.value < FULL]
+            yield from (self.mirror_of(canary, step) for step in rising)
+
     def mirror_of(self, canary: Canary, step: CanaryStep) -> int:
         """How much of the traffic a step mirrors at most, in basis points."""
         said = step.mirror or canary.mirror
@@ -825,6 +844,26 @@ class ShadowStatus(Status):
     verdicts: list[MetricVerdict] = []
 
 
+class ShadowEntry(Status):
+    """One ended comparison of a shadow with a revision that served, and the numbers that it came to."""
+
+    name: str
+    """The shadow's, as spec.shadows had it."""
+    revision: str
+    version: str = ""
+    against: str = ""
+    """The revision that it was compared with."""
+    started_at: Timestamp | None = None
+    ended_at: Timestamp | None = None
+    pairs: int = 0
+    """Requests that both had answered, judged or not."""
+    verdict: str = ""
+    verdicts: list[MetricVerdict] = []
+    reason: str = ""
+    message: Message = ""
+    """Why it ended."""
+
+
 class Served(Status):
     """A revision and the version people know it by."""
 
@@ -862,6 +901,8 @@ class ModelDeploymentStatus(Status):
     shadows: list[ShadowStatus] = []
     conditions: list[Condition] = []
     history: list[HistoryEntry] = []
+    shadow_history: list[ShadowEntry] = []
+    """Comparisons with shadows that are over, oldest first."""
     notifications: Notifications | None = None
     """What receivers were told of, and are still owed; there where the installation has any."""
 

@@ -1,4 +1,4 @@
-"""Notifications: whom to tell that a rollout was promoted, is held, was taken back or refused, and what they are told.
+"""Notifications: whom to tell what became of a rollout, or of a shadow beside the model, and what they are told.
 
 Receivers stand in the chart's values and not in a ModelDeployment: their addresses and keys are secrets (a Slack URL is
 one), and to read them by name the operator would need the right to read every Secret of every namespace. What is still
@@ -31,7 +31,9 @@ class Event(StrEnum):
     REFUSED = "Refused"
     """A first revision that never served, a spec that cannot be honoured, or a newer model that had to stay back."""
     COMPARED = "Compared"
-    """A shadow's comparison is over, or a trial on users after which stable keeps the traffic."""
+    """A rollout is over in which the candidate was only compared, as a shadow or in a trial on users; stable stays."""
+    SHADOW = "Shadow"
+    """One of spec.shadows is compared now, was judged, is compared no more, or cannot be; `reason` says which."""
 
 
 class Figure(Status):
@@ -54,10 +56,14 @@ class Notification(Status):
     """One happening, and who has not been told of it yet."""
 
     id: str
-    """Made of the deployment's uid, the rollout and the event: the same happening always has the same one."""
+    """Made of the deployment's uid, the rollout (or the shadow) and the event: the same happening has the same one."""
     event: Event
     rollout: str = ""
-    """Empty for a spec that was refused: it began none."""
+    """Empty for a spec that was refused, which began none, and for a shadow, which is in none."""
+    shadow: str = ""
+    """The name of the shadow that it is about; then `revision`, `version` and `figures` are the shadow's."""
+    against: str = ""
+    """The revision that the shadow is compared with."""
     revision: str = ""
     version: str = ""
     at: Timestamp

@@ -22,7 +22,7 @@ from itertools import groupby
 
 from switchyard_contracts.evalues import log_exceeds
 from switchyard_contracts.evidence import Paired
-from switchyard_contracts.judgement import count, factor, number, percent
+from switchyard_contracts.judgement import count, counted, factor, number, percent
 from switchyard_contracts.standing import Standing
 from switchyard_contracts.unpaired import FIRST_LOOK, Losses
 
@@ -114,9 +114,9 @@ def failed(pairs: Paired, *, alpha: float) -> str | None:
     if beyond < -math.log(alpha):
         return None
     return (
-        f"the mirrored revision left {count(pairs.unanswered)} of {count(copies)} copies of stable's requests without"
-        f" an answer, at most {percent(1.0 - LEAST_COVERAGE)} may be; the evidence for more is {factor(beyond)} to 1,"
-        f" {number(1 / alpha)} were needed"
+        f"the mirrored revision left {count(pairs.unanswered)} of {counted(copies, 'copy', 'copies')} of stable's"
+        f" requests without an answer, at most {percent(1.0 - LEAST_COVERAGE)} may be; the evidence for more is"
+        f" {factor(beyond)} to 1, {number(1 / alpha)} were needed"
     )
 
 
@@ -125,7 +125,7 @@ def overflowed(pairs: Paired) -> tuple[str, str] | None:
     if pairs.expected < FIRST_LOOK or pairs.overflow <= MOST_OVERFLOW:
         return None
     return "MirrorOverflow", (
-        f"the mirror let {percent(pairs.overflow)} of {count(round(pairs.expected))} requests fall, and busy hours"
+        f"the mirror let {percent(pairs.overflow)} of {counted(round(pairs.expected), 'request')} fall, and busy hours"
         f" first; at most {percent(MOST_OVERFLOW)} may be missing for pairs to be judged"
     )
 
@@ -135,6 +135,6 @@ def incomplete(pairs: Paired) -> tuple[str, str] | None:
     if pairs.expected < FIRST_LOOK or pairs.coverage >= LEAST_COVERAGE:
         return None
     return "PairsMissing", (
-        f"only {percent(pairs.coverage)} of {count(round(pairs.expected))} requests of stable have an answer of the"
+        f"only {percent(pairs.coverage)} of {counted(round(pairs.expected), 'request')} of stable have an answer of the"
         f" mirrored revision beside stable's; at least {percent(LEAST_COVERAGE)} must"
     )

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from switchyard_contracts import boundary
-from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, number
+from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, noun, number
 
 MOST_SAMPLES = 1e12
 """An estimate beyond this is no estimate."""
@@ -113,7 +113,7 @@ class Case:
             return self.found(
                 Verdict.INCONCLUSIVE,
                 "TooFewSamples",
-                f"{self.says}; {count(self.min_samples)} are needed",
+                f"{self.says}; {count(self.min_samples)} {noun(self.min_samples, 'is', 'are')} needed",
                 needed=self.missing,
                 bound=upper,
             )

@@ -60,8 +60,33 @@ class ModelRecord(Part):
         return f"{self.namespace}/{self.name}"
 
 
+class ShadowRecord(Part):
+    """How one of spec.shadows stood, and how it compared with the revision that served."""
+
+    name: str
+    revision: str = ""
+    version: str = ""
+    state: str
+    sample: str = ""
+    """How much of stable's requests it was sent: `10%`; empty while it was sent none."""
+    against: str = ""
+    """The revision that it was compared with."""
+    since: Timestamp | None = None
+    """When that began."""
+    pairs: int = 0
+    """Requests that both had answered, judged or not."""
+    reason: str = ""
+    message: str = ""
+    verdict: str = ""
+    """The worst of the verdicts; empty where nothing is judged."""
+    verdicts: list[MetricVerdict] = []
+
+
 class RolloutRecord(Part):
-    """One thing that happened in a rollout: a weight, a verdict, an end."""
+    """One thing that happened in a rollout, or beside it to a shadow: a weight, a verdict, an end.
+
+    Each says how all of it stood then; what differs from the one before is what happened.
+    """
 
     id: str
     """A hash of what happened, so that a record sent twice is one."""
@@ -80,3 +105,5 @@ class RolloutRecord(Part):
     waiting_for: str = ""
     """In numbers, as they were when this was said."""
     verdicts: list[MetricVerdict] = []
+    shadows: list[ShadowRecord] = []
+    """Those of spec.shadows, whether or not a rollout is under way."""

@@ -21,7 +21,7 @@ from switchyard_contracts import boundary
 from switchyard_contracts.comparison import COMPARISONS, Comparison, by_fold
 from switchyard_contracts.evidence import WindowSums
 from switchyard_contracts.folds import FIRST_FOLDS
-from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, number, percent, span
+from switchyard_contracts.judgement import Budget, Judgement, Verdict, count, counted, noun, number, percent, span
 from switchyard_contracts.model_deployment import Metric
 from switchyard_contracts.standing import Case
 from switchyard_contracts.sticky import FOLDS
@@ -152,8 +152,8 @@ def ahead(windows: Sequence[WindowSums], *, horizon: Horizon, planned: int) -> J
     return Judgement(
         Verdict.NO_DATA,
         AHEAD,
-        f"the test is read once, on {due}; {count(mine)} of {count(planned)} planned are judged of the candidate, and"
-        f" {count(other)} of stable",
+        f"the test is read once, on {due}; {count(mine)} of {count(planned)} planned {noun(mine, 'is', 'are')} judged"
+        f" of the candidate, and {count(other)} of stable",
         samples=mine,
         needed=None,
     )
@@ -176,7 +176,7 @@ def read(
     case = Case(
         says=(
             f"{comparison.label} {number(shown[0])} against {number(shown[1])} over {count(candidate.n)} judged of the"
-            f" candidate and {count(stable.n)} of stable, from users of {occupied} groups, read once after"
+            f" candidate and {count(stable.n)} of stable, from users of {counted(occupied, 'group')}, read once after"
             f" {span((horizon.until - horizon.since).total_seconds())}"
         ),
         allowed=f"{'+' if field == 'maxIncrease' else '−'}{percent(threshold.value)}",

@@ -28,7 +28,9 @@ from switchyard_contracts.judgement import (
     Judgement,
     Verdict,
     count,
+    counted,
     factor,
+    noun,
     number,
     percent,
     span,
@@ -44,12 +46,15 @@ QUANTILES = {"latency_p50": 0.5, "latency_p90": 0.9, "latency_p95": 0.95, "laten
 """By the metric's name; the share of requests that may be slower than the threshold is the rest."""
 
 
-def budget(analysis: Analysis, *, steps: int, attempt: int, named: Sequence[Collection[str]] = ()) -> Budget:
+def budget(
+    analysis: Analysis, *, steps: int, attempt: int, paired: bool, named: Sequence[Collection[str]] = ()
+) -> Budget:
     """What each test of the j-th attempt may spend, so that all attempts together stay within `analysis.risk`.
 
     Attempt j has 1/2ʲ of the risk. Promotion needs every decide metric, so each may use the whole of it. A rollback
     needs only one test to fail: each guard in each step, as guards start anew there, each decide metric once, and once
-    the guard of the pairs, that copies are answered, where anything may be decided by pairs.
+    the guard of the pairs, that copies are answered: where there are any (`paired`), as a test of nothing spends
+    nothing.
     `named` are the steps that name what they judge, each with its names: a guard that does not speak spends nothing.
     Nor does a guard on a number from outside: what chance there is of its being wrong, nobody here knows.
     """
@@ -59,9 +64,8 @@ def budget(analysis: Analysis, *, steps: int, attempt: int, named: Sequence[Coll
     silent = sum(guard not in names for names in named for guard in guards)
     deciding = sum(metric.role is Role.DECIDE for metric in analysis.metrics)
     share = 0.5**attempt
-    rollback = (
-        analysis.risk.wrong_rollback.share * share / max(1, len(guards) * steps - silent + deciding + bool(deciding))
-    )
+    tests = len(guards) * steps - silent + deciding + (1 if paired else 0)
+    rollback = analysis.risk.wrong_rollback.share * share / max(1, tests)
     return Budget(
         alpha_promote=analysis.risk.wrong_promotion.share * share, alpha_guard=rollback, alpha_rollback=rollback
     )
@@ -152,8 +156,8 @@ def _decided(
         return Judgement(
             Verdict.NO_DATA,
             "LowCoverage",
-            f"only {percent(judged.share)} of {count(pairs.seen)} pairs have an outcome at the age when they are"
-            f" judged; at least {percent(min_coverage)} must (monitoring.outcome.minCoverage)",
+            f"only {percent(judged.share)} of {counted(pairs.seen, 'pair')}"
+            f" {coverage.too_few(pairs.seen, min_coverage)}",
             samples=pairs.judged,
             value=pairs.value,
             against=pairs.against_value,
@@ -205,9 +209,8 @@ def waiting_for(judgement: Judgement, evidence: Evidence) -> str:
     thing = "outcome" if evidence.metric.startswith("outcome.") else "request"
     if judgement.paired and evidence.paired is not None:
         thing, rate = "judged pair", evidence.paired.rate_per_second
-    many = "" if judgement.needed == 1 else "s"
     least = "at least " if judgement.reason in ("NotYetCertain", "LeansAgainst") else ""
-    text = f"{least}{count(judgement.needed)} more {thing}{many} needed"
+    text = f"{least}{counted(judgement.needed, f'more {thing}')} needed"
     if rate is None:
         return text
     if rate <= 0.0:
@@ -244,8 +247,8 @@ def _off(windows: Sequence[WindowSums], how_far: str) -> Judgement:
         Verdict.ERROR,
         "SRM",
         f"of {count(both)} counted, {expected:,.1f} should be the candidate's by the stamped weights, but"
-        f" {count(candidate)} are {how_far}: something picks"
-        " what is counted, so nothing can be compared",
+        f" {count(candidate)} {noun(candidate, 'is', 'are')} {how_far}: something picks what is counted, so nothing can"
+        " be compared",
         samples=candidate,
         needed=None,
     )

@@ -18,6 +18,8 @@ from switchyard_monitor.ports import Ledger
 
 NOT_COUNTED = frozenset({"skewed"})
 """A remark in the ledger, not a column of it: the event is counted where it went."""
+LABEL_COLUMNS = ("joined", "orphan", "expired", "deleted")
+"""What may become of a label that came in."""
 
 
 class Deployment(Part):
@@ -63,6 +65,13 @@ class Errors(Part):
     clipped: int = 0
     rmse_lower: float | None = None
     rmse_upper: float | None = None
+    mae_lower: float | None = None
+    mae_upper: float | None = None
+    bias_lower: float | None = None
+    bias_upper: float | None = None
+    accuracy_lower: float | None = None
+    accuracy_upper: float | None = None
+    """About 95 % of such intervals hold the true value, were it the same on each day; none of what is still amended."""
 
 
 class Agreement(Part):
@@ -111,11 +120,12 @@ class PartitionLedger(Part):
 
 
 class LabelLedger(Part):
-    """A deployment's labels: each came in once and is joined, waits, or was deleted."""
+    """A deployment's labels: each came in once and is joined, waits, waited in vain, or was deleted."""
 
     received: int
     joined: int
     orphan: int
+    expired: int
     deleted: int
     closes: bool
 
@@ -219,7 +229,10 @@ def _quality(revision: str, role: str, cells: Sequence[Cell]) -> RevisionQuality
 
 def _errors(cells: Iterable[Cell], which: str) -> Errors:
     held = Quality.of(((cell.rule, cell.sums) for cell in cells), which)
-    lower, upper = held.interval("rmse") or (None, None)
+    shown = [name for name in ("rmse", "mae", "bias", "accuracy") if which == "age" and getattr(held, name) is not None]
+    intervals = {name: interval for name in shown if (interval := held.interval(name)) is not None}
+    ends = {f"{name}_lower": lower for name, (lower, _) in intervals.items()}
+    ends |= {f"{name}_upper": upper for name, (_, upper) in intervals.items()}
     return Errors(
         n=held.n,
         rmse=held.rmse,
@@ -227,8 +240,7 @@ def _errors(cells: Iterable[Cell], which: str) -> Errors:
         bias=held.bias,
         accuracy=held.accuracy,
         clipped=held.clipped,
-        rmse_lower=lower,
-        rmse_upper=upper,
+        **ends,
     )
 
 
@@ -263,7 +275,7 @@ def books(ledgers: Iterable[Ledger], labels: Mapping[str, int]) -> Books:
             )
         )
     received = labels.get("in", 0)
-    ends = {name: labels.get(name, 0) for name in ("joined", "orphan", "deleted")}
+    ends = {name: labels.get(name, 0) for name in LABEL_COLUMNS}
     return Books(
         partitions=lines,
         labels=LabelLedger(received=received, closes=received == sum(ends.values()), **ends),

@@ -52,7 +52,15 @@ class Said:
         return cls(records, facts, dead, ignored)
 
 
-def fold(batch: Batch, facts: Iterable[Fact], models: Models) -> tuple[Fold, list[Fact]]:
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What is read once more: records before an offset, when everything up to a time has been read."""
+
+    until: int
+    read_to_us: int | None
+
+
+def fold(batch: Batch, facts: Iterable[Fact], models: Models, *, again: Again | None = None) -> tuple[Fold, list[Fact]]:
     """Fold facts. Those of deployments that nobody has published are handed back, in their order."""
     known: list[Fact] = []
     unknown: list[Fact] = []
@@ -78,5 +86,6 @@ def fold(batch: Batch, facts: Iterable[Fact], models: Models) -> tuple[Fold, lis
             deletions.add(prefix)
     folded = Fold(rules=rules, book=batch.book, entries=batch.entries(keys, deletions), erased=batch.erased(prefixes))
     for fact in known:
-        folded.take(fact)
+        once_more = again is not None and fact.record.offset < again.until
+        folded.take(fact, read_to_us=again.read_to_us if again is not None and once_more else None)
     return folded, unknown

@@ -16,8 +16,9 @@ from switchyard_contracts.events import TOPIC_DEADLETTER, TOPIC_EVENTS
 from switchyard_monitor.domain.changes import Changes, Dead
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.leases import owner
+from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import BrokerUnavailable, Deposed, OffsetLost
-from switchyard_monitor.folding import Said, fold
+from switchyard_monitor.folding import Again, Said, fold
 from switchyard_monitor.letters import letter
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Batch, Broker, HeldRecord, Lease, Letter, Store, Work
@@ -55,6 +56,7 @@ class Reader:
         on_commit: Callable[[float], None] = lambda _seconds: None,
         reads: str = TOPIC_EVENTS,
         letters_to: str = TOPIC_DEADLETTER,
+        paused: Callable[[], bool] = lambda: False,
     ) -> None:
         self._member = member
         self._broker = broker
@@ -65,8 +67,10 @@ class Reader:
         self._on_commit = on_commit
         self._reads = reads
         self._letters_to = letters_to
+        self._paused = paused
         self._leases: dict[int, Lease] = {}
         self._next: dict[int, int] = {}
+        self._again: dict[int, int] = {}
         self._held: dict[int, dict[str, int]] = {}
         self._pulsed_us: int | None = None
         self._moved = False
@@ -75,6 +79,8 @@ class Reader:
         """Sent since this start."""
         self.dead_letters_waiting = False
         """Whether some could not be sent, and wait in the store."""
+        self.members: list[str] = []
+        """Who lived at the last pulse."""
         self.lag: dict[int, int] = {}
         """Records that are in the log and not yet committed, per partition that is held."""
 
@@ -84,9 +90,11 @@ class Reader:
         return sorted(self._leases)
 
     def step(self) -> int:
-        """One pass; answers how many records were committed."""
+        """One pass; answers how many records were committed. While paused, leases are kept and nothing is read."""
         self._models.learn(self._broker.models())
         self._pulse()
+        if self._paused():
+            return 0
         if self._moved:
             self._broker.assign(self._next)
             self._moved = False
@@ -121,8 +129,8 @@ class Reader:
         topic = self._broker.topic()
         if self._pulsed_us is None:
             self._store.prepare(topic.partitions)
-        live = self._store.announce(self._member, now_us=now_us, ttl_us=self._pace.lease_us)
-        mine = {number for number in topic.partitions if owner(number, live) == self._member}
+        self.members = self._store.announce(self._member, now_us=now_us, ttl_us=self._pace.lease_us)
+        mine = {number for number in topic.partitions if owner(number, self.members) == self._member}
         for number in sorted(self._leases.keys() - mine):
             self._store.release(self._leases[number])
             self._let_go(number)
@@ -163,6 +171,7 @@ class Reader:
             return
         self._leases[number] = lease
         self._next[number] = offset
+        self._again[number] = position.again_until
         self._held[number] = self._store.held_subjects(number)
         self._moved = True
 
@@ -267,7 +276,10 @@ class Reader:
     def _fold(self, batch: Batch, lease: Lease, said: Said, *, next_offset: int, drained: bool) -> dict[str, int]:
         """Fold one partition's records; answers what had to be held."""
         records = said.records
-        folded, unknown = fold(batch, said.facts, self._models)
+        until, again = self._again.get(lease.partition, 0), None
+        if records[0].offset < until:
+            again = Again(until, watermark(self._store.positions()))
+        folded, unknown = fold(batch, said.facts, self._models, again=again)
         hold = [HeldRecord(fact.subject, fact.record) for fact in unknown]
         for dead in said.dead:
             folded.bury(dead.record, dead.reason, dead.message)

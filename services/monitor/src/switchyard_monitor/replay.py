@@ -1,9 +1,12 @@
 """Replays: events of the topic, or records out of dead letters, are read once more.
 
 Both are safe by identity: what was taken in is known again and changes no sum. Late is late by the broker's first time
-of a record, which a dead letter keeps. The books count readings, and close: what was read before is taken off them
-under `replayed`. Events are read by whoever holds the partition, from the offset that is written here; dead letters are
-folded here, one transaction for some of them, beside the readers.
+of a record, which a dead letter keeps. What would come too late by now is too late as well: what it was known by may
+have had its time (`domain.retention`).
+
+The books count readings, and close: what was read before is taken off them under `replayed`. Events are read by whoever
+holds the partition, from the offset that is written here; dead letters are folded here, one transaction for some of
+them, beside the readers.
 """
 
 from __future__ import annotations
@@ -13,11 +16,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from switchyard_monitor.domain.facts import Fact, Record
+from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import CannotReplay, Unreadable
-from switchyard_monitor.folding import Said, fold
+from switchyard_monitor.folding import Again, Said, fold
 from switchyard_monitor.letters import Opened, opened
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Broker, DeadLetters, Lease, Store, Work
+
+MOST_OFFSET = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +119,13 @@ def _take(store: Store, models: Models, records: Sequence[Record], wanted: Wante
     with store.begin() as batch:
         positions = {number: batch.visit(number) for number in sorted(by_partition)}
         batch.alone({fact.subject for facts in by_partition.values() for fact in facts})
+        read_to_us = watermark(store.positions())
         for number, facts in sorted(by_partition.items()):
             position = positions[number]
             if position is None or position.next_offset is None:
                 failed += [(_where(fact.record), f"partition {number} was never read here") for fact in facts]
                 continue
-            folded, unknown = fold(batch, facts, models)
+            folded, unknown = fold(batch, facts, models, again=Again(MOST_OFFSET, read_to_us))
             failed += [
                 (_where(fact.record), f"no deployment {fact.subject!r} is published on the topic of models")
                 for fact in unknown

@@ -227,6 +227,7 @@ def test_a_deleted_deployment_leaves_the_routes_first_and_then_the_clusters():
     assert "ns/a" not in gateway.ledger.accepted
 
 
+@pytest.mark.rule("refused-route")
 def test_a_refused_route_isolates_its_deployment_and_the_others_go_on():
     gateway = Gateway(refusing("ns/b", words="the timeout is out of range"))
     gateway.settle(fragment("a", 1), fragment("b", 1), fragment("c", 1))

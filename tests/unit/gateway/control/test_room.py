@@ -28,6 +28,7 @@ def test_recording_stops_for_want_of_room(room, recording, expected):
     [
         pytest.param(True, 0, "", id="all is kept"),
         pytest.param(True, 812, "the spool is full, 812 exchanges were dropped", id="the shipper lets go"),
+        pytest.param(True, 1, "the spool is full, 1 exchange was dropped", id="the shipper lets one go"),
         pytest.param(False, 0, "capture is off, because the volume is 93% full", id="capture is off"),
         pytest.param(True, -5, "", id="the book was begun anew"),
     ],

@@ -11,8 +11,8 @@ from rich.text import Text
 from rich.tree import Tree
 from switchyard_contracts.conditions import READY
 from switchyard_contracts.experiments import Trial
-from switchyard_contracts.judgement import count
-from switchyard_contracts.model_deployment import RolloutStatus, ShadowStatus, StepRecord
+from switchyard_contracts.judgement import count, counted
+from switchyard_contracts.model_deployment import RolloutStatus, ShadowState, ShadowStatus, StepRecord
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
 
 from switchyard_cli.course import FINAL, Planned
@@ -149,9 +149,9 @@ def _shadow(root: Tree, item: ShadowStatus) -> None:
     sample = f"{item.sample} of stable's requests" if item.sample else "no copies"
     head = Text.assemble(f"shadow {item.name}  {item.version or '?'}  {sample}  ", words.shadow(item))
     if item.pairs:
-        head.append(f"  {count(item.pairs)} pairs", style=DIM)
+        head.append(f"  {counted(item.pairs, 'pair')}", style=DIM)
     branch = root.add(head.append(f"  {item.revision}", style=DIM))
-    if not item.verdicts:
+    if not item.verdicts or item.state is not ShadowState.COMPARING:
         branch.add(Text(item.message))
     for metric in item.verdicts:
         branch.add(Text.assemble(f"{metric.name} ", words.says(metric), f"  {metric.message}"))

@@ -10,13 +10,14 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 from switchyard_contracts.gates import Gate, GateType
-from switchyard_contracts.judgement import count
+from switchyard_contracts.judgement import count, noun
 from switchyard_contracts.model_deployment import ModelDeploymentSpec, Role
 from switchyard_contracts.paired import FIRST_BLOCKS
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
 from switchyard_contracts.shadows import ShadowModel
 from switchyard_contracts.unpaired import FIRST_LOOK
 
+from switchyard_cli import storage
 from switchyard_cli.course import Need, Planned, Way, aftermath, earliest, pods, sentence, stakes, took
 from switchyard_cli.forecast import Change, Forecast
 from switchyard_cli.spans import span
@@ -36,6 +37,8 @@ def show(planned: Forecast, spec: ModelDeploymentSpec, *, rate: float | None) ->
         _course(root, planned, spec, rate=rate)
     for shadow in spec.shadows if not planned.refused else ():
         root.add(Text(_shadow(shadow, spec, rate=rate)))
+    if rate is not None and not planned.refused:
+        root.add(Text(storage.sentence(spec, rate=rate)))
     for note in planned.notes:
         root.add(Text(f"note: {note}", style=BUSY))
     return Group(root)
@@ -61,7 +64,11 @@ def _shadow(shadow: ShadowModel, spec: ModelDeploymentSpec, *, rate: float | Non
     judged_after = spec.monitoring.outcome.judged_after if spec.monitoring and spec.monitoring.outcome else timedelta(0)
     pairs = timedelta(seconds=needed / (rate * shadow.sample.share))
     soonest = max(pairs, FIRST_BLOCKS * spec.block) + judged_after
-    return f"{text}; at {rate:g} requests a second not before {span(soonest)}"
+    return f"{text}; at {_pace(rate)} not before {span(soonest)}"
+
+
+def _pace(rate: float) -> str:
+    return f"{rate:g} {noun(rate, 'request')} a second"
 
 
 def _changes(root: Tree, found: Sequence[Change]) -> None:
@@ -162,9 +169,9 @@ def _takes(step: Planned, need: Need, *, rate: float | None) -> str:
     if step.horizon and need.outcomes and rate is not None:
         by_then = math.floor(rate * step.horizon.total_seconds() * step.weight / FULL)
         few = "" if by_then >= need.samples else ", which is too few: take more weeks, or look for a larger effect"
-        return f"; at {rate:g} requests a second it has {count(by_then)} by then{few}"
+        return f"; at {_pace(rate)} it has {count(by_then)} by then{few}"
     seconds = took(step, need, rate=rate) if rate is not None else None
-    return "" if seconds is None else f"; {span(seconds)} of this step at {rate:g} requests a second"
+    return "" if seconds is None or rate is None else f"; {span(seconds)} of this step at {_pace(rate)}"
 
 
 def _estimate(steps: Sequence[Planned], spec: ModelDeploymentSpec, *, rate: float, goal: str) -> str:
@@ -172,8 +179,5 @@ def _estimate(steps: Sequence[Planned], spec: ModelDeploymentSpec, *, rate: floa
     judged_after = outcome.judged_after if outcome else timedelta(0)
     least = earliest(steps, rate=rate, judged_after=judged_after, block=spec.block)
     if least is None:
-        return f"at {rate:g} requests a second: a person decides when"
-    return (
-        f"at {rate:g} requests a second: {span(least)} from ready pods to {goal} at the earliest"
-        " (a close call takes longer)"
-    )
+        return f"at {_pace(rate)}: a person decides when"
+    return f"at {_pace(rate)}: {span(least)} from ready pods to {goal} at the earliest (a close call takes longer)"

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 from switchyard_contracts.conditions import READY, RECONCILING
-from switchyard_contracts.judgement import count, number
+from switchyard_contracts.judgement import count, counted, number
 from switchyard_contracts.measures import measure, written
 from switchyard_contracts.model_command import Verb
 from switchyard_contracts.model_deployment import (
@@ -18,6 +18,8 @@ from switchyard_contracts.model_deployment import (
     Obeyed,
     Role,
     RolloutStatus,
+    ShadowEntry,
+    ShadowState,
     ShadowStatus,
 )
 from switchyard_contracts.verdicts import budget
@@ -104,8 +106,10 @@ def _shadow(item: ShadowStatus, *, now: datetime) -> Iterator[RenderableType]:
         head.append(f", {item.sample} of stable's requests, beside {item.against}")
     if item.since and item.sample:
         head.append(f" since {words.clock(item.since)} ({words.ago(item.since, now=now)})")
+    if item.pairs:
+        head.append(f", {counted(item.pairs, 'pair')}", style=DIM)
     yield head
-    if not item.verdicts:
+    if not item.verdicts or item.state is not ShadowState.COMPARING:
         yield _indent(Text(f"{item.reason}: {item.message}"))
     for verdict in item.verdicts:
         limit = "Pass needs the upper bound below 0, Fail the lower bound above it" if verdict.bound is not None else ""
@@ -146,7 +150,14 @@ def _limit(item: Deployment, rollout: RolloutStatus, verdict: MetricVerdict) -> 
     if verdict.role is Role.DECIDE:
         return "Pass needs the upper bound below 0, Fail the lower bound above it"
     named = plot(item.spec, Way(rollout.way)).named if rollout.way in list(Way) else ()
-    spend = budget(item.spec.analysis, steps=rollout.steps, attempt=max(1, rollout.attempt), named=named)
+    copied = item.spec.judged_by_pairs and any(record.mirrored for record in rollout.steps_done)
+    spend = budget(
+        item.spec.analysis,
+        steps=rollout.steps,
+        attempt=max(1, rollout.attempt),
+        paired=copied or (rollout.way == Way.NEW and item.spec.plans_pairs),
+        named=named,
+    )
     return f"taken back at an e-value of {number(1 / spend.alpha_guard)}"
 
 
@@ -171,11 +182,24 @@ def entry(ended: HistoryEntry, *, now: datetime) -> Sequence[RenderableType]:
     head = Text.assemble(f"{ended.version or '?'} ({ended.id}) ", words.phase(ended.outcome))
     head.append(f"{took}, {words.clock(ended.ended_at)} ({words.ago(ended.ended_at, now=now)})")
     parts: list[RenderableType] = [head, _indent(Text(f"{ended.reason}: {ended.message}"))]
-    for verdict in ended.verdicts:
-        line = Text.assemble(f"{verdict.name} ", words.says(verdict), f" {numbers(verdict)}")
-        parts.append(_indent(line))
+    parts += [_ended_verdict(verdict) for verdict in ended.verdicts]
     parts += [_indent(Text(command(one), style=words.PERSON)) for one in ended.commands]
     return parts
+
+
+def shadow_entry(ended: ShadowEntry, *, now: datetime) -> Sequence[RenderableType]:
+    """A comparison that is over: of what with what, what it came to, by which numbers, and why it ended."""
+    took = f" after {span(ended.ended_at - ended.started_at)}" if ended.started_at and ended.ended_at else ""
+    head = Text.assemble(f"{ended.name} {ended.version or '?'} ({ended.revision}) beside {ended.against}: ")
+    head.append_text(words.verdict(ended.verdict))
+    head.append(f", {counted(ended.pairs, 'pair')}{took}, {words.clock(ended.ended_at)}")
+    head.append(f" ({words.ago(ended.ended_at, now=now)})")
+    parts: list[RenderableType] = [head, _indent(Text(f"{ended.reason}: {ended.message}"))]
+    return parts + [_ended_verdict(verdict) for verdict in ended.verdicts]
+
+
+def _ended_verdict(verdict: MetricVerdict) -> RenderableType:
+    return _indent(Text.assemble(f"{verdict.name} ", words.says(verdict), f" {numbers(verdict)}"))
 
 
 def command(given: Obeyed) -> str:

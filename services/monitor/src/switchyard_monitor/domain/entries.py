@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from switchyard_monitor.domain.buckets import TIME_PARTS, bucket
-from switchyard_monitor.domain.judging import AGE, NOW, comparable, judge
+from switchyard_monitor.domain.judging import AGE, FOLDED, NOW, comparable, judge
 from switchyard_monitor.domain.rules import Rule, Value
 from switchyard_monitor.domain.sums import Sums, bump
 
@@ -68,6 +68,8 @@ class Version(NamedTuple):
     broker_us: int
     value: Value
     actor: str
+    rule: int | None = None
+    """By which it was read, and so whose it is while there is no Y; None where that was not written down yet."""
 
     @property
     def rank(self) -> tuple[int, int, str]:
@@ -145,8 +147,11 @@ def cell_of(cells: Cells, owner: int, window: int) -> Sums:
     return cell
 
 
-def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int) -> None:
-    """Add all that an entry stands for to the cells of its Ys and to the ledger of labels, or take it out (−1)."""
+def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int, *, group: int) -> None:
+    """Add all that an entry stands for to the cells of its Ys and to the ledger of labels, or take it out (−1).
+
+    `group` is the fold that it is counted in by its id; where its user is known, it is counted with that one's.
+    """
     versions = entry.versions
     if versions:
         bump(labels, "in", sign * len(versions))
@@ -154,7 +159,8 @@ def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int) 
     outcomes = [version for version in versions if version.kind == OUTCOME]
     decision = latest([version for version in versions if version.kind == DECISION])
     for pred in entry.preds:
-        rule = book.rule(book.arm(pred.arm).rule)
+        arm = book.arm(pred.arm)
+        rule = book.rule(arm.rule)
         cell = cell_of(cells, pred.arm, rule.window(pred.at_us))
         bump(cell, "predictions", sign)
         if pred.value is None:
@@ -163,7 +169,9 @@ def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int) 
             first = min([version.broker_us for version in outcomes])
             bump(cell, f"delay:{bucket(max(0, first - pred.at_us) // 1000, TIME_PARTS)}", sign)
             judge(cell, NOW, rule, pred.value, value_of(outcomes), sign)
-            judge(cell, AGE, rule, pred.value, value_of(in_time(outcomes, pred, rule)), sign)
+            known_then = value_of(in_time(outcomes, pred, rule))
+            fold = FOLDED[group if arm.fold == NO_FOLD else arm.fold]
+            judge(cell, AGE, rule, pred.value, known_then, sign, group=fold)
         if decision is not None and comparable(pred.value, decision.value):
             followed = rule.agrees(pred.value, decision.value)
             for suffix in ("", f":{decision.actor}"):

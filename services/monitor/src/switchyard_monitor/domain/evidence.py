@@ -6,11 +6,14 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from switchyard_contracts.evidence import ArmFolds, ArmSums, Coverage, Evidence, Folds, WindowSums
-from switchyard_contracts.intervals import wilson
+from switchyard_contracts.guards import failures_of
+from switchyard_contracts.intervals import rate_ratio, wilson
+from switchyard_contracts.judgement import noun
 from switchyard_contracts.sticky import FOLDS
 
 from switchyard_monitor.domain.buckets import TIME_PARTS, bucket, low, width
 from switchyard_monitor.domain.entries import Cell, PairCell
+from switchyard_monitor.domain.judging import FoldNames
 from switchyard_monitor.domain.losses import Cap, capped
 from switchyard_monitor.domain.paired import LOSSES, PAIRED, paired
 from switchyard_monitor.domain.quality import Quality, latency, quantile_interval
@@ -25,14 +28,16 @@ METRICS = frozenset(
 RECENT_WINDOWS = 12
 _COUNTED = ("requests", "predictions", "age.n")
 _ERRORS = tuple(f"age.{name}" for name in ("right", "e", "ee", "eeee", "a", "clipped"))
+_GROUPS = tuple(f"age.{name}:" for name in FoldNames._fields)
 NAMES = {
-    "error_rate": only(*_COUNTED, *_ERRORS, "errors"),
-    "decision.agreement": only(*_COUNTED, *_ERRORS, "dec.n", "dec.agree"),
+    "error_rate": only(*_COUNTED, "errors"),
+    "decision.agreement": only(*_COUNTED, "dec.n", "dec.agree"),
+    "outcome.coverage": only(*_COUNTED),
     **{metric: only(*_COUNTED, "latency:") for metric in LATENCIES},
-    **{metric: only(*_COUNTED, *_ERRORS, "age.h:") for metric in LOSSES},
+    **{metric: only(*_COUNTED, *_ERRORS, *_GROUPS, "age.h:") for metric in LOSSES},
 }
 """Which sums an answer is made of; where nothing is said, of what is counted and judged."""
-COUNTED = only(*_COUNTED, *_ERRORS)
+COUNTED = only(*_COUNTED, *_ERRORS, *_GROUPS)
 
 
 def answer(
@@ -69,6 +74,8 @@ def _split(question: Question, *, cells: Sequence[Cell], watermark_us: int | Non
         return _latency(question, evidence, ripe, before)
     if question.metric in LOSSES:
         return _losses(question, evidence, ripe, before)
+    if question.metric == "outcome.bias":
+        return _biases(evidence, ripe)
     return _shares(question, evidence, ripe)
 
 
@@ -109,13 +116,7 @@ def _folds(row: Row, arm: Callable[[Row, Sums], ArmSums]) -> Folds:
 
 
 def _shares(question: Question, evidence: Evidence, rows: Sequence[Row]) -> Evidence:
-    """Metrics that are a share, and the bias."""
-    mine = Quality.of(((row.rule, row.candidate) for row in rows), "age")
-    other = Quality.of(((row.rule, row.stable) for row in rows), "age")
-    if question.metric == "outcome.bias":
-        evidence = _put(evidence, rows, lambda row, sums: _bias(row.rule, sums))
-        interval = mine.bias_interval()
-        return _shown(evidence, mine.bias, other.bias, interval, "normal")
+    """Metrics that are a share."""
     names = {
         "error_rate": ("requests", "errors", False),
         "outcome.accuracy": ("age.n", "age.right", True),
@@ -135,10 +136,29 @@ def _shares(question: Question, evidence: Evidence, rows: Sequence[Row]) -> Evid
         hits = sums.n - sums.failures if is_success else sums.failures
         return hits / sums.n if sums.n else None
 
-    value = share(evidence.candidate)
+    value, against = share(evidence.candidate), share(evidence.stable)
+    if question.metric == "outcome.accuracy":
+        mine = _quality(rows, "candidate")
+        return _shown(evidence, value, against, mine.interval("accuracy"), "Wilson, by the jackknife")
     hits = evidence.candidate.n - evidence.candidate.failures if is_success else evidence.candidate.failures
     interval = None if value is None else wilson(evidence.candidate.n, hits)
-    return _shown(evidence, value, share(evidence.stable), interval, "Wilson")
+    shown = _shown(evidence, value, against, interval, "Wilson")
+    return _beside(shown) if question.metric == "error_rate" else shown
+
+
+def _beside(evidence: Evidence) -> Evidence:
+    """How many times as often the candidate fails; where users stay with an arm, single failures are no units."""
+    drawn = [window for window in evidence.windows if window.folds is None]
+    ratio = rate_ratio(failures_of(drawn)) if len(drawn) == len(evidence.windows) else None
+    if ratio is None:
+        return evidence
+    return evidence.model_copy(update={"ratio": ratio.value, "ratio_lower": ratio.lower, "ratio_upper": ratio.upper})
+
+
+def _biases(evidence: Evidence, rows: Sequence[Row]) -> Evidence:
+    mine, other = _quality(rows, "candidate"), _quality(rows, "stable")
+    evidence = _put(evidence, rows, lambda row, sums: _bias(row.rule, sums))
+    return _shown(evidence, mine.bias, other.bias, mine.interval("bias"), "jackknife")
 
 
 def _losses(question: Question, evidence: Evidence, rows: Sequence[Row], before: Sequence[Cell]) -> Evidence:
@@ -152,7 +172,10 @@ def _losses(question: Question, evidence: Evidence, rows: Sequence[Row], before:
             update={
                 "candidate_coverage": _coverage(row.candidate for row in rows),
                 "stable_coverage": _coverage(row.stable for row in rows),
-                "method": f"the loss cap needs {FIRST_ERRORS} judged errors of stable, {judged} are there",
+                "method": (
+                    f"the loss cap needs {FIRST_ERRORS} judged errors of stable, {judged} {noun(judged, 'is', 'are')}"
+                    " there"
+                ),
             }
         )
 
@@ -161,10 +184,9 @@ def _losses(question: Question, evidence: Evidence, rows: Sequence[Row], before:
         return ArmSums(n=n, loss=loss, loss_squares=squares)
 
     evidence = _put(evidence, rows, arm).model_copy(update={"cap": cap.value})
-    mine = Quality.of(((row.rule, row.candidate) for row in rows), "age")
-    other = Quality.of(((row.rule, row.stable) for row in rows), "age")
+    mine, other = _quality(rows, "candidate"), _quality(rows, "stable")
     name = question.metric.partition(".")[2]
-    return _shown(evidence, getattr(mine, name), getattr(other, name), mine.interval(name), "normal")
+    return _shown(evidence, getattr(mine, name), getattr(other, name), mine.interval(name), "jackknife")
 
 
 def _latency(question: Question, evidence: Evidence, rows: Sequence[Row], before: Sequence[Cell]) -> Evidence:
@@ -220,6 +242,10 @@ def _shown(
     if value is not None and interval is not None:
         update |= {"lower": interval[0], "upper": interval[1], "kind": "fixed", "method": method}
     return evidence.model_copy(update=update)
+
+
+def _quality(rows: Sequence[Row], arm: str) -> Quality:
+    return Quality.of(((row.rule, getattr(row, arm)) for row in rows), "age")
 
 
 def _bias(rule: Rule, sums: Mapping[str, int]) -> ArmSums:

@@ -11,6 +11,7 @@ import hashlib
 from typing import Any
 
 from pydantic_core import to_json
+from switchyard_contracts.sticky import FOLDS
 
 PREFIX_BYTES = 13
 ROW_BYTES = 3
@@ -30,6 +31,19 @@ def prefix(subject: str, prediction_id: str) -> bytes:
 def key(subject: str, prediction_id: str, row: int = 0) -> bytes:
     """The key of one row of a prediction."""
     return prefix(subject, prediction_id) + row_bytes(row)
+
+
+def earliest(at_us: int) -> bytes:
+    """The least key of an id that was minted at a time; a caller's own id may lie anywhere."""
+    return max(0, at_us // 1000).to_bytes(6)
+
+
+def fold(key: bytes) -> int:
+    """The group that all rows of a prediction are counted in, where nobody knows whose they are.
+
+    The last byte of a prefix is one of a hash, whoever made the id.
+    """
+    return key[PREFIX_BYTES - 1] % FOLDS
 
 
 def row_bytes(row: int) -> bytes:

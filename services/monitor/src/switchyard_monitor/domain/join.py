@@ -64,10 +64,14 @@ class Fold:
         self._touched: dict[bytes, str] = {}
         self._arms: dict[_ArmKey, int] = {}
 
-    def take(self, fact: Fact) -> None:
-        """Take one fact in; it lands in exactly one column of the ledger."""
-        column = self._sort(fact)
-        self.count(column)
+    def take(self, fact: Fact, *, read_to_us: int | None = None) -> None:
+        """Take one fact in; it lands in exactly one column of the ledger.
+
+        `read_to_us` is for one that is read once more: by now everything up to then was read, so that what is as old as
+        to come too late may have been forgotten, and would not be known again.
+        """
+        came_us = fact.record.broker_us
+        self.count(self._sort(fact, came_us if read_to_us is None else max(read_to_us, came_us)))
 
     def count(self, column: str, by: int = 1) -> None:
         """Book in the partition's ledger."""
@@ -80,7 +84,7 @@ class Fold:
     def finish(self) -> Changes:
         """Add what the touched entries add now, and hand the changes over."""
         for key, subject in self._touched.items():
-            self._contribute(self._entries[key], subject, 1)
+            self._contribute(key, self._entries[key], subject, 1)
         self._touched.clear()
         changes = self.changes
         if changes.removed:
@@ -91,14 +95,14 @@ class Fold:
             changes.inputs = [row for row in changes.inputs if row[0] not in gone]
         return changes
 
-    def _sort(self, fact: Fact) -> str:
+    def _sort(self, fact: Fact, came_us: int) -> str:
         known = self._rules[fact.subject]
         data = fact.data
         prefix = fact.prefix
         if isinstance(data, Deletion):
             return self._erase(fact, prefix)
         limit = known.rule.horizon_us if isinstance(data, Label) else MAX_AGE_US
-        if fact.record.broker_us - fact.at_us > limit:
+        if came_us - fact.at_us > limit:
             return "late"
         at_us = fact.at_us
         if at_us > fact.record.broker_us + SKEW_US:
@@ -134,18 +138,18 @@ class Fold:
 
         found = lines.of_exchange(data, known)
         if any(self._differs(fact.prefix, line) for line in found):
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
             bump(cell, "conflicts")
             self.bury(fact.record, "conflict", f"prediction {data.prediction_id!r} came before with another X")
             return "conflict"
         if data.error or not 200 <= data.status < 300:
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
             return "stored"
         if data.answered_by and data.answered_by != data.revision:
             bump(cell, "failover")
             if data.role is RouteRole.SHADOW:
                 # Nobody stands in for a mirrored revision: a Y of stable's would be filed as a second one.
-                self._seen(key, entry, event)
+                self._seen(key, entry, event, at_us)
                 return "stored"
             # Stable stood in for it. The Y is stable's, but not by the lot, so it is never compared.
             revision, role, assignment = data.answered_by, RouteRole.STABLE, Assignment.RETRY
@@ -154,10 +158,10 @@ class Fold:
             revision, role = data.revision, data.role
         fresh = [line for line in found if not self._answered(fact.prefix, line.row, revision, role)]
         if found and not fresh:
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
             return "repeat"
         if not data.response.complete:
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
             bump(cell, "unreadable")
             return "truncated"
         latency_us = None if data.latency_us is None else max(0, min(MOST_LATENCY_US, data.latency_us))
@@ -165,7 +169,7 @@ class Fold:
         if known.answers is not None and made and revision == data.revision:
             bump(cell, "answered")
         if not entry.saw(event):
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
         return "stored"
 
     def _prediction(self, fact: Fact, data: PredictionOnly, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
@@ -175,7 +179,7 @@ class Fold:
         found = lines.of_prediction(data, known, whole=fact.whole)
         fresh = [line for line in found if not self._answered(fact.prefix, line.row, data.revision, data.role)]
         if found and not fresh:
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
             return "repeat"
         rule = known.rule
         if fresh and rule.task is not None and all(known.said(line.said) is None for line in fresh):
@@ -185,7 +189,7 @@ class Fold:
         cell = cell_of(self.changes.cells, arm, rule.window(at_us))
         self._make(fact, known, fresh, Pred(arm, at_us, event, None, None), cell)
         if not entry.saw(event):
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
         return "stored"
 
     def _make(self, fact: Fact, known: Known, fresh: Sequence[Line], pred: Pred, cell: Sums) -> int:
@@ -212,7 +216,7 @@ class Fold:
             return "duplicate"
         found = lines.of_input(data, known, whole=fact.whole)
         if any(self._differs(fact.prefix, line) for line in found):
-            self._seen(key, entry, refused)
+            self._seen(key, entry, refused, at_us)
             arm = self._arm((known.id, data.revision, data.role, data.traffic, FULL, Assignment.SPLIT, NO_FOLD))
             bump(cell_of(self.changes.cells, arm, known.rule.window(at_us)), "conflicts")
             self.bury(fact.record, "conflict", f"prediction {data.prediction_id!r} came before with another X")
@@ -223,7 +227,7 @@ class Fold:
             its = self._entry(at)
             if x is not None and not its.inputs:
                 its.inputs[event] = x
-                self.changes.inputs.append((at, event, x))
+                self.changes.inputs.append((at, event, x, at_us))
                 column = "stored"
         return column
 
@@ -245,7 +249,7 @@ class Fold:
         if any(version.event_id == fact.event_id for version in same):
             return "duplicate"
         actor = data.actor.kind if data.actor else "unknown"
-        new = Version(kind, fact.event_id, data.revision, at_us, fact.record.broker_us, value, actor)
+        new = Version(kind, fact.event_id, data.revision, at_us, fact.record.broker_us, value, actor, known.id)
         self._touch(key, entry, fact.subject)
         entry.versions.append(new)
         self.changes.versions.append((key, new))
@@ -261,7 +265,7 @@ class Fold:
         for key in [key for key in self._entries if key.startswith(prefix)]:
             entry = self._entries.pop(key)
             if self._touched.pop(key, None) is not None:
-                self._contribute(entry, fact.subject, 1)
+                self._contribute(key, entry, fact.subject, 1)
             self.changes.removed.add(key)
             ledger = self.changes.labels.setdefault(fact.subject, {})
             bump(ledger, "joined" if entry.preds else "orphan", -len(entry.versions))
@@ -273,15 +277,15 @@ class Fold:
         entry.preds.append(pred)
         self.changes.preds.append((key, pred))
 
-    def _seen(self, key: bytes, entry: Entry, event: int) -> None:
+    def _seen(self, key: bytes, entry: Entry, event: int, at_us: int) -> None:
         entry.exchanges.add(event)
-        self.changes.exchanges.append((key, event))
+        self.changes.exchanges.append((key, event, at_us))
 
     def _touch(self, key: bytes, entry: Entry, subject: str) -> None:
         if key not in self._touched:
             self._touched[key] = subject
             if entry.preds or entry.versions:
-                self._contribute(entry, subject, -1)
+                self._contribute(key, entry, subject, -1)
 
     def _arm(self, key: _ArmKey) -> int:
         number = self._arms.get(key)
@@ -311,6 +315,7 @@ class Fold:
             entry = self._entries[key] = Entry()
         return entry
 
-    def _contribute(self, entry: Entry, subject: str, sign: int) -> None:
-        contribute(entry, self._book, self.changes.cells, self.changes.labels.setdefault(subject, {}), sign)
+    def _contribute(self, key: bytes, entry: Entry, subject: str, sign: int) -> None:
+        labels = self.changes.labels.setdefault(subject, {})
+        contribute(entry, self._book, self.changes.cells, labels, sign, group=identity.fold(key))
         contribute_pairs(entry, self._book, self.changes.pairs, sign)

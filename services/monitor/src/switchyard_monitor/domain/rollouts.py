@@ -13,12 +13,16 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 from switchyard_contracts.events import SUBJECT_PATTERN
+from switchyard_contracts.judgement import counted, noun
+from switchyard_contracts.model_deployment import Phase
 from switchyard_contracts.topics import RolloutRecord
 
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.join import SKEW_US
 from switchyard_monitor.errors import Unreadable
 
+ENDED = frozenset({Phase.COMPLETED, Phase.ROLLED_BACK, Phase.REFUSED, Phase.SUPERSEDED})
+"""Phases that a rollout does not leave."""
 MOST_BYTES = 65_536
 """A page shows hundreds of them."""
 MOST_ID = 128
@@ -52,11 +56,12 @@ def read(record: Record) -> Happening:
     """One record of the topic; `Unreadable` says why it can never be shown."""
     value = record.value or b""
     if not value or len(value) > MOST_BYTES:
-        raise Unreadable(f"{len(value)} bytes; a record has 1 to {MOST_BYTES}")
+        raise Unreadable(f"{counted(len(value), 'byte')}; a record has 1 to {MOST_BYTES}")
     try:
         said = RolloutRecord.model_validate_json(value)
     except ValidationError as error:
-        raise Unreadable(f"no rollout record: {error.error_count()} fields are wrong") from error
+        wrong = f"{counted(error.error_count(), 'field')} {noun(error.error_count(), 'is', 'are')} wrong"
+        raise Unreadable(f"no rollout record: {wrong}") from error
     subject = f"{said.namespace}/{said.name}"
     if not _SUBJECT.fullmatch(subject):
         raise Unreadable("namespace and name are no deployment's")

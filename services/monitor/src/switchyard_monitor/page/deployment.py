@@ -15,6 +15,7 @@ from switchyard_monitor.page import tables, units
 from switchyard_monitor.page.charts import Chart
 from switchyard_monitor.page.overview import together
 from switchyard_monitor.page.rollouts import Rollout, rollouts
+from switchyard_monitor.page.shadows import Shadow, shadows
 from switchyard_monitor.page.trends import Period, trends
 from switchyard_monitor.pair_answers import pair_counts
 
@@ -64,6 +65,7 @@ class Deployment:
     judged_after: str
     shares: Sequence[Share]
     rollouts: Sequence[Rollout]
+    shadows: Sequence[Shadow]
     cut: bool
     """Whether there is more of the timeline than is shown."""
     counted: str
@@ -90,6 +92,8 @@ def deployment(seen: Seen) -> Deployment:
     told = rollouts(seen.happenings, now=seen.now, live=record is not None)
     names = {rollout.revision: rollout.version for rollout in reversed(told) if rollout.revision}
     names |= {revision: version for revision, version in (record.versions if record else {}).items() if version}
+    beside = shadows(seen.happenings, names=names, live=record is not None)
+    names |= {shadow.revision: shadow.version for shadow in beside if shadow.revision}
     lines = answers.quality(seen.totals)
     compared = pair_counts(seen.pairs, seen.totals)
     stopped = [
@@ -106,6 +110,7 @@ def deployment(seen: Seen) -> Deployment:
         judged_after=units.span(outcome.judged_after.total_seconds()) if outcome else "",
         shares=_shares(record, names),
         rollouts=told,
+        shadows=beside,
         cut=len(seen.happenings) >= HAPPENINGS,
         counted=_counted(seen.totals),
         counts=tables.counts(answers.counts(together(seen.totals)), names),

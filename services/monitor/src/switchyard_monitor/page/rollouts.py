@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from switchyard_contracts.model_deployment import Phase, Role
 from switchyard_contracts.topics import RolloutRecord
 
-from switchyard_monitor.domain.rollouts import Happening
+from switchyard_monitor.domain.rollouts import ENDED, Happening
 from switchyard_monitor.page import units
 from switchyard_monitor.page.charts import Chart
 from switchyard_monitor.page.verdicts import Verdict, verdict
@@ -22,7 +22,6 @@ KINDS = {
     "bad": (Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.REFUSED),
 }
 """Phases by how good the news is; a colour each, beside the word."""
-ENDED = frozenset({Phase.COMPLETED, Phase.ROLLED_BACK, Phase.REFUSED, Phase.SUPERSEDED})
 FOLLOWED = {Phase.WATCHING: Phase.COMPLETED, Phase.ROLLING_BACK: Phase.ROLLED_BACK}
 """What becomes of a rollout that another one followed before its end. All others are superseded."""
 
@@ -105,7 +104,7 @@ def rollouts(happenings: Iterable[Happening], *, now: float, live: bool = True) 
     held: dict[str, list[Said]] = {}
     gaps: dict[str, list[int]] = {}
     before = ""
-    for said in _in_order(happenings):
+    for said in _of_rollouts(in_order(happenings)):
         id = said.record.rollout
         if before and id != before:
             gaps.setdefault(before, []).append(said.at_us)
@@ -118,7 +117,25 @@ def rollouts(happenings: Iterable[Happening], *, now: float, live: bool = True) 
     ]
 
 
-def _in_order(happenings: Iterable[Happening]) -> list[Said]:
+def _of_rollouts(every: Iterable[Said]) -> list[Said]:
+    """What was said of rollouts: that a shadow stands otherwise is no news of the one beside it."""
+    found: list[Said] = []
+    for said in every:
+        before = found[-1] if found else None
+        aside = before is not None and bool(before.record.shadows or said.record.shadows)
+        if before is None or not aside or _of_itself(before.record) != _of_itself(said.record):
+            found.append(said)
+        elif said.last and not before.last:
+            found[-1] = replace(before, record=said.record, last=True)
+    return found
+
+
+def _of_itself(record: RolloutRecord) -> tuple[object, ...]:
+    verdicts = [(item.name, item.verdict) for item in record.verdicts]
+    return record.rollout, record.phase, record.step, record.weight_bp, record.traffic, record.reason, verdicts
+
+
+def in_order(happenings: Iterable[Happening]) -> list[Said]:
     """What was said, in time. The same once more with nothing in between is once, with the time of the last."""
     every: list[Said] = []
     for happening in happenings:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from switchyard_contracts.judgement import counted
 
 from switchyard_monitor import answers
 from switchyard_monitor.page import units
@@ -69,21 +71,18 @@ def counts(lines: Sequence[answers.Count], names: Mapping[str, str]) -> Table:
 def quality(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:
     """How right each revision was."""
     classes = any(line.at_age.accuracy is not None for line in lines)
-    of_errors = ("Accuracy",) if classes else ("RMSE", f"95{units.GAP}% interval of the RMSE", "MAE", "Bias")
+    held = f"95{units.GAP}% interval of the {'accuracy' if classes else 'RMSE'}"
+    of_errors = ("Accuracy", held) if classes else ("RMSE", held, "MAE", "Bias")
     columns = ("Revision", "Role", "Predictions", "Judged", "Coverage", *of_errors, "Outcome after, p50", "p95")
     rows = []
     for line in lines:
         errors = line.at_age
-        interval = (
-            f"{units.number(errors.rmse_lower)} to {units.number(errors.rmse_upper)}"
-            if errors.rmse_lower is not None
-            else units.NOTHING
-        )
-        numbers = (
-            (units.percent(errors.accuracy),)
-            if classes
-            else (units.number(errors.rmse), interval, units.number(errors.mae), units.number(errors.bias))
-        )
+        if classes:
+            between = _between(units.percent, errors.accuracy_lower, errors.accuracy_upper)
+            numbers: tuple[str, ...] = (units.percent(errors.accuracy), between)
+        else:
+            between = _between(units.number, errors.rmse_lower, errors.rmse_upper)
+            numbers = (units.number(errors.rmse), between, units.number(errors.mae), units.number(errors.bias))
         rows.append(
             (
                 _who(line.revision, names),
@@ -97,6 +96,10 @@ def quality(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) 
             )
         )
     return Table("Quality against outcomes at age L, by revision and role", columns, rows)
+
+
+def _between(words: Callable[[float | None], str], lower: float | None, upper: float | None) -> str:
+    return units.NOTHING if lower is None else f"{words(lower)} to {words(upper)}"
 
 
 def agreement(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:
@@ -208,8 +211,9 @@ def labels(labels: answers.LabelLedger) -> str:
     if not labels.received:
         return "No decision or outcome has come for this deployment yet."
     words = (
-        f"{units.count(labels.received)} decisions and outcomes of this deployment came in: "
-        f"{units.count(labels.joined)} are joined to a prediction, {units.count(labels.orphan)} wait for one, "
-        f"{units.count(labels.deleted)} were deleted."
+        f"{counted(labels.received, 'decision or outcome', 'decisions and outcomes')} of this deployment came in: "
+        f"{counted(labels.joined, 'is', 'are')} joined to a prediction, "
+        f"{counted(labels.orphan, 'waits', 'wait')} for one, "
+        f"{counted(labels.expired, 'waited', 'waited')} in vain, {counted(labels.deleted, 'was', 'were')} deleted."
     )
     return words + (" The account closes." if labels.closes else " The account does not close: please report this.")

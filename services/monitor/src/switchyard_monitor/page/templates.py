@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from switchyard_contracts.judgement import counted
 
 FOLDER = Path(__file__).parent
 STYLE = (FOLDER / "static" / "style.css").read_bytes()
@@ -27,6 +28,7 @@ class Templates:
         )
         # A new style has a new address, so a browser may keep the old one for ever.
         self._environment.globals["style"] = hashlib.sha256(STYLE).hexdigest()[:12]
+        self._environment.filters["counted"] = counted
 
         for name in self._environment.list_templates():
             self._environment.get_template(name)  # compiled now, not while the first person waits

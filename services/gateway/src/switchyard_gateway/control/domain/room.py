@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from switchyard_contracts.judgement import counted, noun
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -47,4 +49,5 @@ def unrecorded(room: Room, *, recording: bool, dropped: int) -> str:
     """
     if not recording:
         return f"capture is off, because the volume is {room.used:.0%} full"
-    return f"the spool is full, {dropped} exchanges were dropped" if dropped > 0 else ""
+    lost = f"{counted(dropped, 'exchange')} {noun(dropped, 'was', 'were')} dropped"
+    return f"the spool is full, {lost}" if dropped > 0 else ""
