@@ -493,6 +493,9 @@ def follow(ledger: Ledger, made: pd.DataFrame, decided: pd.DataFrame, rules: Rul
     both = made.merge(held, on=["pid", "row"], sort=False)
     if both.empty:
         return
+    first = decided.groupby(["pid", "row"])["broker"].min()
+    heard = both.merge(first.rename("heard").reset_index(), on=["pid", "row"], sort=False)
+    ledger.spread(heard, "dec.delay", bucket((heard["heard"] - heard["at"]).clip(lower=0) // 1000, TIME_PARTS))
     if rules.threshold is None:
         followed = rules.agree(both["y"], both["decided"])
     else:
@@ -627,6 +630,12 @@ def compare_answers(seen: Comparison, arms: Sums, pairs: Sums, found: Mapping[st
             seen.whole(f"/quality {key} {name}.clipped", sums.get(f"{which}.clipped", 0), part.get("clipped", 0))
             for measure, value in errors(sums, which, rules).items():
                 seen.near(f"/quality {key} {name}.{measure}", value, part.get(measure))
+        n, all_of_them = sums.get("dec.n", 0), sums.get("predictions", 0)
+        seen.near(
+            f"/quality {key} coverage of decisions",
+            n / all_of_them if all_of_them else None,
+            line.get("decisionCoverage"),
+        )
         compare_decisions(seen, f"/quality {key}", sums, line)
     by_pair = merged(pairs, range(len(PAIR)))
     lines = {(line["against"], line["revision"], line["traffic"]): line for line in found["pairCounts"]}

@@ -75,6 +75,8 @@ def recompute(events: Sequence[tuple[dict[str, Any], float]]) -> dict[tuple[str,
                     sums[f"age.ee:{fold}"] += clipped**2
         decisions = [(rank, label) for kind, rank, label, _ in mine if kind == "decision"]
         if decisions:
+            first = min(broker for kind, _, _, broker in mine if kind == "decision")
+            sums[f"dec.delay:{_bucket(max(0, first - at) // 1000, 16)}"] += 1
             latest = max(decisions, key=lambda held: held[0])[1]
             follows = (said >= THRESHOLD) == latest["value"]["buffer"]
             for suffix in ("", f":{latest['actor']['kind']}"):
