@@ -16,7 +16,7 @@ from switchyard_monitor.domain.rules import Rule, Value
 from switchyard_monitor.domain.sums import Sums, bump
 
 NO_FOLD = -1
-"""Each request was drawn by itself."""
+"""Each request was drawn by itself, and makes one prediction."""
 OUTCOME, DECISION = "outcome", "decision"
 
 Cells = dict[tuple[int, int], Sums]
@@ -34,7 +34,7 @@ class Arm:
     weight_bp: int
     assignment: str
     fold: int = NO_FOLD
-    """The group of its users, where the split was sticky."""
+    """The group of its users, where the split was sticky; that of its requests' ids, where each carries many rows."""
 
 
 @dataclass(frozen=True, slots=True)

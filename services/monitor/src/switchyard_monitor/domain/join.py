@@ -125,7 +125,11 @@ class Fold:
         event = identity.short(fact.event_id)
         if entry.saw(event):
             return "duplicate"
-        fold = NO_FOLD if data.unit is None or data.role not in BY_USER else fold_of(data.unit)
+        fold = NO_FOLD
+        if data.role in BY_USER and data.unit is not None:
+            fold = fold_of(data.unit)
+        elif data.role in BY_USER and known.answers is not None:
+            fold = identity.fold(key)  # the rows of a request were drawn together, and are no units by themselves
         arm = self._arm((known.id, data.revision, data.role, data.traffic, data.weight_bp, data.assignment, fold))
         cell = cell_of(self.changes.cells, arm, known.rule.window(at_us))
         bump(cell, "requests")
