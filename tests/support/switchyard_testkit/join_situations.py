@@ -141,7 +141,7 @@ REPEATS = [
 AMENDMENTS = [
     situation(
         "the higher revision number wins, and what it replaces is taken out",
-        told=in_order(Y, LATER, outcome("a", 4.0, revision=1)),
+        told=in_order(Y, outcome("a", 7.0, at=9), outcome("a", 4.0, at=1, revision=1)),
         ledger={"stored": 2, "superseded": 1},
         sums={"now.n": 1, "now.e": 6 * UNIT, "age.n": 1},
         labels={"in": 2, "joined": 2},
