@@ -280,6 +280,7 @@ def test_one_bad_route_among_many_written_at_once_is_found(pod):
         if name != "m5":
             pod.control.wait_for(f"flights/{name}", 1)
     assert pod.control.wait_for("flights/m5", 0, state="Rejected")["message"]
+    pod.reached("m11-1")
     assert pod.ask("/flights/m11/predict").status_code == 200
     assert pod.ask("/flights/m5/predict").status_code == 404
     assert pod.ask().status_code == 200

@@ -177,6 +177,7 @@ def test_each_sample_has_the_share_it_should_and_the_smaller_lies_within_the_lar
         pod.pods("delay-3", three)
         begun = counted(pod)[0], counted(pod, "delay-3")[0]
         mirrored(pod, route("delay-3", 0, "shadow", version="3.0.0", mirror=1_500), candidate=4_000, mirror=3_000)
+        pod.reached("delay-3")
         ask_many(pod, 2_000)
         stable = {each.prediction_id for each in record.wait_for(2_000, "stable", "candidate") if each.role == "stable"}
         sent = counted(pod)[0] - begun[0], counted(pod, "delay-3")[0] - begun[1]
@@ -219,6 +220,7 @@ def test_a_mirror_that_hangs_takes_no_place_of_another(pod, record):
     with model("three") as three:
         pod.pods("delay-3", three)
         mirrored(pod, route("delay-3", 0, "shadow", mirror=10_000))
+        pod.reached("delay-3")
         pod.models["two"].silent = True
         ask_many(pod, 100)
         until(lambda: len(three.requests) >= 100, "all are mirrored to the other", seconds=30, every=0.02)

@@ -61,7 +61,7 @@ def under_way(pod: Pod) -> int:
 
 
 def beside(pod: Pod, three: int, four: int, *, candidate: int = 0, **spec: Any) -> int:
-    """Two shadows with these samples beside a split; acknowledged."""
+    """Two shadows with these samples beside a split; acknowledged, and their pods are known."""
     generation = pod.deploy(
         route("delay-1", 10_000 - candidate),
         route("delay-2", candidate, "candidate", version="2.0.0"),
@@ -70,6 +70,7 @@ def beside(pod: Pod, three: int, four: int, *, candidate: int = 0, **spec: Any) 
         **spec,
     )
     pod.control.wait_for(KEY, generation)
+    pod.reached(THREE, FOUR)
     return generation
 
 

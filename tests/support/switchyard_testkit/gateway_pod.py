@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class Pod:
     envoy: EnvoyProcess
     models: dict[str, Model]
     generation: int = 0
+    behind: dict[str, set[int]] = field(default_factory=dict)
+    """The ports of the pods that were last said to be ready behind a revision."""
 
     def client(self) -> httpx.Client:
         """A product on one connection."""
@@ -50,6 +52,7 @@ class Pod:
 
     def pods(self, revision: str, *models: Model) -> None:
         """Say which pods are ready behind a revision."""
+        self.behind[revision] = {each.address[1] for each in models}
         self.api.put(SLICES, endpoint_slice("flights", revision, *(each.address for each in models)))
 
     def split(self, candidate_bp: int) -> int:
@@ -86,6 +89,15 @@ class Pod:
             for host in self.hosts(cluster)
             if host["health_status"] == {"eds_health_status": "HEALTHY"}
         }
+
+    def reached(self, *revisions: str) -> None:
+        """Wait until Envoy has the pods of these: the door speaks of routes, and endpoints come on their own."""
+        until(
+            lambda: all(self.healthy_ports(f"flights/{each}/only") == self.behind[each] for each in revisions),
+            f"Envoy has every pod of {' and '.join(revisions)}",
+            seconds=60,
+            every=0.02,
+        )
 
     def afresh(self) -> None:
         """As at the beginning: everything runs, 1.0.0 serves, 2.0.0 has a pod and no traffic, nobody else is there."""

@@ -166,7 +166,7 @@ def test_a_gateway_that_lags_is_named_with_what_it_runs(waiting: timedelta, stat
     reports = [GatewayReport(pod="gateway-0", generation=7), GatewayReport(pod="gateway-1", generation=6)]
     sync = compare(reports, generation=7, waiting_for=waiting)
     assert sync.state is state
-    assert "1 of 2 gateways run generation 7; waiting for gateway-1 (runs generation 6)" in sync.message
+    assert "1 of 2 gateways runs generation 7; waiting for gateway-1 (runs generation 6)" in sync.message
 
 
 @pytest.mark.rule("self-heal")
