@@ -10,7 +10,7 @@ from switchyard_monitor.reader import Pace
 from switchyard_testkit.databases import Databases
 from switchyard_testkit.join_situations import SITUATIONS, Situation
 from switchyard_testkit.monitor_world import MONITORING, SUBJECT, World, inference, outcome, prediction_alone
-from switchyard_testkit.replay_suite import again, closes, forgotten, known, live, reread
+from switchyard_testkit.replay_suite import again, aged, closes, known, live, reread
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ def test_events_that_are_read_again_change_nothing(world: World) -> None:
     assert closes(world)
 
 
-def test_what_is_known_by_its_sums_alone_is_too_late_and_not_counted_again(world: World) -> None:
-    forgotten(world)
+def test_what_would_come_too_late_by_now_is_late_and_not_counted_again(world: World) -> None:
+    aged(world)
 
 
 def test_records_that_wait_for_their_deployment_wait_once(world: World) -> None:

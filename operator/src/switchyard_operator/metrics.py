@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from switchyard_contracts.model_deployment import ModelDeploymentStatus, Phase
+from switchyard_contracts.model_deployment import Phase, ShadowStatus
 from switchyard_contracts.quantities import FULL
 
 from switchyard_operator import gather
@@ -103,11 +103,15 @@ class Rollouts(Collector):
             "The share of the traffic that is mirrored to a revision.",
             labels=["deployment", "revision"],
         )
+        beside: dict[str, Sequence[ShadowStatus]] = {}
         if self._leading():
             found = Tally(dict.fromkeys(Phase, 0))
             for key in self._cache.deployments():
                 subject = "/".join(key)
-                status = self._status(key)
+                body = self._cache.get(kinds.MODEL_DEPLOYMENT, *key)
+                status = gather.status(body) if body else None
+                if status and status.shadows:
+                    beside[subject] = status.shadows
                 if status and status.rollout:
                     found[status.rollout.phase] += 1
                     for verdict in status.rollout.verdicts:
@@ -124,9 +128,9 @@ class Rollouts(Collector):
             for phase, count in found.items():
                 phases.add_metric([phase.value], count)
         yield from (phases, verdicts, weights, mirrors)
-        yield from self._shadows()
+        yield from self._shadows(beside)
 
-    def _shadows(self) -> Iterator[Metric]:
+    def _shadows(self, beside: Mapping[str, Sequence[ShadowStatus]]) -> Iterator[Metric]:
         states = GaugeMetricFamily(
             "switchyard_shadow_state",
             "1 for where one of spec.shadows stands now.",
@@ -142,16 +146,11 @@ class Rollouts(Collector):
             "1 for what a metric says now of the pairs of a shadow and the revision that serves.",
             labels=["deployment", "shadow", "metric", "verdict"],
         )
-        for key in self._cache.deployments() if self._leading() else ():
-            subject, status = "/".join(key), self._status(key)
-            for shadow in status.shadows if status else ():
+        for subject, shadows in beside.items():
+            for shadow in shadows:
                 states.add_metric([subject, shadow.name, shadow.state.value], 1)
                 if shadow.since:
                     pairs.add_metric([subject, shadow.name], shadow.pairs)
                 for verdict in shadow.verdicts:
                     verdicts.add_metric([subject, shadow.name, verdict.name, verdict.verdict], 1)
         yield from (states, pairs, verdicts)
-
-    def _status(self, key: tuple[str, str]) -> ModelDeploymentStatus | None:
-        body = self._cache.get(kinds.MODEL_DEPLOYMENT, *key)
-        return gather.status(body) if body else None

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from switchyard_monitor.answers import books
-from switchyard_monitor.domain import identity
-from switchyard_monitor.domain.retention import Keep
 from switchyard_monitor.replay import Moved, Tally, Wanted, events, letters
 
 from switchyard_testkit.local_broker import LocalLetters
@@ -76,8 +74,8 @@ def reread(world: World, **wanted: str) -> Tally:
     return letters(world.store, world.models, LocalLetters(world.broker), topic=TOPIC, wanted=Wanted(**wanted))
 
 
-def forgotten(world: World) -> None:
-    """An error, an answer and its repeat, so old that only their sums are left; and a letter as old."""
+def aged(world: World) -> None:
+    """An error, an answer and its repeat that would come too late by now; and a letter as old."""
     world.teach()
     world.say(inference("a", error=True, status=503), at=1)
     world.say(inference("b"), at=1)
@@ -86,9 +84,6 @@ def forgotten(world: World) -> None:
     world.say(inference("new", at=9 * 86400), at=9 * 86400)
     world.pass_time(9 * 86400)
     world.run()
-    world.evaluator(keep=Keep(rows_us=0)).run(["monitor-0"])
-    for name in ("a", "b"):
-        assert world.store.entry(identity.key(SUBJECT, name)) == (None, False)
     sums = world.sums()
     again(world)
     assert world.sums() == sums

@@ -24,7 +24,7 @@ from switchyard_testkit.monitor_world import (
     outcome,
     prediction_alone,
 )
-from switchyard_testkit.replay_suite import TOPIC, again, closes, forgotten, known, live, reread
+from switchyard_testkit.replay_suite import TOPIC, again, aged, closes, known, live, reread
 
 UNIT = 1 << 20
 
@@ -49,8 +49,8 @@ def test_events_that_are_read_again_change_nothing(world: World, offset: int | N
     assert world.store.positions()[0].next_offset == 19
 
 
-def test_what_is_known_by_its_sums_alone_is_too_late_and_not_counted_again(world: World) -> None:
-    forgotten(world)
+def test_what_would_come_too_late_by_now_is_late_and_not_counted_again(world: World) -> None:
+    aged(world)
 
 
 def test_twice_is_as_good_as_once(world: World) -> None:

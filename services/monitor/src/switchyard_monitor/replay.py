@@ -1,8 +1,8 @@
 """Replays: events of the topic, or records out of dead letters, are read once more.
 
 Both are safe by identity: what was taken in is known again and changes no sum. Late is late by the broker's first time
-of a record, which a dead letter keeps. What would come too late by now is too late as well: what it was known by may
-have had its time (`domain.retention`).
+of a record, which a dead letter keeps. What would come too late by now is late as well, so that whatever it is known
+again by need not be kept for longer.
 
 The books count readings, and close: what was read before is taken off them under `replayed`. Events are read by whoever
 holds the partition, from the offset that is written here; dead letters are folded here, one transaction for some of

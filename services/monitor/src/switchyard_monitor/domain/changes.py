@@ -8,24 +8,6 @@ from switchyard_monitor.domain.entries import Cells, Pred, Version
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.sums import Sums
 
-COLUMNS = (
-    "stored",
-    "repeat",
-    "superseded",
-    "stale",
-    "duplicate",
-    "conflict",
-    "invalid",
-    "truncated",
-    "late",
-    "deleted",
-    "refused",
-    "ignored",
-    "gaps",
-)
-"""What may become of a reading. Beside these, an offset may be held for a while, or be read once more: `replayed` takes
-off what was booked of it before."""
-
 
 @dataclass(frozen=True, slots=True)
 class Dead:
@@ -42,10 +24,8 @@ class Changes:
 
     preds: list[tuple[bytes, Pred]] = field(default_factory=list)
     versions: list[tuple[bytes, Version]] = field(default_factory=list)
-    exchanges: list[tuple[bytes, int, int]] = field(default_factory=list)
-    """Key, hash of the event, and its time."""
-    inputs: list[tuple[bytes, int, int, int]] = field(default_factory=list)
-    """Key, hash of the event and of the X, and the event's time."""
+    exchanges: list[tuple[bytes, int]] = field(default_factory=list)
+    inputs: list[tuple[bytes, int, int]] = field(default_factory=list)
     erased: set[bytes] = field(default_factory=set)
     removed: set[bytes] = field(default_factory=set)
     cells: Cells = field(default_factory=dict)

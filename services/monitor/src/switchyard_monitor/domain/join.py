@@ -67,8 +67,8 @@ class Fold:
     def take(self, fact: Fact, *, read_to_us: int | None = None) -> None:
         """Take one fact in; it lands in exactly one column of the ledger.
 
-        `read_to_us` is for one that is read once more: by now everything up to then was read, so that what is as old as
-        to come too late may have been forgotten, and would not be known again.
+        `read_to_us` is for one that is read once more: by now everything up to then was read, and what would come too
+        late by now is late. So whatever it is known again by need not be kept for longer.
         """
         came_us = fact.record.broker_us
         self.count(self._sort(fact, came_us if read_to_us is None else max(read_to_us, came_us)))
@@ -142,18 +142,18 @@ class Fold:
 
         found = lines.of_exchange(data, known)
         if any(self._differs(fact.prefix, line) for line in found):
-            self._seen(key, entry, event, at_us)
+            self._seen(key, entry, event)
             bump(cell, "conflicts")
             self.bury(fact.record, "conflict", f"prediction {data.prediction_id!r} came before with another X")
             return "conflict"
         if data.error or not 200 <= data.status < 300:
-            self._seen(key, entry, event, at_us)
+            self._seen(key, entry, event)
             return "stored"
         if data.answered_by and data.answered_by != data.revision:
             bump(cell, "failover")
             if data.role is RouteRole.SHADOW:
                 # Nobody stands in for a mirrored revision: a Y of stable's would be filed as a second one.
-                self._seen(key, entry, event, at_us)
+                self._seen(key, entry, event)
                 return "stored"
             # Stable stood in for it. The Y is stable's, but not by the lot, so it is never compared.
             revision, role, assignment = data.answered_by, RouteRole.STABLE, Assignment.RETRY
@@ -162,10 +162,10 @@ class Fold:
             revision, role = data.revision, data.role
         fresh = [line for line in found if not self._answered(fact.prefix, line.row, revision, role)]
         if found and not fresh:
-            self._seen(key, entry, event, at_us)
+            self._seen(key, entry, event)
             return "repeat"
         if not data.response.complete:
-            self._seen(key, entry, event, at_us)
+            self._seen(key, entry, event)
             bump(cell, "unreadable")
             return "truncated"
         latency_us = None if data.latency_us is None else max(0, min(MOST_LATENCY_US, data.latency_us))
@@ -173,7 +173,7 @@ class Fold:
         if known.answers is not None and made and revision == data.revision:
             bump(cell, "answered")
         if not entry.saw(event):
-            self._seen(key, entry, event, at_us)
+            self._seen(key, entry, event)
         return "stored"
 
     def _prediction(self, fact: Fact, data: PredictionOnly, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
@@ -183,7 +183,7 @@ class Fold:
         found = lines.of_prediction(data, known, whole=fact.whole)
         fresh = [line for line in found if not self._answered(fact.prefix, line.row, data.revision, data.role)]
         if found and not fresh:
-            self._seen(key, entry, event, at_us)
+            self._seen(key, entry, event)
             return "repeat"
         rule = known.rule
         if fresh and rule.task is not None and all(known.said(line.said) is None for line in fresh):
@@ -193,7 +193,7 @@ class Fold:
         cell = cell_of(self.changes.cells, arm, rule.window(at_us))
         self._make(fact, known, fresh, Pred(arm, at_us, event, None, None), cell)
         if not entry.saw(event):
-            self._seen(key, entry, event, at_us)
+            self._seen(key, entry, event)
         return "stored"
 
     def _make(self, fact: Fact, known: Known, fresh: Sequence[Line], pred: Pred, cell: Sums) -> int:
@@ -220,7 +220,7 @@ class Fold:
             return "duplicate"
         found = lines.of_input(data, known, whole=fact.whole)
         if any(self._differs(fact.prefix, line) for line in found):
-            self._seen(key, entry, refused, at_us)
+            self._seen(key, entry, refused)
             arm = self._arm((known.id, data.revision, data.role, data.traffic, FULL, Assignment.SPLIT, NO_FOLD))
             bump(cell_of(self.changes.cells, arm, known.rule.window(at_us)), "conflicts")
             self.bury(fact.record, "conflict", f"prediction {data.prediction_id!r} came before with another X")
@@ -231,7 +231,7 @@ class Fold:
             its = self._entry(at)
             if x is not None and not its.inputs:
                 its.inputs[event] = x
-                self.changes.inputs.append((at, event, x, at_us))
+                self.changes.inputs.append((at, event, x))
                 column = "stored"
         return column
 
@@ -253,7 +253,7 @@ class Fold:
         if any(version.event_id == fact.event_id for version in same):
             return "duplicate"
         actor = data.actor.kind if data.actor else "unknown"
-        new = Version(kind, fact.event_id, data.revision, at_us, fact.record.broker_us, value, actor, known.id)
+        new = Version(kind, fact.event_id, data.revision, at_us, fact.record.broker_us, value, actor)
         self._touch(key, entry, fact.subject)
         entry.versions.append(new)
         self.changes.versions.append((key, new))
@@ -281,9 +281,9 @@ class Fold:
         entry.preds.append(pred)
         self.changes.preds.append((key, pred))
 
-    def _seen(self, key: bytes, entry: Entry, event: int, at_us: int) -> None:
+    def _seen(self, key: bytes, entry: Entry, event: int) -> None:
         entry.exchanges.add(event)
-        self.changes.exchanges.append((key, event, at_us))
+        self.changes.exchanges.append((key, event))
 
     def _touch(self, key: bytes, entry: Entry, subject: str) -> None:
         if key not in self._touched:
