@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Dead
 from switchyard_monitor.domain.facts import Fact, Record, read
 from switchyard_monitor.domain.join import Fold
 from switchyard_monitor.domain.lines import rows_of
+from switchyard_monitor.domain.profiling import Watch
 from switchyard_monitor.domain.rules import Known
 from switchyard_monitor.errors import Unreadable
 from switchyard_monitor.models import Models
@@ -60,11 +62,14 @@ class Again:
     read_to_us: int | None
 
 
-def fold(batch: Batch, facts: Iterable[Fact], models: Models, *, again: Again | None = None) -> tuple[Fold, list[Fact]]:
+def fold(
+    batch: Batch, facts: Iterable[Fact], models: Models, baselines: Baselines, *, again: Again | None = None
+) -> tuple[Fold, list[Fact]]:
     """Fold facts. Those of deployments that nobody has published are handed back, in their order."""
     known: list[Fact] = []
     unknown: list[Fact] = []
     rules: dict[str, Known] = {}
+    watches: dict[str, Watch] = {}
     for fact in facts:
         if fact.subject not in rules:
             rule = models.rule(fact.subject)
@@ -72,6 +77,8 @@ def fold(batch: Batch, facts: Iterable[Fact], models: Models, *, again: Again | 
                 unknown.append(fact)
                 continue
             rules[fact.subject] = Known.of(batch.rule_id(rule), rule)
+            if watch := baselines.watch(models.monitoring(fact.subject)):
+                watches[fact.subject] = watch
         known.append(fact)
     keys: set[bytes] = set()
     prefixes: set[bytes] = set()
@@ -84,7 +91,13 @@ def fold(batch: Batch, facts: Iterable[Fact], models: Models, *, again: Again | 
             keys.update([prefix + identity.row_bytes(row) for row in rows])
         else:
             deletions.add(prefix)
-    folded = Fold(rules=rules, book=batch.book, entries=batch.entries(keys, deletions), erased=batch.erased(prefixes))
+    folded = Fold(
+        rules=rules,
+        book=batch.book,
+        entries=batch.entries(keys, deletions),
+        erased=batch.erased(prefixes),
+        watches=watches,
+    )
     for fact in known:
         once_more = again is not None and fact.record.offset < again.until
         folded.take(fact, read_to_us=again.read_to_us if again is not None and once_more else None)

@@ -11,6 +11,7 @@ from typing import Protocol
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.profiling import Profiles
 from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums
@@ -248,6 +249,15 @@ class Store(Protocol):
 
     def pair_totals(self, pairs: Iterable[int]) -> list[PairCell]:
         """Each pair's windows added up, as one cell that starts at 0."""
+
+    def keep_baseline(self, digest: str, body: bytes) -> None:
+        """Keep a reference profile under its name; the same again changes nothing."""
+
+    def baseline(self, digest: str) -> bytes | None:
+        """A reference profile by its name."""
+
+    def profiles(self, subject: str, *, baseline: str, since_us: int, until_us: int) -> Profiles:
+        """A deployment's profiles of windows that begin from one time up to another, all partitions together."""
 
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain.facts import Fact, Record
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import CannotReplay, Unreadable
@@ -115,6 +116,7 @@ def _take(store: Store, models: Models, records: Sequence[Record], wanted: Wante
     if not by_partition:
         return
     columns: Counter[str] = Counter()
+    baselines = Baselines(store)
     failed: list[tuple[str, str]] = []
     with store.begin() as batch:
         positions = {number: batch.visit(number) for number in sorted(by_partition)}
@@ -125,7 +127,7 @@ def _take(store: Store, models: Models, records: Sequence[Record], wanted: Wante
             if position is None or position.next_offset is None:
                 failed += [(_where(fact.record), f"partition {number} was never read here") for fact in facts]
                 continue
-            folded, unknown = fold(batch, facts, models, again=Again(MOST_OFFSET, read_to_us))
+            folded, unknown = fold(batch, facts, models, baselines, again=Again(MOST_OFFSET, read_to_us))
             failed += [
                 (_where(fact.record), f"no deployment {fact.subject!r} is published on the topic of models")
                 for fact in unknown

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, Table, case, delete, select, update
 
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.book import BookCache, SqlBook
+from switchyard_monitor.adapters.profiles import write_profiles
 from switchyard_monitor.adapters.statements import alone, chunks, execute, execute_many, insert_rows, select_in
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
 from switchyard_monitor.domain import identity
@@ -153,6 +154,7 @@ class SqlBatch:
         self._rows(work.changes)
         ARMS.write(self._connection, lease.partition, work.changes.cells)
         PAIRS.write(self._connection, lease.partition, work.changes.pairs)
+        write_profiles(self._connection, lease.partition, work.changes.profiles)
         self._ledgers(lease.partition, work.changes)
         self._hold(lease.partition, work)
         if work.letters:

@@ -18,9 +18,11 @@ from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.batch import SqlBatch, position_of, read_headers
 from switchyard_monitor.adapters.book import BookCache, SqlBook
 from switchyard_monitor.adapters.engine import guarded, migrate, open_reader, open_writer
+from switchyard_monitor.adapters.profiles import read_profiles
 from switchyard_monitor.adapters.statements import alone, inserting
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
 from switchyard_monitor.domain.entries import Arm, Cell, Entry, Pair, PairCell
+from switchyard_monitor.domain.profiling import Profiles
 from switchyard_monitor.domain.sums import Sums, add, decode
 from switchyard_monitor.ports import Lease, Ledger, Letter, Position
 
@@ -215,6 +217,23 @@ class SqlStore:
                 PairCell(book.pair(number), book.rule(book.pair(number).rule), 0, sums)
                 for number, sums in PAIRS.read_totals(connection, pairs)
             ]
+
+    def keep_baseline(self, digest: str, body: bytes) -> None:
+        """Keep a reference profile under its name; the same again changes nothing."""
+        with self._write() as connection:
+            statement = inserting(connection, tables.baseline).values(digest=digest, body=body)
+            connection.execute(statement.on_conflict_do_nothing())
+
+    def baseline(self, digest: str) -> bytes | None:
+        """A reference profile by its name."""
+        query = select(tables.baseline.c.body).where(tables.baseline.c.digest == digest)
+        with self._look() as connection:
+            return connection.execute(query).scalar()
+
+    def profiles(self, subject: str, *, baseline: str, since_us: int, until_us: int) -> Profiles:
+        """A deployment's profiles of windows that begin from one time up to another, all partitions together."""
+        with self._look() as connection:
+            return read_profiles(connection, subject, baseline=baseline, since_us=since_us, until_us=until_us)
 
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""

@@ -32,6 +32,7 @@ from switchyard_monitor.domain.entries import (
 from switchyard_monitor.domain.facts import Fact, Record
 from switchyard_monitor.domain.lines import Line
 from switchyard_monitor.domain.pairs import contribute_pairs
+from switchyard_monitor.domain.profiling import ProfileKey, Tallies, Watch
 from switchyard_monitor.domain.rules import MAX_AGE_US, Known, follow
 from switchyard_monitor.domain.sums import Sums, bump
 
@@ -55,12 +56,15 @@ class Fold:
         book: Book,
         entries: dict[bytes, Entry],
         erased: set[bytes],
+        watches: Mapping[str, Watch] | None = None,
     ) -> None:
         self.changes = Changes()
         self._rules = rules
         self._book = book
         self._entries = entries
         self._erased = erased
+        self._watches = watches or {}
+        self._tallies = Tallies()
         self._touched: dict[bytes, str] = {}
         self._arms: dict[_ArmKey, int] = {}
 
@@ -87,6 +91,7 @@ class Fold:
             self._contribute(key, self._entries[key], subject, 1)
         self._touched.clear()
         changes = self.changes
+        changes.profiles = self._tallies.profiles()
         if changes.removed:
             gone = changes.removed
             changes.preds = [row for row in changes.preds if row[0] not in gone]
@@ -169,7 +174,10 @@ class Fold:
             bump(cell, "unreadable")
             return "truncated"
         latency_us = None if data.latency_us is None else max(0, min(MOST_LATENCY_US, data.latency_us))
-        made = self._make(fact, known, fresh, Pred(arm, at_us, event, None, None, latency_us), cell)
+        place = None
+        if data.request.complete:
+            place = self._place(fact, revision, role, data.traffic, known.rule.window(at_us))
+        made = self._make(fact, known, fresh, Pred(arm, at_us, event, None, None, latency_us), cell, place)
         if known.answers is not None and made and revision == data.revision:
             bump(cell, "answered")
         if not entry.saw(event):
@@ -190,26 +198,33 @@ class Fold:
             self.bury(fact.record, "invalid", f"value: {rule.prediction} holds no {rule.task} value")
             return "invalid"
         arm = self._arm((known.id, data.revision, data.role, data.traffic, data.weight_bp, Assignment.SPLIT, NO_FOLD))
-        cell = cell_of(self.changes.cells, arm, rule.window(at_us))
-        self._make(fact, known, fresh, Pred(arm, at_us, event, None, None), cell)
+        start_us = rule.window(at_us)
+        cell = cell_of(self.changes.cells, arm, start_us)
+        place = self._place(fact, data.revision, data.role, data.traffic, start_us)
+        self._make(fact, known, fresh, Pred(arm, at_us, event, None, None), cell, place)
         if not entry.saw(event):
             self._seen(key, entry, event)
         return "stored"
 
-    def _make(self, fact: Fact, known: Known, fresh: Sequence[Line], pred: Pred, cell: Sums) -> int:
+    def _make(
+        self, fact: Fact, known: Known, fresh: Sequence[Line], pred: Pred, cell: Sums, place: ProfileKey | None
+    ) -> int:
         """A Y for each line that has one; answers how many. What took long is said once, by the first row."""
         made = 0
-        for row, x, said in fresh:
+        for line in fresh:
             value = None
             if known.rule.task is not None:
-                value = known.said(said)
+                value = known.said(line.said)
                 if value is None:
                     bump(cell, "unreadable")
                     continue
-            key = fact.prefix + identity.row_bytes(row)
-            latency_us = pred.latency_us if row == 0 else None
-            its = Pred(pred.arm, pred.at_us, pred.event, x, value, latency_us)
-            self._add(key, self._entry(key), fact.subject, its)
+            key = fact.prefix + identity.row_bytes(line.row)
+            entry = self._entry(key)
+            if place is not None:
+                self._ask(place, entry, line)
+                self._tallies.said(place, self._watches[fact.subject], follow(known.prediction, line.said))
+            latency_us = pred.latency_us if line.row == 0 else None
+            self._add(key, entry, fact.subject, Pred(pred.arm, pred.at_us, pred.event, line.x, value, latency_us))
             made += 1
         return made
 
@@ -225,13 +240,16 @@ class Fold:
             bump(cell_of(self.changes.cells, arm, known.rule.window(at_us)), "conflicts")
             self.bury(fact.record, "conflict", f"prediction {data.prediction_id!r} came before with another X")
             return "conflict"
+        place = self._place(fact, data.revision, data.role, data.traffic, known.rule.window(at_us))
         column = "repeat"
-        for row, x, _ in found:
-            at = fact.prefix + identity.row_bytes(row)
+        for line in found:
+            at = fact.prefix + identity.row_bytes(line.row)
             its = self._entry(at)
-            if x is not None and not its.inputs:
-                its.inputs[event] = x
-                self.changes.inputs.append((at, event, x))
+            if place is not None and self._ask(place, its, line):
+                self._seen(at, its, _asked_by(place))
+            if line.x is not None and not its.inputs:
+                its.inputs[event] = line.x
+                self.changes.inputs.append((at, event, line.x))
                 column = "stored"
         return column
 
@@ -302,11 +320,25 @@ class Fold:
     def _answered(self, prefix: bytes, row: int, revision: str, role: RouteRole) -> bool:
         """Whether there is a Y of the revision. What it said to a mirrored request never stands for what it served."""
         entry = self._entries.get(prefix + identity.row_bytes(row))
-        if entry is None or not entry.preds:
+        return entry is not None and any(self._is_of(pred, revision, role) for pred in entry.preds)
+
+    def _is_of(self, pred: Pred, revision: str, role: str) -> bool:
+        arm = self._book.arm(pred.arm)
+        return arm.revision == revision and (arm.role == RouteRole.SHADOW) == (role == RouteRole.SHADOW)
+
+    def _place(self, fact: Fact, revision: str, role: RouteRole, traffic: int, start_us: int) -> ProfileKey | None:
+        """Where it is profiled; None where it is not."""
+        watch = self._watches.get(fact.subject)
+        return watch and ProfileKey(fact.subject, revision, role.value, traffic, watch.baseline, start_us)
+
+    def _ask(self, place: ProfileKey, entry: Entry, line: Line) -> bool:
+        """Count an X, once for each revision that was asked; it may come with its Y, and alone before or after it."""
+        if line.x is None or _asked_by(place) in entry.exchanges:
             return False
-        mirrored = role is RouteRole.SHADOW
-        arms = [self._book.arm(pred.arm) for pred in entry.preds]
-        return any(arm.revision == revision and (arm.role == RouteRole.SHADOW) == mirrored for arm in arms)
+        if any(pred.x is not None and self._is_of(pred, place.revision, place.role) for pred in entry.preds):
+            return False
+        self._tallies.asked(place, self._watches[place.subject], line.given)
+        return True
 
     def _differs(self, prefix: bytes, line: Line) -> bool:
         """Whether the prediction came before with another X."""
@@ -323,3 +355,9 @@ class Fold:
         labels = self.changes.labels.setdefault(subject, {})
         contribute(entry, self._book, self.changes.cells, labels, sign, group=identity.fold(key))
         contribute_pairs(entry, self._book, self.changes.pairs, sign)
+
+
+def _asked_by(place: ProfileKey) -> int:
+    """How an X that came alone is known to have been counted: it stands among the exchanges that made no Y."""
+    mirrored = "mirrored" if place.role == RouteRole.SHADOW else "served"
+    return identity.short(f"asked {mirrored} {place.revision}")

@@ -28,6 +28,8 @@ class Line(NamedTuple):
     """The hash of its X; None where that is not known."""
     said: Any = None
     """What the model answered, of which Y is a part."""
+    given: Any = None
+    """What it was asked, X; nothing where its hash is not known."""
 
 
 def rows_of(fact: Fact, known: Known) -> Sequence[int]:
@@ -46,7 +48,8 @@ def of_exchange(data: Inference, known: Known) -> Sequence[Line]:
     """The lines of an exchange; one without an answer where its rows cannot be told apart."""
     request = data.request
     if known.answers is None:
-        return [Line(0, identity.content(request.value) if request.complete else None, data.response.value)]
+        x = identity.content(request.value) if request.complete else None
+        return [Line(0, x, data.response.value, request.value)]
     answers = _items(known.answers, data.response.value)
     if not request.complete:
         return [Line(0, None)] if answers is None else [Line(row, None, said) for row, said in enumerate(answers)]
@@ -55,11 +58,12 @@ def of_exchange(data: Inference, known: Known) -> Sequence[Line]:
         whole = identity.content(request.value)
         if answers is None or known.inputs is not None:
             return [Line(0, whole)]
-        return [Line(row, whole, said) for row, said in enumerate(answers)]
+        return [Line(row, whole, said, request.value) for row, said in enumerate(answers)]
     if answers is None or len(answers) != len(inputs):
         return [Line(0, identity.content(inputs[0] if inputs else request.value))]
     return [
-        Line(row, identity.content(given), said) for row, (given, said) in enumerate(zip(inputs, answers, strict=True))
+        Line(row, identity.content(given), said, given)
+        for row, (given, said) in enumerate(zip(inputs, answers, strict=True))
     ]
 
 
@@ -75,8 +79,8 @@ def of_input(data: InputOnly, known: Known, *, whole: bool) -> Sequence[Line]:
     """The lines of Xs that came alone: one that names its row, or a whole request."""
     inputs = _items(known.inputs, data.value) if whole else None
     if not inputs:
-        return [Line(data.row, identity.content(data.value))]
-    return [Line(row, identity.content(given)) for row, given in enumerate(inputs)]
+        return [Line(data.row, identity.content(data.value), given=data.value)]
+    return [Line(row, identity.content(given), given=given) for row, given in enumerate(inputs)]
 
 
 def _items(path: Path | None, document: Any) -> list[Any] | None:

@@ -1,0 +1,49 @@
+"""Profiles in the database: one text a window, revision, role, generation, reference and partition.
+
+Writers add to their own partition's rows, and readers add the partitions, as with sums.
+"""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import Connection
+from switchyard_profile.profile import Profile
+
+from switchyard_monitor.adapters.statements import execute, execute_many
+from switchyard_monitor.domain.profiling import ProfileKey, Profiles
+
+_KEY = "subject = ? AND start_us = ? AND revision = ? AND role = ? AND traffic = ? AND baseline = ? AND partition = ?"
+_COLUMNS = "subject, start_us, revision, role, traffic, baseline, partition"
+
+
+def write_profiles(connection: Connection, partition: int, profiles: Profiles) -> None:
+    """Add what a batch counted."""
+    rows = []
+    for key, profile in sorted(profiles.items(), key=lambda item: item[0]):
+        place = (key.subject, key.start_us, key.revision, key.role, key.traffic, key.baseline, partition)
+        held = execute(connection, f"SELECT body FROM profile WHERE {_KEY}", place).scalar()
+        total = profile if held is None else Profile.decode(json.loads(held)).merge(profile)
+        rows.append((*place, total.encode()))
+    execute_many(
+        connection,
+        f"INSERT INTO profile ({_COLUMNS}, body) VALUES (?,?,?,?,?,?,?,?)"
+        f" ON CONFLICT ({_COLUMNS}) DO UPDATE SET body = excluded.body",
+        rows,
+    )
+
+
+def read_profiles(connection: Connection, subject: str, *, baseline: str, since_us: int, until_us: int) -> Profiles:
+    """The profiles of windows that begin from `since_us` up to `until_us`, all partitions together."""
+    rows = execute(
+        connection,
+        "SELECT start_us, revision, role, traffic, body FROM profile"
+        " WHERE subject = ? AND start_us >= ? AND start_us < ? AND baseline = ?",
+        (subject, since_us, until_us, baseline),
+    )
+    found: Profiles = {}
+    for start_us, revision, role, traffic, body in rows:
+        key = ProfileKey(subject, revision, role, traffic, baseline, start_us)
+        part = Profile.decode(json.loads(body))
+        found[key] = found[key].merge(part) if key in found else part
+    return found
