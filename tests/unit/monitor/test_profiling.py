@@ -17,11 +17,12 @@ from prometheus_client import CollectorRegistry
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import Token, Tokens
 from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.domain.profiling import Span
 from switchyard_monitor.health import Health
 from switchyard_profile.binning import PREDICTION
 from switchyard_profile.profile import Profile
-from switchyard_profile.reference import Reference
-from switchyard_profile.training import DAY_SECONDS, Options, reference
+from switchyard_profile.reference import DAY_SECONDS, Reference
+from switchyard_profile.training import Options, reference
 from switchyard_testkit.local_broker import LocalBroker
 from switchyard_testkit.monitor_world import (
     MONITORING,
@@ -82,7 +83,8 @@ def flight(prediction_id: str, x: Mapping[str, Any], *, y: Any = 20.0, **changes
 def profiles(world: World) -> dict[tuple[str, str, int], Profile]:
     """All that was counted, by (revision, role, traffic)."""
     found: dict[tuple[str, str, int], Profile] = {}
-    whole = world.store.profiles(SUBJECT, baseline=REFERENCE.digest, since_us=0, until_us=2**62)
+    span = Span(subject=SUBJECT, baseline=REFERENCE.digest, since_us=0, until_us=2**62)
+    whole = world.store.profiles(span)
     for key, profile in whole.items():
         place = key.revision, key.role, key.traffic
         found[place] = found[place].merge(profile) if place in found else profile
@@ -172,6 +174,23 @@ def test_features_stand_where_the_resource_says(tmp_path: Path) -> None:
     assert profiles(world)["stable-1", "stable", 3] == counted([ROW], [3.0])
 
 
+@pytest.mark.parametrize(
+    ("window", "starts"),
+    [
+        pytest.param("5m", {0, 300, 3600}, id="as the deployment says"),
+        pytest.param("7d", {-12 * 3600}, id="as the reference, whose days are shorter"),
+        pytest.param("7h", {-12 * 3600}, id="as the reference, whose days are not made up of them"),
+    ],
+)
+def test_what_is_judged_is_made_up_of_what_is_counted(tmp_path: Path, window: str, starts: set[int]) -> None:
+    world = world_of(tmp_path, monitoring=WATCHED | {"window": window})
+    for at in (0, 301, 3601):
+        world.say(flight(f"f{at}", ROW, at=at), at=3601)
+    world.run()
+    span = Span(subject=SUBJECT, baseline=REFERENCE.digest, since_us=0, until_us=2**62)
+    assert {(key.start_us - NOON_US) // SECOND for key in world.store.profiles(span)} == starts
+
+
 def test_nothing_is_profiled_before_the_reference_is_there(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.teach(WATCHED)
@@ -252,6 +271,51 @@ def test_nothing_else_is_taken_in(tmp_path: Path, body: bytes, status: int, says
     assert answer.status_code == status
     assert says in answer.json()["detail"]
     assert world.store.baseline(REFERENCE.digest) is None
+
+
+@pytest.mark.parametrize(
+    ("made", "monitoring", "says"),
+    [
+        pytest.param(
+            REFERENCE,
+            {"features": [{"name": "mass", "path": "$.mass"}]},
+            "names mass, and the profile",
+            id="a feature that it does not have",
+        ),
+        pytest.param(
+            REFERENCE,
+            {"features": [{"name": "prediction", "path": "$.mass"}]},
+            "has carrier, distance",
+            id="Y is no feature",
+        ),
+        pytest.param(
+            reference({"x": [1, 2], "y": ["no", "yes"]}, options=Options(prediction="y")),
+            {},
+            "Y of the profile",
+            id="classes, where numbers are predicted",
+        ),
+    ],
+)
+def test_a_reference_of_another_model_is_refused_with_what_helps(
+    tmp_path: Path, made: Reference, monitoring: Mapping[str, Any], says: str
+) -> None:
+    world = World(tmp_path)
+    world.teach(WATCHED | {"reference": made.digest} | monitoring)
+    world.run()
+    answer = client_of(world).put(f"{BASE}/baseline", content=made.to_bytes())
+    assert answer.status_code == 409
+    assert says in answer.json()["detail"]
+    assert "make it anew" in answer.json()["detail"]
+
+
+def test_a_feature_that_no_request_has_is_called_a_misfit(tmp_path: Path) -> None:
+    paths = [{"name": "distance", "path": "$.trip.miles"}, {"name": "mass", "path": "$.mass"}]
+    world = world_of(tmp_path, monitoring=WATCHED | {"features": paths})
+    serve(world, 1)
+    answer = client_of(world).get(f"{BASE}/drift?revision=stable-1").json()
+    named, nowhere = answer["misfits"]
+    assert "names mass" in named
+    assert nowhere.startswith("distance was found in none of the 200 rows")
 
 
 def test_a_deployment_that_names_none_says_so(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from switchyard_contracts.model_deployment import Affected
 from switchyard_contracts.quantities import Duration
 from switchyard_contracts.topics import ModelRecord
 from switchyard_profile.errors import UnreadableProfile
-from switchyard_profile.reference import Reference
+from switchyard_profile.reference import DAY_SECONDS, Reference
 
 from switchyard_monitor import answers, drift_answers
 from switchyard_monitor.auth import Finder, Token
@@ -30,6 +30,7 @@ from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.entries import Cell, PairCell
 from switchyard_monitor.domain.evidence import COUNTED, METRICS, NAMES, answer
 from switchyard_monitor.domain.paired import PAIRED
+from switchyard_monitor.domain.profiling import Span, misfits
 from switchyard_monitor.domain.rows import Question
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import StoreUnavailable
@@ -280,8 +281,9 @@ def profile(
     """Counts, shares, means and quantiles of X and Y by revision and role: of the last day read, or as said."""
     reference = _reference(desk, subject)
     end = round(until.timestamp() * SECOND_US) if until else (watermark(desk.store.positions()) or 0)
-    begin = round(since.timestamp() * SECOND_US) if since else end - drift_answers.DAY_SECONDS * SECOND_US
-    found = desk.store.profiles(subject, baseline=reference.digest, since_us=begin, until_us=end)
+    begin = round(since.timestamp() * SECOND_US) if since else end - DAY_SECONDS * SECOND_US
+    span = Span(subject=subject, baseline=reference.digest, since_us=begin, until_us=end, length_us=max(1, end))
+    found = desk.store.profiles(span)
     return drift_answers.profiles(reference, found, since_us=begin, until_us=end)
 
 
@@ -297,10 +299,23 @@ def drift(
     if isinstance(reference, str):
         return drift_answers.DriftAnswer(revision=revision, waiting_for=reference)
     mark = watermark(desk.store.positions()) or 0
-    length = drift_answers.window_seconds(reference) * SECOND_US
-    begin = mark - mark % length - windows * length
-    found = desk.store.profiles(subject, baseline=reference.digest, since_us=begin, until_us=mark)
-    return drift_answers.drift(desk.baselines.yardstick(reference), revision, found, watermark_us=mark)
+    length = reference.length_seconds * SECOND_US
+    until = mark - mark % length
+    span = Span(
+        subject=subject,
+        baseline=reference.digest,
+        since_us=until - windows * length,
+        until_us=until,
+        length_us=length,
+        revision=revision,
+    )
+    monitoring = desk.models.monitoring(subject)
+    return drift_answers.drift(
+        desk.baselines.yardstick(reference),
+        revision,
+        desk.store.profiles(span),
+        misfits=misfits(monitoring, reference) if monitoring else (),
+    )
 
 
 def _known(desk: Desk, subject: str) -> Reference | str:
@@ -330,6 +345,8 @@ def _take_in(desk: Desk, subject: str, body: bytes) -> drift_answers.Baseline:
         raise HTTPException(
             409, f"monitoring.reference of {subject} names {named or 'no profile'}, and this is {reference.digest}"
         )
+    if monitoring and (found := misfits(monitoring, reference)):
+        raise HTTPException(409, "; ".join(found))
     desk.store.keep_baseline(reference.digest, reference.to_bytes())
     return drift_answers.handed_over(reference)
 

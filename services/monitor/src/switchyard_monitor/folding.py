@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.baselines import Watches
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Dead
 from switchyard_monitor.domain.facts import Fact, Record, read
@@ -63,7 +63,7 @@ class Again:
 
 
 def fold(
-    batch: Batch, facts: Iterable[Fact], models: Models, baselines: Baselines, *, again: Again | None = None
+    batch: Batch, facts: Iterable[Fact], models: Models, watched: Watches, *, again: Again | None = None
 ) -> tuple[Fold, list[Fact]]:
     """Fold facts. Those of deployments that nobody has published are handed back, in their order."""
     known: list[Fact] = []
@@ -77,7 +77,7 @@ def fold(
                 unknown.append(fact)
                 continue
             rules[fact.subject] = Known.of(batch.rule_id(rule), rule)
-            if watch := baselines.watch(models.monitoring(fact.subject)):
+            if watch := watched.of(models.monitoring(fact.subject)):
                 watches[fact.subject] = watch
         known.append(fact)
     keys: set[bytes] = set()

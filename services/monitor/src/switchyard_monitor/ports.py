@@ -11,7 +11,7 @@ from typing import Protocol
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.facts import Record
-from switchyard_monitor.domain.profiling import Profiles
+from switchyard_monitor.domain.profiling import Profiles, Span
 from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums
@@ -256,8 +256,8 @@ class Store(Protocol):
     def baseline(self, digest: str) -> bytes | None:
         """A reference profile by its name."""
 
-    def profiles(self, subject: str, *, baseline: str, since_us: int, until_us: int) -> Profiles:
-        """A deployment's profiles of windows that begin from one time up to another, all partitions together."""
+    def profiles(self, wanted: Span) -> Profiles:
+        """The profiles of windows that begin in a span, all partitions together."""
 
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""

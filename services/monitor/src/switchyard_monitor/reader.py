@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from switchyard_contracts.events import TOPIC_DEADLETTER, TOPIC_EVENTS
 
-from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.baselines import Watches
 from switchyard_monitor.domain.changes import Changes, Dead
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.leases import owner
@@ -67,7 +67,7 @@ class Reader:
         self._on_commit = on_commit
         self._reads = reads
         self._letters_to = letters_to
-        self._baselines = Baselines(store, clock_us=clock_us)
+        self._watches = Watches(store, clock_us=clock_us)
         self._leases: dict[int, Lease] = {}
         self._next: dict[int, int] = {}
         self._again: dict[int, int] = {}
@@ -275,7 +275,7 @@ class Reader:
         until, again = self._again.get(lease.partition, 0), None
         if records[0].offset < until:
             again = Again(until, watermark(self._store.positions()))
-        folded, unknown = fold(batch, said.facts, self._models, self._baselines, again=again)
+        folded, unknown = fold(batch, said.facts, self._models, self._watches, again=again)
         hold = [HeldRecord(fact.subject, fact.record) for fact in unknown]
         for dead in said.dead:
             folded.bury(dead.record, dead.reason, dead.message)

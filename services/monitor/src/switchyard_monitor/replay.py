@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.baselines import Watches
 from switchyard_monitor.domain.facts import Fact, Record
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import CannotReplay, Unreadable
@@ -89,6 +89,7 @@ def letters(store: Store, models: Models, source: DeadLetters, *, topic: str, wa
     """Take in what can be taken in of dead letters by the rules of now. None is written again: they are still there."""
     tally = Tally()
     seen: set[str] = set()
+    watches = Watches(store, clock_us=lambda: 0)  # a reference that is not there is looked for once
     for sent in source.read():
         chosen: list[Opened] = []
         for each in sent:
@@ -100,11 +101,13 @@ def letters(store: Store, models: Models, source: DeadLetters, *, topic: str, wa
             if found.id not in seen and wanted.reason in (None, found.reason):
                 chosen.append(found)
             seen.add(found.id)
-        _take(store, models, sorted((one.record for one in chosen), key=_place), wanted, tally)
+        _take(store, models, watches, sorted((one.record for one in chosen), key=_place), wanted, tally)
     return tally
 
 
-def _take(store: Store, models: Models, records: Sequence[Record], wanted: Wanted, tally: Tally) -> None:
+def _take(
+    store: Store, models: Models, watches: Watches, records: Sequence[Record], wanted: Wanted, tally: Tally
+) -> None:
     said = Said.of(records)
     if wanted.deployment is None:
         tally.passed_over += said.ignored
@@ -116,7 +119,6 @@ def _take(store: Store, models: Models, records: Sequence[Record], wanted: Wante
     if not by_partition:
         return
     columns: Counter[str] = Counter()
-    baselines = Baselines(store)
     failed: list[tuple[str, str]] = []
     with store.begin() as batch:
         positions = {number: batch.visit(number) for number in sorted(by_partition)}
@@ -127,7 +129,7 @@ def _take(store: Store, models: Models, records: Sequence[Record], wanted: Wante
             if position is None or position.next_offset is None:
                 failed += [(_where(fact.record), f"partition {number} was never read here") for fact in facts]
                 continue
-            folded, unknown = fold(batch, facts, models, baselines, again=Again(MOST_OFFSET, read_to_us))
+            folded, unknown = fold(batch, facts, models, watches, again=Again(MOST_OFFSET, read_to_us))
             failed += [
                 (_where(fact.record), f"no deployment {fact.subject!r} is published on the topic of models")
                 for fact in unknown

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 
 from sqlalchemy import Connection
+from switchyard_contracts.windows import start
 from switchyard_profile.profile import Profile
 
-from switchyard_monitor.adapters.statements import execute, execute_many
-from switchyard_monitor.domain.profiling import ProfileKey, Profiles
+from switchyard_monitor.adapters.statements import execute, execute_many, stream
+from switchyard_monitor.domain.profiling import ProfileKey, Profiles, Span
 
 _KEY = "subject = ? AND start_us = ? AND revision = ? AND role = ? AND traffic = ? AND baseline = ? AND partition = ?"
 _COLUMNS = "subject, start_us, revision, role, traffic, baseline, partition"
@@ -33,17 +34,20 @@ def write_profiles(connection: Connection, partition: int, profiles: Profiles) -
     )
 
 
-def read_profiles(connection: Connection, subject: str, *, baseline: str, since_us: int, until_us: int) -> Profiles:
-    """The profiles of windows that begin from `since_us` up to `until_us`, all partitions together."""
-    rows = execute(
+def read_profiles(connection: Connection, wanted: Span) -> Profiles:
+    """The profiles of windows that begin in a span, all partitions together."""
+    rows = stream(
         connection,
         "SELECT start_us, revision, role, traffic, body FROM profile"
         " WHERE subject = ? AND start_us >= ? AND start_us < ? AND baseline = ?",
-        (subject, since_us, until_us, baseline),
+        (wanted.subject, wanted.since_us, wanted.until_us, wanted.baseline),
     )
     found: Profiles = {}
     for start_us, revision, role, traffic, body in rows:
-        key = ProfileKey(subject, revision, role, traffic, baseline, start_us)
+        if wanted.revision not in (None, revision):
+            continue
+        at_us = start(start_us, wanted.length_us)
+        key = ProfileKey(wanted.subject, revision, role, traffic, wanted.baseline, at_us)
         part = Profile.decode(json.loads(body))
         found[key] = found[key].merge(part) if key in found else part
     return found

@@ -7,6 +7,7 @@ another epoch in the partition's row, which he must lock before he writes, and w
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from re import Pattern
@@ -22,7 +23,7 @@ from switchyard_monitor.adapters.profiles import read_profiles
 from switchyard_monitor.adapters.statements import alone, inserting
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
 from switchyard_monitor.domain.entries import Arm, Cell, Entry, Pair, PairCell
-from switchyard_monitor.domain.profiling import Profiles
+from switchyard_monitor.domain.profiling import Profiles, Span
 from switchyard_monitor.domain.sums import Sums, add, decode
 from switchyard_monitor.ports import Lease, Ledger, Letter, Position
 
@@ -33,6 +34,7 @@ class SqlStore:
     def __init__(self, url: str) -> None:
         self._writer = open_writer(url)
         self._reader = open_reader(url)
+        self._writing = threading.Lock()
         self._written = BookCache()
         self._read = BookCache()
 
@@ -230,10 +232,10 @@ class SqlStore:
         with self._look() as connection:
             return connection.execute(query).scalar()
 
-    def profiles(self, subject: str, *, baseline: str, since_us: int, until_us: int) -> Profiles:
-        """A deployment's profiles of windows that begin from one time up to another, all partitions together."""
+    def profiles(self, wanted: Span) -> Profiles:
+        """The profiles of windows that begin in a span, all partitions together."""
         with self._look() as connection:
-            return read_profiles(connection, subject, baseline=baseline, since_us=since_us, until_us=until_us)
+            return read_profiles(connection, wanted)
 
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""
@@ -272,7 +274,9 @@ class SqlStore:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with guarded(), self._writer.begin() as connection:
+        # To SQLite there is one connection that writes: two threads would share a transaction, and one would commit
+        # what the other has only half done.
+        with self._writing, guarded(), self._writer.begin() as connection:
             yield connection
 
     @contextmanager

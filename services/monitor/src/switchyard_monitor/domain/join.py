@@ -176,7 +176,7 @@ class Fold:
         latency_us = None if data.latency_us is None else max(0, min(MOST_LATENCY_US, data.latency_us))
         place = None
         if data.request.complete:
-            place = self._place(fact, revision, role, data.traffic, known.rule.window(at_us))
+            place = self._place(fact, known, revision, role, data.traffic, at_us)
         made = self._make(fact, known, fresh, Pred(arm, at_us, event, None, None, latency_us), cell, place)
         if known.answers is not None and made and revision == data.revision:
             bump(cell, "answered")
@@ -198,9 +198,8 @@ class Fold:
             self.bury(fact.record, "invalid", f"value: {rule.prediction} holds no {rule.task} value")
             return "invalid"
         arm = self._arm((known.id, data.revision, data.role, data.traffic, data.weight_bp, Assignment.SPLIT, NO_FOLD))
-        start_us = rule.window(at_us)
-        cell = cell_of(self.changes.cells, arm, start_us)
-        place = self._place(fact, data.revision, data.role, data.traffic, start_us)
+        cell = cell_of(self.changes.cells, arm, rule.window(at_us))
+        place = self._place(fact, known, data.revision, data.role, data.traffic, at_us)
         self._make(fact, known, fresh, Pred(arm, at_us, event, None, None), cell, place)
         if not entry.saw(event):
             self._seen(key, entry, event)
@@ -240,7 +239,7 @@ class Fold:
             bump(cell_of(self.changes.cells, arm, known.rule.window(at_us)), "conflicts")
             self.bury(fact.record, "conflict", f"prediction {data.prediction_id!r} came before with another X")
             return "conflict"
-        place = self._place(fact, data.revision, data.role, data.traffic, known.rule.window(at_us))
+        place = self._place(fact, known, data.revision, data.role, data.traffic, at_us)
         column = "repeat"
         for line in found:
             at = fact.prefix + identity.row_bytes(line.row)
@@ -326,10 +325,15 @@ class Fold:
         arm = self._book.arm(pred.arm)
         return arm.revision == revision and (arm.role == RouteRole.SHADOW) == (role == RouteRole.SHADOW)
 
-    def _place(self, fact: Fact, revision: str, role: RouteRole, traffic: int, start_us: int) -> ProfileKey | None:
+    def _place(
+        self, fact: Fact, known: Known, revision: str, role: RouteRole, traffic: int, at_us: int
+    ) -> ProfileKey | None:
         """Where it is profiled; None where it is not."""
         watch = self._watches.get(fact.subject)
-        return watch and ProfileKey(fact.subject, revision, role.value, traffic, watch.baseline, start_us)
+        if watch is None:
+            return None
+        start_us = watch.window(at_us, known.rule.window_us)
+        return ProfileKey(fact.subject, revision, role.value, traffic, watch.bins.baseline, start_us)
 
     def _ask(self, place: ProfileKey, entry: Entry, line: Line) -> bool:
         """Count an X, once for each revision that was asked; it may come with its Y, and alone before or after it."""

@@ -8,14 +8,16 @@ and in which order events come.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from switchyard_contracts.model_deployment import Monitoring
-from switchyard_profile.binning import PREDICTION, Side
+from switchyard_contracts.model_deployment import Monitoring, Task
+from switchyard_contracts.windows import start
+from switchyard_profile.binning import Binning, Side
 from switchyard_profile.profile import Profile
 from switchyard_profile.reference import Reference
+from switchyard_profile.values import Type
 
 from switchyard_monitor.domain.rules import follow, steps
 
@@ -36,35 +38,86 @@ class ProfileKey(NamedTuple):
 Profiles = dict[ProfileKey, Profile]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Which of a deployment's profiles are asked for. Times are in microseconds since 1970."""
+
+    subject: str
+    baseline: str
+    since_us: int
+    until_us: int
+    """Windows that begin from the one up to the other."""
+    length_us: int = 1
+    """Windows are put together to such of this length: as they are read, for a day of them may hold gigabytes."""
+    revision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """Of a reference what counting takes. Its own counts, most of it by far, are for judging."""
+
+    baseline: str
+    binnings: Sequence[Binning]
+    length_us: int
+    """How long the windows are that will be judged."""
+
+    @classmethod
+    def of(cls, reference: Reference) -> Self:
+        """Take it out."""
+        return cls(reference.digest, reference.binnings, reference.length_seconds * 1_000_000)
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """A deployment's reference, and where its features stand in a request."""
+    """The bins that a deployment's X and Y are counted in, and where its features stand in a request."""
 
-    reference: Reference
+    bins: Bins
     paths: Mapping[str, Path]
 
     @classmethod
-    def of(cls, monitoring: Monitoring, reference: Reference) -> Self:
+    def of(cls, monitoring: Monitoring, bins: Bins) -> Self:
         """What the resource says; a feature that it does not name is looked for by its own name."""
-        return cls(reference, {feature.name: steps(feature.path) for feature in monitoring.features})
+        return cls(bins, {feature.name: steps(feature.path) for feature in monitoring.features})
 
-    @property
-    def baseline(self) -> str:
-        """The reference's name."""
-        return self.reference.digest
+    def window(self, at_us: int, window_us: int) -> int:
+        """The start of the window that a row is counted in: the deployment's own, `window_us` long.
+
+        It is that of the reference where that is not made up of the deployment's, so that what is judged is whole.
+        """
+        length_us = self.bins.length_us
+        return start(at_us, window_us if length_us % window_us == 0 else length_us)
 
     def columns(self, requests: list[Any], answers: list[Any]) -> dict[str, list[Any]]:
         """Every feature's values, row by row; Xs and Ys that came apart need not be as many."""
         inner = [_unwrapped(request) for request in requests]
         found: dict[str, list[Any]] = {}
-        for feature in self.reference.side(Side.X):
-            path = self.paths.get(feature.name)
-            if path is None:
-                found[feature.name] = [follow((feature.name,), request) for request in inner]
+        for binning in self.bins.binnings:
+            name = binning.name
+            if binning.side is Side.Y:
+                found[name] = answers
+            elif (path := self.paths.get(name)) is not None:
+                found[name] = [follow(path, request) for request in requests]
             else:
-                found[feature.name] = [follow(path, request) for request in requests]
-        found[PREDICTION] = answers
+                found[name] = [request.get(name) if isinstance(request, dict) else None for request in inner]
         return found
+
+
+def misfits(monitoring: Monitoring, reference: Reference) -> list[str]:
+    """Where the resource and the reference speak of different models; each a sentence with what helps."""
+    found = []
+    known = [feature.name for feature in reference.side(Side.X)]
+    if unknown := sorted({feature.name for feature in monitoring.features}.difference(known)):
+        found.append(
+            f"monitoring.features names {', '.join(unknown)}, and the profile {reference.digest} has"
+            f" {', '.join(known) or 'no X'}; name features as it does, or make it anew with them"
+        )
+    for answer in reference.side(Side.Y):
+        if monitoring.prediction.task is Task.REGRESSION and answer.binning.type is not Type.NUMBER:
+            found.append(
+                f"monitoring.prediction.task is regression, and Y of the profile {reference.digest} is a"
+                f" {answer.binning.type}; make it anew with a column of numbers as --prediction"
+            )
+    return found
 
 
 class Tallies:
@@ -84,7 +137,7 @@ class Tallies:
     def profiles(self) -> Profiles:
         """All that was taken, counted: once a window and feature, whatever the number of rows."""
         return {
-            key: Profile.of(key.baseline, watch.reference.binnings, watch.columns(requests, answers), rows=len(answers))
+            key: Profile.of(key.baseline, watch.bins.binnings, watch.columns(requests, answers), rows=len(answers))
             for key, (watch, requests, answers) in self._rows.items()
         }
 
