@@ -1,4 +1,4 @@
-"""Profiling rows, and Xs and Ys that come apart: each is counted once, whoever sends it, however often, in any order."""
+"""Profiling rows, and Xs and Ys that come apart: each is counted once, whoever sends it, in any order."""
 
 from __future__ import annotations
 
