@@ -53,7 +53,7 @@ class Posting(LocalBroker):
 
 
 def tell(world: World) -> None:
-    """New rows, a pair, poison, labels and a correction, a repeat, a conflict, an erasure, an X and a Y that come apart.
+    """New rows, a pair, poison, labels and a correction, a repeat, a conflict, an erasure; an X and a Y come apart.
 
     X and Y are profiled; the other deployment's requests carry many rows.
     """

@@ -327,6 +327,23 @@ def test_a_deployment_that_names_none_says_so(tmp_path: Path) -> None:
     assert "names no profile" in client.get(f"{BASE}/drift?revision=r").json()["waitingFor"]
 
 
+def test_profiles_of_two_days_ago_are_put_together_and_answers_stay_the_same(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    serve(world, 4, spoil=2)
+    span = Span(subject=SUBJECT, baseline=REFERENCE.digest, since_us=0, until_us=2**62)
+    client = client_of(world)
+    asked = f"{BASE}/drift?revision=stable-1", f"{BASE}/profile?since=2026-03-01T00:00:00Z"
+    before, fine = [client.get(url).json() for url in asked], len(world.store.profiles(span))
+    for _ in range(100):
+        world.pass_time(1)
+        world.reader.step()
+    starts = [(key.start_us - NOON_US) // SECOND for key in world.store.profiles(span)]
+    assert sum(start < 2 * DAY_SECONDS for start in starts) < sum(start > 2 * DAY_SECONDS for start in starts) < fine
+    after = [client.get(url).json() for url in asked]
+    assert after[0] == before[0]
+    assert [one["features"] for one in after[1]] == [one["features"] for one in before[1]]
+
+
 def test_the_profile_of_the_last_day(tmp_path: Path) -> None:
     world = world_of(tmp_path)
     serve(world, 2)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from switchyard_contracts.events import TOPIC_DEADLETTER, TOPIC_EVENTS
 
 from switchyard_monitor.baselines import Watches
+from switchyard_monitor.coarsening import Coarsener
 from switchyard_monitor.domain.changes import Changes, Dead
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.leases import owner
@@ -68,6 +69,7 @@ class Reader:
         self._reads = reads
         self._letters_to = letters_to
         self._watches = Watches(store, clock_us=clock_us)
+        self._coarsener = Coarsener(store=store, models=models, watches=self._watches, clock_us=clock_us)
         self._leases: dict[int, Lease] = {}
         self._next: dict[int, int] = {}
         self._again: dict[int, int] = {}
@@ -102,6 +104,10 @@ class Reader:
             return 0
         done = self._commit(polled)
         self._send()
+        try:
+            self._coarsener.step(self._leases, self._next)
+        except Deposed as deposed:
+            self._give_way(deposed)
         return done
 
     def reset(self) -> None:

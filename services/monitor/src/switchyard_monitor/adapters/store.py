@@ -19,11 +19,11 @@ from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.batch import SqlBatch, position_of, read_headers
 from switchyard_monitor.adapters.book import BookCache, SqlBook
 from switchyard_monitor.adapters.engine import guarded, migrate, open_reader, open_writer
-from switchyard_monitor.adapters.profiles import read_profiles
+from switchyard_monitor.adapters.profiles import fine_profiles, read_profiles
 from switchyard_monitor.adapters.statements import alone, inserting
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
 from switchyard_monitor.domain.entries import Arm, Cell, Entry, Pair, PairCell
-from switchyard_monitor.domain.profiling import Profiles, Span
+from switchyard_monitor.domain.profiling import Coarsening, Profiles, Span
 from switchyard_monitor.domain.sums import Sums, add, decode
 from switchyard_monitor.ports import Lease, Ledger, Letter, Position
 
@@ -236,6 +236,11 @@ class SqlStore:
         """The profiles of windows that begin in a span, all partitions together."""
         with self._look() as connection:
             return read_profiles(connection, wanted)
+
+    def fine_profiles(self, moving: Coarsening) -> set[int]:
+        """The partitions whose profiles can be put together so."""
+        with self._look() as connection:
+            return fine_profiles(connection, moving)
 
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""

@@ -53,6 +53,16 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Coarsening:
+    """Which of a deployment's profiles become parts of longer windows."""
+
+    subject: str
+    baseline: str
+    before_us: int
+    length_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Bins:
     """Of a reference what counting takes. Its own counts, most of it by far, are for judging."""
 
