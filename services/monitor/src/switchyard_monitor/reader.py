@@ -20,7 +20,7 @@ from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.leases import owner
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import BrokerUnavailable, Deposed, OffsetLost
-from switchyard_monitor.folding import Again, Said, fold
+from switchyard_monitor.folding import USUAL, Again, Portion, Said, fold, portions
 from switchyard_monitor.letters import letter
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Batch, Broker, HeldRecord, Lease, Letter, Store, Work
@@ -41,6 +41,7 @@ class Pace:
     pulse_us: int = 1_000_000
     margin_us: int = 1_000_000
     hold_us: int = 3_600_000_000
+    portion: Portion = USUAL
 
 
 class Reader:
@@ -223,9 +224,10 @@ class Reader:
             batch.lock(lease, offset)
             batch.alone([subject])
             records = batch.held(number, subject, self._pace.batch)
-            if records:
-                self._fold(batch, lease, Said.of(records), next_offset=offset, drained=True)
-        return bool(records)
+            for portion in portions({number: records}, self._models, self._pace.portion):
+                self._fold(batch, lease, portion[number], next_offset=offset, drained=True)
+                return True
+        return False
 
     def _refuse_held(self, number: int, subject: str) -> None:
         """Nobody published the deployment in all that time: these records will never find it."""
@@ -250,8 +252,17 @@ class Reader:
         self._held[number] = self._store.held_subjects(number)
 
     def _commit(self, polled: Mapping[int, Sequence[Record]]) -> int:
-        """One transaction for the whole poll; when a partition was lost meanwhile, one without it."""
-        wanted = {number: Said.of(records) for number, records in polled.items() if records and number in self._leases}
+        """One transaction for the whole poll, or more where it holds many rows."""
+        done = 0
+        for portion in portions(polled, self._models, self._pace.portion):
+            if done and self._clock() - (self._pulsed_us or 0) >= self._pace.pulse_us:
+                self._moved = True  # the leases must be kept; what is left is read again
+                break
+            done += self._commit_some({number: said for number, said in portion.items() if number in self._leases})
+        return done
+
+    def _commit_some(self, wanted: dict[int, Said]) -> int:
+        """One transaction; when a partition was lost meanwhile, one without it."""
         while wanted:
             held: dict[int, dict[str, int]] = {}
             began_us = self._clock()

@@ -12,14 +12,14 @@ them, beside the readers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from switchyard_monitor.baselines import Watches
 from switchyard_monitor.domain.facts import Fact, Record
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import CannotReplay, Unreadable
-from switchyard_monitor.folding import Again, Said, fold
+from switchyard_monitor.folding import Again, Said, fold, portions
 from switchyard_monitor.letters import Opened, opened
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Broker, DeadLetters, Lease, Store, Work
@@ -101,21 +101,24 @@ def letters(store: Store, models: Models, source: DeadLetters, *, topic: str, wa
             if found.id not in seen and wanted.reason in (None, found.reason):
                 chosen.append(found)
             seen.add(found.id)
-        _take(store, models, watches, sorted((one.record for one in chosen), key=_place), wanted, tally)
+        by_partition: dict[int, list[Record]] = {}
+        for record in sorted((one.record for one in chosen), key=_place):
+            by_partition.setdefault(record.partition, []).append(record)
+        for portion in portions(by_partition, models):
+            _take(store, models, watches, portion, wanted, tally)
     return tally
 
 
 def _take(
-    store: Store, models: Models, watches: Watches, records: Sequence[Record], wanted: Wanted, tally: Tally
+    store: Store, models: Models, watches: Watches, portion: Mapping[int, Said], wanted: Wanted, tally: Tally
 ) -> None:
-    said = Said.of(records)
-    if wanted.deployment is None:
-        tally.passed_over += said.ignored
-        tally.failed += [(_where(dead.record), dead.message) for dead in said.dead]
     by_partition: dict[int, list[Fact]] = {}
-    for fact in said.facts:
-        if wanted.deployment in (None, fact.subject):
-            by_partition.setdefault(fact.record.partition, []).append(fact)
+    for number, said in portion.items():
+        if wanted.deployment is None:
+            tally.passed_over += said.ignored
+            tally.failed += [(_where(dead.record), dead.message) for dead in said.dead]
+        if facts := [fact for fact in said.facts if wanted.deployment in (None, fact.subject)]:
+            by_partition[number] = facts
     if not by_partition:
         return
     columns: Counter[str] = Counter()

@@ -65,6 +65,7 @@ class Fold:
         self._erased = erased
         self._watches = watches or {}
         self._tallies = Tallies()
+        self._rows_of: dict[bytes, list[bytes]] | None = None
         self._touched: dict[bytes, str] = {}
         self._arms: dict[_ArmKey, int] = {}
 
@@ -283,7 +284,7 @@ class Fold:
             return "duplicate"
         self._erased.add(prefix)
         self.changes.erased.add(prefix)
-        for key in [key for key in self._entries if key.startswith(prefix)]:
+        for key in self._rows_under(prefix):
             entry = self._entries.pop(key)
             if self._touched.pop(key, None) is not None:
                 self._contribute(key, entry, fact.subject, 1)
@@ -353,7 +354,17 @@ class Fold:
         entry = self._entries.get(key)
         if entry is None:
             entry = self._entries[key] = Entry()
+            if self._rows_of is not None:
+                self._rows_of.setdefault(key[: identity.PREFIX_BYTES], []).append(key)
         return entry
+
+    def _rows_under(self, prefix: bytes) -> list[bytes]:
+        """The keys of a prediction's rows; looked for in all that there are with the first deletion of a batch only."""
+        if self._rows_of is None:
+            self._rows_of = {}
+            for key in self._entries:
+                self._rows_of.setdefault(key[: identity.PREFIX_BYTES], []).append(key)
+        return self._rows_of.pop(prefix, [])
 
     def _contribute(self, key: bytes, entry: Entry, subject: str, sign: int) -> None:
         labels = self.changes.labels.setdefault(subject, {})

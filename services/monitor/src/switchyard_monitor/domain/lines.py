@@ -15,8 +15,8 @@ from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.facts import Fact
 from switchyard_monitor.domain.rules import Known, Path, follow
 
-MOST = 1_000_001
-"""Rows that have a number; a longer list is none."""
+MOST = 100_000
+"""Rows of one request, which are held in memory together; a longer list is none."""
 _FIRST = (0,)
 
 
