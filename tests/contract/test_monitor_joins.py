@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import MetaData, insert, select
+from switchyard_monitor.adapters.engine import MIGRATIONS
+from switchyard_monitor.adapters.store import SqlStore
+from switchyard_monitor.adapters.tables import metadata
 from switchyard_monitor.reader import Pace
 from switchyard_testkit.databases import Databases
 from switchyard_testkit.join_situations import SITUATIONS, Situation
-from switchyard_testkit.monitor_world import MONITORING, SUBJECT, World, inference, outcome, prediction_alone
+from switchyard_testkit.monitor_world import MONITORING, SUBJECT, World, decision, inference, outcome, prediction_alone
 from switchyard_testkit.replay_suite import again, aged, closes, known, live, reread
 
 
@@ -43,6 +50,47 @@ def test_events_that_are_read_again_change_nothing(world: World) -> None:
     again(world, offset=7)
     assert known(world) == before
     assert closes(world)
+
+
+def test_a_database_of_the_release_before_goes_on_where_it_stood(
+    databases: Databases, url: str, tmp_path: Path
+) -> None:
+    databases.clear(url)
+    whole = World(tmp_path, url=url)
+    live(whole)
+    old = databases.empty()
+    left_at_0005(whole.store, old)
+
+    world = World(tmp_path, url=old, broker=deepcopy(whole.broker))
+    world.store.migrate()
+    for each in (whole, world):
+        for label in (outcome("a", 5.0, revision=3), outcome("c", 2.0, revision=1), decision("c", False)):
+            each.say(label, at=60)
+        each.run()
+    assert known(world) == known(whole)
+    assert world.ledger() == whole.ledger()
+    assert world.store.arms(SUBJECT) == whole.store.arms(SUBJECT)
+    again(world)
+    assert known(world) == known(whole)
+    for each in (whole, world):
+        each.store.close()
+
+
+def left_at_0005(store: SqlStore, url: str) -> None:
+    """A database of an earlier schema that holds what this one does, as far as it has a place for it."""
+    old, config = SqlStore(url), Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with old._writer.begin() as connection, store._reader.connect() as source:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+        (then := MetaData()).reflect(connection)
+        for table in then.sorted_tables:
+            if (now := metadata.tables.get(table.name)) is None:
+                continue
+            columns = [column.name for column in table.columns]
+            if rows := source.execute(select(*(now.c[name] for name in columns))).all():
+                connection.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
+    old.close()
 
 
 def test_what_would_come_too_late_by_now_is_late_and_not_counted_again(world: World) -> None:

@@ -333,6 +333,14 @@ APART = [
         dead=["invalid"],
     ),
     situation(
+        "attributes in headers as well as in the value, which its content type says is all of it",
+        told=in_order(
+            {"value": X, "headers": (*binary(X)["headers"][:-1], ("content-type", b"application/cloudevents+json"))}
+        ),
+        ledger={"stored": 1},
+        sums={},
+    ),
+    situation(
         "attributes in headers and data in the value are one event too",
         told=in_order(binary(X), binary(Y), binary(LATER), Y),
         ledger={"stored": 3, "duplicate": 1},

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from switchyard_monitor.answers import quality
+from switchyard_monitor.domain.rules import Rule
 from switchyard_testkit.monitor_world import SUBJECT, World, decision, deletion, inference, outcome
 
 UNIT = 1 << 20
@@ -117,3 +118,9 @@ def test_coverage_and_delay_of_labels_are_known(world: World) -> None:
     assert line.decision_delay_p50 == pytest.approx(3.0, rel=1 / 16)
     assert line.decision_delay_p95 == pytest.approx(4.0, rel=1 / 16)
     assert line.label_delay_p95 == pytest.approx(30.0, rel=1 / 16)
+
+
+def test_a_rule_that_says_nothing_of_rows_is_the_one_it_was_and_keeps_its_sums() -> None:
+    old = Rule("demo/m", task="regression", outcome="$")
+    assert old.digest == "d17a20f1dcece26f", "as the release before rows wrote it down"
+    assert Rule("demo/m", task="regression", outcome="$", answers="$.predictions").digest != old.digest
