@@ -217,6 +217,16 @@ DELETIONS = [
         monitoring=ROWS,
     ),
     situation(
+        "what came after one deletion goes with the next",
+        told=in_order(
+            deletion("z"), batch("a", [1.0, 2.0]), outcome("a", 1.0, row=1), deletion("a"), batch("a", [1.0])
+        ),
+        ledger={"stored": 4, "deleted": 1},
+        sums={"predictions": 2, "now.n": 1},
+        labels={"in": 1, "deleted": 1},
+        monitoring=ROWS,
+    ),
+    situation(
         "an outcome that waited for its prediction is deleted too",
         told=in_order(LATER, deletion("a"), Y),
         ledger={"stored": 2, "deleted": 1},
