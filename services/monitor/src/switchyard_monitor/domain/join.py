@@ -170,17 +170,22 @@ class Fold:
         if found and not fresh:
             self._seen(key, entry, event)
             return "repeat"
+        many = known.answers is not None and revision == data.revision
         if not data.response.complete:
             self._seen(key, entry, event)
             bump(cell, "unreadable")
+            if many:
+                bump(cell, "answered")  # it was the capture that cut it short, whatever the rows were
             return "truncated"
         latency_us = None if data.latency_us is None else max(0, min(MOST_LATENCY_US, data.latency_us))
         place = None
         if data.request.complete:
             place = self._place(fact, known, revision, role, data.traffic, at_us)
         made = self._make(fact, known, fresh, Pred(arm, at_us, event, None, None, latency_us), cell, place)
-        if known.answers is not None and made and revision == data.revision:
+        if many and (made or not found):  # who is asked for no row is answered by none
             bump(cell, "answered")
+        if many and made:
+            bump(cell, "squares", made * made)
         if not entry.saw(event):
             self._seen(key, entry, event)
         return "stored"
