@@ -194,3 +194,7 @@ def test_probes_and_metrics_need_no_token(world: World, client: TestClient) -> N
     text = client.get("/metrics").text
     assert 'switchyard_requests_total{deployment="demo/flight-delay",revision="next-2",role="candidate"} 100.0' in text
     assert 'switchyard_monitor_events_total{column="stored",partition="0"} 1801.0' in text
+    assert 'switchyard_monitor_unaccounted_records{partition="0"} 0.0' in text
+    arm = 'deployment="demo/flight-delay",revision="next-2",role="candidate"'
+    name = "switchyard_request_latency_seconds"
+    assert f"{name}_count{{{arm}}} 100.0" in text
