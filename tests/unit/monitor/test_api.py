@@ -197,4 +197,8 @@ def test_probes_and_metrics_need_no_token(world: World, client: TestClient) -> N
     assert 'switchyard_monitor_unaccounted_records{partition="0"} 0.0' in text
     arm = 'deployment="demo/flight-delay",revision="next-2",role="candidate"'
     name = "switchyard_request_latency_seconds"
-    assert f"{name}_count{{{arm}}} 100.0" in text
+    # The one that failed had no latency.
+    assert f"{name}_count{{{arm}}} 99.0" in text
+    for bound, count in (("0.0025", 0), ("0.01", 99), ("+Inf", 99)):
+        labels = f'deployment="demo/flight-delay",le="{bound}",revision="next-2",role="candidate"'
+        assert f"{name}_bucket{{{labels}}} {count}.0" in text
