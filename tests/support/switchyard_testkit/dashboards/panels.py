@@ -66,7 +66,8 @@ class Panel:
             "targets": [self._target(letter, query) for letter, query in zip("ABCDEFGH", self.queries, strict=False)],
             "fieldConfig": {"defaults": defaults, "overrides": []},
         }
-        return found | getattr(self, f"_{self.kind}")(defaults)
+        shapes = {"timeseries": self._timeseries, "stat": self._stat, "table": self._table}
+        return found | shapes[self.kind](defaults)
 
     def _target(self, letter: str, query: Query) -> JSON:
         found: JSON = {"refId": letter, "expr": query.whole, "legendFormat": query.legend, "datasource": SOURCE}
