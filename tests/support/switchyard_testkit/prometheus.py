@@ -109,7 +109,7 @@ def real_prometheus(
     if past := list(samples):
         (folder / "samples.txt").write_text(open_metrics(past))
         blocks = ["tsdb", "create-blocks-from", "openmetrics"]
-        run([_program("promtool"), *blocks, folder / "samples.txt", store], timeout=200)
+        run([program("promtool"), *blocks, folder / "samples.txt", store], timeout=200)
     if authority is None:
         pki.make_authority(folder, "prometheus")
     else:
@@ -131,7 +131,7 @@ def real_prometheus(
     }
     (folder / "door.yaml").write_text(json.dumps(door))
     command = [
-        _program("prometheus"),
+        program("prometheus"),
         f"--config.file={folder / 'config.yaml'}",
         f"--web.config.file={folder / 'door.yaml'}",
         f"--web.listen-address={host}:{port}",
@@ -184,7 +184,8 @@ def _is_ready(server: RealPrometheus, log: Path) -> bool:
             return False
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Where Debian has put it. Raises MachineError where it has not."""
     found = shutil.which(name, path=SEARCH)
     if found is None:
         raise MachineError(f"no {name} is installed; run `python -m switchyard_testkit.prometheus install`.")
