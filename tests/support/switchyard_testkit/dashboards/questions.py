@@ -6,13 +6,15 @@ The rules are those that Helm renders, and the panels those of the committed fil
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from switchyard_testkit.install import merged
+from switchyard_testkit.prometheus import RealPrometheus
 from switchyard_testkit.rendering import CHART, LEAST, NAMESPACE, RELEASE, objects, of_kind, render
 
 JSON = dict[str, Any]
@@ -24,6 +26,7 @@ ON: JSON = {
 """Everything that the chart has for a Prometheus and a Grafana."""
 GATEWAYS = ("switchyard_control_", "switchyard_shipper_", "switchyard_gateway_", "envoy_")
 """What only a gateway's pod tells."""
+ITS_JOBS = tuple(f'job="{RELEASE}-{part}"' for part in ("control", "shipper", "envoy"))
 SELECTOR = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\s*\{")
 PARTS_OF_HISTOGRAMS = re.compile(r"_(bucket|sum|count)$")
 SPLITS = re.compile(
@@ -47,7 +50,7 @@ class Question:
     @property
     def of_gateways(self) -> bool:
         """Whether a gateway's pod must be there to answer it."""
-        return any(name.startswith(GATEWAYS) for name in self.metrics)
+        return any(name.startswith(GATEWAYS) for name in self.metrics) or any(job in self.expr for job in ITS_JOBS)
 
     def asked(self, *, deployment: str, rate: str = "30s") -> str:
         """As Grafana sends it."""
@@ -125,6 +128,36 @@ def operands(expr: str) -> list[str]:
         start = split.end()
     sides = [side.strip() for side in [*found, expr[start:]]]
     return [re.sub(r"^absent\b", "count", side) for side in sides if side and not NUMBER.fullmatch(side)]
+
+
+def unanswered(server: RealPrometheus, asked: Iterable[Question], *, deployments: Sequence[str]) -> list[str]:
+    """Who is told nothing, or nothing that is a number, of any of these deployments."""
+    return [
+        f"{question.asker}: {question.expr}"
+        for question in asked
+        if not any(
+            not math.isnan(float(series["value"][1]))
+            for deployment in deployments
+            for series in server.instant(question.asked(deployment=deployment))
+        )
+    ]
+
+
+def unshown(server: RealPrometheus, *, side: Callable[[Question], bool]) -> list[str]:
+    """Variables of dashboards that have no value to choose."""
+    return [
+        question.asker
+        for question, label in of_variables()
+        if side(question) and not server.ask(f"label/{label}/values", **{"match[]": question.asked(deployment="")})
+    ]
+
+
+def troubled(server: RealPrometheus) -> list[str]:
+    """Rules that Prometheus cannot evaluate, and its words."""
+    groups = server.ask("rules")["groups"]
+    return [
+        f"{rule['name']}: {rule['lastError']}" for group in groups for rule in group["rules"] if rule.get("lastError")
+    ]
 
 
 def jobs(targets: Mapping[str, tuple[str, ...]], *, paths: Mapping[str, str] | None = None) -> list[JSON]:
