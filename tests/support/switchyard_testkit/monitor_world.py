@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,8 +14,11 @@ from switchyard_contracts.events import EventType
 from switchyard_contracts.model_deployment import Monitoring
 from switchyard_contracts.topics import ModelRecord
 from switchyard_monitor.adapters.store import SqlStore
+from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.models import Models
 from switchyard_monitor.reader import Pace, Reader
+from switchyard_profile import training
 
 from switchyard_testkit.local_broker import LocalBroker
 
@@ -35,6 +38,12 @@ MONITORING: dict[str, Any] = {
     },
     "window": "5s",
 }
+REFERENCE = training.reference(
+    {"x": [n % 5 for n in range(50)], "delay": [float(n) for n in range(50)]},
+    options=training.Options(prediction="delay"),
+)
+WATCHED = MONITORING | {"reference": REFERENCE.digest}
+"""The same, with X and Y counted in a reference's bins, once that is in the store."""
 
 
 def model_record(monitoring: Mapping[str, Any] | None = MONITORING, *, subject: str = SUBJECT) -> bytes:
@@ -201,6 +210,10 @@ class World:
         """Passes until nothing is left to be read."""
         while self.reader.step():
             pass
+
+    def drifting(self, *, clock: Callable[[], float] = lambda: 0.0) -> Drifting:
+        """What Prometheus is told of drift."""
+        return Drifting(store=self.store, models=self.models, baselines=Baselines(self.store), clock=clock)
 
     def sums(self, subject: str = SUBJECT) -> dict[tuple[str, str, int, int], dict[str, int]]:
         """All sums, by (revision, role, traffic, start of the window in seconds after NOON)."""

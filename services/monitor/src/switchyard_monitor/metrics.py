@@ -20,6 +20,7 @@ from switchyard_monitor.domain.buckets import Histogram as Times
 from switchyard_monitor.domain.entries import Cell
 from switchyard_monitor.domain.sums import histogram, merged
 from switchyard_monitor.domain.watermark import watermark
+from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.health import Health
 from switchyard_monitor.pair_answers import PairCount, pair_counts
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 ARM = ("deployment", "revision", "role")
 PAIR = ("deployment", "revision", "against")
+GROUP = ("deployment", "revision", "side", "aspect")
+"""Features are counted by these, however many there are."""
 
 LATENCY_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 DELAY_BOUNDS = (1, 10, 60, 600, 3600, 21_600, 43_200, 86_400, 259_200, 604_800, 1_209_600, 2_592_000)
@@ -49,9 +52,10 @@ def commit_seconds(registry: CollectorRegistry) -> Histogram:
 class MonitorCollector(Collector):
     """What the monitor tells Prometheus."""
 
-    def __init__(self, *, store: Store, health: Health) -> None:
+    def __init__(self, *, store: Store, health: Health, drifting: Drifting) -> None:
         self._store = store
         self._health = health
+        self._drifting = drifting
 
     def describe(self) -> list[Metric]:
         """Nothing is gathered at registration."""
@@ -63,6 +67,7 @@ class MonitorCollector(Collector):
         try:
             yield from self._partitions()
             yield from self._deployments()
+            yield from self._drift()
         except StoreUnavailable as error:
             # The probes say so too; a scrape that fails as a whole would hide the reader's own figures.
             log.warning("scraped without the store: %s", error)
@@ -178,6 +183,32 @@ class MonitorCollector(Collector):
                         metric.add_metric((subject, line.revision, line.role), share)  # type: ignore[attr-defined]
         yield from (labels, latencies, delays)
         yield from by_name.values()
+
+    def _drift(self) -> Iterator[Metric]:
+        drifted = GaugeMetricFamily(
+            "switchyard_drift_features",
+            "Features that differ from the baseline by more than is usual, in the last window that is over.",
+            labels=GROUP,
+        )
+        paging = GaugeMetricFamily(
+            "switchyard_drift_paging_features",
+            "Those that do in two of the last three windows, by a baseline that can say what is usual.",
+            labels=GROUP,
+        )
+        psi = GaugeMetricFamily(
+            "switchyard_drift_largest_psi", "The largest PSI of any feature in that window.", labels=GROUP[:-1]
+        )
+        end = GaugeMetricFamily(
+            "switchyard_drift_window_end_timestamp_seconds", "When that window was over.", labels=GROUP[:-2]
+        )
+        for subject, line in self._drifting.lines():
+            for (side, aspect), count in sorted(line.drifted.items()):
+                drifted.add_metric((subject, line.revision, side, aspect), count)
+                paging.add_metric((subject, line.revision, side, aspect), line.pages[side, aspect])
+            for side, largest in sorted(line.psi.items()):
+                psi.add_metric((subject, line.revision, side), largest)
+            end.add_metric((subject, line.revision), line.end_us / 1_000_000)
+        yield from (drifted, paging, psi, end)
 
 
 def _times(cells: Iterable[Cell]) -> dict[tuple[str, str], tuple[Times, Times]]:
