@@ -221,6 +221,7 @@ test-contract-parts: venv
 .PHONY: test-contract-gateway
 test-contract-gateway: venv-gateway
 	@mkdir -p $(REPORTS)
+	@$(BIN)/python -m switchyard_testkit.prometheus install
 	@$(PYTHON) -m switchyard_testkit.programs
 	@$(GATEWAY_BIN)/pytest tests/contract/gateway $(MODULES_IN_TWOS) --junitxml $(REPORTS)/contract-gateway.xml $(PYTEST_ARGS)
 

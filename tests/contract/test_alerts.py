@@ -18,6 +18,7 @@ JSON = dict[str, Any]
 Series = Mapping[str, str]
 MODEL = {"deployment": "shop/delay"}
 ARM = MODEL | {"revision": "delay-2", "role": "candidate"}
+DRIFT = MODEL | {"revision": "delay-1", "side": "X", "aspect": "missing"}
 GATEWAY = {"pod": "switchyard-gateway-0"}
 PRODUCT, MIRROR = ({"envoy_http_conn_manager_prefix": name} for name in ("product", "mirror"))
 CLAIM = {"persistentvolumeclaim": "data-switchyard-monitor-0"}
@@ -398,6 +399,17 @@ CASES: dict[str, Case] = {
         minutes=70,
         says="25% of the decisions and outcomes of shop/delay wait for a prediction with their id.",
         labels=MODEL,
+    ),
+    "Drift": Case(
+        fires={of("monitor", "switchyard_drift_paging_features", **DRIFT, pod=pod): stays(3) for pod in "ab"},
+        silent={
+            of("monitor", "switchyard_drift_paging_features", **DRIFT): stays(0),
+            of("monitor", "switchyard_drift_features", **DRIFT): stays(3),
+        },
+        minutes=2,
+        says="3 features of X of shop/delay (delay-1) differ from the baseline in missing by more than is usual, in"
+        " two of the last three windows.",
+        labels=DRIFT,
     ),
     "DeadLetters": Case(
         fires={of("monitor", f"{MONITOR}_dead_letters_total", pod=pod): grows(1) for pod in "ab"},

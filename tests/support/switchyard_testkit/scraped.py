@@ -34,7 +34,16 @@ from switchyard_operator.metrics import Metrics, Rollouts
 
 from switchyard_testkit.apiserver import temporary_namespace
 from switchyard_testkit.feedback import NOON, MemoryLog, token_entry, write_tokens
-from switchyard_testkit.monitor_world import MONITORING, World, decision, inference, mirrored, outcome
+from switchyard_testkit.monitor_world import (
+    MONITORING,
+    REFERENCE,
+    WATCHED,
+    World,
+    decision,
+    inference,
+    mirrored,
+    outcome,
+)
 from switchyard_testkit.operator_process import OperatorProcess
 from switchyard_testkit.own_apiserver import ApiServer
 from switchyard_testkit.prometheus import exporter
@@ -186,11 +195,12 @@ def left_alone() -> Simulation:
 def monitor(folder: Path) -> Iterator[Scraped]:
     """With decisions, outcomes and pairs of numbers, and classes; each stir brings some more of all."""
     world = World(folder)
-    world.teach(subject=SUBJECT)
+    world.teach(WATCHED, subject=SUBJECT)
+    world.store.keep_baseline(REFERENCE.digest, REFERENCE.to_bytes())
     world.teach(CLASSES, subject=SORTED)
     health = Health(lambda: 0.0)
     figures = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
-    figures.register(MonitorCollector(store=world.store, health=health))
+    figures.register(MonitorCollector(store=world.store, health=health, drifting=world.drifting()))
     reader = Reader(
         member="monitor-0",
         broker=world.broker,
@@ -201,6 +211,8 @@ def monitor(folder: Path) -> Iterator[Scraped]:
         on_commit=commit_seconds(figures).observe,
     )
     said = 0
+    for i in range(30):  # of the day before, so that a window of the reference's is over
+        world.say(inference(f"y{i}", y=10.0 + i, x=i % 5, at=i - 50_000, subject=SUBJECT), at=i - 50_000)
 
     def stir() -> None:
         nonlocal said

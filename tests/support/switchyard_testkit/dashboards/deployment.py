@@ -204,6 +204,49 @@ QUALITY = Row(
     ],
 )
 
+DRIFT = Row(
+    "Drift",
+    [
+        Panel(
+            title="Features that drift",
+            says="Features of X and of Y that differ from the baseline by more than is usual, in the last window that"
+            " is over, by what of them does.",
+            queries=[
+                Query(
+                    "max by (revision, side, aspect) (switchyard_drift_features{THIS})",
+                    "{{revision}} {{side}} {{aspect}}",
+                )
+            ],
+        ),
+        Panel(
+            title="Features that drift for long",
+            says="Those that do in two of the last three windows, by a baseline that can say what is usual.",
+            queries=[
+                Query(
+                    "max by (revision, side, aspect) (switchyard_drift_paging_features{THIS})",
+                    "{{revision}} {{side}} {{aspect}}",
+                )
+            ],
+        ),
+        Panel(
+            title="Largest PSI",
+            says="The largest population stability index of any feature in that window. It depends on the window's"
+            " size; what is usual is found by the features above.",
+            queries=[Query("max by (revision, side) (switchyard_drift_largest_psi{THIS})", "{{revision}} {{side}}")],
+        ),
+        Panel(
+            title="Age of the last window",
+            says="How long ago the last window that was judged for drift was over.",
+            unit="s",
+            queries=[
+                Query(
+                    "time() - max by (revision) (switchyard_drift_window_end_timestamp_seconds{THIS})", "{{revision}}"
+                )
+            ],
+        ),
+    ],
+)
+
 PAIRS = Row(
     "Pairs and shadows",
     [
@@ -271,7 +314,8 @@ PAIRS = Row(
 DEPLOYMENT = Dashboard(
     "deployment",
     "Switchyard / Deployment",
-    "One deployment: weights, requests, failures and latency by revision, quality with coverage, pairs, shadows.",
-    [STANDING, TRAFFIC, QUALITY, PAIRS],
+    "One deployment: weights, requests, failures and latency by revision, quality with coverage, drift, pairs,"
+    " shadows.",
+    [STANDING, TRAFFIC, QUALITY, DRIFT, PAIRS],
     {"deployment": "label_values(switchyard_rollout_phase_start_timestamp_seconds{OURS}, deployment)"},
 )
