@@ -262,7 +262,7 @@ check-generated: venv ## Regenerate what is generated, and fail if it differs fr
 
 ##@ Generated files
 .PHONY: crds
-crds: venv ## Write the CRDs from the types, for manifests/ and the charts
+crds: venv ## Write what is generated: the CRDs from the types, and the chart's schema and dashboards
 	@rm -rf manifests/crds && $(BIN)/python -m switchyard_contracts.crd manifests/crds
 	@$(BIN)/python -m switchyard_testkit.chart write
 

@@ -103,10 +103,12 @@ def model_deployment() -> JSON:
 def edited(api: client.ApiClient, namespace: str) -> None:
     """Somebody changes what the operator has made, once it is there."""
     apps = client.AppsV1Api(api)
-    for found in apps.list_namespaced_deployment(namespace).items:
-        replicas = {"spec": {"replicas": (found.spec.replicas or 0) + 1}}
+    for found in apps.list_namespaced_deployment(namespace).to_dict()["items"]:
+        replicas = {"spec": {"replicas": (found["spec"]["replicas"] or 0) + 1}}
         try:
-            apps.patch_namespaced_deployment(found.metadata.name, namespace, replicas, field_manager="somebody-else")
+            apps.patch_namespaced_deployment(
+                found["metadata"]["name"], namespace, replicas, field_manager="somebody-else"
+            )
         except ApiException as error:
             if error.status not in (404, 409):
                 raise

@@ -143,6 +143,12 @@ def unanswered(server: RealPrometheus, asked: Iterable[Question], *, deployments
     ]
 
 
+def unknown(server: RealPrometheus, asked: Iterable[Question]) -> set[str]:
+    """Metrics that are asked for, and that nobody has told yet."""
+    told = {PARTS_OF_HISTOGRAMS.sub("", name) for name in server.ask("label/__name__/values")}
+    return {name for question in asked for name in question.metrics} - told
+
+
 def unshown(server: RealPrometheus, *, side: Callable[[Question], bool]) -> list[str]:
     """Variables of dashboards that have no value to choose."""
     return [
