@@ -272,9 +272,15 @@ MONITOR = Row(
         ),
         Panel(
             title="Records",
-            says="Records committed, over all replicas.",
+            says="Records committed, over all replicas, and those that a replay had them read once more.",
             unit="cps",
-            queries=[Query(RATE % "switchyard_monitor_records_total", "records")],
+            queries=[
+                Query(RATE % "switchyard_monitor_records_total", "records"),
+                Query(
+                    "sum(max by (partition) (rate(switchyard_monitor_replayed_records_total{OURS}[$__rate_interval])))",
+                    "replayed",
+                ),
+            ],
         ),
         Panel(
             title="What became of records",
