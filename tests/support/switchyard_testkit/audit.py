@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kubernetes import client
+
 from switchyard_testkit import cluster
 from switchyard_testkit.cache import Cache
 from switchyard_testkit.errors import TestkitError
@@ -39,6 +41,10 @@ class Asked:
     created: bool
     code: int = 0
     """What it was answered; 0 where the log does not say."""
+    user: str = ""
+    """The account's whole name, as roles are bound to it."""
+    namespace: str = ""
+    """Empty where it was asked of all of them, or of what is in none."""
 
 
 def requests(lines: Iterable[str]) -> Iterator[Asked]:
@@ -63,7 +69,27 @@ def requests(lines: Iterable[str]) -> Iterator[Asked]:
                 forbidden=forbidden,
                 created=(event.get("responseStatus") or {}).get("code") == 201,
                 code=int((event.get("responseStatus") or {}).get("code") or 0),
+                user=event["user"]["username"],
+                namespace=about.get("namespace", ""),
             )
+
+
+def has_right(api: client.ApiClient, asked: Asked) -> bool:
+    """Whether the API server, asked now, says that the account may do this.
+
+    A server that has just started refuses everybody, until it has read the roles; that is no want of a right.
+    """
+    resource, _, subresource = asked.right.resource.partition("/")
+    access = client.V1ResourceAttributes(
+        group=asked.right.group,
+        resource=resource,
+        subresource=subresource,
+        verb=asked.right.verb,
+        namespace=asked.namespace,
+    )
+    spec = client.V1SubjectAccessReviewSpec(user=asked.user, resource_attributes=access)
+    review = client.AuthorizationV1Api(api).create_subject_access_review(client.V1SubjectAccessReview(spec=spec))
+    return bool(review.status and review.status.allowed)
 
 
 def used(asked: Iterable[Asked]) -> set[Right]:

@@ -25,6 +25,8 @@ def line(verb: str, about: dict[str, Any] | None, *, code: int = 200, decision: 
 def test_a_request_uses_one_right_of_one_account() -> None:
     (asked,) = requests([line("list", DEPLOYMENTS)])
     assert asked.account == "switchyard-operator"
+    assert asked.user == "system:serviceaccount:switchyard-system:switchyard-operator"
+    assert asked.namespace == "shop"
     assert used([asked]) == {Right("apps", "deployments", "list")}
 
 
