@@ -12,7 +12,7 @@ from switchyard_profile.readings import Reading, quantile
 from switchyard_profile.reference import Feature, Reference
 
 from switchyard_monitor.domain.drift import Finding, judge, lasting
-from switchyard_monitor.domain.profiling import Profiles
+from switchyard_monitor.domain.profiling import SECOND_US, Profiles
 from switchyard_monitor.domain.rows import moment
 from switchyard_monitor.domain.twosample import LEAST
 from switchyard_monitor.domain.usual import Yardstick
@@ -22,7 +22,6 @@ SERVED = frozenset({"stable", "candidate"})
 """Roles in which a revision answers those who ask; what it says to copies is profiled apart."""
 K, N = 2, 3
 """Of so many windows in a row, so many must have drifted before it is said to last."""
-SECOND_US = 1_000_000
 
 
 class Baseline(Part):

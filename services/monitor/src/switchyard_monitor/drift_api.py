@@ -12,10 +12,9 @@ from switchyard_profile.reference import DAY_SECONDS, Reference
 
 from switchyard_monitor import drift_answers
 from switchyard_monitor.desk import DEPLOYMENT, AtDesk, Desk, Revision, Subject
-from switchyard_monitor.domain.profiling import Span, misfits
+from switchyard_monitor.domain.profiling import SECOND_US, Span, misfits
 from switchyard_monitor.domain.watermark import watermark
 
-SECOND_US = 1_000_000
 MOST_BASELINE = 8 * 2**20
 """Bytes of a reference profile; one of 500 features and a year of days has as many."""
 
@@ -65,16 +64,7 @@ def drift(
     if isinstance(reference, str):
         return drift_answers.DriftAnswer(revision=revision, waiting_for=reference)
     mark = watermark(desk.store.positions()) or 0
-    length = reference.length_seconds * SECOND_US
-    until = mark - mark % length
-    span = Span(
-        subject=subject,
-        baseline=reference.digest,
-        since_us=until - windows * length,
-        until_us=until,
-        length_us=length,
-        revision=revision,
-    )
+    span = Span.of_windows(subject, reference, mark_us=mark, windows=windows, revision=revision)
     monitoring = desk.models.monitoring(subject)
     return drift_answers.drift(
         desk.baselines.yardstick(reference),

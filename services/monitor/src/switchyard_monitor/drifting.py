@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from switchyard_contracts.windows import start
 from switchyard_profile.binning import Side
 
 from switchyard_monitor.baselines import Baselines
-from switchyard_monitor.domain.profiling import Profiles, Span
+from switchyard_monitor.domain.profiling import SECOND_US, Profiles, Span
 from switchyard_monitor.domain.usual import Aspect
 from switchyard_monitor.domain.watermark import watermark
-from switchyard_monitor.drift_answers import SECOND_US, SERVED, DriftAnswer, N, drift
+from switchyard_monitor.drift_answers import SERVED, DriftAnswer, N, drift
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Store
 
@@ -41,8 +42,13 @@ class Drift:
 @dataclass(slots=True)
 class _Held:
     until_us: int
+    length_us: int
     baseline: str
-    lines: Sequence[Drift] = field(default_factory=list)
+    lines: Sequence[Drift]
+
+    def is_of(self, named: str | None, mark_us: int) -> bool:
+        """Whether no other window of that baseline is over by then."""
+        return self.baseline == named and self.until_us == start(mark_us, self.length_us)
 
 
 class Drifting:
@@ -74,36 +80,28 @@ class Drifting:
     def _look(self, subject: str, mark_us: int) -> None:
         monitoring = self._models.monitoring(subject)
         named = monitoring.reference if monitoring else None
+        held = self._held.get(subject)
+        if held is not None and held.is_of(named, mark_us):
+            return  # and nothing is read for it: of many deployments not all references are at hand
         reference = self._baselines.reference(named) if named else None
         if reference is None:
             self._held.pop(subject, None)
             return
-        length_us = reference.length_seconds * SECOND_US
-        until_us = mark_us - mark_us % length_us
-        held = self._held.get(subject)
-        if held is not None and (held.until_us, held.baseline) == (until_us, reference.digest):
-            return
-        span = Span(
-            subject=subject,
-            baseline=reference.digest,
-            since_us=until_us - N * length_us,
-            until_us=until_us,
-            length_us=length_us,
-        )
+        span = Span.of_windows(subject, reference, mark_us=mark_us, windows=N)
         by_revision: dict[str, Profiles] = {}
         for key, profile in self._store.profiles(span).items():
             if key.role in SERVED:
                 by_revision.setdefault(key.revision, {})[key] = profile
         yardstick = self._baselines.yardstick(reference)
         answers = {revision: drift(yardstick, revision, found) for revision, found in sorted(by_revision.items())}
-        lines = [line for answer in answers.values() if (line := _line(answer, until_us, length_us)) is not None]
-        self._held[subject] = _Held(until_us, reference.digest, lines)
+        lines = [line for answer in answers.values() if (line := _line(answer, span)) is not None]
+        self._held[subject] = _Held(span.until_us, span.length_us, reference.digest, lines)
 
 
-def _line(answer: DriftAnswer, until_us: int, length_us: int) -> Drift | None:
+def _line(answer: DriftAnswer, span: Span) -> Drift | None:
     """None where the revision did not serve in the last window."""
     last = answer.windows[-1]
-    if round(last.start.timestamp()) * SECOND_US != until_us - length_us:
+    if round(last.start.timestamp()) * SECOND_US != span.until_us - span.length_us:
         return None
     drifted: Counter[Group] = Counter()
     pages: Counter[Group] = Counter()
@@ -115,4 +113,4 @@ def _line(answer: DriftAnswer, until_us: int, length_us: int) -> Drift | None:
         pages[group] += one.pages
         if one.psi is not None:
             psi[side] = max(psi.get(side, 0.0), one.psi)
-    return Drift(answer.revision, until_us, drifted, pages, psi)
+    return Drift(answer.revision, span.until_us, drifted, pages, psi)

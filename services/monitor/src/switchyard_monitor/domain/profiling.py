@@ -23,6 +23,7 @@ from switchyard_profile.reference import Reference
 from switchyard_monitor.domain.rules import follow, steps
 
 Path = tuple[str | int, ...]
+SECOND_US = 1_000_000
 
 
 class ProfileKey(NamedTuple):
@@ -51,6 +52,22 @@ class Span:
     length_us: int = 1
     """Windows are put together to such of this length: as they are read, for a day of them may hold gigabytes."""
     revision: str | None = None
+
+    @classmethod
+    def of_windows(
+        cls, subject: str, reference: Reference, *, mark_us: int, windows: int, revision: str | None = None
+    ) -> Self:
+        """So many of the last windows that are over by then; they are as long as the reference's."""
+        length_us = reference.length_seconds * SECOND_US
+        until_us = start(mark_us, length_us)
+        return cls(
+            subject=subject,
+            baseline=reference.digest,
+            since_us=until_us - windows * length_us,
+            until_us=until_us,
+            length_us=length_us,
+            revision=revision,
+        )
 
 
 @dataclass(frozen=True, slots=True)
