@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,8 @@ from switchyard_contracts.events import EventType
 from switchyard_contracts.model_deployment import Monitoring
 from switchyard_contracts.topics import ModelRecord
 from switchyard_monitor.adapters.store import SqlStore
+from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.models import Models
 from switchyard_monitor.reader import Pace, Reader
 from switchyard_profile import training
@@ -274,6 +276,10 @@ class World:
         """Passes until nothing is left to be read."""
         while self.reader.step():
             pass
+
+    def drifting(self, *, clock: Callable[[], float] = lambda: 0.0) -> Drifting:
+        """What Prometheus is told of drift."""
+        return Drifting(store=self.store, models=self.models, baselines=Baselines(self.store), clock=clock)
 
     def sums(self, subject: str = SUBJECT) -> dict[tuple[str, str, int, int], dict[str, int]]:
         """All sums, by (revision, role, traffic, start of the window in seconds after NOON)."""

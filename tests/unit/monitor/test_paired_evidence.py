@@ -66,7 +66,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def client(world: World) -> TestClient:
     registry = CollectorRegistry()
     health = Health(lambda: 0.0)
-    registry.register(MonitorCollector(store=world.store, health=health))
+    registry.register(MonitorCollector(store=world.store, health=health, drifting=world.drifting()))
     token = Token(name="operator", sha256=hashlib.sha256(b"all").hexdigest(), deployments=["*"])
     app = create_app(store=world.store, models=world.models, tokens=Tokens([token]), health=health, registry=registry)
     return TestClient(app, headers={"Authorization": "Bearer all"})
@@ -224,7 +224,7 @@ def test_without_a_cap_there_are_pairs_but_no_blocks(world: World, client: TestC
     said = judge(OUTCOME, found, budget=BUDGET, min_coverage=0.8)
     assert (said.verdict, said.message) == (
         Verdict.NO_DATA,
-        "the loss cap needs 1000 judged errors of stable, 800 are there",
+        "the loss cap needs 1,000 judged errors of stable, 800 are there",
     )
 
 

@@ -847,6 +847,8 @@ class ShadowStatus(Status):
     """Requests that both have answered, judged or not."""
     verdict: str = ""
     """The worst of the verdicts of decide metrics; empty where none can be judged by pairs."""
+    proven: str = ""
+    """The newest verdict that proved something, `Pass` or `Fail`; a monitor that is away takes it not back."""
     reason: str = ""
     message: Message = ""
     verdicts: list[MetricVerdict] = []

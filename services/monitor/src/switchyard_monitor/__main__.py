@@ -28,8 +28,10 @@ from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.adapters.timeline import SqlTimeline
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import TokenFile
+from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.bus import KafkaBroker, connection
 from switchyard_monitor.chronicle import Chronicle
+from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable
 from switchyard_monitor.health import Health
 from switchyard_monitor.metrics import MonitorCollector, commit_seconds
@@ -70,7 +72,9 @@ def main() -> int:
     models, health = Models(), Health(time.monotonic)
     registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
     health.on_commit = commit_seconds(registry).observe
-    registry.register(MonitorCollector(store=store, health=health))
+    baselines = Baselines(store)
+    drifting = Drifting(store=store, models=models, baselines=baselines, clock=time.monotonic)
+    registry.register(MonitorCollector(store=store, health=health, drifting=drifting))
     page = create_page(
         Page(
             store=store,
@@ -83,7 +87,15 @@ def main() -> int:
             draw=lambda: secrets.token_urlsafe(32),
         )
     )
-    app = create_app(store=store, models=models, tokens=tokens, health=health, registry=registry, page=page)
+    app = create_app(
+        store=store,
+        models=models,
+        tokens=tokens,
+        health=health,
+        registry=registry,
+        baselines=baselines,
+        page=page,
+    )
     config = uvicorn.Config(
         app, host="0.0.0.0", port=settings.port, log_config=None, log_level="warning", access_log=False
     )

@@ -173,8 +173,8 @@ def _losses(question: Question, evidence: Evidence, rows: Sequence[Row], before:
                 "candidate_coverage": _coverage(row.candidate for row in rows),
                 "stable_coverage": _coverage(row.stable for row in rows),
                 "method": (
-                    f"the loss cap needs {FIRST_ERRORS} judged errors of stable, {judged} {noun(judged, 'is', 'are')}"
-                    " there"
+                    f"the loss cap needs {FIRST_ERRORS:,} judged errors of stable, {judged:,}"
+                    f" {noun(judged, 'is', 'are')} there"
                 ),
             }
         )

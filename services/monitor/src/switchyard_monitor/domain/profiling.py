@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from switchyard_contracts.model_deployment import Monitoring, Task
+from switchyard_contracts import profile_fit
+from switchyard_contracts.model_deployment import Monitoring
+from switchyard_contracts.profile_fit import Profiled
 from switchyard_contracts.windows import start
 from switchyard_profile.binning import Binning, Side
 from switchyard_profile.profile import Profile
 from switchyard_profile.reference import Reference
-from switchyard_profile.values import Type
 
 from switchyard_monitor.domain.rules import follow, steps
 
@@ -114,20 +115,9 @@ class Watch:
 
 def misfits(monitoring: Monitoring, reference: Reference) -> list[str]:
     """Where the resource and the reference speak of different models; each a sentence with what helps."""
-    found = []
-    known = [feature.name for feature in reference.side(Side.X)]
-    if unknown := sorted({feature.name for feature in monitoring.features}.difference(known)):
-        found.append(
-            f"monitoring.features names {', '.join(unknown)}, and the profile {reference.digest} has"
-            f" {', '.join(known) or 'no X'}; name features as it does, or make it anew with them"
-        )
-    for answer in reference.side(Side.Y):
-        if monitoring.prediction.task is Task.REGRESSION and answer.binning.type is not Type.NUMBER:
-            found.append(
-                f"monitoring.prediction.task is regression, and Y of the profile {reference.digest} is a"
-                f" {answer.binning.type}; make it anew with a column of numbers as --prediction"
-            )
-    return found
+    answer = next((str(feature.binning.type) for feature in reference.side(Side.Y)), None)
+    known = Profiled(reference.digest, [feature.name for feature in reference.side(Side.X)], answer)
+    return [f"monitoring.{field}: {sentence}" for field, sentence in profile_fit.misfits(monitoring, known)]
 
 
 class Tallies:
