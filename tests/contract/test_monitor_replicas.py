@@ -96,13 +96,13 @@ def test_who_folds_a_deployment_sees_what_another_member_committed_meanwhile(
         with other.begin() as batch:
             batch.lock(second, 0)
             batch.alone([SUBJECT])
-            return batch.entries([key], ())
+            return batch.entries([key])
 
     with ThreadPoolExecutor(1) as threads:
         with one.begin() as batch:
             batch.lock(first, 0)
             batch.alone([SUBJECT])
-            assert batch.entries([key], ()) == {}
+            assert batch.entries([key]) == {}
             looking: Future[dict[bytes, Any]] = threads.submit(look)
             until(lambda: waiting(postgres) == 1, "the other member waits", seconds=60, every=0.01)
             number = batch.book.id_of(Arm(batch.rule_id(RULE), "r", "stable", 1, 10_000, "split"))
@@ -166,7 +166,7 @@ def test_a_member_that_is_frozen_in_the_middle_of_its_batch_holds_nobody_up_for_
             statements.execute(batch._connection, "SET LOCAL idle_in_transaction_session_timeout = '200ms'")
             position = heir.claim(0, "b", now_us=20, ttl_us=10)
             assert position is not None
-            batch.entries([bytes(16)], ())
+            batch.entries([bytes(16)])
 
     with pytest.raises(StoreUnavailable, match="idle-in-transaction"):
         freeze()

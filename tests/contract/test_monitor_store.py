@@ -300,13 +300,22 @@ def test_all_rows_of_an_erased_prediction_go(store: Store) -> None:
     number, lease = arm(store), claimed(store)
     prefix = KEY[:13]
     keys = [prefix + bytes((0, 0, row)) for row in (0, 1, 255)]
-    write(store, lease, Changes(preds=[(key, Pred(number, 1, 1, 1, 1.0)) for key in keys]))
+    beside = [b"\0" * 12 + bytes((1, 0, 0, 0)), (1).to_bytes(12) + bytes(4)]
+    labels = [(key, Version(OUTCOME, event, 0, 1, 1, 1.0, "human")) for key in keys for event in "ab"]
+    labels.append((prefix + bytes((1, 0, 0)), labels[0][1]))
+    exchanges, inputs = [(keys[1], 5)], [(keys[2], 6, 7)]
+    preds = [(key, Pred(number, 1, 1, 1, 1.0)) for key in (*keys, *beside)]
+    write(store, lease, Changes(preds=preds, versions=labels, exchanges=exchanges, inputs=inputs))
     with store.begin() as batch:
-        assert set(batch.entries([], [prefix])) == set(keys)
+        assert batch.labels_under(prefix, but=()) == (6, 1)
+        assert batch.labels_under(prefix, but={keys[0], beside[0]}) == (4, 1)
+        assert batch.labels_under(b"\1" * 13, but=()) == (0, 0)
         batch.lock(lease, 6)
-        changes = Changes(erased={prefix}, removed=set(keys))
-        batch.write(lease, Work(changes=changes, next_offset=7, watermark_us=1))
-    assert store.entry(keys[2]) == (None, True)
+        batch.write(lease, Work(changes=Changes(erased={prefix}), next_offset=7, watermark_us=1))
+    for key, _ in labels:
+        assert store.entry(key) == (None, True)
+    for key in beside:
+        assert store.entry(key)[0] is not None
     with store.begin() as batch:
         assert batch.erased([prefix, b"\1" * 13]) == {prefix}
 

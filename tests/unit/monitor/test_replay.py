@@ -14,7 +14,7 @@ from switchyard_monitor.errors import CannotReplay, Unreadable
 from switchyard_monitor.letters import letter, opened
 from switchyard_monitor.ports import Letter
 from switchyard_monitor.reader import Pace
-from switchyard_monitor.replay import events
+from switchyard_monitor.replay import MOST_TOLD, Tally, events
 from switchyard_testkit.monitor_world import (
     MONITORING,
     SECOND,
@@ -230,3 +230,9 @@ def test_a_record_is_had_back_from_its_letter_to_the_last_byte(
     assert (found.record, found.reason) == (record, "invalid")
     with pytest.raises(Unreadable):
         opened(Record(0, 5, 1, sent.key, sent.value, sent.headers), topic="other")
+
+
+def test_of_millions_of_letters_that_cannot_be_taken_in_the_first_are_told_and_all_are_counted() -> None:
+    tally = Tally()
+    tally.fail((f"letter {n}", "why") for n in range(MOST_TOLD + 5))
+    assert (len(tally.failed), tally.failed[0], tally.failures) == (MOST_TOLD, ("letter 0", "why"), MOST_TOLD + 5)

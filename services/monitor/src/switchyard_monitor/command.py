@@ -71,9 +71,9 @@ def _letters(settings: Settings, store: SqlStore, asked: argparse.Namespace) -> 
         _say(f"{tally.passed_over} are of a type that is none of ours")
     for where, why in tally.failed[:SHOWN]:
         _say(f"{where}: {why}")
-    if len(tally.failed) > SHOWN:
-        _say(f"and {len(tally.failed) - SHOWN} more that cannot be taken in")
-    return 1 if tally.failed else 0
+    if tally.failures > SHOWN:
+        _say(f"and {tally.failures - SHOWN} more that cannot be taken in")
+    return 1 if tally.failures else 0
 
 
 def _say(sentence: str) -> None:

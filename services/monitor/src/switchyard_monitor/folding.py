@@ -122,8 +122,9 @@ def fold(
     folded = Fold(
         rules=rules,
         book=batch.book,
-        entries=batch.entries(keys, deletions),
+        entries=batch.entries(keys),
         erased=batch.erased(prefixes),
+        elsewhere={prefix: batch.labels_under(prefix, but=keys) for prefix in sorted(deletions)},
         watches=watches,
     )
     for fact in known:

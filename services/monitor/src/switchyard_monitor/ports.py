@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from re import Pattern
 from typing import Protocol
 
 from switchyard_monitor.domain.changes import Changes
-from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, Pair, PairCell
+from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, LabelCounts, Pair, PairCell
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.profiling import Coarsening, Profiles, Span
 from switchyard_monitor.domain.rollouts import Happening
@@ -163,8 +163,11 @@ class Batch(Protocol):
         a transaction, after `lock` and before anything is looked up: whoever took names twice could wait in a circle.
         """
 
-    def entries(self, keys: Iterable[bytes], prefixes: Iterable[bytes]) -> dict[bytes, Entry]:
-        """All that is known of these keys, and of every row under these prefixes."""
+    def entries(self, keys: Iterable[bytes]) -> dict[bytes, Entry]:
+        """All that is known of these keys."""
+
+    def labels_under(self, prefix: bytes, *, but: Container[bytes]) -> LabelCounts:
+        """How many labels a prediction's rows have, but for some; rows may be too many to be held together."""
 
     def erased(self, prefixes: Iterable[bytes]) -> set[bytes]:
         """Which of these predictions were erased."""

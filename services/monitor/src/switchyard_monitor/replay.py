@@ -12,10 +12,11 @@ them, beside the readers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from switchyard_monitor.baselines import Watches
+from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.facts import Fact, Record
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import CannotReplay, Unreadable
@@ -25,6 +26,8 @@ from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Broker, DeadLetters, Lease, Store, Work
 
 MOST_OFFSET = 2**63
+MOST_TOLD = 1000
+"""There may be millions of dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,16 @@ class Tally:
     passed_over: int = 0
     """Of a type that is none of ours."""
     failed: list[tuple[str, str]] = field(default_factory=list)
-    """(where the record stood, why it cannot be taken in)."""
+    """(where the record stood, why it cannot be taken in), of the first `MOST_TOLD`."""
+    failures: int = 0
+    """All of them."""
+
+    def fail(self, found: Iterable[tuple[str, str]]) -> None:
+        """These cannot be taken in."""
+        for each in found:
+            self.failures += 1
+            if len(self.failed) < MOST_TOLD:
+                self.failed.append(each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +100,7 @@ class Wanted:
 def letters(store: Store, models: Models, source: DeadLetters, *, topic: str, wanted: Wanted) -> Tally:
     """Take in what can be taken in of dead letters by the rules of now. None is written again: they are still there."""
     tally = Tally()
-    seen: set[str] = set()
+    seen: set[int] = set()
     watches = Watches(store, clock_us=lambda: 0)  # a reference that is not there is looked for once
     for sent in source.read():
         chosen: list[Opened] = []
@@ -96,11 +108,12 @@ def letters(store: Store, models: Models, source: DeadLetters, *, topic: str, wa
             try:
                 found = opened(each, topic=topic)
             except Unreadable as error:
-                tally.failed.append((f"letter {each.offset}", str(error)))
+                tally.fail([(f"letter {each.offset}", str(error))])
                 continue
-            if found.id not in seen and wanted.reason in (None, found.reason):
+            known = identity.short(found.id)
+            if known not in seen and wanted.reason in (None, found.reason):
                 chosen.append(found)
-            seen.add(found.id)
+            seen.add(known)
         by_partition: dict[int, list[Record]] = {}
         for record in sorted((one.record for one in chosen), key=_place):
             by_partition.setdefault(record.partition, []).append(record)
@@ -116,7 +129,7 @@ def _take(
     for number, said in portion.items():
         if wanted.deployment is None:
             tally.passed_over += said.ignored
-            tally.failed += [(_where(dead.record), dead.message) for dead in said.dead]
+            tally.fail((_where(dead.record), dead.message) for dead in said.dead)
         if facts := [fact for fact in said.facts if wanted.deployment in (None, fact.subject)]:
             by_partition[number] = facts
     if not by_partition:
@@ -148,7 +161,7 @@ def _take(
                 Work(changes=changes, next_offset=position.next_offset, watermark_us=None),
             )
     tally.columns.update(columns)
-    tally.failed += failed
+    tally.fail(failed)
 
 
 def _place(record: Record) -> tuple[int, int]:

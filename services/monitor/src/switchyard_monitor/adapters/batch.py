@@ -7,7 +7,7 @@ they run tens of thousands of times a second, where building them would cost mor
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, case, delete, select, update
@@ -15,11 +15,11 @@ from sqlalchemy import Connection, Row, Table, case, delete, select, update
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.book import BookCache, SqlBook
 from switchyard_monitor.adapters.profiles import coarsen_profiles, write_profiles
-from switchyard_monitor.adapters.statements import alone, chunks, execute, execute_many, insert_rows, select_in
+from switchyard_monitor.adapters.statements import alone, chunks, execute, execute_many, insert_rows, select_in, stream
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
-from switchyard_monitor.domain.entries import Entry, Pred, Version
+from switchyard_monitor.domain.entries import Entry, LabelCounts, Pred, Version
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.profiling import Coarsening
 from switchyard_monitor.domain.rules import Rule, Value
@@ -106,13 +106,10 @@ class SqlBatch:
         """Fold these deployments while nobody else does, until the end."""
         alone(self._connection, subjects)
 
-    def entries(self, keys: Iterable[bytes], prefixes: Iterable[bytes]) -> dict[bytes, Entry]:
-        """All that is known of these keys, and of every row under these prefixes."""
+    def entries(self, keys: Iterable[bytes]) -> dict[bytes, Entry]:
+        """All that is known of these keys."""
         found: dict[bytes, Entry] = {}
-        wanted = set(keys)
-        for prefix in prefixes:
-            wanted |= self._keys_under(prefix)
-        ordered = sorted(wanted)
+        ordered = sorted(set(keys))
         for k, arm, at_us, event, x, number, name, latency_us in self._in(
             "SELECT k, arm, at_us, event, x, number, name, latency_us FROM prediction WHERE k IN", ordered
         ):
@@ -129,6 +126,23 @@ class SqlBatch:
             for k, event, x in self._in("SELECT k, event, x FROM input WHERE k IN", ordered):
                 _entry(found, k).inputs[event] = x
         return found
+
+    def labels_under(self, prefix: bytes, *, but: Container[bytes]) -> LabelCounts:
+        """How many labels a prediction's rows have, but for some; rows may be too many to be held together."""
+        joined = orphan = 0
+        for k, labels, answered in stream(
+            self._connection,
+            "SELECT k, count(*), EXISTS (SELECT 1 FROM prediction WHERE prediction.k = label.k) FROM label"
+            " WHERE k >= ? AND k < ? GROUP BY k",
+            _range(prefix),
+        ):
+            if k in but:
+                continue
+            if answered:
+                joined += labels
+            else:
+                orphan += labels
+        return LabelCounts(joined, orphan)
 
     def erased(self, prefixes: Iterable[bytes]) -> set[bytes]:
         """Which of these predictions were erased."""
@@ -185,9 +199,9 @@ class SqlBatch:
         coarsen_profiles(self._connection, lease.partition, moving, most=most)
 
     def _rows(self, changes: Changes) -> None:
-        for k in sorted(changes.removed):
+        for prefix in sorted(changes.erased):
             for table in ("prediction", "label", "exchange", "input"):
-                execute(self._connection, f"DELETE FROM {table} WHERE k = ?", (k,))
+                execute(self._connection, f"DELETE FROM {table} WHERE k >= ? AND k < ?", _range(prefix))
         self._insert(tables.erased, sorted((prefix,) for prefix in changes.erased))
         self._insert(
             tables.prediction,
@@ -254,14 +268,6 @@ class SqlBatch:
         for chunk in chunks(work.released):
             self._connection.execute(delete(held).where(held.c.partition == partition, held.c.offset.in_(chunk)))
 
-    def _keys_under(self, prefix: bytes) -> set[bytes]:
-        ends = (prefix, prefix + b"\xff" * (identity.ROW_BYTES + 1))
-        keys: set[bytes] = set()
-        for table in ("prediction", "label", "exchange", "input"):
-            rows = execute(self._connection, f"SELECT k FROM {table} WHERE k >= ? AND k < ?", ends)
-            keys |= {row[0] for row in rows}
-        return keys
-
     def _any(self, sql: str) -> bool:
         return execute(self._connection, sql).first() is not None
 
@@ -273,6 +279,11 @@ class SqlBatch:
 
     def _many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         execute_many(self._connection, sql, rows)
+
+
+def _range(prefix: bytes) -> tuple[bytes, bytes]:
+    """From where to where the keys of a prediction's rows reach."""
+    return prefix, prefix + b"\xff" * (identity.ROW_BYTES + 1)
 
 
 def position_of(row: Row[Any]) -> Position:

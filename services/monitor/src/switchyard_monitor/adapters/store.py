@@ -265,7 +265,7 @@ class SqlStore:
         """What is known of one row of a prediction, and whether it was erased."""
         with self._look() as connection:
             batch = SqlBatch(connection, self._read)
-            return batch.entries([key], ()).get(key), bool(batch.erased([key[:-3]]))
+            return batch.entries([key]).get(key), bool(batch.erased([key[:-3]]))
 
     def arm(self, number: int) -> Arm:
         """An arm, for reading."""

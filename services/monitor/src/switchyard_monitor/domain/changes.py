@@ -28,7 +28,7 @@ class Changes:
     exchanges: list[tuple[bytes, int]] = field(default_factory=list)
     inputs: list[tuple[bytes, int, int]] = field(default_factory=list)
     erased: set[bytes] = field(default_factory=set)
-    removed: set[bytes] = field(default_factory=set)
+    """Predictions of which every row goes; nothing else that is here is of theirs."""
     cells: Cells = field(default_factory=dict)
     pairs: Cells = field(default_factory=dict)
     profiles: Profiles = field(default_factory=dict)

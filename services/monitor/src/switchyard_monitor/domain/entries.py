@@ -75,6 +75,13 @@ class Version(NamedTuple):
         return self.revision, self.at_us, self.event_id
 
 
+class LabelCounts(NamedTuple):
+    """The labels of rows that have a Y, and of rows that have none."""
+
+    joined: int = 0
+    orphan: int = 0
+
+
 @dataclass(slots=True)
 class Entry:
     """All we know of one row of one prediction."""

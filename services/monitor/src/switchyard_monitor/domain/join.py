@@ -24,6 +24,7 @@ from switchyard_monitor.domain.entries import (
     Arm,
     Book,
     Entry,
+    LabelCounts,
     Pred,
     Version,
     cell_of,
@@ -47,7 +48,10 @@ _ArmKey = tuple[int, str, RouteRole, int, int, Assignment, int]
 
 
 class Fold:
-    """Folds the facts of one partition's batch into changes. `entries` holds every key that the facts touch."""
+    """Folds the facts of one partition's batch into changes.
+
+    `entries` holds every key that the facts touch, `elsewhere` the labels of all other rows of what they erase.
+    """
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class Fold:
         book: Book,
         entries: dict[bytes, Entry],
         erased: set[bytes],
+        elsewhere: Mapping[bytes, LabelCounts] | None = None,
         watches: Mapping[str, Watch] | None = None,
     ) -> None:
         self.changes = Changes()
@@ -63,6 +68,7 @@ class Fold:
         self._book = book
         self._entries = entries
         self._erased = erased
+        self._elsewhere = elsewhere or {}
         self._watches = watches or {}
         self._tallies = Tallies()
         self._rows_of: dict[bytes, list[bytes]] | None = None
@@ -93,12 +99,12 @@ class Fold:
         self._touched.clear()
         changes = self.changes
         changes.profiles = self._tallies.profiles()
-        if changes.removed:
-            gone = changes.removed
-            changes.preds = [row for row in changes.preds if row[0] not in gone]
-            changes.versions = [row for row in changes.versions if row[0] not in gone]
-            changes.exchanges = [row for row in changes.exchanges if row[0] not in gone]
-            changes.inputs = [row for row in changes.inputs if row[0] not in gone]
+        if changes.erased:
+            gone, end = changes.erased, identity.PREFIX_BYTES
+            changes.preds = [row for row in changes.preds if row[0][:end] not in gone]
+            changes.versions = [row for row in changes.versions if row[0][:end] not in gone]
+            changes.exchanges = [row for row in changes.exchanges if row[0][:end] not in gone]
+            changes.inputs = [row for row in changes.inputs if row[0][:end] not in gone]
         return changes
 
     def _sort(self, fact: Fact, came_us: int) -> str:
@@ -289,14 +295,19 @@ class Fold:
             return "duplicate"
         self._erased.add(prefix)
         self.changes.erased.add(prefix)
+        joined, orphan = self._elsewhere.get(prefix, LabelCounts())
         for key in self._rows_under(prefix):
             entry = self._entries.pop(key)
             if self._touched.pop(key, None) is not None:
                 self._contribute(key, entry, fact.subject, 1)
-            self.changes.removed.add(key)
-            ledger = self.changes.labels.setdefault(fact.subject, {})
-            bump(ledger, "joined" if entry.preds else "orphan", -len(entry.versions))
-            bump(ledger, "deleted", len(entry.versions))
+            if entry.preds:
+                joined += len(entry.versions)
+            else:
+                orphan += len(entry.versions)
+        ledger = self.changes.labels.setdefault(fact.subject, {})
+        bump(ledger, "joined", -joined)
+        bump(ledger, "orphan", -orphan)
+        bump(ledger, "deleted", joined + orphan)
         return "stored"
 
     def _add(self, key: bytes, entry: Entry, subject: str, pred: Pred) -> None:
