@@ -280,7 +280,7 @@ def test_without_a_cap_no_window_is_handed_out(world: World) -> None:
     found = ask(world, "outcome.rmse")
     assert found.windows == []
     assert found.cap is None
-    assert "1000 judged errors of stable" in found.method
+    assert "1,000 judged errors of stable" in found.method
     assert judge(OUTCOME, found, budget=BUDGET, min_coverage=0.8).verdict == Verdict.NO_DATA
 
 
