@@ -84,7 +84,9 @@ def books(world: World) -> tuple[Any, ...]:
     sums = [(world.sums(subject), world.pair_sums(subject), world.store.labels(subject)) for subject in SUBJECTS]
     span = Span(subject=SUBJECTS[0], baseline=REFERENCE.digest, since_us=0, until_us=2**62)
     profiles = world.store.profiles(span)
-    return world.ledger(), sums, profiles, sorted(set(letters)), world.store.outbox(10)
+    days = sorted(world.store.lessons(OTHER, "stable-1"))
+    examples = world.store.examples(OTHER, "stable-1", days)
+    return world.ledger(), sums, profiles, examples, sorted(set(letters)), world.store.outbox(10)
 
 
 def killed_at(folder: Path, url: str, statement: int) -> bool:
@@ -125,6 +127,7 @@ def test_a_kill_at_any_statement_changes_nothing(databases: Databases, tmp_path:
     expected = lived(tmp_path, SqliteFiles(tmp_path).up_to_date())
     assert expected[0] == COLUMNS
     assert sum(profile.rows for profile in expected[2].values()) == 3, "a and b, and what was mirrored of a"
+    assert len(expected[3]) == 1, "z, of which a reference may be learnt"
 
     url, statement, struck = databases.up_to_date(), shard, True
     while struck:

@@ -20,6 +20,7 @@ from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes, Dead
 from switchyard_monitor.domain.facts import Fact, Record, read
 from switchyard_monitor.domain.join import Fold, Known
+from switchyard_monitor.domain.learning import Lesson
 from switchyard_monitor.domain.leases import owner
 from switchyard_monitor.domain.profiling import Watch
 from switchyard_monitor.errors import BrokerUnavailable, Deposed, OffsetLost, Unreadable
@@ -311,6 +312,7 @@ class Reader:
         hold: list[HeldRecord] = []
         rules: dict[str, Known] = {}
         watches: dict[str, Watch] = {}
+        lessons: dict[str, Lesson] = {}
         records = said.records
         for fact in said.facts:
             if fact.subject not in rules:
@@ -319,8 +321,11 @@ class Reader:
                     hold.append(HeldRecord(fact.subject, fact.record))
                     continue
                 rules[fact.subject] = Known.of(batch.rule_id(rule), rule)
-                if watch := self._watches.of(self._models.monitoring(fact.subject)):
+                record = self._models.record(fact.subject)
+                if watch := self._watches.of(record):
                     watches[fact.subject] = watch
+                if lesson := self._watches.lesson(record):
+                    lessons[fact.subject] = lesson
             facts.append(fact)
 
         keys, prefixes, deletions = _keys(facts)
@@ -330,6 +335,7 @@ class Reader:
             entries=batch.entries(keys, deletions),
             erased=batch.erased(prefixes),
             watches=watches,
+            lessons=lessons,
         )
         for fact in facts:
             fold.take(fact)

@@ -41,6 +41,11 @@ def fold(key: bytes) -> int:
     return key[PREFIX_BYTES - 1] % FOLDS
 
 
+def rank(key: bytes) -> int:
+    """A place in an order by lot, for all rows of a prediction: seven bytes that are a hash in every prefix."""
+    return int.from_bytes(key[PREFIX_BYTES - 7 : PREFIX_BYTES])
+
+
 def row_bytes(row: int) -> bytes:
     """The part of the key that tells the rows of a prediction apart."""
     return row.to_bytes(ROW_BYTES)

@@ -29,6 +29,7 @@ from switchyard_monitor.domain.entries import (
     contribute,
 )
 from switchyard_monitor.domain.facts import Fact, Record
+from switchyard_monitor.domain.learning import Lesson
 from switchyard_monitor.domain.pairs import contribute_pairs
 from switchyard_monitor.domain.profiling import ProfileKey, Tallies, Watch
 from switchyard_monitor.domain.rules import MAX_AGE_US, Rule, follow, steps
@@ -78,6 +79,7 @@ class Fold:
         entries: dict[bytes, Entry],
         erased: set[bytes],
         watches: Mapping[str, Watch] | None = None,
+        lessons: Mapping[str, Lesson] | None = None,
     ) -> None:
         self.changes = Changes()
         self._rules = rules
@@ -85,6 +87,7 @@ class Fold:
         self._entries = entries
         self._erased = erased
         self._watches = watches or {}
+        self._lessons = lessons or {}
         self._tallies = Tallies()
         self._touched: dict[bytes, str] = {}
         self._arms: dict[_ArmKey, int] = {}
@@ -111,6 +114,7 @@ class Fold:
         changes.profiles = self._tallies.profiles()
         if changes.removed:
             gone = changes.removed
+            changes.examples = [one for one in changes.examples if one.key not in gone]
             changes.preds = [row for row in changes.preds if row[0] not in gone]
             changes.versions = [row for row in changes.versions if row[0] not in gone]
             changes.exchanges = [row for row in changes.exchanges if row[0] not in gone]
@@ -196,11 +200,26 @@ class Fold:
                 return "stored"
         latency_us = None if data.latency_us is None else max(0, min(MOST_LATENCY_US, data.latency_us))
         self._add(key, entry, fact.subject, Pred(arm, at_us, event, x, value, latency_us))
-        if (watch := self._watches.get(fact.subject)) is not None and data.request.complete:
-            start_us = watch.window(at_us, known.rule.window_us)
-            place = ProfileKey(fact.subject, revision, role.value, data.traffic, watch.bins.baseline, start_us)
-            self._tallies.take(place, watch, data.request.value, follow(known.paths[0], data.response.value))
+        if data.request.complete:
+            self._profile(fact.subject, data, known, key, at_us, revision=revision, role=role)
         return "stored"
+
+    def _profile(
+        self, subject: str, data: Inference, known: Known, key: bytes, at_us: int, *, revision: str, role: RouteRole
+    ) -> None:
+        """Count X and Y, and keep some of them where there is nothing yet to count them by."""
+        watch, lesson = self._watches.get(subject), self._lessons.get(subject)
+        if watch is None and lesson is None:
+            return
+        x, y = data.request.value, follow(known.paths[0], data.response.value)
+        if watch is not None:
+            start_us = watch.window(at_us, known.rule.window_us)
+            place = ProfileKey(subject, revision, role.value, data.traffic, watch.bins.baseline, start_us)
+            self._tallies.take(place, watch, x, y)
+        if lesson is not None and role is RouteRole.STABLE:
+            example = lesson.example(subject, revision, key, at_us, x=x, y=y)
+            if example is not None:
+                self.changes.examples.append(example)
 
     def _prediction(self, fact: Fact, data: PredictionOnly, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
         event = identity.short(fact.event_id)
