@@ -1,4 +1,7 @@
-"""`python -m switchyard_monitor`: settings → adapters → reader and API. The one place that knows every class."""
+"""`python -m switchyard_monitor`: settings → adapters → reader and API. The one place that knows every class.
+
+`python -m switchyard_monitor replay …` is another way in: `command`.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from switchyard_contracts import logs
 from switchyard_contracts.kafka_trouble import Complaints
 from switchyard_contracts.own_metrics import own
 
+from switchyard_monitor import command
 from switchyard_monitor.adapters.looks import SqlLooks
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.adapters.timeline import SqlTimeline
@@ -45,7 +49,9 @@ PAUSE_SECONDS = 1.0
 
 
 def main() -> int:
-    """Run until told to stop."""
+    """Run until told to stop; or, with arguments, do what they say."""
+    if arguments := sys.argv[1:]:
+        return command.main(arguments, os.environ)
     # A batch makes tens of thousands of objects that all go when it is committed: looking for cycles among them in
     # between finds none.
     gc.set_threshold(100_000, 20, 50)
@@ -179,6 +185,7 @@ def _read(
                     pace=pace,
                     clock_us=_now_us,
                     on_commit=health.on_commit,
+                    reads=settings.topic_names.events,
                     letters_to=settings.topic_names.deadletter,
                 )
             health.passed(reader.step())

@@ -28,6 +28,8 @@ ARM = ("deployment", "revision", "role")
 PAIR = ("deployment", "revision", "against")
 GROUP = ("deployment", "revision", "side", "aspect")
 """Features are counted by these, however many there are."""
+NO_COUNTER = frozenset({"held", "replayed"})
+"""Columns of the ledger that go down as well."""
 
 
 COMMIT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -97,12 +99,18 @@ class MonitorCollector(Collector):
         ledgers = self._store.ledgers()
         events = CounterMetricFamily(
             "switchyard_monitor_events",
-            "What became of each offset; the columns of a partition and what is held add up to the offsets read.",
+            "What became of each reading; the columns of a partition and what is held, less what was replayed, add up"
+            " to the offsets read.",
             labels=("partition", "column"),
         )
         held = GaugeMetricFamily(
             "switchyard_monitor_held_records",
             "Records that wait for their deployment to be published.",
+            labels=("partition",),
+        )
+        replayed = CounterMetricFamily(
+            "switchyard_monitor_replayed_records",
+            "Records that were read once more by a replay.",
             labels=("partition",),
         )
         stopped = GaugeMetricFamily(
@@ -114,12 +122,12 @@ class MonitorCollector(Collector):
             number = str(ledger.position.partition)
             stopped.add_metric((number,), float(ledger.position.stopped is not None))
             held.add_metric((number,), ledger.columns.get("held", 0))
-            for column, value in sorted(ledger.columns.items()):
-                if column == "held":
-                    continue
-                events.add_metric((number, column), value)
+            replayed.add_metric((number,), -ledger.columns.get("replayed", 0))
+            for column in sorted(ledger.columns.keys() - NO_COUNTER):
+                events.add_metric((number, column), ledger.columns.get(column, 0))
         yield events
         yield held
+        yield replayed
         yield stopped
         mark = watermark([ledger.position for ledger in ledgers])
         if mark is not None:

@@ -76,15 +76,15 @@ class Lesson:
         paths = {feature.name: steps(feature.path) for feature in monitoring.features}
         return cls(paths, frozenset(one.revision for one in learnt), cuts)
 
-    def example(self, subject: str, revision: str, key: bytes, at_us: int, *, x: Any, y: Any) -> Example | None:
-        """None where that revision's reference is there, or its day has rows enough."""
+    def example(self, subject: str, revision: str, key: bytes, at_us: int, *, x: Any, y: Any) -> Sequence[Example]:
+        """One at most: none where that revision's reference is there, or its day has rows enough."""
         if revision in self.done:
-            return None
+            return ()
         rank, day_us = identity.rank(key), start(at_us, DAY_US)
         if rank > self.cuts.get((revision, day_us), rank):
-            return None
+            return ()
         body = {**self._features(x), PREDICTION: y} if _plain(y) else self._features(x)
-        return Example(subject, revision, day_us, rank, key, at_us, body)
+        return (Example(subject, revision, day_us, rank, key, at_us, body),)
 
     def _features(self, x: Any) -> dict[str, Any]:
         """Those that the resource names; else all that stand in the request, or in the one object that is all of it."""

@@ -1,8 +1,9 @@
 """Profiling: the X and Y of one batch, counted window by window in the bins of the deployment's reference.
 
 What is counted is what made a Y: an answer that was stored. A repeat, a conflict, an error and a request that was cut
-short add nothing, and a deletion takes nothing back. So a profile, like the rows, is the same however often and in
-which order events come.
+short add nothing, and a deletion takes nothing back. An X that comes alone is counted as it comes, in its own window,
+once for each revision; so of X there may be other rows than of Y. A profile, like the rows, is the same however often
+and in which order events come.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class Watch:
         return start(at_us, window_us if length_us % window_us == 0 else length_us)
 
     def columns(self, requests: list[Any], answers: list[Any]) -> dict[str, list[Any]]:
-        """Every feature's values, row by row."""
+        """Every feature's values, row by row; Xs and Ys that came apart need not be as many."""
         inner = [unwrapped(request) for request in requests]
         found: dict[str, list[Any]] = {}
         for binning in self.bins.binnings:
@@ -125,20 +126,26 @@ class Tallies:
     def __init__(self) -> None:
         self._rows: dict[ProfileKey, tuple[Watch, list[Any], list[Any]]] = {}
 
-    def take(self, key: ProfileKey, watch: Watch, request: Any, answer: Any) -> None:
-        """One X and its Y, as the JSON has them."""
-        rows = self._rows.get(key)
-        if rows is None:
-            rows = self._rows[key] = (watch, [], [])
-        rows[1].append(request)
-        rows[2].append(answer)
+    def asked(self, key: ProfileKey, watch: Watch, request: Any) -> None:
+        """One X, as the JSON has it."""
+        self._of(key, watch)[1].append(request)
+
+    def said(self, key: ProfileKey, watch: Watch, answer: Any) -> None:
+        """One Y."""
+        self._of(key, watch)[2].append(answer)
 
     def profiles(self) -> Profiles:
         """All that was taken, counted: once a window and feature, whatever the number of rows."""
         return {
-            key: Profile.of(key.baseline, watch.bins.binnings, watch.columns(requests, answers), rows=len(requests))
+            key: Profile.of(key.baseline, watch.bins.binnings, watch.columns(requests, answers), rows=len(answers))
             for key, (watch, requests, answers) in self._rows.items()
         }
+
+    def _of(self, key: ProfileKey, watch: Watch) -> tuple[Watch, list[Any], list[Any]]:
+        rows = self._rows.get(key)
+        if rows is None:
+            rows = self._rows[key] = (watch, [], [])
+        return rows
 
 
 def unwrapped(request: Any) -> Any:
