@@ -20,6 +20,7 @@ from switchyard_monitor.domain.profiling import Span
 from switchyard_monitor.health import Health
 from switchyard_monitor.learner import OLD_US, Learner
 from switchyard_monitor.ports import Lease, Work
+from switchyard_profile.reference import MOST_FEATURES
 from switchyard_profile.values import Type
 from switchyard_testkit.local_broker import LocalBroker
 from switchyard_testkit.monitor_world import (
@@ -263,8 +264,9 @@ def test_who_learns_the_same_at_once_is_believed_once(tmp_path: Path) -> None:
     assert world.store.learnt(SUBJECT) == [Learnt("r1", "sha256:first", 1)]
 
 
-def row(at: int, **body: Any) -> Example:
-    return Example(SUBJECT, "r", 0, at, b"", at * SECOND, body)
+def row(at: int, **x: Any) -> Example:
+    (one,) = Lesson().example(SUBJECT, "r", key_of(str(at)), at * SECOND, x=x, y=[])
+    return one
 
 
 @pytest.mark.parametrize(
@@ -276,6 +278,7 @@ def row(at: int, **body: Any) -> Example:
         pytest.param([*[1.0] * 199, "far"], Type.NUMBER, id="one of another type is as if it were missing"),
         pytest.param([1.0, "far"], None, id="half of another type: the feature is left out"),
         pytest.param([None, None], None, id="nothing at all"),
+        pytest.param(["a", "b" * 257], None, id="texts that are too long to be kept"),
         pytest.param([float("nan"), float("inf"), 10**400], None, id="no number that can be counted"),
     ],
 )
@@ -285,6 +288,21 @@ def test_types_are_seen_from_the_values(values: list[Any], kind: Type | None) ->
     found = {feature.name: feature.binning.type for feature in made.features}
     assert found.pop("sure") is Type.NUMBER
     assert found.get("x") is kind
+
+
+def test_of_very_many_features_the_most_frequent_ones_are_learnt() -> None:
+    made = learn([row(at, sure=1.0, **{f"f{name}": 1.0 for name in range(at, at + 400)}) for at in range(300)])
+    assert made is not None
+    names = {feature.name for feature in made.features}
+    assert len(names) == MOST_FEATURES - 1
+    assert {"sure", "f299"} <= names
+    assert len(row(1, **{f"f{name}": 1.0 for name in range(2 * MOST_FEATURES)}).body) == MOST_FEATURES
+
+
+def test_requests_that_name_something_else_each_time_take_no_room_without_end() -> None:
+    made = learn([row(at, sure=1.0, **{f"{at}-{name}": 1.0 for name in range(500)}) for at in range(50)])
+    assert made is not None
+    assert next(feature.sums.present for feature in made.features if feature.name == "sure") == 50
 
 
 def test_rows_without_any_feature_teach_nothing() -> None:

@@ -64,7 +64,8 @@ class Learner:
         if waiting(rows, mark_us=mark_us) is not None:
             return
         days = full(rows, mark_us=mark_us)
-        made = learn(self._store.examples(subject, revision, days))
+        # Day by day: as objects, rows take ten times the room that their values do.
+        made = learn(example for day_us in days for example in self._store.examples(subject, revision, [day_us]))
         if made is None:
             if subject not in self._said:
                 log.warning("%s: no feature has values of one type, so no baseline is learnt", subject)

@@ -32,6 +32,11 @@ MOST_A_DAY = 2_000
 NEARLY = 0.99
 """A feature whose values are of one type in fewer rows is left out."""
 MOST_NAME = 256
+MOST_TEXT = 256
+"""A longer string is not kept, and a feature with such is left out."""
+MOST_NAMES = 4_096
+"""So many features are looked at, those that are met first; of them the most frequent ones become the reference."""
+TOO_LONG: list[Any] = []
 
 
 class Example(NamedTuple):
@@ -83,7 +88,9 @@ class Lesson:
         rank, day_us = identity.rank(key), start(at_us, DAY_US)
         if rank > self.cuts.get((revision, day_us), rank):
             return ()
-        body = {**self._features(x), PREDICTION: y} if _plain(y) else self._features(x)
+        body = self._features(x)
+        if _plain(y):
+            body[PREDICTION] = _short(y)
         return (Example(subject, revision, day_us, rank, key, at_us, body),)
 
     def _features(self, x: Any) -> dict[str, Any]:
@@ -93,7 +100,8 @@ class Lesson:
         else:
             inner = unwrapped(x)
             found = inner if isinstance(inner, dict) else {}
-        return {name: value for name, value in found.items() if 0 < len(name) <= MOST_NAME and _plain(value)}
+        kept = sorted(name for name, value in found.items() if 0 < len(name) <= MOST_NAME and _plain(value))
+        return {name: _short(found[name]) for name in kept[:MOST_FEATURES]}
 
 
 def fitting(learnt: Sequence[Learnt], stable: str) -> str | None:
@@ -116,45 +124,56 @@ def waiting(rows: Mapping[int, int], *, mark_us: int) -> NoBaseline | None:
     return waits_for(days=len(counts), rows=max(LEARNING_ROWS, sum(counts)) if many else sum(counts))
 
 
-def learn(rows: Sequence[Example]) -> Reference | None:
+def learn(examples: Iterable[Example]) -> Reference | None:
     """A reference of these rows; None where no feature is of one type."""
-    names = sorted({name for row in rows for name in row.body} - {PREDICTION})[: MOST_FEATURES - 1]
-    columns = {
-        name: values
-        for name in (*names, PREDICTION)
-        if (values := _of_one_type([row.body.get(name) for row in rows])) is not None
-    }
+    times: list[int] = []
+    found: dict[str, dict[int, Any]] = {PREDICTION: {}}
+    for place, example in enumerate(examples):
+        times.append(example.at_us // 1_000_000)
+        for name, value in example.body.items():
+            if value is not None and (name in found or len(found) < MOST_NAMES):
+                found.setdefault(name, {})[place] = value
+    often = sorted(found.keys() - {PREDICTION}, key=lambda name: (-len(found[name]), name))[: MOST_FEATURES - 1]
+    columns = {}
+    for name in (*often, PREDICTION):
+        values = _of_one_type(found.pop(name), len(times))
+        if values is not None:
+            columns[name] = values
     prediction = PREDICTION if PREDICTION in columns else None
     try:
-        return reference(
-            columns, times=[row.at_us // 1_000_000 for row in rows], options=Options(prediction=prediction)
-        )
+        return reference(columns, times=times, options=Options(prediction=prediction))
     except TableError:
         return None
 
 
-def _of_one_type(values: Sequence[Any]) -> list[Any] | None:
-    """The values, without the few of another type; None where they are not few, or nothing is there."""
-    kinds = [_kind(value) for value in values]
-    counts = Counter(kind for kind in kinds if kind is not None)
+def _of_one_type(found: Mapping[int, Any], rows: int) -> list[Any] | None:
+    """The column, without the few values of another type; None where they are not few, or nothing is there."""
+    kinds = {place: _kind(value) for place, value in found.items()}
+    counts = Counter(kind for kind in kinds.values() if kind is not None)
     if not counts:
         return None
     ((most, count),) = counts.most_common(1)
-    if count < NEARLY * counts.total():
+    if most is Type.TEXT or count < NEARLY * counts.total():
         return None
-    return [value if kind is most else None for value, kind in zip(values, kinds, strict=True)]
+    return [found[place] if kinds.get(place) is most else None for place in range(rows)]
 
 
 def _kind(value: Any) -> Type | None:
+    if isinstance(value, list):
+        return Type.TEXT
     if isinstance(value, bool):
         return Type.BOOLEAN
     if isinstance(value, str):
         return Type.STRING
     try:
-        return Type.NUMBER if value is not None and math.isfinite(value) else None
+        return Type.NUMBER if math.isfinite(value) else None
     except OverflowError:  # a whole number without end
         return None
 
 
 def _plain(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float)
+
+
+def _short(value: Any) -> Any:
+    return TOO_LONG if isinstance(value, str) and len(value) > MOST_TEXT else value
