@@ -34,6 +34,8 @@ from switchyard_monitor.chronicle import Chronicle
 from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable
 from switchyard_monitor.health import Health
+from switchyard_monitor.learner import PAUSE_SECONDS as PAUSE_LEARNER
+from switchyard_monitor.learner import Learner
 from switchyard_monitor.metrics import MonitorCollector, commit_seconds
 from switchyard_monitor.models import Models
 from switchyard_monitor.page.app import Page, create_page
@@ -115,13 +117,27 @@ def main() -> int:
         stop.set()
         server.should_exit = True
 
+    learner = Learner(store=store, models=models, clock_us=_now_us)
+
+    def learn() -> None:
+        try:
+            while not stop.wait(PAUSE_LEARNER):
+                learner.step()
+        except Exception as error:  # a fault of ours, as above
+            log.exception("the learner failed")
+            failed.append(error)
+            server.should_exit = True
+
     thread = threading.Thread(target=read, name="reader")
     thread.start()
+    learning = threading.Thread(target=learn, name="learner", daemon=True)
+    learning.start()
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     server.run()
     stop.set()
     thread.join(timeout=20)
+    learning.join(timeout=5)
     store.close()
     timeline.close()
     looks.close()

@@ -78,8 +78,7 @@ class Drifting:
                 yield subject, line
 
     def _look(self, subject: str, mark_us: int) -> None:
-        monitoring = self._models.monitoring(subject)
-        named = monitoring.reference if monitoring else None
+        named = self._baselines.of(self._models.record(subject))
         held = self._held.get(subject)
         if held is not None and held.is_of(named, mark_us):
             return  # and nothing is read for it: of many deployments not all references are at hand
