@@ -19,13 +19,16 @@ from switchyard_contracts import logs
 from switchyard_contracts.kafka_trouble import Complaints
 from switchyard_contracts.own_metrics import own
 
+from switchyard_monitor.adapters.drift_book import SqlDriftBook
 from switchyard_monitor.adapters.looks import SqlLooks
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.adapters.timeline import SqlTimeline
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import TokenFile
+from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.bus import KafkaBroker, connection
 from switchyard_monitor.chronicle import Chronicle
+from switchyard_monitor.drift_keeper import DriftKeeper
 from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable
 from switchyard_monitor.health import Health
 from switchyard_monitor.metrics import MonitorCollector, commit_seconds
@@ -55,13 +58,14 @@ def main() -> int:
         store = SqlStore(database)
         if not store.has_server:
             store.migrate()
-        timeline, looks = SqlTimeline(database), SqlLooks(database)
+        timeline, looks, book = SqlTimeline(database), SqlLooks(database), SqlDriftBook(database)
         rollouts = KafkaRollouts(lambda: connection(settings), topic=settings.topic_names.rollouts)
         chronicle = Chronicle(log=rollouts, timeline=timeline, clock_us=_now_us)
     except (ValidationError, ValueError, OSError, StoreUnavailable) as error:
         log.error("cannot start: %s", error)
         return 2
-    models, health = Models(), Health(time.monotonic)
+    models, health, baselines = Models(), Health(time.monotonic), Baselines(store)
+    keeper = DriftKeeper(member=settings.member, store=store, book=book, baselines=baselines, clock_us=_now_us)
     registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
     health.on_commit = commit_seconds(registry).observe
     registry.register(MonitorCollector(store=store, health=health))
@@ -70,6 +74,8 @@ def main() -> int:
             store=store,
             timeline=timeline,
             looks=looks,
+            book=book,
+            baselines=baselines,
             models=models,
             health=health,
             tokens=tokens,
@@ -93,20 +99,32 @@ def main() -> int:
             failed.append(error)
             server.should_exit = True
 
+    def judge() -> None:
+        try:
+            while not stop.is_set():
+                if not keeper.step():
+                    stop.wait(PAUSE_SECONDS)
+                health.drift = keeper.trouble
+        except Exception as error:
+            log.exception("the keeper of drift failed")
+            failed.append(error)
+            server.should_exit = True
+
     def end(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
         server.should_exit = True
 
-    thread = threading.Thread(target=read, name="reader")
-    thread.start()
+    threads = [threading.Thread(target=read, name="reader"), threading.Thread(target=judge, name="drift")]
+    for thread in threads:
+        thread.start()
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     server.run()
     stop.set()
-    thread.join(timeout=20)
-    store.close()
-    timeline.close()
-    looks.close()
+    for thread in threads:
+        thread.join(timeout=20)
+    for opened in (store, timeline, looks, book):
+        opened.close()
     return 1 if failed else 0
 
 

@@ -320,11 +320,7 @@ def drift(
 
 def _known(desk: Desk, subject: str) -> Reference | str:
     """What a deployment is held against, or why it is held against nothing."""
-    monitoring = desk.models.monitoring(subject)
-    if monitoring is None or monitoring.reference is None:
-        return f"monitoring.reference of {subject} names no profile, so X and Y are not profiled"
-    reference = desk.baselines.reference(monitoring.reference)
-    return reference or f"nobody has handed over {monitoring.reference} yet; PUT it here, at /baseline"
+    return desk.baselines.known(subject, desk.models.monitoring(subject))
 
 
 def _reference(desk: Desk, subject: str) -> Reference:

@@ -92,6 +92,15 @@ class Baselines:
             found = _read(self._store, digest)
             return found and self._references.keep(digest, found)
 
+    def known(self, subject: str, monitoring: Monitoring | None) -> Reference | str:
+        """What a deployment is held against, or why it is held against nothing."""
+        if monitoring is None or monitoring.reference is None:
+            return f"monitoring.reference of {subject} names no profile, so X and Y are not profiled"
+        return self.reference(monitoring.reference) or (
+            f"nobody has handed over {monitoring.reference} yet; PUT it to the monitor's API, at"
+            f" /v1/deployments/{subject}/baseline"
+        )
+
     def yardstick(self, reference: Reference) -> Yardstick:
         """What is usual, by that reference."""
         with self._judging:

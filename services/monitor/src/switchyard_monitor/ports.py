@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from re import Pattern
 from typing import Protocol
 
+from switchyard_monitor.domain import drift_book
 from switchyard_monitor.domain.changes import Changes
+from switchyard_monitor.domain.drift_book import Due, FeatureDrift, WindowDrift
 from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.profiling import Coarsening, Profiles, Span
@@ -311,6 +313,34 @@ class Looks(Protocol):
 
     def pair_totals(self, subject: str, *, generations: int) -> list[PairCell]:
         """Each pair's windows added up, of the newest so many generations that have pairs."""
+
+    def close(self) -> None:
+        """Let go of all connections."""
+
+
+class DriftBook(Protocol):
+    """What windows were found to be. Every call may raise `StoreUnavailable`; then nothing of it happened."""
+
+    def members(self, *, now_us: int) -> list[str]:
+        """Who lives, by what the readers announce."""
+
+    def due(self) -> list[tuple[str, str, int]]:
+        """The deployments and baselines of which anything is due to be judged, and since when, in microseconds."""
+
+    def dues(self, subject: str, baseline: str) -> list[Due]:
+        """What of one deployment is due, in order of time."""
+
+    def keep(self, subject: str, baseline: str, pages: Sequence[drift_book.Page], *, done: Sequence[Due]) -> None:
+        """Write down what windows were found to be. Of what was due, that to which nothing was added since is done."""
+
+    def windows(self, subject: str, baseline: str) -> list[WindowDrift]:
+        """Every revision's windows, in order of time."""
+
+    def features(self, subject: str, baseline: str, revision: str, *, starts: Sequence[int]) -> list[FeatureDrift]:
+        """All features in these windows."""
+
+    def history(self, subject: str, baseline: str, revision: str, feature: str, *, since_us: int) -> list[FeatureDrift]:
+        """One feature in every window since then, in order of time."""
 
     def close(self) -> None:
         """Let go of all connections."""

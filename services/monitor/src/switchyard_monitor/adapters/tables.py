@@ -186,6 +186,45 @@ baseline = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
+drift_due = Table(
+    "drift_due",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("baseline", TEXT, primary_key=True),
+    Column("start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("times", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+drift_window = Table(
+    "drift_window",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("baseline", TEXT, primary_key=True),
+    Column("revision", TEXT, primary_key=True),
+    Column("start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("features", Integer, nullable=False),
+    Column("drifted", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+drift_feature = Table(
+    "drift_feature",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("baseline", TEXT, primary_key=True),
+    Column("revision", TEXT, primary_key=True),
+    Column("feature", TEXT, primary_key=True),
+    Column("start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("effect", Float, nullable=False),
+    Column("usual", Float, nullable=False),
+    Column("drifted", TEXT, nullable=False),
+    Column("body", TEXT, nullable=False),
+    Index("drift_feature_window", "subject", "baseline", "revision", "start_us"),
+    sqlite_with_rowid=False,
+)
+
 label_ledger = Table(
     "label_ledger",
     metadata,
