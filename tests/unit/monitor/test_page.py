@@ -17,7 +17,7 @@ from sqlalchemy import Engine, event
 from switchyard_contracts.model_route import Route
 from switchyard_contracts.topics import RolloutRecord
 from switchyard_monitor.page import units
-from switchyard_testkit.monitor_world import NOON, NOON_US, SUBJECT, inference
+from switchyard_testkit.monitor_world import NOON, NOON_US, REFERENCE, SUBJECT, WATCHED, inference
 from switchyard_testkit.page_story import Story, tell
 from switchyard_testkit.page_world import NEW, OLD, PageWorld, encoded, rollout_record, verdict
 
@@ -444,10 +444,14 @@ def count(do: Callable[[], object]) -> int:
 
 
 def test_a_page_asks_the_database_as_often_however_much_there_is(story: Story, world: PageWorld) -> None:
-    world.publish(SUBJECT)
+    world.world.store.keep_baseline(REFERENCE.digest, REFERENCE.to_bytes())
+    world.publish(SUBJECT, WATCHED)
     world.world.say(inference("p1"))
+    world.world.pass_time(86_400)  # the reference's windows are days
     world.catch_up()
-    for path, most in ((DEPLOYMENT, 7), ("/page/", 4)):
+    world.catch_up()
+    one = f"{DEPLOYMENT}/feature?name=prediction"
+    for path, most in ((DEPLOYMENT, 9), (f"{DEPLOYMENT}/features", 3), (one, 3), ("/page/", 4)):
         small, large = enter(world), enter(story.page)
         few, many = count(lambda: small.get(path)), count(lambda: large.get(path))  # noqa: B023
         assert few == many <= most, path

@@ -7,7 +7,7 @@ changes anything here, logging in and out, comes from a form of this very page o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from switchyard_monitor import answers
 from switchyard_monitor.auth import Finder
 from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.rules import DEFAULT_WINDOW_US
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import StoreUnavailable
@@ -146,7 +147,7 @@ class _Doors:
         seen = self._see(subject)
         if seen.record is None and not seen.totals and not seen.happenings:
             raise HTTPException(404, f"The monitor knows no deployment {subject}.")
-        held = self._against(request, subject)
+        held = self._against(request, subject, seen.happenings)
         return self._html(
             request,
             "deployment.html",
@@ -163,7 +164,7 @@ class _Doors:
         if session is None:
             return self._to_login(request)
         subject = self._subject(request, session)
-        held = self._against(request, subject)
+        held = self._against(request, subject, self._page.timeline.of(subject, limit=single.HAPPENINGS))
         asked = request.query_params
         number = asked.get("page", "1")
         listed = features.features(
@@ -185,7 +186,7 @@ class _Doors:
         if session is None:
             return self._to_login(request)
         subject = self._subject(request, session)
-        held = self._against(request, subject)
+        held = self._against(request, subject, self._page.timeline.of(subject, limit=single.HAPPENINGS))
         name = request.query_params.get("name", "")[:MOST_NAME]
         one = features.one(held, subject, self._page.book, name)
         if one is None:
@@ -201,16 +202,17 @@ class _Doors:
             raise HTTPException(403, f"The token {session.token.name!r} may not look at {subject}.")
         return subject
 
-    def _against(self, request: Request, subject: str) -> drifts.Against:
+    def _against(self, request: Request, subject: str, happenings: Sequence[Happening]) -> drifts.Against:
         page, asked = self._page, request.query_params
         record = page.models.record(subject)
+        told = {one.revision: one.version for one in (said.record for said in reversed(happenings)) if one.version}
         return drifts.against(
             subject,
             page.models,
             page.baselines.known(subject, page.models.monitoring(subject)),
             page.book,
             drifts.Wanted(asked.get("revision", ""), asked.get("window", "")),
-            {revision: version for revision, version in (record.versions if record else {}).items() if version},
+            told | {revision: version for revision, version in (record.versions if record else {}).items() if version},
         )
 
     def _see(self, subject: str) -> single.Seen:
