@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 from switchyard_monitor.page.app import COOKIE
 from switchyard_testkit.browser import (
@@ -126,6 +127,31 @@ def test_each_page_loads_whole_and_asks_nobody_else(
             assert page.evaluate(CLIPPED) == [], f"{name}'s charts show their words whole"
         assert watched.outside == []
         assert watched.complaints == []
+
+
+@pytest.mark.parametrize(("scheme", "size"), LOOKS[:4])
+def test_axe_finds_nothing_that_keeps_anybody_out(
+    browser: Browser, base: str, scheme: Scheme, size: tuple[int, int]
+) -> None:
+    found = []
+    with tab(browser, base, scheme=scheme, size=size) as watched:
+        for name, path in {"login": "/page/login", **PATHS, "nothing": "/page/deployments/demo/none"}.items():
+            watched.go(path)
+            if name == "login":
+                found += violations(watched, name)
+                watched.log_in()
+                continue
+            found += violations(watched, name)
+            watched.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+            found += violations(watched, f"{name}, opened")
+        assert watched.outside == []
+    assert found == []
+
+
+def violations(watched: Watched, name: str) -> list[tuple[str, str, str, list[str]]]:
+    """What axe objects to, whatever its weight: where, how grave, which rule, and the elements."""
+    said = Axe().run(watched.page).response["violations"]
+    return [(name, one["impact"], one["id"], [node["html"][:200] for node in one["nodes"]][:5]) for one in said]
 
 
 def test_the_ground_follows_the_scheme(browser: Browser, base: str) -> None:
