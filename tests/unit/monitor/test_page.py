@@ -205,6 +205,19 @@ def test_the_numbers_are_those_of_the_api(story: Story, told: str) -> None:
     assert "Every event that was read is accounted for." in told
 
 
+def test_who_was_right_is_said_for_those_who_differed(story: Story, told: str) -> None:
+    headings, *rows = table(told, "Who was right, the model or who decided")
+    assert headings[3:5] == ["Outcome known", "Followed the prediction"]
+    (stable,) = [row for row in rows if row[1] == "stable"]
+    known, same, differ, model, decider = (int(stable[at].replace(",", "")) for at in (3, 4, 6, 7, 8))
+    assert known == same + differ > 500
+    assert differ == model + decider, "of a yes and a no one is right"
+    assert stable[9] == units.percent(model / differ).replace(units.GAP, " ")
+    lower, upper = (float(end.removesuffix(" %")) for end in stable[10].split(" to "))
+    assert lower < 100 * model / differ < upper
+    assert stable[2] == "human"
+
+
 def test_every_chart_has_words_and_numbers_for_those_who_cannot_see_it(told: str) -> None:
     figures = re.findall(r"<figure.*?</figure>", told, re.S)
     assert len(figures) == 8  # three rollouts, requests, errors, latency, quality, coverage

@@ -114,6 +114,45 @@ def agreement(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]
     return Table("Decisions that followed the prediction", columns, rows)
 
 
+def right(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:
+    """Who was right, the model or who decided otherwise."""
+    columns = (
+        "Revision",
+        "Role",
+        "Decided by",
+        "Outcome known",
+        "Followed the prediction",
+        "And were right",
+        "Decided otherwise",
+        "Prediction right",
+        "Decision right",
+        "Prediction right, of these",
+        f"95{units.GAP}% interval",
+    )
+    rows = []
+    for line in lines:
+        each = sorted(line.right_by_actor.items())
+        for actor, found in each if len(each) == 1 else [("all", line.right), *each]:
+            if not found.same + found.differ:
+                continue
+            rows.append(
+                (
+                    _who(line.revision, names),
+                    line.role,
+                    actor,
+                    units.count(found.same + found.differ),
+                    units.count(found.same),
+                    units.percent(found.both / found.same if found.same else None),
+                    units.count(found.differ),
+                    units.count(found.model),
+                    units.count(found.decider),
+                    units.percent(found.share),
+                    _between(units.percent, found.lower, found.upper),
+                )
+            )
+    return Table("Who was right, the model or who decided, by the latest outcomes", columns, rows)
+
+
 def _actors(line: answers.RevisionQuality) -> list[tuple[str, answers.Agreement]]:
     """Each kind of actor, and all together where there is more than one."""
     each = sorted(line.agreement_by_actor.items())
