@@ -125,10 +125,10 @@ def test_who_was_right_is_counted_by_the_latest_outcome(
 
 def test_of_numbers_who_was_nearer_was_right(world: World) -> None:
     world.teach(MONITORING | {"decision": {"path": "$.buffer", "tolerance": 1}})
-    for name, decided in (("near", 14.0), ("far", 40.0), ("as near", 28.0)):
+    for name, decided in (("near", 14.0), ("far", 40.0), ("even", 28.0)):
         world.say(inference(name, y=20.0), at=1)
         world.say(decision(name, decided), at=2)
-        world.say(outcome(name, 24.0 if name == "as near" else 12.0), at=2)
+        world.say(outcome(name, 24.0 if name == "even" else 12.0), at=2)
     world.run()
     (sums,) = world.sums().values()
     found = {name: value for name, value in sums.items() if name.startswith("who") and ":" not in name}

@@ -167,7 +167,7 @@ def _numbers(feature: Feature, sums: FeatureSums) -> tables.Table:
         rows.append(line("Greatest", lambda one: units.number(one.high)))
     else:
         rows.append(shares("Never seen before", lambda one: one.unseen))
-    return tables.Table("The window beside the reference", ("", "Reference", "Window"), rows)
+    return tables.Table("The window beside the reference", ("Measure", "Reference", "Window"), rows)
 
 
 def _found(findings: Sequence[Finding]) -> tables.Table:
