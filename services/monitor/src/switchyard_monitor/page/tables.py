@@ -105,12 +105,33 @@ def _between(words: Callable[[float | None], str], lower: float | None, upper: f
 def agreement(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:
     """Whether people followed the predictions."""
     rows = [
-        (_who(line.revision, names), line.role, actor, units.count(agreed.n), units.percent(agreed.share))
+        (
+            _who(line.revision, names),
+            line.role,
+            actor,
+            units.count(agreed.n),
+            units.percent(agreed.n / line.predictions if line.predictions else None),
+            units.percent(agreed.share),
+            *(
+                (units.seconds(line.decision_delay_p50), units.seconds(line.decision_delay_p95))
+                if at == 0
+                else ("", "")
+            ),
+        )
         for line in lines
         if line.agreement.n
-        for actor, agreed in _actors(line)
+        for at, (actor, agreed) in enumerate(_actors(line))
     ]
-    columns = ("Revision", "Role", "Decided by", "Decisions", "Followed the prediction")
+    columns = (
+        "Revision",
+        "Role",
+        "Decided by",
+        "Decisions",
+        "Coverage",
+        "Followed the prediction",
+        "Decided after, p50",
+        "p95",
+    )
     return Table("Decisions that followed the prediction", columns, rows)
 
 
