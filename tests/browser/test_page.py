@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,6 +75,12 @@ LINES = """() => [...document.querySelectorAll('main *')].filter(one => one.chec
     return [...range.getClientRects()].map(at => [at.top + scrollY, at.bottom + scrollY, text.data.trim()]);
   })
 )"""
+UNNAMED = """() => [
+  ...[...document.querySelectorAll('table')].filter(one => !one.caption?.textContent.trim()),
+  ...[...document.querySelectorAll('svg:not([aria-hidden])')].filter(one => !one.getAttribute('aria-labelledby')),
+  ...[...document.querySelectorAll('[role=region], nav, section')].filter(
+    one => !(one.getAttribute('aria-label') || document.getElementById(one.getAttribute('aria-labelledby'))))
+].map(one => one.outerHTML.slice(0, 200))"""
 SECTIONS = (
     "Rollout",
     "Requests, errors, latency",
@@ -230,6 +237,48 @@ def test_a_screen_reader_finds_landmarks_headings_tables_and_words_for_charts(wa
     assert weight.count() == 1
     for caption in ("Who answers now", "Requests, errors and latency", "Quality against", "Events of all deployments"):
         assert page.get_by_role("table", name=caption).count() == 1, caption
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_every_page_is_in_order_for_those_who_hear_it(watched: Watched, name: str) -> None:
+    watched.go("/page/")
+    watched.log_in()
+    watched.go(PATHS[name])
+    page = watched.page
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(one => Number(one.tagName[1]))")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), "no level is passed over"
+    assert page.evaluate(UNNAMED) == [], "each table has a caption, each picture a name, each region a label"
+    for role in ("main", "banner", "contentinfo"):
+        assert page.get_by_role(role).count() == 1, role  # type: ignore[arg-type]
+    assert page.evaluate("document.documentElement.lang") == "en"
+
+
+def test_a_feature_and_its_numbers_are_reached_by_keyboard(watched: Watched) -> None:
+    watched.go("/page/")
+    watched.log_in()
+    watched.go(PATHS["features"])
+    page = watched.page
+    seen: list[str] = []
+    while not seen or seen[-1] != "carrier":
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate("(document.activeElement.textContent || document.activeElement.name).trim()"))
+        assert len(seen) < 40, seen
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", seen
+    assert seen[0] == "Skip to the content"
+    assert seen.index("wind") < seen.index("Numbers of “wind”") < seen.index("carrier"), (
+        "in the order in which it is read"
+    )
+    assert seen.index("Show") < seen.index("wind")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/feature?name=carrier*")
+    assert (
+        page.get_by_role("table", name="Shares of all rows").get_by_role("rowheader", name="any other name").count()
+        == 1
+    )
+    assert page.get_by_role("img", name="Distribution: PSI against the reference PSI: from").count() == 1
 
 
 def test_the_overview_is_a_table_to_a_screen_reader_on_a_phone_too(browser: Browser, base: str) -> None:
