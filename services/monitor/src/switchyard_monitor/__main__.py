@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -19,25 +20,31 @@ from switchyard_contracts import logs
 from switchyard_contracts.kafka_trouble import Complaints
 from switchyard_contracts.own_metrics import own
 
+from switchyard_monitor.adapters.alarms import SqlAlarms
 from switchyard_monitor.adapters.looks import SqlLooks
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.adapters.timeline import SqlTimeline
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import TokenFile
+from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.bus import KafkaBroker, connection
 from switchyard_monitor.chronicle import Chronicle
 from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable
+from switchyard_monitor.evaluator import Evaluator
 from switchyard_monitor.health import Health
 from switchyard_monitor.metrics import MonitorCollector, commit_seconds
 from switchyard_monitor.models import Models
 from switchyard_monitor.page.app import Page, create_page
 from switchyard_monitor.reader import Pace, Reader
 from switchyard_monitor.rollout_bus import KafkaRollouts
+from switchyard_monitor.rosters import Rosters
 from switchyard_monitor.settings import Settings
 
 log = logging.getLogger("switchyard_monitor")
 
 PAUSE_SECONDS = 1.0
+EVALUATE_SECONDS = 0.25
+"""How often it is looked whether a window can be judged."""
 
 
 def main() -> int:
@@ -55,7 +62,7 @@ def main() -> int:
         store = SqlStore(database)
         if not store.has_server:
             store.migrate()
-        timeline, looks = SqlTimeline(database), SqlLooks(database)
+        timeline, looks, alarms = SqlTimeline(database), SqlLooks(database), SqlAlarms(database)
         rollouts = KafkaRollouts(lambda: connection(settings), topic=settings.topic_names.rollouts)
         chronicle = Chronicle(log=rollouts, timeline=timeline, clock_us=_now_us)
     except (ValidationError, ValueError, OSError, StoreUnavailable) as error:
@@ -64,7 +71,8 @@ def main() -> int:
     models, health = Models(), Health(time.monotonic)
     registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
     health.on_commit = commit_seconds(registry).observe
-    registry.register(MonitorCollector(store=store, health=health))
+    rosters = Rosters(models, Baselines(store, clock_us=_now_us))
+    registry.register(MonitorCollector(store=store, health=health, alarms=alarms, rosters=rosters))
     page = create_page(
         Page(
             store=store,
@@ -77,7 +85,17 @@ def main() -> int:
             draw=lambda: secrets.token_urlsafe(32),
         )
     )
-    app = create_app(store=store, models=models, tokens=tokens, health=health, registry=registry, page=page)
+    app = create_app(
+        store=store, models=models, tokens=tokens, health=health, registry=registry, page=page, alarms=alarms
+    )
+    evaluator = Evaluator(
+        member=settings.member,
+        store=store,
+        alarms=alarms,
+        models=models,
+        clock_us=_now_us,
+        topic=settings.topic_names.alarms,
+    )
     config = uvicorn.Config(
         app, host="0.0.0.0", port=settings.port, log_config=None, log_level="warning", access_log=False
     )
@@ -85,28 +103,45 @@ def main() -> int:
     stop = threading.Event()
     failed: list[BaseException] = []
 
+    def guarded(name: str, work: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                work()
+            except Exception as error:  # a fault of ours: end the process, so that it is seen and started anew
+                log.exception("the %s failed", name)
+                failed.append(error)
+                stop.set()
+                server.should_exit = True
+
+        return run
+
     def read() -> None:
-        try:
-            _read(settings, store, models, health, stop, chronicle)
-        except Exception as error:  # a fault of ours: end the process, so that it is seen and started anew
-            log.exception("the reader failed")
-            failed.append(error)
-            server.should_exit = True
+        _read(settings, store, models, health, stop, chronicle)
+
+    def evaluate() -> None:
+        while not stop.is_set():
+            evaluator.step()
+            health.alarms = evaluator.trouble
+            stop.wait(EVALUATE_SECONDS)
 
     def end(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
         server.should_exit = True
 
-    thread = threading.Thread(target=read, name="reader")
-    thread.start()
+    threads = [
+        threading.Thread(target=guarded(name, work), name=name)
+        for name, work in (("reader", read), ("evaluator", evaluate))
+    ]
+    for thread in threads:
+        thread.start()
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     server.run()
     stop.set()
-    thread.join(timeout=20)
-    store.close()
-    timeline.close()
-    looks.close()
+    for thread in threads:
+        thread.join(timeout=20)
+    for held in (store, timeline, looks, alarms):
+        held.close()
     return 1 if failed else 0
 
 

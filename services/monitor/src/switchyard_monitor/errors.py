@@ -33,3 +33,7 @@ class OffsetLost(MonitorError):
 
 class Unreadable(MonitorError):
     """A record that can never be read, whatever is done. It becomes a dead letter."""
+
+
+class Relieved(MonitorError):
+    """Another member evaluates the deployment by now. What was judged here is not said; the other judges it."""

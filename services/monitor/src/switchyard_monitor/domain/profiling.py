@@ -7,7 +7,7 @@ which order events come.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -97,3 +97,11 @@ def _unwrapped(request: Any) -> Any:
         if isinstance(inner, dict):
             return inner
     return request
+
+
+def merged(parts: Iterable[Profile]) -> Profile | None:
+    """All of them together; None of none."""
+    total: Profile | None = None
+    for part in parts:
+        total = part if total is None else total.merge(part)
+    return total

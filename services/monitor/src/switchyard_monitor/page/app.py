@@ -261,6 +261,8 @@ class _Doors:
             troubles.append(f"The monitor is not reading events: {health.trouble}. What is shown may be old.")
         if health.timeline:
             troubles.append(f"The timeline of rollouts may be old: {health.timeline}.")
+        if health.alarms:
+            troubles.append(f"Alarms may be late: {health.alarms}.")
         text = self._templates.render(
             template,
             root=forms.root(request),
