@@ -44,7 +44,9 @@ WATCHED = MONITORING | {"reference": REFERENCE.digest}
 """The same, with X and Y counted in a reference's bins, once that is in the store."""
 
 
-def model_record(monitoring: Mapping[str, Any] | None = MONITORING, *, subject: str = SUBJECT) -> bytes:
+def model_record(
+    monitoring: Mapping[str, Any] | None = MONITORING, *, subject: str = SUBJECT, stable: str = ""
+) -> bytes:
     """A deployment's record on `switchyard.models`."""
     namespace, _, name = subject.partition("/")
     record = ModelRecord(
@@ -52,6 +54,7 @@ def model_record(monitoring: Mapping[str, Any] | None = MONITORING, *, subject: 
         name=name,
         generation=1,
         monitoring=None if monitoring is None else Monitoring.model_validate(monitoring),
+        stable=stable,
     )
     return record.model_dump_json(by_alias=True).encode()
 
@@ -192,9 +195,11 @@ class World:
             member=name, broker=broker, store=self.store, models=models, pace=self.pace, clock_us=lambda: self.now_us
         )
 
-    def teach(self, monitoring: Mapping[str, Any] | None = MONITORING, *, subject: str = SUBJECT) -> None:
+    def teach(
+        self, monitoring: Mapping[str, Any] | None = MONITORING, *, subject: str = SUBJECT, stable: str = ""
+    ) -> None:
         """Publish the deployment."""
-        self.broker.teach(subject, model_record(monitoring, subject=subject))
+        self.broker.teach(subject, model_record(monitoring, subject=subject, stable=stable))
 
     def say(self, value: bytes | None, *, at: float = 0.0, partition: int = 0, **more: Any) -> int:
         """Append a record that reaches the broker at NOON plus `at` seconds."""

@@ -235,9 +235,9 @@ def sentence(terms: Terms, last: Sequence[Look]) -> str:
     broken = sum(look.standing is Standing.BREACH for look in last)
     silent = sum(look.standing is Standing.NO_DATA for look in last)
     newest = last[-1]
-    value = newest.words or "no data" if newest.value is None else written(terms, newest.value)
+    is_value = f"is {written(terms, newest.value)}" if newest.value is not None else f"cannot be told ({newest.words})"
     text = (
-        f"{what} is {value} in the window of {window} from {moment(newest.start_us).isoformat(timespec='minutes')}"
+        f"{what} {is_value} in the window of {window} from {moment(newest.start_us).isoformat(timespec='minutes')}"
         f" ({terms.limit}); {count(broken)} of the last {count(len(last))} windows are beyond it"
     )
     return f"{text}, {count(silent)} without data" if silent else text
