@@ -55,6 +55,7 @@ class AlarmWorld:
     url: str
     alarms: SqlAlarms = field(init=False)
     evaluator: Evaluator = field(init=False)
+    _told: list[tuple[float, bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.alarms = SqlAlarms(self.url)
@@ -95,14 +96,21 @@ class AlarmWorld:
             at = window * WINDOW + place * WINDOW / requests
             name = f"{window}-{place}-{changes.get('revision', '')}"
             failed: dict[str, Any] = {"status": 503, "error": True} if place < failing else {}
-            self.world.say(inference(name, y=10.0, at=at, **changes, **failed), at=at)
+            self._told.append((at, inference(name, y=10.0, at=at, **changes, **failed)))
             if error is not None and not failed:
-                self.world.say(outcome(name, 10.0 - error, at=at + 1), at=at + 1)
+                self._told.append((at + 1, outcome(name, 10.0 - error, at=at + 1)))
             if agreed is not None:
-                self.world.say(decision(name, place >= agreed, at=at), at=at)
+                self._told.append((at, decision(name, place >= agreed, at=at)))
+
+    def tell(self) -> None:
+        """Have it all in the log, in the order in which it came to the broker."""
+        for at, value in sorted(self._told, key=lambda item: item[0]):
+            self.world.say(value, at=at)
+        self._told.clear()
 
     def until(self, seconds: float) -> int:
         """Have time come to so many seconds after noon, and everything read and judged; how many windows were."""
+        self.tell()
         self.world.run()
         self.world.pass_time(seconds - (self.world.now_us - NOON_US) / 1e6)
         self.world.run()  # nothing was left to be read at that time, so the watermark comes to it

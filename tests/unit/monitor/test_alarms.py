@@ -237,7 +237,7 @@ def test_a_record_says_what_it_rests_on() -> None:
     assert [look.standing.value for look in record.looks] == ["Breach", "Clear", "Breach"]
     assert (record.value, record.limit, record.samples, record.window_seconds) == (B, "max 10", 100, 3600)
     assert record.message == (
-        "outcome.rmse is 12.0 in the window of 1h from 1970-01-01T03:00+00:00 (max 10); 2 of the last 3 windows are"
+        "outcome.rmse is 12.0 in the window of 1h from 1970-01-01T03:00:00+00:00 (max 10); 2 of the last 3 windows are"
         " beyond it"
     )
 
@@ -309,6 +309,14 @@ def test_retraining_is_asked_for_while_an_alarm_fires_once_in_a_cool_down() -> N
     assert {request.cause for request in requests} == {fired.id}
     assert len({record.id for record in judged.records}) == 4
     assert judged.asked.request == requests[-1].id
+
+
+def test_what_nothing_is_known_of_or_is_clear_again_asks_for_no_retraining() -> None:
+    watched = roster(terms(), retraining=Retraining(frozenset({"worse"}), cooldown_us=0))
+    judged = watched.judge({}, Asked(), watermark_us=3 * HOUR, read=Windows([C, B, B, N, M, C]))
+    later = watched.judge(judged.states, judged.asked, watermark_us=6 * HOUR, read=Windows([C, B, B, N, M, C]))
+    assert (events(judged), events(later)) == ([("Fired", "worse"), ("RetrainRequested", "worse")], [])
+    assert later.states["worse"].firing
 
 
 def test_an_alarm_that_is_not_named_asks_for_no_retraining() -> None:

@@ -176,10 +176,8 @@ def _say(connection: Connection, subject: str, records: Iterable[AlarmRecord], *
     for record in records:
         body = record.model_dump_json(by_alias=True)
         values = {"subject": subject, "id": record.id, "event": record.event.value, "alarm": record.alarm, "body": body}
-        written = connection.execute(
-            inserting(connection, table).values(**values).on_conflict_do_nothing(index_elements=["id"])
-        )
-        if not written.rowcount:
+        inserted = inserting(connection, table).values(**values).on_conflict_do_nothing(index_elements=["id"])
+        if connection.execute(inserted.returning(table.c.n)).first() is None:
             continue
         new += 1
         connection.execute(

@@ -124,8 +124,9 @@ class Roster:
         return found, closed
 
     def _wants_retraining(self, terms: Terms, step: Step, asked: Asked) -> bool:
-        """While an alarm fires, once per cool-down: a training that came to nothing is asked for again."""
-        if terms.name not in self.retraining.on or not step.state.firing:
+        """While an alarm fires, by a window that is broken, once per cool-down: what came to nothing is asked again."""
+        broken = step.look.standing is Standing.BREACH or (terms.silence_fires and step.look.value is None)
+        if terms.name not in self.retraining.on or not step.state.firing or not broken:
             return False
         return asked.at_us is None or step.at_us >= asked.at_us + self.retraining.cooldown_us
 
@@ -237,7 +238,7 @@ def sentence(terms: Terms, last: Sequence[Look]) -> str:
     newest = last[-1]
     is_value = f"is {written(terms, newest.value)}" if newest.value is not None else f"cannot be told ({newest.words})"
     text = (
-        f"{what} {is_value} in the window of {window} from {moment(newest.start_us).isoformat(timespec='minutes')}"
+        f"{what} {is_value} in the window of {window} from {moment(newest.start_us).isoformat(timespec='seconds')}"
         f" ({terms.limit}); {count(broken)} of the last {count(len(last))} windows are beyond it"
     )
     return f"{text}, {count(silent)} without data" if silent else text
