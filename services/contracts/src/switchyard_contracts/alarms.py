@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from switchyard_contracts.base import ResourceName, Shape
+from switchyard_contracts.base import Message, ResourceName, Shape, Status, Timestamp
 from switchyard_contracts.quantities import Duration, Threshold, format_duration, parse_duration
 
 DRIFT = "drift"
@@ -207,3 +207,22 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
     ],
 }
 """What the API server itself checks of an alarm."""
+
+
+class FiringAlarm(Status):
+    """A rule that is broken now."""
+
+    alarm: str
+    metric: str
+    revision: str = ""
+    since: Timestamp | None = None
+    """By the events' own clock."""
+    message: Message = ""
+
+
+class AlarmsStatus(Status):
+    """What the monitor says of the alarms, as the operator heard it last."""
+
+    newest: str = ""
+    """The id of the newest record that was heard; what is newer is told."""
+    firing: list[FiringAlarm] = []

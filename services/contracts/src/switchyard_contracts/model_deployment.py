@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from switchyard_contracts import alarms, retraining, shadows, volumes
-from switchyard_contracts.alarms import MOST_ALARMS, Alarm
+from switchyard_contracts.alarms import MOST_ALARMS, Alarm, AlarmsStatus
 from switchyard_contracts.base import JsonPath, Message, ResourceName, Shape, Status, Text, Timestamp
 from switchyard_contracts.conditions import Condition
 from switchyard_contracts.containers import Resources
@@ -42,7 +42,7 @@ from switchyard_contracts.quantities import (
     format_duration,
     parse_duration,
 )
-from switchyard_contracts.retraining import Retrain
+from switchyard_contracts.retraining import Retrain, TrainingState
 from switchyard_contracts.shadows import Shadows
 from switchyard_contracts.sticky import CEL as STICKY_CEL
 from switchyard_contracts.sticky import Sticky
@@ -798,6 +798,8 @@ class RolloutStatus(Status):
     reason: str = ""
     message: Message = ""
     waiting_for: Message = ""
+    cause: Message = ""
+    """The request to retrain that the revision says it answers, and why that was made."""
     started_at: Timestamp | None = None
     phase_since: Timestamp | None = None
     ended_at: Timestamp | None = None
@@ -896,6 +898,8 @@ class HistoryEntry(Status):
     outcome: Phase
     reason: str
     message: Message = ""
+    cause: Message = ""
+    """The request to retrain that the revision says it answers, and why that was made."""
     started_at: Timestamp | None = None
     ended_at: Timestamp | None = None
     verdicts: list[MetricVerdict] = []
@@ -921,6 +925,10 @@ class ModelDeploymentStatus(Status):
     """Comparisons with shadows that are over, oldest first."""
     notifications: Notifications | None = None
     """What receivers were told of, and are still owed; there where the installation has any."""
+    alarms: AlarmsStatus | None = None
+    """Which of monitoring.alarms fire."""
+    retraining: list[TrainingState] = []
+    """The newest requests to retrain, oldest first, and what became of each."""
 
 
 CEL: dict[type[Shape], list[dict[str, Any]]] = {

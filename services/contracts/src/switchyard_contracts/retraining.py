@@ -7,6 +7,7 @@ id. A model that comes of it names that id in `model.provenance.retrainRequest`,
 from __future__ import annotations
 
 from datetime import timedelta
+from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -90,18 +91,38 @@ class Retrain(Shape):
         return self.model_copy(update={"job": None, "webhook": None})
 
 
+class TrainingPhase(StrEnum):
+    """What became of a request to retrain."""
+
+    STARTED = "Started"
+    """Its Job is there."""
+    TOLD = "Told"
+    """The webhook has taken it."""
+    ASKED = "Asked"
+    """The spec names neither: whoever reads the topic or is notified may train."""
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    WAITING = "Waiting"
+    """It could not be started yet, or is not due."""
+    PASSED_OVER = "PassedOver"
+    """It grew too old before it could be started."""
+
+
 class TrainingState(Status):
-    """What became of one request."""
+    """One request to retrain, and what became of it."""
 
     request: str
     """Its id, which the candidate that comes of it names."""
     alarm: str = ""
     requested_at: Timestamp | None = None
+    """By the events' own clock."""
     started_at: Timestamp | None = None
-    state: str = ""
-    """Started, Told, Succeeded, Failed, Waiting or PassedOver."""
+    phase: TrainingPhase = TrainingPhase.WAITING
     job: str = ""
+    because: Message = ""
+    """What the alarm said, in numbers."""
     message: Message = ""
+    """What came of it."""
 
 
 CEL: dict[type[Shape], list[dict[str, Any]]] = {
