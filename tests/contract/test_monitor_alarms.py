@@ -180,7 +180,7 @@ def live(folder: Path, url: str, *, cut: Any = None) -> AlarmWorld:
     watched.teach(
         rule("worse", "outcome.rmse", max="3", breaches=2, of=3, cooldown="15s"),
         rule("failing", "error_rate", max="20%", cooldown="1s"),
-        retrain={"on": ["worse"], "cooldown": "10s"},
+        retrain={"alarms": ["worse"], "cooldown": "10s"},
     )
     for window, (error, failing) in enumerate([(9, 4), (9, 0), (1, 0), (1, 0)]):
         watched.serve(window, error=float(error), failing=failing)

@@ -21,7 +21,7 @@ def spec(*, retrain: Mapping[str, Any] | None = None, base: Mapping[str, Any] = 
     """A deployment with one rule, and perhaps retraining."""
     said = {**MONITORING, "alarms": [RULE]}
     if retrain is not None:
-        said["retrain"] = {"on": ["worse"], "cooldown": "24h", **retrain}
+        said["retrain"] = {"alarms": ["worse"], "cooldown": "24h", **retrain}
     return {**base, "monitoring": said}
 
 

@@ -79,10 +79,12 @@ def told(rule: Terms, values: Sequence[float | None]) -> list[str]:
         ),
     ],
 )
+@pytest.mark.rule("alarm-history")
 def test_a_rule_and_its_windows(rule: Terms, values: list[float | None], says: list[str]) -> None:
     assert told(rule, values) == says
 
 
+@pytest.mark.rule("alarm-cool-down")
 def test_after_a_recovery_it_does_not_fire_again_before_the_cool_down_is_over() -> None:
     rule = terms(breaches=1, of=1, cooldown_us=5 * HOUR)
     assert told(rule, [B, C, B, B, B, B, B]) == ["fired", "recovered", "", "", "", "fired", ""]
@@ -144,6 +146,7 @@ WINDOWS = st.lists(VALUES, max_size=40)
 
 
 @given(RULES, WINDOWS)
+@pytest.mark.rule("alarm-cool-down")
 def test_it_fires_at_most_once_in_a_cool_down(rule: Terms, values: list[float | None]) -> None:
     fired = [step.at_us for step in steps(rule, values) if step.fired]
     assert all(later - earlier >= rule.cooldown_us for earlier, later in pairwise(fired))
@@ -156,6 +159,7 @@ def test_firing_and_recovering_take_turns_and_firing_comes_first(rule: Terms, va
 
 
 @given(RULES, WINDOWS)
+@pytest.mark.rule("alarm-history")
 def test_it_fires_and_recovers_only_by_enough_of_the_last_windows(rule: Terms, values: list[float | None]) -> None:
     for step in steps(rule, values):
         last = [look.standing for look in step.state.looks[-rule.of :]]
@@ -209,6 +213,7 @@ def test_a_rule_that_is_new_looks_back_as_far_as_it_takes_to_fire() -> None:
     assert events(judged) == [("Fired", "worse")]
 
 
+@pytest.mark.rule("alarm-maturity")
 def test_the_window_that_is_not_over_is_not_looked_at() -> None:
     windows = Windows([B, B, B])
     judged = roster(terms(of=1, breaches=1)).judge({}, Asked(), watermark_us=3 * HOUR - 1, read=windows)
@@ -217,6 +222,7 @@ def test_the_window_that_is_not_over_is_not_looked_at() -> None:
     assert (again.looks, again.records) == (0, ())
 
 
+@pytest.mark.rule("alarm-maturity")
 def test_labels_are_waited_for() -> None:
     windows = Windows([B, B, B])
     rule = terms(of=1, breaches=1, age_us=12 * HOUR)
@@ -292,6 +298,7 @@ def test_silence_goes_on_when_another_revision_serves() -> None:
 RETRAIN = Retraining(frozenset({"worse"}), cooldown_us=10 * HOUR)
 
 
+@pytest.mark.rule("alarm-cool-down")
 def test_retraining_is_asked_for_while_an_alarm_fires_once_in_a_cool_down() -> None:
     rule = terms(of=1, breaches=1)
     watched = roster(rule, retraining=RETRAIN)
@@ -356,6 +363,7 @@ def played(watched: Roster, values: Sequence[float | None], watermarks: Sequence
 
 
 @given(ROSTERS, WINDOWS, st.lists(st.integers(1, 40), max_size=8))
+@pytest.mark.rule("alarm-once")
 def test_the_end_is_the_same_however_many_windows_are_judged_at_once(
     watched: Roster, values: list[float | None], stops: list[int]
 ) -> None:
@@ -368,6 +376,7 @@ def test_the_end_is_the_same_however_many_windows_are_judged_at_once(
 
 
 @given(ROSTERS, WINDOWS)
+@pytest.mark.rule("alarm-maturity")
 def test_nothing_is_looked_at_before_it_is_old_enough(watched: Roster, values: list[float | None]) -> None:
     def old_enough(rule: Terms, start_us: int) -> None:
         assert start_us + rule.window_us + rule.age_us <= watermark
@@ -381,6 +390,7 @@ def test_nothing_is_looked_at_before_it_is_old_enough(watched: Roster, values: l
 
 
 @given(ROSTERS, WINDOWS)
+@pytest.mark.rule("alarm-cool-down")
 def test_requests_to_retrain_keep_their_cool_down_over_all_rules(watched: Roster, values: list[float | None]) -> None:
     asked = [r.at for r in played(watched, values, [0, 45]).records if r.event is AlarmEvent.RETRAIN_REQUESTED]
     assert all((later - earlier).total_seconds() * 1e6 >= 7 * HOUR for earlier, later in pairwise(asked))

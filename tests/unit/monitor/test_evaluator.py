@@ -206,7 +206,7 @@ def test_drift_against_a_reference_without_windows_of_its_own_fires_nobody(watch
 
 
 def test_retraining_is_asked_for_with_its_evidence(watched: AlarmWorld) -> None:
-    watched.teach(WORSE, retrain={"on": ["worse"], "cooldown": "20s", "job": {"image": "train:1"}})
+    watched.teach(WORSE, retrain={"alarms": ["worse"], "cooldown": "20s", "job": {"image": "train:1"}})
     for window in range(6):
         watched.serve(window, error=9.0)
         watched.until((window + 1) * WINDOW + LABELS)
@@ -234,7 +234,7 @@ def test_what_is_said_is_sent_once_and_answered(watched: AlarmWorld) -> None:
 
 
 def test_prometheus_is_told_how_each_rule_stands(watched: AlarmWorld) -> None:
-    watched.teach(WORSE, rule("slow", "latency_p99", max="1s"), retrain={"on": ["worse"]})
+    watched.teach(WORSE, rule("slow", "latency_p99", max="1s"), retrain={"alarms": ["worse"]})
     watched.serve(0, error=9.0)
     watched.until(WINDOW + LABELS)
     text = watched.client().get("/metrics").text
@@ -257,8 +257,9 @@ class Dying(SqlAlarms):
         return super().keep(turn, judged, now_us=now_us, ttl_us=ttl_us, topic=topic)
 
 
+@pytest.mark.rule("alarm-once")
 def test_what_was_judged_and_not_written_is_judged_again_to_the_same_end(watched: AlarmWorld) -> None:
-    watched.teach(WORSE, retrain={"on": ["worse"], "cooldown": "10s"})
+    watched.teach(WORSE, retrain={"alarms": ["worse"], "cooldown": "10s"})
     dying = Dying(watched.url)
     watched.evaluator = watched.member("monitor-0", alarms=dying)
     watched.serve(0, error=9.0)
@@ -272,6 +273,7 @@ def test_what_was_judged_and_not_written_is_judged_again_to_the_same_end(watched
     dying.close()
 
 
+@pytest.mark.rule("alarm-once")
 def test_one_member_evaluates_and_another_takes_over_when_it_is_gone(watched: AlarmWorld) -> None:
     watched.teach(WORSE)
     watched.world.run()

@@ -170,6 +170,7 @@ def test_what_the_job_came_to_is_in_the_status(code: int, phase: TrainingPhase, 
     assert (state.phase, state.message.partition(" ")[2].partition(" ")[2]) == (phase, message)
 
 
+@pytest.mark.rule("retraining")
 def test_requests_are_answered_once_in_a_cool_down_and_the_newest_when_it_is_over() -> None:
     world = serving(retrain={"job": JOB, "cooldown": "2h"})
     first = say(world, REQUESTED)
@@ -189,6 +190,7 @@ def test_requests_are_answered_once_in_a_cool_down_and_the_newest_when_it_is_ove
     assert started == [first.id, newest.id]
 
 
+@pytest.mark.rule("retraining")
 def test_a_request_that_nobody_answered_in_time_is_passed_over() -> None:
     world = serving(retrain={"job": JOB})
     world.monitor.down = "away"
@@ -201,6 +203,7 @@ def test_a_request_that_nobody_answered_in_time_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize("write", range(12))
+@pytest.mark.rule("retraining")
 def test_a_crash_after_any_write_starts_no_second_job(write: int) -> None:
     world = serving(retrain={"job": JOB})
     say(world, FIRED)
@@ -240,7 +243,7 @@ def test_others_are_not_told_how_it_is_trained() -> None:
     monitoring = world.bus.models[-1].monitoring
     assert monitoring is not None
     assert monitoring.retrain is not None
-    assert (monitoring.retrain.on, monitoring.retrain.job) == (["worse"], None)
+    assert (monitoring.retrain.alarms, monitoring.retrain.job) == (["worse"], None)
 
 
 # --- by a webhook ----------------------------------------------------------------------------------------------------
@@ -280,6 +283,7 @@ def test_a_trainer_that_hangs_holds_up_no_rollout() -> None:
 # --- the candidate that comes of it -----------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("retraining")
 def test_a_candidate_names_the_request_that_it_answers() -> None:
     world = serving(retrain={"job": JOB})
     request = say(world, REQUESTED)

@@ -48,7 +48,7 @@ class Due:
 def due(said: Retrain, held: Sequence[TrainingState], request: AlarmRecord, *, now: datetime) -> Due | None:
     """What is to be done about a request; None where it was answered, or is none of this spec's."""
     known = next((state for state in held if state.request == request.id), None)
-    if request.alarm not in said.on or (known is not None and known.phase not in OPEN):
+    if request.alarm not in said.alarms or (known is not None and known.phase not in OPEN):
         return None
     state = known or TrainingState(
         request=request.id, alarm=request.alarm, requested_at=request.at, because=request.message[:4096]

@@ -60,7 +60,7 @@ class Alarm(Shape):
     """One rule about the revision that serves."""
 
     name: ResourceName
-    """The rule's name, by which alarms and `retrain.on` speak of it."""
+    """The rule's name, by which alarms and `retrain.alarms` speak of it."""
     metric: Annotated[str, StringConstraints(pattern=ALARM_PATTERN, max_length=64)]
     """What is watched: error_rate; latency_p50, _p90, _p95 or _p99; requests, of all who serve, for silence;
     outcome.rmse, .mse, .mae, .bias (its size), .accuracy or .coverage; decision.agreement; drift, of X and Y against

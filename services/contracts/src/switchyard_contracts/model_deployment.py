@@ -566,9 +566,9 @@ class Monitoring(Shape):
             reference=self.reference is not None,
         )
         names = [alarm.name for alarm in self.alarms]
-        for index, name in enumerate(self.retrain.on if self.retrain else ()):
+        for index, name in enumerate(self.retrain.alarms if self.retrain else ()):
             if name not in names:
-                raise ValueError(f"retrain.on[{index}]: no alarm is called {name!r}; name one of monitoring.alarms")
+                raise ValueError(f"retrain.alarms[{index}]: no alarm is called {name!r}; name one of monitoring.alarms")
         return self
 
 
@@ -1011,8 +1011,8 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "fieldPath": ".alarms",
         },
         {
-            "rule": "!has(self.retrain) || self.retrain.on.all(n, self.alarms.exists(a, a.name == n))",
-            "message": "retrain.on names an alarm that is not in monitoring.alarms",
+            "rule": "!has(self.retrain) || self.retrain.alarms.all(n, self.alarms.exists(a, a.name == n))",
+            "message": "retrain.alarms names one that is not in monitoring.alarms",
             "fieldPath": ".retrain",
         },
     ],

@@ -68,7 +68,7 @@ class TrainingWebhook(Shape):
 class Retrain(Shape):
     """By which alarms a model is trained anew, and how. With neither a job nor a webhook it is only asked for."""
 
-    on: Annotated[list[ResourceName], Field(min_length=1, max_length=MOST_ALARMS)]
+    alarms: Annotated[list[ResourceName], Field(min_length=1, max_length=MOST_ALARMS)]
     """The names of alarms; it is asked for while one of them fires."""
     cooldown: Duration = parse_duration("24h")
     """How long it is not asked for again; from 1s to 90d."""

@@ -35,7 +35,9 @@ class Rosters:
         return Roster(
             subject=subject,
             terms=tuple(self._terms(monitoring)),
-            retraining=Retraining(frozenset(retrain.on), retrain.cooldown // MICROSECOND) if retrain else Retraining(),
+            retraining=Retraining(frozenset(retrain.alarms), retrain.cooldown // MICROSECOND)
+            if retrain
+            else Retraining(),
             revision=record.stable,
             version=record.versions.get(record.stable, ""),
         )
