@@ -71,7 +71,7 @@ def _any_name(*_: object) -> str:
 
 
 SWITCHES: Mapping[str, Switch] = {
-    "windows-that-are-old-enough": instead(Terms, "at", lambda self, start_us: start_us),
+    "windows-that-are-old-enough": instead(Terms, "at", lambda _, start_us: start_us),
     "enough-of-the-last-windows": instead(alarms, "broken", the_newest_look_decides),
     "what-clears-an-alarm": the_limit_itself_clears,
     "silence-that-says-nothing": silence_is_a_breach,
@@ -79,7 +79,7 @@ SWITCHES: Mapping[str, Switch] = {
     "one-id-for-one-happening": instead(roster, "identity", _any_name),
     "a-turn-that-is-one-members": whoever_comes_evaluates,
     "requests-that-wait-for-each-other": instead(
-        Roster, "_wants_retraining", lambda self, terms, step, asked: step.state.firing
+        Roster, "_wants_retraining", lambda _, __, step, ___: step.state.firing
     ),
     "one-training-in-a-cool-down": instead(retraining, "BEGUN", frozenset()),
     "jobs-named-by-their-request": instead(retraining, "name", lambda deployment, _: f"{deployment}-{_any_name()[:8]}"),
