@@ -21,6 +21,7 @@ from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Arm, Pred
+from switchyard_monitor.domain.profiling import Span
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.errors import Deposed, StoreUnavailable
 from switchyard_monitor.models import Models
@@ -253,7 +254,7 @@ def books(store: SqlStore) -> tuple[Any, ...]:
     totals = [(cell.arm.revision, cell.arm.role, cell.sums) for cell in store.totals(store.arms(SUBJECT))]
     pairs = [(cell.start_us, cell.sums) for cell in store.pair_cells(store.pairs(SUBJECT))]
     by_name = operator.itemgetter(0, 1)
-    profiles = store.profiles(SUBJECT, baseline=REFERENCE.digest, since_us=0, until_us=2**62)
+    profiles = store.profiles(Span(subject=SUBJECT, baseline=REFERENCE.digest, since_us=0, until_us=2**62))
     return (
         sorted(cells, key=operator.itemgetter(0, 1, 2)),
         sorted(totals, key=by_name),

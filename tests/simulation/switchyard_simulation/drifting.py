@@ -21,8 +21,8 @@ from switchyard_monitor.domain.drift import judge, lasting
 from switchyard_monitor.domain.twosample import chance_of, pearson, pooled
 from switchyard_monitor.domain.usual import Aspect, Yardstick
 from switchyard_profile.profile import Profile
-from switchyard_profile.reference import Reference
-from switchyard_profile.training import DAY_SECONDS, reference
+from switchyard_profile.reference import DAY_SECONDS, Reference
+from switchyard_profile.training import reference
 
 LEARNT_DAYS = 45
 """Of the reference, as many as the demo's models are trained on."""
@@ -161,7 +161,7 @@ HEAD = (
     f"alarms in 90 days, {K} of {N}",
     "",
 )
-HEAD_OF_CHANGES = ("what changed", "days", "found on")
+HEAD_OF_CHANGES = ("what changed", "days", "found on", "without it")
 MOST_ALARMS = 1.0
 """Promised: so many false alarms of a deployment in 90 days at most."""
 RUNS = 20
@@ -204,15 +204,16 @@ def _calm(what: str, held: Sequence[Days], *, promised: bool) -> Row:
 
 
 def changed(days: Sequence[Day], *, runs: int, seed: int) -> Iterator[Row]:
-    """How often each change is found, on whole days by lot."""
+    """How often each change is found, on whole days by lot, and how often drift is found there without it."""
+    drawn = [by_lot(days, np.random.default_rng([seed, 3, run])) for run in range(runs)]
+    held = [(learn(learnt), judged) for learnt, judged in drawn]
+    before = [day for yardstick, judged in held for day in watch(yardstick, judged).found]
     for change in CHANGES:
-        found = count = 0
-        for run in range(runs):
-            learnt, judged = by_lot(days, np.random.default_rng([seed, 3, run]))
-            after = watch(learn(learnt), [change.change(day) for day in judged])
-            found += sum(change.key in day for day in after.found)
-            count += len(judged)
-        yield Row((change.what, f"{count:,}", f"{found / count:.1%}"))
+        after = [
+            day for yardstick, judged in held for day in watch(yardstick, [change.change(one) for one in judged]).found
+        ]
+        found, without = (sum(change.key in day for day in found) / len(found) for found in (after, before))
+        yield Row((change.what, f"{len(after):,}", f"{found:.1%}", f"{without:.1%}"))
 
 
 def _span(shares: Sequence[float]) -> str:

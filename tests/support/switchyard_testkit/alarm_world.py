@@ -15,6 +15,7 @@ from switchyard_monitor.adapters.alarms import SqlAlarms
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import Token
 from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.evaluator import Evaluator
 from switchyard_monitor.health import Health
 from switchyard_monitor.metrics import MonitorCollector
@@ -71,7 +72,7 @@ class AlarmWorld:
             member=name,
             store=self.world.store,
             alarms=alarms or self.alarms,
-            models=self.world.models,
+            rosters=Rosters(self.world.models, Baselines(self.world.store), clock_us=lambda: self.world.now_us),
             clock_us=lambda: self.world.now_us,
             topic=TOPIC_ALARMS,
         )
@@ -144,8 +145,12 @@ class AlarmWorld:
     def client(self) -> TestClient:
         """The API."""
         registry, health = CollectorRegistry(), Health(lambda: 0.0)
-        rosters = Rosters(self.world.models, Baselines(self.world.store))
-        registry.register(MonitorCollector(store=self.world.store, health=health, alarms=self.alarms, rosters=rosters))
+        store, models, baselines = self.world.store, self.world.models, Baselines(self.world.store)
+        rosters = Rosters(models, baselines)
+        drifting = Drifting(store=store, models=models, baselines=baselines, clock=lambda: 0.0)
+        registry.register(
+            MonitorCollector(store=store, health=health, drifting=drifting, alarms=self.alarms, rosters=rosters)
+        )
         app = create_app(
             store=self.world.store,
             models=self.world.models,

@@ -14,7 +14,7 @@ from switchyard_monitor.adapters.alarms import SqlAlarms
 from switchyard_monitor.domain import alarms, roster
 from switchyard_monitor.domain.alarms import Look, Reading, State, Step, Terms
 from switchyard_monitor.domain.roster import Roster
-from switchyard_operator.domain import memory, retraining
+from switchyard_operator.domain import retraining
 
 from switchyard_testkit.switching import Switch, always, instead
 
@@ -84,6 +84,6 @@ SWITCHES: Mapping[str, Switch] = {
     "one-training-in-a-cool-down": instead(retraining, "BEGUN", frozenset()),
     "jobs-named-by-their-request": instead(retraining, "name", lambda deployment, _: f"{deployment}-{_any_name()[:8]}"),
     "requests-that-grow-old": instead(retraining, "OLD", timedelta(days=9999)),
-    "candidates-that-name-their-cause": instead(memory.retraining, "cause", always("")),
+    "candidates-that-name-their-cause": instead(retraining, "cause", always("")),
 }
 """By what is taken away."""

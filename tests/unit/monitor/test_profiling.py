@@ -17,11 +17,13 @@ from prometheus_client import CollectorRegistry
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import Token, Tokens
 from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.domain.profiling import Span
 from switchyard_monitor.health import Health
+from switchyard_monitor.metrics import MonitorCollector
 from switchyard_profile.binning import PREDICTION
 from switchyard_profile.profile import Profile
-from switchyard_profile.reference import Reference
-from switchyard_profile.training import DAY_SECONDS, Options, reference
+from switchyard_profile.reference import DAY_SECONDS, Reference
+from switchyard_profile.training import Options, reference
 from switchyard_testkit.local_broker import LocalBroker
 from switchyard_testkit.monitor_world import (
     MONITORING,
@@ -82,7 +84,8 @@ def flight(prediction_id: str, x: Mapping[str, Any], *, y: Any = 20.0, **changes
 def profiles(world: World) -> dict[tuple[str, str, int], Profile]:
     """All that was counted, by (revision, role, traffic)."""
     found: dict[tuple[str, str, int], Profile] = {}
-    whole = world.store.profiles(SUBJECT, baseline=REFERENCE.digest, since_us=0, until_us=2**62)
+    span = Span(subject=SUBJECT, baseline=REFERENCE.digest, since_us=0, until_us=2**62)
+    whole = world.store.profiles(span)
     for key, profile in whole.items():
         place = key.revision, key.role, key.traffic
         found[place] = found[place].merge(profile) if place in found else profile
@@ -172,6 +175,23 @@ def test_features_stand_where_the_resource_says(tmp_path: Path) -> None:
     assert profiles(world)["stable-1", "stable", 3] == counted([ROW], [3.0])
 
 
+@pytest.mark.parametrize(
+    ("window", "starts"),
+    [
+        pytest.param("5m", {0, 300, 3600}, id="as the deployment says"),
+        pytest.param("7d", {-12 * 3600}, id="as the reference, whose days are shorter"),
+        pytest.param("7h", {-12 * 3600}, id="as the reference, whose days are not made up of them"),
+    ],
+)
+def test_what_is_judged_is_made_up_of_what_is_counted(tmp_path: Path, window: str, starts: set[int]) -> None:
+    world = world_of(tmp_path, monitoring=WATCHED | {"window": window})
+    for at in (0, 301, 3601):
+        world.say(flight(f"f{at}", ROW, at=at), at=3601)
+    world.run()
+    span = Span(subject=SUBJECT, baseline=REFERENCE.digest, since_us=0, until_us=2**62)
+    assert {(key.start_us - NOON_US) // SECOND for key in world.store.profiles(span)} == starts
+
+
 def test_nothing_is_profiled_before_the_reference_is_there(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.teach(WATCHED)
@@ -199,13 +219,9 @@ def test_a_reference_of_another_release_stops_nobody(tmp_path: Path) -> None:
 
 def client_of(world: World) -> TestClient:
     token = Token(name="all", sha256=hashlib.sha256(b"all").hexdigest(), deployments=["*"])
-    app = create_app(
-        store=world.store,
-        models=world.models,
-        tokens=Tokens([token]),
-        health=Health(lambda: 0.0),
-        registry=CollectorRegistry(),
-    )
+    registry, health = CollectorRegistry(), Health(lambda: 0.0)
+    registry.register(MonitorCollector(store=world.store, health=health, drifting=world.drifting()))
+    app = create_app(store=world.store, models=world.models, tokens=Tokens([token]), health=health, registry=registry)
     return TestClient(app, headers={"Authorization": "Bearer all"})
 
 
@@ -254,6 +270,51 @@ def test_nothing_else_is_taken_in(tmp_path: Path, body: bytes, status: int, says
     assert world.store.baseline(REFERENCE.digest) is None
 
 
+@pytest.mark.parametrize(
+    ("made", "monitoring", "says"),
+    [
+        pytest.param(
+            REFERENCE,
+            {"features": [{"name": "mass", "path": "$.mass"}]},
+            "mass is not in the profile",
+            id="a feature that it does not have",
+        ),
+        pytest.param(
+            REFERENCE,
+            {"features": [{"name": "prediction", "path": "$.mass"}]},
+            "has carrier, distance",
+            id="Y is no feature",
+        ),
+        pytest.param(
+            reference({"x": [1, 2], "y": ["no", "yes"]}, options=Options(prediction="y")),
+            {},
+            "Y of the profile",
+            id="classes, where numbers are predicted",
+        ),
+    ],
+)
+def test_a_reference_of_another_model_is_refused_with_what_helps(
+    tmp_path: Path, made: Reference, monitoring: Mapping[str, Any], says: str
+) -> None:
+    world = World(tmp_path)
+    world.teach(WATCHED | {"reference": made.digest} | monitoring)
+    world.run()
+    answer = client_of(world).put(f"{BASE}/baseline", content=made.to_bytes())
+    assert answer.status_code == 409
+    assert says in answer.json()["detail"]
+    assert "make it anew" in answer.json()["detail"]
+
+
+def test_a_feature_that_no_request_has_is_called_a_misfit(tmp_path: Path) -> None:
+    paths = [{"name": "distance", "path": "$.trip.miles"}, {"name": "mass", "path": "$.mass"}]
+    world = world_of(tmp_path, monitoring=WATCHED | {"features": paths})
+    serve(world, 1)
+    answer = client_of(world).get(f"{BASE}/drift?revision=stable-1").json()
+    named, nowhere = answer["misfits"]
+    assert named.startswith("monitoring.features: mass is not in the profile")
+    assert nowhere.startswith("distance was found in none of the 200 rows")
+
+
 def test_a_deployment_that_names_none_says_so(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.teach()
@@ -261,6 +322,31 @@ def test_a_deployment_that_names_none_says_so(tmp_path: Path) -> None:
     client = client_of(world)
     assert "names no profile" in client.get(f"{BASE}/profile").json()["detail"]
     assert "names no profile" in client.get(f"{BASE}/drift?revision=r").json()["waitingFor"]
+
+
+def test_old_profiles_are_put_together_and_answers_stay_the_same(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    serve(world, 4, spoil=2)
+    at = (world.now_us - NOON_US) / SECOND - 100.0
+    world.say(flight("new", ROW, at=at), at=at)
+    world.run()
+    span = Span(subject=SUBJECT, baseline=REFERENCE.digest, since_us=0, until_us=2**62)
+    client = client_of(world)
+    asked = f"{BASE}/drift?revision=stable-1", f"{BASE}/profile?since=2026-03-01T00:00:00Z"
+    before, fine = [client.get(url).json() for url in asked], len(world.store.profiles(span))
+    for _ in range(100):
+        world.pass_time(1)
+        world.reader.step()
+    starts = [key.start_us // SECOND for key in world.store.profiles(span)]
+    old = [start for start in starts if start < world.now_us // SECOND - 2 * DAY_SECONDS]
+    late = [start for start in starts if start > world.now_us // SECOND - 7200]
+    assert {start % DAY_SECONDS for start in old} == {0}
+    assert {start % 3600 for start in set(starts) - set(late)} == {0}
+    assert any(start % 3600 for start in late)
+    assert len(starts) < fine / 3
+    after = [client.get(url).json() for url in asked]
+    assert after[0] == before[0]
+    assert [one["features"] for one in after[1]] == [one["features"] for one in before[1]]
 
 
 def test_the_profile_of_the_last_day(tmp_path: Path) -> None:
@@ -290,3 +376,49 @@ def test_drift_is_told_of_days_that_are_over_and_lasts_after_two(tmp_path: Path)
         for window in answer["windows"]
     ]
     assert told == [{}, {}, {"distance": False, "prediction": False}, {"distance": True, "prediction": True}]
+
+
+def test_prometheus_is_told_of_the_last_day_by_side_and_aspect(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    serve(world, 4, spoil=2)
+    said = {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+        for line in client_of(world).get("/metrics").text.splitlines()
+        if line.startswith("switchyard_drift")
+    }
+    labels = f'deployment="{SUBJECT}",revision="stable-1",side="{{}}"'
+    for side in "XY":
+        group = f'{{aspect="distribution",{labels.format(side)}}}'
+        assert said[f"switchyard_drift_features{group}"] == 1
+        assert said[f"switchyard_drift_paging_features{group}"] == 1
+        assert said[f"switchyard_drift_largest_psi{{{labels.format(side)}}}"] > 0.1
+    groups = {name for name, count in said.items() if name.startswith("switchyard_drift_features") and not count}
+    assert len(groups) == 3 + 2, "missing, wrong and unseen of X, missing and wrong of Y"
+    end = said[f'switchyard_drift_window_end_timestamp_seconds{{deployment="{SUBJECT}",revision="stable-1"}}']
+    assert end == NOON_US / SECOND + 12 * 3600 + 4 * DAY_SECONDS
+
+
+def test_a_deployment_without_a_reference_says_nothing_of_drift(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.teach()
+    world.say(flight("a", ROW))
+    world.run()
+    assert list(world.drifting().lines()) == []
+
+
+def test_a_window_is_judged_once_and_a_scrape_judges_for_a_moment_only(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    world.teach(WATCHED, subject="demo/other")
+    for day in range(2):
+        for subject in (SUBJECT, "demo/other"):
+            for place in range(20):
+                at = DAY_SECONDS * day + place
+                world.say(flight(f"{day}-{place}", ROW, at=at, subject=subject), at=at)
+    world.now_us = NOON_US + 2 * DAY_SECONDS * SECOND
+    world.run()
+    world.pass_time(2)
+    world.run()
+    seconds = iter(range(0, 1000, 2))
+    drifting = world.drifting(clock=lambda: next(seconds))
+    said = [sorted(subject for subject, _ in drifting.lines()) for _ in range(3)]
+    assert said == [[SUBJECT], [SUBJECT, "demo/other"], [SUBJECT, "demo/other"]]

@@ -1,4 +1,7 @@
-"""`python -m switchyard_monitor`: settings → adapters → reader and API. The one place that knows every class."""
+"""`python -m switchyard_monitor`: settings → adapters → reader and API. The one place that knows every class.
+
+`python -m switchyard_monitor replay …` is another way in: `command`.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from switchyard_contracts import logs
 from switchyard_contracts.kafka_trouble import Complaints
 from switchyard_contracts.own_metrics import own
 
+from switchyard_monitor import command
 from switchyard_monitor.adapters.alarms import SqlAlarms
 from switchyard_monitor.adapters.looks import SqlLooks
 from switchyard_monitor.adapters.store import SqlStore
@@ -29,6 +33,7 @@ from switchyard_monitor.auth import TokenFile
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.bus import KafkaBroker, connection
 from switchyard_monitor.chronicle import Chronicle
+from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable
 from switchyard_monitor.evaluator import Evaluator
 from switchyard_monitor.health import Health
@@ -48,7 +53,9 @@ EVALUATE_SECONDS = 0.25
 
 
 def main() -> int:
-    """Run until told to stop."""
+    """Run until told to stop; or, with arguments, do what they say."""
+    if arguments := sys.argv[1:]:
+        return command.main(arguments, os.environ)
     # A batch makes tens of thousands of objects that all go when it is committed: looking for cycles among them in
     # between finds none.
     gc.set_threshold(100_000, 20, 50)
@@ -71,8 +78,10 @@ def main() -> int:
     models, health = Models(), Health(time.monotonic)
     registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
     health.on_commit = commit_seconds(registry).observe
-    rosters = Rosters(models, Baselines(store, clock_us=_now_us))
-    registry.register(MonitorCollector(store=store, health=health, alarms=alarms, rosters=rosters))
+    baselines = Baselines(store)
+    drifting = Drifting(store=store, models=models, baselines=baselines, clock=time.monotonic)
+    rosters = Rosters(models, baselines, clock_us=_now_us)
+    registry.register(MonitorCollector(store=store, health=health, drifting=drifting, alarms=alarms, rosters=rosters))
     page = create_page(
         Page(
             store=store,
@@ -86,13 +95,21 @@ def main() -> int:
         )
     )
     app = create_app(
-        store=store, models=models, tokens=tokens, health=health, registry=registry, page=page, alarms=alarms
+        store=store,
+        models=models,
+        tokens=tokens,
+        health=health,
+        registry=registry,
+        baselines=baselines,
+        page=page,
+        alarms=alarms,
+        rosters=rosters,
     )
     evaluator = Evaluator(
         member=settings.member,
         store=store,
         alarms=alarms,
-        models=models,
+        rosters=rosters,
         clock_us=_now_us,
         topic=settings.topic_names.alarms,
     )
@@ -186,6 +203,7 @@ def _read(
                     pace=pace,
                     clock_us=_now_us,
                     on_commit=health.on_commit,
+                    reads=settings.topic_names.events,
                     letters_to=settings.topic_names.deadletter,
                 )
             health.passed(reader.step())

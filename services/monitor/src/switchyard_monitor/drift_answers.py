@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from switchyard_contracts.base import Timestamp
 from switchyard_contracts.events import Part
+from switchyard_profile.binning import Side
 from switchyard_profile.profile import Profile
 from switchyard_profile.readings import Reading, quantile
 from switchyard_profile.reference import Feature, Reference
@@ -14,10 +15,10 @@ from switchyard_monitor.domain.drift import Finding, judge, lasting
 from switchyard_monitor.domain.gauges import SERVED
 from switchyard_monitor.domain.profiling import Profiles
 from switchyard_monitor.domain.rows import moment
+from switchyard_monitor.domain.twosample import LEAST
 from switchyard_monitor.domain.usual import Yardstick
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-DAY_SECONDS = 86_400
 K, N = 2, 3
 """Of so many windows in a row, so many must have drifted before it is said to last."""
 SECOND_US = 1_000_000
@@ -64,6 +65,7 @@ class ProfileAnswer(Part):
     since: Timestamp
     until: Timestamp
     rows: int
+    """Ys; where Xs and Ys come apart, each feature says how many rows it rests on."""
     features: list[FeatureAnswer]
 
 
@@ -99,6 +101,7 @@ class DriftWindow(Part):
 
     start: Timestamp
     rows: int
+    """Ys; where Xs and Ys come apart, each finding says how many rows it rests on."""
     findings: list[FindingAnswer]
 
 
@@ -109,6 +112,8 @@ class DriftAnswer(Part):
     baseline: str | None = None
     waiting_for: str = ""
     """Why there is no baseline to hold it against."""
+    misfits: list[str] = []
+    """Where the baseline and the model seem to speak of different features; findings about those say nothing."""
     window_seconds: int | None = None
     windows: list[DriftWindow] = []
 
@@ -139,17 +144,12 @@ def profiles(reference: Reference, found: Profiles, *, since_us: int, until_us: 
     ]
 
 
-def drift(yardstick: Yardstick, revision: str, found: Profiles, *, watermark_us: int) -> DriftAnswer:
-    """Every window of the revision that is over, in order of time."""
-    length = window_seconds(yardstick.reference)
-    windows = {
-        start: profile
-        for start, profile in sorted(_windows(found, revision, length).items())
-        if (start + length) * SECOND_US <= watermark_us
-    }
+def drift(yardstick: Yardstick, revision: str, found: Profiles, *, misfits: Sequence[str] = ()) -> DriftAnswer:
+    """Every window of the revision, in order of time; the windows are as long as the reference's, and over."""
+    windows = sorted(_windows(found).items())
     history: dict[tuple[str, str], list[bool]] = {}
     said = []
-    for start, profile in windows.items():
+    for start, profile in windows:
         findings = judge(yardstick, profile, start=start)
         for one in findings:
             history.setdefault((one.feature, one.aspect), []).append(one.drifted)
@@ -160,20 +160,33 @@ def drift(yardstick: Yardstick, revision: str, found: Profiles, *, watermark_us:
                 findings=[_finding(one, history[one.feature, one.aspect]) for one in findings],
             )
         )
-    return DriftAnswer(revision=revision, baseline=yardstick.reference.digest, window_seconds=length, windows=said)
+    reference = yardstick.reference
+    return DriftAnswer(
+        revision=revision,
+        baseline=reference.digest,
+        misfits=[*misfits, *_nowhere(reference, windows[-1][1])] if windows else [*misfits],
+        window_seconds=reference.length_seconds,
+        windows=said,
+    )
 
 
-def window_seconds(reference: Reference) -> int:
-    """How long the windows are that are judged: those of the reference, else days."""
-    return reference.window_seconds or DAY_SECONDS
+def _nowhere(reference: Reference, profile: Profile) -> Iterator[str]:
+    """Features that no row had, where some should: that is seldom drift, and mostly another name or place."""
+    for feature in reference.features:
+        sums = profile.features[feature.name]
+        if sums.rows * feature.sums.present / reference.rows >= LEAST and sums.missing == sums.rows:
+            where = "monitoring.prediction.path" if feature.binning.side is Side.Y else "monitoring.features"
+            yield (
+                f"{feature.name} was found in none of the {sums.rows:,} rows of the last window;"
+                f" {where} says where it stands"
+            )
 
 
-def _windows(found: Profiles, revision: str, length: int) -> Mapping[int, Profile]:
+def _windows(found: Profiles) -> Mapping[int, Profile]:
     total: dict[int, Profile] = {}
     for key, profile in found.items():
-        if key.revision == revision and key.role in SERVED:
-            seconds = key.start_us // SECOND_US
-            start = seconds - seconds % length
+        if key.role in SERVED:
+            start = key.start_us // SECOND_US
             total[start] = total[start].merge(profile) if start in total else profile
     return total
 

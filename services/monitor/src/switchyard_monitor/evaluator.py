@@ -13,15 +13,13 @@ from collections.abc import Callable
 
 from switchyard_contracts.alarms import REQUESTS
 
-from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain import gauges
 from switchyard_monitor.domain.alarms import Reading, Terms
 from switchyard_monitor.domain.leases import owner
-from switchyard_monitor.domain.profiling import merged
+from switchyard_monitor.domain.profiling import Span, merged
 from switchyard_monitor.domain.roster import Roster
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import Relieved, StoreUnavailable
-from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Alarms, Store
 from switchyard_monitor.rosters import Rosters
 
@@ -42,18 +40,17 @@ class Evaluator:
         member: str,
         store: Store,
         alarms: Alarms,
-        models: Models,
+        rosters: Rosters,
         clock_us: Callable[[], int],
         topic: str,
     ) -> None:
         self._member = member
         self._store = store
         self._alarms = alarms
-        self._models = models
+        self._rosters = rosters
+        self._models = rosters.models
         self._clock = clock_us
         self._topic = topic
-        self._baselines = Baselines(store, clock_us=clock_us)
-        self._rosters = Rosters(models, self._baselines)
         self._next_us = 0
         self._idle: dict[str, tuple[Roster, int]] = {}
         """Of each deployment: by what it was judged last, and from which watermark on there is more to be judged."""
@@ -142,9 +139,19 @@ class Evaluator:
         return read
 
     def _profiled(self, subject: str, terms: Terms, revision: str, *, start_us: int, end_us: int) -> Reading:
-        reference = self._baselines.reference(terms.baseline)
+        late = gauges.coarsened(terms, start_us, now_us=self._clock())
+        if late:
+            return Reading(None, words=late)
+        reference = self._rosters.baselines.reference(terms.baseline)
         if reference is None:
             return Reading(None, words=f"nobody has handed over {terms.baseline} yet")
-        found = self._store.profiles(subject, baseline=reference.digest, since_us=start_us, until_us=end_us)
-        own = [profile for key, profile in found.items() if key.revision == revision and key.role in gauges.SERVED]
-        return gauges.of_profile(terms, self._baselines.yardstick(reference), merged(own), start_us=start_us)
+        span = Span(
+            subject=subject,
+            baseline=reference.digest,
+            since_us=start_us,
+            until_us=end_us,
+            length_us=terms.window_us,
+            revision=revision,
+        )
+        own = [profile for key, profile in self._store.profiles(span).items() if key.role in gauges.SERVED]
+        return gauges.of_profile(terms, self._rosters.baselines.yardstick(reference), merged(own), start_us=start_us)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from re import Pattern
@@ -14,7 +14,7 @@ from switchyard_monitor.domain.alarms import State
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.facts import Record
-from switchyard_monitor.domain.profiling import Profiles
+from switchyard_monitor.domain.profiling import Coarsening, Profiles, Span
 from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.roster import Asked, Judged
 from switchyard_monitor.domain.rules import Rule
@@ -46,6 +46,16 @@ class Letter:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class DeadLetters(Protocol):
+    """The topic of dead letters. Every call may raise `BrokerUnavailable`."""
+
+    def read(self) -> Iterator[list[Record]]:
+        """All that are there now, oldest first, some at a time."""
+
+    def close(self) -> None:
+        """Let go of all connections."""
 
 
 class Broker(Protocol):
@@ -89,6 +99,8 @@ class Position:
     expires_us: int
     watermark_us: int | None
     stopped: str | None
+    again_until: int = 0
+    """What lies before this offset was read before, and is read once more if it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +146,20 @@ class Batch(Protocol):
     def lock(self, lease: Lease, next_offset: int) -> None:
         """Hold the partition's row; `Deposed` when the epoch or the offset is another one."""
 
+    def visit(self, partition: int) -> Position | None:
+        """Hold a partition's row beside whoever reads it, who waits; None when it was never read.
+
+        What is written then leaves `next_offset` where it is.
+        """
+
+    def rewind(self, partition: int, *, topic_id: str, offset: int) -> Position | None:
+        """Have a partition be read from another offset; a stop is lifted. Answers where it stood before.
+
+        Whoever holds it is deposed and claims it anew. What is read once more is taken off the books beforehand, under
+        `replayed`, so that they still close; what is left out is booked under `gaps`. None when it was never read, or
+        was of another topic.
+        """
+
     def alone(self, subjects: Iterable[str]) -> None:
         """Fold these deployments while nobody else does, until the end; what others committed before is seen then.
 
@@ -152,6 +178,9 @@ class Batch(Protocol):
 
     def write(self, lease: Lease, work: Work) -> None:
         """Rows, sums, outbox, offset."""
+
+    def coarsen(self, lease: Lease, moving: Coarsening, *, most: int) -> None:
+        """Put profiles of the partition together to longer windows, at most so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +263,11 @@ class Store(Protocol):
     def baseline(self, digest: str) -> bytes | None:
         """A reference profile by its name."""
 
-    def profiles(self, subject: str, *, baseline: str, since_us: int, until_us: int) -> Profiles:
-        """A deployment's profiles of windows that begin from one time up to another, all partitions together."""
+    def profiles(self, wanted: Span) -> Profiles:
+        """The profiles of windows that begin in a span, all partitions together."""
+
+    def fine_profiles(self, moving: Coarsening) -> set[int]:
+        """The partitions whose profiles can be put together so."""
 
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""

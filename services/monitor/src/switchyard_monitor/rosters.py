@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from time import time_ns
 
 from switchyard_contracts.alarm_records import AlarmBook
 from switchyard_contracts.model_deployment import Monitoring
@@ -10,20 +12,28 @@ from switchyard_contracts.model_deployment import Monitoring
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain.alarms import MICROSECOND, Terms
 from switchyard_monitor.domain.roster import Retraining, Roster, state
-from switchyard_monitor.drift_answers import window_seconds
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Said
 
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
+ASK_AGAIN_US = 5 * SECOND_US
+"""A profile that was named before it was handed over is looked for again so much later."""
+MOST_SPANS = 1000
 
 
 class Rosters:
-    """What is known of deployments and their references, put together."""
+    """What is known of deployments and their references, put together. Several threads may ask."""
 
-    def __init__(self, models: Models, baselines: Baselines) -> None:
+    def __init__(
+        self, models: Models, baselines: Baselines, *, clock_us: Callable[[], int] = lambda: time_ns() // 1000
+    ) -> None:
         self.models = models
         self.baselines = baselines
+        self._clock = clock_us
+        self._spans: dict[str, int] = {}
+        """How long the windows of references are: they are not read for that each time."""
+        self._asked: dict[str, int] = {}
 
     def of(self, subject: str) -> Roster:
         """A deployment's rules; none of one that is not known."""
@@ -48,17 +58,32 @@ class Rosters:
         return {subject for subject, monitoring in found if monitoring and monitoring.alarms}
 
     def _terms(self, monitoring: Monitoring) -> list[Terms]:
-        reference = self.baselines.reference(monitoring.reference) if monitoring.reference else None
+        wanted = monitoring.reference if any(alarm.needs_reference for alarm in monitoring.alarms) else None
+        reference_us = self._span(wanted) if wanted else DAY_US
         return [
             Terms.of_alarm(
                 alarm,
                 base=monitoring.window,
                 judged_after=monitoring.outcome.judged_after if monitoring.outcome else timedelta(0),
-                reference_us=window_seconds(reference) * SECOND_US if reference else DAY_US,
+                reference_us=reference_us,
                 baseline=monitoring.reference or "",
             )
             for alarm in monitoring.alarms
         ]
+
+    def _span(self, digest: str) -> int:
+        """The length of a reference's windows; a day while nobody has handed it over."""
+        known, now_us = self._spans.get(digest), self._clock()
+        if known is not None or now_us - self._asked.get(digest, -ASK_AGAIN_US) < ASK_AGAIN_US:
+            return known or DAY_US
+        reference = self.baselines.reference(digest)
+        if len(self._spans) + len(self._asked) > MOST_SPANS:
+            self._spans.clear()
+            self._asked.clear()
+        if reference is None:
+            self._asked[digest] = now_us
+            return DAY_US
+        return self._spans.setdefault(digest, reference.length_seconds * SECOND_US)
 
 
 def book(roster: Roster, said: Said) -> AlarmBook:

@@ -8,7 +8,7 @@ widen, and after something was taken out `amended` says that they may be wider t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -147,7 +147,7 @@ class Profile:
 
     def encode(self) -> str:
         """The stored form: equal profiles have equal text."""
-        features = {name: asdict(sums) for name, sums in self.features.items()}
+        features = {name: {each: getattr(sums, each) for each in _FIELDS} for name, sums in self.features.items()}
         return canonical({"baseline": self.baseline, "rows": self.rows, "features": features}).decode()
 
     @classmethod
@@ -164,6 +164,10 @@ class Profile:
             raise OtherBaseline(
                 f"a profile counted against {self.baseline} cannot be put beside {baseline}; count its rows again"
             )
+
+
+_FIELDS = tuple(field.name for field in fields(FeatureSums))
+"""`asdict` would copy every count by itself, for ten times the time."""
 
 
 def _least(mine: float | None, other: float | None) -> float | None:

@@ -21,6 +21,7 @@ from switchyard_profile.profile import FeatureSums, Profile
 
 MOST_FEATURES = 512
 MOST_WINDOWS = 4096
+DAY_SECONDS = 86_400
 
 
 class Feature(Shape):
@@ -112,6 +113,11 @@ class Reference(Shape):
     def digest(self) -> str:
         """Its name."""
         return f"sha256:{hashlib.sha256(self.to_bytes()).hexdigest()}"
+
+    @property
+    def length_seconds(self) -> int:
+        """How long the windows are that are held against it: as long as its own, else days."""
+        return self.window_seconds or DAY_SECONDS
 
     @property
     def binnings(self) -> list[Binning]:

@@ -18,10 +18,9 @@ from switchyard_profile import bins
 from switchyard_profile.binning import PREDICTION, Binning, Side
 from switchyard_profile.errors import TableError
 from switchyard_profile.profile import FeatureSums
-from switchyard_profile.reference import MOST_FEATURES, MOST_WINDOWS, Feature, Reference
+from switchyard_profile.reference import DAY_SECONDS, MOST_FEATURES, MOST_WINDOWS, Feature, Reference
 from switchyard_profile.values import Floats, Numbers, Type, Whole, measure, names
 
-DAY_SECONDS = 86_400
 SPANS = ((0.25, 0.75), (0.05, 0.95), (0.01, 0.99), (0.0, 1.0))
 """The scale is the first of these spans of quantiles that is wider than nothing."""
 

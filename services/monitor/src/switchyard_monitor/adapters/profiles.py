@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 
 from sqlalchemy import Connection
+from switchyard_contracts.windows import start
 from switchyard_profile.profile import Profile
 
-from switchyard_monitor.adapters.statements import execute, execute_many
-from switchyard_monitor.domain.profiling import ProfileKey, Profiles
+from switchyard_monitor.adapters.statements import execute, execute_many, stream
+from switchyard_monitor.domain.profiling import Coarsening, ProfileKey, Profiles, Span
 
 _KEY = "subject = ? AND start_us = ? AND revision = ? AND role = ? AND traffic = ? AND baseline = ? AND partition = ?"
+_FINE = "subject = ? AND start_us < ? AND baseline = ? AND start_us - start_us / ? * ? <> 0"
 _COLUMNS = "subject, start_us, revision, role, traffic, baseline, partition"
 
 
@@ -21,7 +23,7 @@ def write_profiles(connection: Connection, partition: int, profiles: Profiles) -
     """Add what a batch counted."""
     rows = []
     for key, profile in sorted(profiles.items(), key=lambda item: item[0]):
-        place = (key.subject, key.start_us, key.revision, key.role, key.traffic, key.baseline, partition)
+        place = _place(key, partition)
         held = execute(connection, f"SELECT body FROM profile WHERE {_KEY}", place).scalar()
         total = profile if held is None else Profile.decode(json.loads(held)).merge(profile)
         rows.append((*place, total.encode()))
@@ -33,17 +35,54 @@ def write_profiles(connection: Connection, partition: int, profiles: Profiles) -
     )
 
 
-def read_profiles(connection: Connection, subject: str, *, baseline: str, since_us: int, until_us: int) -> Profiles:
-    """The profiles of windows that begin from `since_us` up to `until_us`, all partitions together."""
+def coarsen_profiles(connection: Connection, partition: int, moving: Coarsening, *, most: int) -> None:
+    """Move the oldest rows, `most` at most, into the longer windows that they lie in.
+
+    The window itself begins when its first part does, so that part stays where it is, and the others are added to it.
+    """
     rows = execute(
+        connection,
+        f"SELECT start_us, revision, role, traffic, body FROM profile WHERE {_FINE} AND partition = ?"
+        " ORDER BY start_us LIMIT ?",
+        (*_fine(moving), partition, most),
+    ).all()
+    moved: Profiles = {}
+    for start_us, revision, role, traffic, body in rows:
+        place = ProfileKey(moving.subject, revision, role, traffic, moving.baseline, start_us)
+        to = place._replace(start_us=start(start_us, moving.length_us))
+        part = Profile.decode(json.loads(body))
+        moved[to] = moved[to].merge(part) if to in moved else part
+        execute(connection, f"DELETE FROM profile WHERE {_KEY}", _place(place, partition))
+    write_profiles(connection, partition, moved)
+
+
+def fine_profiles(connection: Connection, moving: Coarsening) -> set[int]:
+    """The partitions that have something to be moved."""
+    return set(execute(connection, f"SELECT DISTINCT partition FROM profile WHERE {_FINE}", _fine(moving)).scalars())
+
+
+def read_profiles(connection: Connection, wanted: Span) -> Profiles:
+    """The profiles of windows that begin in a span, all partitions together."""
+    rows = stream(
         connection,
         "SELECT start_us, revision, role, traffic, body FROM profile"
         " WHERE subject = ? AND start_us >= ? AND start_us < ? AND baseline = ?",
-        (subject, since_us, until_us, baseline),
+        (wanted.subject, wanted.since_us, wanted.until_us, wanted.baseline),
     )
     found: Profiles = {}
     for start_us, revision, role, traffic, body in rows:
-        key = ProfileKey(subject, revision, role, traffic, baseline, start_us)
+        if wanted.revision not in (None, revision):
+            continue
+        at_us = start(start_us, wanted.length_us)
+        key = ProfileKey(wanted.subject, revision, role, traffic, wanted.baseline, at_us)
         part = Profile.decode(json.loads(body))
         found[key] = found[key].merge(part) if key in found else part
     return found
+
+
+def _fine(moving: Coarsening) -> tuple[str | int, ...]:
+    return moving.subject, moving.before_us, moving.baseline, moving.length_us, moving.length_us
+
+
+def _place(key: ProfileKey, partition: int) -> tuple[str | int, ...]:
+    return key.subject, key.start_us, key.revision, key.role, key.traffic, key.baseline, partition

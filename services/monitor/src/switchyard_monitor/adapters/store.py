@@ -16,14 +16,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, update
 
 from switchyard_monitor.adapters import tables
-from switchyard_monitor.adapters.batch import SqlBatch, read_headers
+from switchyard_monitor.adapters.batch import SqlBatch, position_of, read_headers
 from switchyard_monitor.adapters.book import BookCache, SqlBook
 from switchyard_monitor.adapters.engine import guarded, migrate, open_reader, open_writer
-from switchyard_monitor.adapters.profiles import read_profiles
+from switchyard_monitor.adapters.profiles import fine_profiles, read_profiles
 from switchyard_monitor.adapters.statements import alone, inserting
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
 from switchyard_monitor.domain.entries import Arm, Cell, Entry, Pair, PairCell
-from switchyard_monitor.domain.profiling import Profiles
+from switchyard_monitor.domain.profiling import Coarsening, Profiles, Span
 from switchyard_monitor.domain.sums import Sums, add, decode
 from switchyard_monitor.ports import Lease, Ledger, Letter, Position
 
@@ -57,7 +57,7 @@ class SqlStore:
         """All partitions."""
         query = select(tables.partition).order_by(tables.partition.c.number)
         with self._look() as connection:
-            return [_position(row) for row in connection.execute(query)]
+            return [position_of(row) for row in connection.execute(query)]
 
     def announce(self, member: str, *, now_us: int, ttl_us: int) -> list[str]:
         """Say that a member lives, and learn who else does."""
@@ -88,7 +88,7 @@ class SqlStore:
             )
             if taken.rowcount != 1:
                 return None
-            return _position(connection.execute(select(table).where(table.c.number == partition)).one())
+            return position_of(connection.execute(select(table).where(table.c.number == partition)).one())
 
     def start(self, lease: Lease, *, topic_id: str, offset: int) -> None:
         """Where a partition is read from for the first time."""
@@ -232,10 +232,15 @@ class SqlStore:
         with self._look() as connection:
             return connection.execute(query).scalar()
 
-    def profiles(self, subject: str, *, baseline: str, since_us: int, until_us: int) -> Profiles:
-        """A deployment's profiles of windows that begin from one time up to another, all partitions together."""
+    def profiles(self, wanted: Span) -> Profiles:
+        """The profiles of windows that begin in a span, all partitions together."""
         with self._look() as connection:
-            return read_profiles(connection, subject, baseline=baseline, since_us=since_us, until_us=until_us)
+            return read_profiles(connection, wanted)
+
+    def fine_profiles(self, moving: Coarsening) -> set[int]:
+        """The partitions whose profiles can be put together so."""
+        with self._look() as connection:
+            return fine_profiles(connection, moving)
 
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""
@@ -245,7 +250,7 @@ class SqlStore:
             .order_by(tables.partition.c.number)
         )
         with self._look() as connection:
-            return [Ledger(_position(row), decode(row.sums or "{}")) for row in connection.execute(query)]
+            return [Ledger(position_of(row), decode(row.sums or "{}")) for row in connection.execute(query)]
 
     def labels(self, subject: str) -> Sums:
         """The ledger of a deployment's labels."""
@@ -288,20 +293,6 @@ class SqlStore:
 def _is(lease: Lease) -> ColumnElement[bool]:
     table = tables.partition
     return and_(table.c.number == lease.partition, table.c.owner == lease.owner, table.c.epoch == lease.epoch)
-
-
-def _position(row: Row[Any]) -> Position:
-    return Position(
-        partition=row.number,
-        topic_id=row.topic_id,
-        base_offset=row.base_offset,
-        next_offset=row.next_offset,
-        owner=row.owner,
-        epoch=row.epoch,
-        expires_us=row.expires_us,
-        watermark_us=row.watermark_us,
-        stopped=row.stopped,
-    )
 
 
 def _arm(row: Row[Any]) -> Arm:

@@ -35,6 +35,10 @@ _SUMS = {
     "decision": only("dec.n", "dec.agree"),
 }
 SECOND_US = 1_000_000
+HOUR_US = 3_600 * SECOND_US
+DAY_US = 24 * HOUR_US
+FINE_US, HOURLY_US = 2 * HOUR_US, 48 * HOUR_US
+"""After which profiles are put together to hours and, in turn, to windows of the reference."""
 
 
 def names(terms: Terms) -> Pattern[str] | None:
@@ -100,6 +104,16 @@ def _outcome(terms: Terms, cells: Sequence[Cell], sums: Sums, *, coverage: float
     value: float | None = getattr(quality, terms.metric.partition(".")[2])
     size = abs(value) if value is not None and terms.metric == "outcome.bias" else value
     return Reading(size if size is not None and math.isfinite(size) else None, judged)
+
+
+def coarsened(terms: Terms, start_us: int, *, now_us: int) -> str:
+    """Why a window's own profile cannot be had any more: profiles are put together to hours, and then to days."""
+    age_us = now_us - start_us
+    if terms.metric != DRIFT and age_us > FINE_US and terms.window_us % HOUR_US:
+        return "it is judged too late: profiles become hours after two hours"
+    if terms.metric != DRIFT and age_us > HOURLY_US and terms.window_us % DAY_US:
+        return "it is judged too late: profiles become days after two days"
+    return ""
 
 
 def of_profile(terms: Terms, yardstick: Yardstick, profile: Profile | None, *, start_us: int) -> Reading:

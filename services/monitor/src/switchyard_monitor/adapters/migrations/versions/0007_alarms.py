@@ -1,15 +1,15 @@
 """Alarms: who evaluates a deployment, what is remembered of its rules, and what was said of them.
 
-Revision ID: 0006
-Revises: 0005
+Revision ID: 0007
+Revises: 0006
 """
 
 import sqlalchemy as sa
 from alembic import op
 from switchyard_monitor.adapters.columns import SERIAL, TEXT
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
