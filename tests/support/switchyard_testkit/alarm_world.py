@@ -44,7 +44,8 @@ class Anyone:
 
 def rule(name: str, metric: str, **said: Any) -> dict[str, Any]:
     """A rule of a window of 5 s that one window fires; each test says only what differs."""
-    return {"name": name, "metric": metric, "window": "5s", "breaches": 1, "of": 1, "minSamples": 5} | said
+    at_once = {} if metric.startswith(("outcome", "decision")) else {"after": "0s"}
+    return {"name": name, "metric": metric, "window": "5s", "breaches": 1, "of": 1, "minSamples": 5} | at_once | said
 
 
 def watched(*rules: Mapping[str, Any], **said: Any) -> dict[str, Any]:

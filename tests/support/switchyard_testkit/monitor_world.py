@@ -58,8 +58,8 @@ def model_record(
         namespace=namespace,
         name=name,
         generation=1,
-        monitoring=None if monitoring is None else Monitoring.model_validate(monitoring),
         stable=stable,
+        monitoring=None if monitoring is None else Monitoring.model_validate(monitoring),
     )
     return record.model_dump_json(by_alias=True).encode()
 

@@ -51,6 +51,21 @@ def test_what_can_be_watched_and_in_which_windows(said: dict[str, Any], span: ti
     assert Alarm.model_validate(alarm.to_json()) == alarm
 
 
+@pytest.mark.parametrize(
+    ("said", "after"),
+    [
+        pytest.param({"window": "5m"}, timedelta(seconds=30), id="a tenth"),
+        pytest.param({"window": "1d"}, timedelta(minutes=5), id="at most five minutes"),
+        pytest.param({"window": "1d", "after": "2h"}, timedelta(hours=2), id="as it is said"),
+        pytest.param({"window": "1d", "after": "0s"}, timedelta(0), id="at once"),
+    ],
+)
+def test_how_long_events_are_waited_for(said: dict[str, Any], after: timedelta) -> None:
+    (alarm,) = Monitoring.model_validate(monitoring({"metric": "requests", "min": 1, **said})).alarms
+    assert alarm.window is not None
+    assert alarm.settled(alarm.window) == after
+
+
 def test_windows_are_no_shorter_than_what_they_are_made_of() -> None:
     (alarm,) = Monitoring.model_validate(monitoring({"metric": "requests", "min": 1}, window="2h")).alarms
     assert alarm.span(timedelta(hours=2)) == timedelta(hours=2)
@@ -107,6 +122,11 @@ def test_windows_are_no_shorter_than_what_they_are_made_of() -> None:
         ),
         pytest.param(
             monitoring({"metric": "requests", "min": 1, "cooldown": "91d"}), "91d is longer than 90d", id="a cool-down"
+        ),
+        pytest.param(
+            monitoring({"metric": "outcome.rmse", "max": "5", "after": "1h"}),
+            "after: outcome.rmse is judged at outcome.judgedAfter; leave it out",
+            id="another age for labels",
         ),
         pytest.param(
             monitoring({"metric": "outcome.accuracy", "min": "80%"}),

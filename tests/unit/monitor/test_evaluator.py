@@ -15,7 +15,7 @@ from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.ports import Turn
 from switchyard_testkit.alarm_world import LABELS, WINDOW, AlarmWorld, rule
 from switchyard_testkit.databases import SqliteFiles
-from switchyard_testkit.monitor_world import REFERENCE, SECOND, SUBJECT, World
+from switchyard_testkit.monitor_world import REFERENCE, SECOND, SUBJECT, World, inference
 
 BASE = f"/v1/deployments/{SUBJECT}"
 WORSE = rule("worse", "outcome.rmse", max="3")
@@ -78,6 +78,19 @@ def test_no_window_is_judged_before_its_labels_are_old_enough(watched: AlarmWorl
     assert watched.until(WINDOW + LABELS) == 1
     assert watched.events() == [("worse", "Fired")]
     assert watched.until(WINDOW + LABELS) == 0, "each window once"
+
+
+def test_what_is_still_on_its_way_is_waited_for(watched: AlarmWorld) -> None:
+    watched.teach(rule("silent", "requests", min=1, after="3s"))
+    watched.serve(0)
+    watched.until(WINDOW)
+    late = inference("late", at=2 * WINDOW - 0.1)
+    watched.until(2 * WINDOW + 2)
+    watched.world.say(late, at=2 * WINDOW + 2)
+    watched.until(2 * WINDOW + 3)
+    assert watched.events() == []
+    watched.until(3 * WINDOW + 3)
+    assert watched.events() == [("silent", "Fired")]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +204,7 @@ def test_what_is_missing_of_x_is_looked_at_once_its_reference_is_there(watched: 
 
 def test_drift_against_a_reference_without_windows_of_its_own_fires_nobody(watched: AlarmWorld) -> None:
     watched.world.store.keep_baseline(REFERENCE.digest, REFERENCE.to_bytes())
-    watched.teach({"name": "drifted", "metric": "drift", "minSamples": 5}, reference=REFERENCE.digest)
+    watched.teach({"name": "drifted", "metric": "drift", "minSamples": 5, "after": "0s"}, reference=REFERENCE.digest)
     watched.serve(0, request={"encoding": "json", "value": {"x": 9999}})
     watched.until(86_400.0)
     alarm = watched.client().get(f"{BASE}/alarms").json()["alarms"][0]

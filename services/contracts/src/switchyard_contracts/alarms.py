@@ -45,6 +45,7 @@ OF_REGRESSION = frozenset({"outcome.rmse", "outcome.mse", "outcome.mae", "outcom
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LONGEST_WINDOW, LONGEST_COOLDOWN = timedelta(days=30), timedelta(days=90)
+MOST_AFTER, LONGEST_AFTER = timedelta(minutes=5), timedelta(days=7)
 MOST_ALARMS = 32
 MOST_LOOKS = 30
 
@@ -78,6 +79,9 @@ class Alarm(Shape):
     window: Duration | None = None
     """How long a window is: a multiple of monitoring.window, at most 30d. Where it is not said, 1h, and 1d for outcomes
     and decisions. Drift is judged in the windows of the reference."""
+    after: Duration | None = None
+    """How long after its end a window is judged, each once: what comes later does not count. Where it is not said, a
+    tenth of the window, and at most 5m. Outcomes and decisions are judged at outcome.judgedAfter."""
     breaches: Annotated[int, Field(ge=1, le=MOST_LOOKS)] = 2
     """How many of the last windows must be beyond the limit before it fires, and cleared before it recovers."""
     of: Annotated[int, Field(ge=1, le=MOST_LOOKS)] = 3
@@ -112,6 +116,10 @@ class Alarm(Shape):
             return None
         return self.window or max(base, DAY if self.waits_for_labels else HOUR)
 
+    def settled(self, window: timedelta) -> timedelta:
+        """How long after the end of a window of that length it is judged, where labels do not say it."""
+        return min(window / 10, MOST_AFTER) if self.after is None else self.after
+
     @model_validator(mode="after")
     def _limit_fits(self) -> Self:
         field, unit = LIMITS[self.kind]
@@ -140,6 +148,10 @@ class Alarm(Shape):
             raise ValueError(f"breaches: {self.breaches} of {self.of} windows can never be; raise of, or lower it")
         if self.metric == DRIFT and self.window:
             raise ValueError("window: drift is judged in the windows of the reference; leave it out")
+        if self.after is not None and self.waits_for_labels:
+            raise ValueError(f"after: {self.metric} is judged at outcome.judgedAfter; leave it out")
+        if self.after is not None and self.after > LONGEST_AFTER:
+            raise ValueError(f"after: {format_duration(self.after)} is longer than 7d; write one such as 5m")
         if self.window is not None and not timedelta(0) < self.window <= LONGEST_WINDOW:
             raise ValueError(f"window: {format_duration(self.window)} is not within 30d; write one such as 1d")
         if self.cooldown > LONGEST_COOLDOWN:
@@ -163,7 +175,8 @@ def fit(
         for wanted, there, field in (
             (alarm.metric.startswith("outcome."), outcome, "outcome"),
             (alarm.metric.startswith("decision."), decision, "decision"),
-            (alarm.needs_reference, reference, "reference"),
+            # One that is learnt of a week says what is missing, but not what of a distribution is usual.
+            (alarm.metric == DRIFT, reference, "reference"),
         ):
             if wanted and not there:
                 raise ValueError(f"{place}.metric: {alarm.metric} needs monitoring.{field}, which is not set")
@@ -198,6 +211,11 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "rule": "!has(self.window) || self.metric != 'drift'",
             "message": "drift is judged in the windows of the reference; leave window out",
             "fieldPath": ".window",
+        },
+        {
+            "rule": "!has(self.after) || !(self.metric.startsWith('outcome.') || self.metric.startsWith('decision.'))",
+            "message": "outcomes and decisions are judged at outcome.judgedAfter; leave after out",
+            "fieldPath": ".after",
         },
         {
             "rule": "!(has(self.feature) && has(self.max)) || self.metric != 'drift'",

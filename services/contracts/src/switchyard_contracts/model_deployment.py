@@ -554,10 +554,12 @@ class Monitoring(Shape):
     """Y: what the model answers."""
     features: Annotated[list[Feature], Field(max_length=512)] = []
     """Where the features of the reference stand in the request; in its own row, where a request carries many. One that
-    is not here is looked for by its name: in the request, or in the one object that is all of it."""
+    is not here is looked for by its name: in the request, or in the one object that is all of it. Where no reference is
+    named, these alone are learnt, or else all that stand there."""
     reference: ProfileDigest | None = None
     """The reference profile that X and Y are held against, by its name: switchyard-profile prints it, and the monitor
-    takes the profile itself. Without one, neither is profiled."""
+    takes the profile itself. Without one, the stable revision's first 7 full days of at least 10,000 rows become it;
+    until then some rows of X and Y are kept, and drift against so few days pages nobody."""
     decision: Decision | None = None
     """Y′: what people decided."""
     outcome: Outcome | None = None
@@ -1021,9 +1023,8 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "fieldPath": ".alarms",
         },
         {
-            "rule": "has(self.reference)"
-            " || !self.alarms.exists(a, a.metric == 'drift' || a.metric.startsWith('data.'))",
-            "message": "an alarm on drift or data.* needs monitoring.reference",
+            "rule": "has(self.reference) || !self.alarms.exists(a, a.metric == 'drift')",
+            "message": "an alarm on drift needs monitoring.reference",
             "fieldPath": ".alarms",
         },
         {

@@ -37,6 +37,8 @@ from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable
 from switchyard_monitor.evaluator import Evaluator
 from switchyard_monitor.health import Health
+from switchyard_monitor.learner import PAUSE_SECONDS as PAUSE_LEARNER
+from switchyard_monitor.learner import Learner
 from switchyard_monitor.metrics import MonitorCollector, commit_seconds
 from switchyard_monitor.models import Models
 from switchyard_monitor.page.app import Page, create_page
@@ -145,9 +147,15 @@ def main() -> int:
         stop.set()
         server.should_exit = True
 
+    learner = Learner(store=store, models=models, clock_us=_now_us)
+
+    def learn() -> None:
+        while not stop.wait(PAUSE_LEARNER):
+            learner.step()
+
     threads = [
-        threading.Thread(target=guarded(name, work), name=name)
-        for name, work in (("reader", read), ("evaluator", evaluate))
+        threading.Thread(target=guarded(name, work), name=name, daemon=name == "learner")
+        for name, work in (("reader", read), ("evaluator", evaluate), ("learner", learn))
     ]
     for thread in threads:
         thread.start()
@@ -156,7 +164,7 @@ def main() -> int:
     server.run()
     stop.set()
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(timeout=5 if thread.daemon else 20)
     for held in (store, timeline, looks, alarms):
         held.close()
     return 1 if failed else 0

@@ -48,7 +48,7 @@ class Coarsener:
 
     def _piece(self, subject: str, leases: Mapping[int, Lease], offsets: Mapping[int, int], *, now_us: int) -> bool:
         """Whether there may be more of the deployment's."""
-        watch = self._watches.of(self._models.monitoring(subject))
+        watch = self._watches.of(self._models.record(subject))
         if watch is None:
             return False
         length_us = watch.bins.length_us

@@ -73,8 +73,7 @@ class Drifting:
                 yield subject, line
 
     def _look(self, subject: str, mark_us: int) -> None:
-        monitoring = self._models.monitoring(subject)
-        named = monitoring.reference if monitoring else None
+        named = self._baselines.of(self._models.record(subject))
         reference = self._baselines.reference(named) if named else None
         if reference is None:
             self._held.pop(subject, None)

@@ -142,6 +142,8 @@ class Evaluator:
         late = gauges.coarsened(terms, start_us, now_us=self._clock())
         if late:
             return Reading(None, words=late)
+        if not terms.baseline:
+            return Reading(None, words="there is no reference yet: none is named, and none was learnt")
         reference = self._rosters.baselines.reference(terms.baseline)
         if reference is None:
             return Reading(None, words=f"nobody has handed over {terms.baseline} yet")

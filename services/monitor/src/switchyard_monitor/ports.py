@@ -14,6 +14,7 @@ from switchyard_monitor.domain.alarms import State
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.learning import Cut, Example, Learnt
 from switchyard_monitor.domain.profiling import Coarsening, Profiles, Span
 from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.roster import Asked, Judged
@@ -268,6 +269,27 @@ class Store(Protocol):
 
     def fine_profiles(self, moving: Coarsening) -> set[int]:
         """The partitions whose profiles can be put together so."""
+
+    def lessons(self, subject: str, revision: str) -> dict[int, int]:
+        """Of how many rows of each day a revision's reference can be learnt."""
+
+    def examples(self, subject: str, revision: str, days: Sequence[int]) -> list[Example]:
+        """Those of some days."""
+
+    def learnt(self, subject: str) -> list[Learnt]:
+        """What was learnt of a deployment, the newest last."""
+
+    def cuts(self, subject: str) -> dict[Cut, int]:
+        """Of revisions and days that have rows enough, the rank from which on none is kept."""
+
+    def conclude(self, subject: str, learnt: Learnt, body: bytes) -> None:
+        """Keep a reference that was learnt, unless another was, and forget what it was learnt of."""
+
+    def forget_lessons(self, subject: str, revision: str) -> None:
+        """Forget a revision's rows."""
+
+    def forget_lessons_before(self, day_us: int) -> None:
+        """Forget everybody's older rows."""
 
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""

@@ -8,6 +8,7 @@ from time import time_ns
 
 from switchyard_contracts.alarm_records import AlarmBook
 from switchyard_contracts.model_deployment import Monitoring
+from switchyard_contracts.topics import ModelRecord
 
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain.alarms import MICROSECOND, Terms
@@ -19,6 +20,8 @@ SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
 ASK_AGAIN_US = 5 * SECOND_US
 """A profile that was named before it was handed over is looked for again so much later."""
+LOOK_AGAIN_US = 60 * SECOND_US
+"""And so much later, whether one was learnt meanwhile."""
 MOST_SPANS = 1000
 
 
@@ -34,6 +37,7 @@ class Rosters:
         self._spans: dict[str, int] = {}
         """How long the windows of references are: they are not read for that each time."""
         self._asked: dict[str, int] = {}
+        self._learnt: dict[tuple[str, str], tuple[int, str]] = {}
 
     def of(self, subject: str) -> Roster:
         """A deployment's rules; none of one that is not known."""
@@ -44,7 +48,7 @@ class Rosters:
         retrain = monitoring.retrain
         return Roster(
             subject=subject,
-            terms=tuple(self._terms(monitoring)),
+            terms=tuple(self._terms(record, monitoring)),
             retraining=Retraining(frozenset(retrain.alarms), retrain.cooldown // MICROSECOND)
             if retrain
             else Retraining(),
@@ -57,8 +61,8 @@ class Rosters:
         found = ((subject, self.models.monitoring(subject)) for subject in self.models.subjects())
         return {subject for subject, monitoring in found if monitoring and monitoring.alarms}
 
-    def _terms(self, monitoring: Monitoring) -> list[Terms]:
-        wanted = monitoring.reference if any(alarm.needs_reference for alarm in monitoring.alarms) else None
+    def _terms(self, record: ModelRecord, monitoring: Monitoring) -> list[Terms]:
+        wanted = self._named(record) if any(alarm.needs_reference for alarm in monitoring.alarms) else ""
         reference_us = self._span(wanted) if wanted else DAY_US
         return [
             Terms.of_alarm(
@@ -66,10 +70,19 @@ class Rosters:
                 base=monitoring.window,
                 judged_after=monitoring.outcome.judged_after if monitoring.outcome else timedelta(0),
                 reference_us=reference_us,
-                baseline=monitoring.reference or "",
+                baseline=wanted,
             )
             for alarm in monitoring.alarms
         ]
+
+    def _named(self, record: ModelRecord) -> str:
+        """The reference that a deployment names, else the one that was learnt of it, if one was by now."""
+        if record.monitoring and record.monitoring.reference:
+            return record.monitoring.reference
+        now_us, known = self._clock(), self._learnt.get((record.subject, record.stable))
+        if known is None or now_us - known[0] >= LOOK_AGAIN_US:
+            known = self._learnt[record.subject, record.stable] = now_us, self.baselines.of(record) or ""
+        return known[1]
 
     def _span(self, digest: str) -> int:
         """The length of a reference's windows; a day while nobody has handed it over."""
@@ -77,9 +90,10 @@ class Rosters:
         if known is not None or now_us - self._asked.get(digest, -ASK_AGAIN_US) < ASK_AGAIN_US:
             return known or DAY_US
         reference = self.baselines.reference(digest)
-        if len(self._spans) + len(self._asked) > MOST_SPANS:
+        if len(self._spans) + len(self._asked) + len(self._learnt) > MOST_SPANS:
             self._spans.clear()
             self._asked.clear()
+            self._learnt.clear()
         if reference is None:
             self._asked[digest] = now_us
             return DAY_US

@@ -187,6 +187,30 @@ baseline = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
+learning = Table(
+    "learning",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("revision", TEXT, primary_key=True),
+    Column("day_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("rank", BigInteger, primary_key=True, autoincrement=False),
+    Column("k", LargeBinary, primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("body", TEXT, nullable=False),
+    Index("learning_key", "k"),
+    Index("learning_age", "day_us"),
+    sqlite_with_rowid=False,
+)
+
+learnt = Table(
+    "learnt",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("revision", TEXT, primary_key=True),
+    Column("digest", TEXT, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+)
+
 label_ledger = Table(
     "label_ledger",
     metadata,

@@ -1,8 +1,8 @@
 """Alarms: what one rule makes of its windows, one after another, each judged once.
 
-The clock is the events' own. A window is judged when the watermark has passed its end and, where labels count, age L
-after it; that moment is the look's time, and cool-downs run from one such moment to another. So the same events lead to
-the same alarms, whenever, by whom and in however many attempts they are judged.
+The clock is the events' own. A window is judged when the watermark has passed its end by as long as its events may be
+on their way or, where labels count, by age L; that moment is the look's time, and cool-downs run from one such moment
+to another. So the same events lead to the same alarms, whenever, by whom and in however many attempts they are judged.
 
 A window that says nothing takes its place among the last n and is neither broken nor cleared: it fires nothing, clears
 nothing, and what was broken before it grows old meanwhile. Only a rule that says so takes silence for a breach.
@@ -52,7 +52,7 @@ class Terms:
     clear_text: str = ""
     window_us: int
     age_us: int = 0
-    """How old the window's last prediction must be."""
+    """How long after its end it is judged: of labels, how old the window's last prediction must be."""
     breaches: int = 2
     of: int = 3
     samples: int = 1
@@ -69,6 +69,7 @@ class Terms:
         limit = alarm.min or alarm.max
         value, text = (limit.value, limit.text) if limit else (0.0, "0")
         span = alarm.span(base)
+        window = reference_us * MICROSECOND if span is None else span
         return cls(
             name=alarm.name,
             metric=alarm.metric,
@@ -78,8 +79,8 @@ class Terms:
             clear=alarm.clear.value if alarm.clear else value,
             limit=f"{'min' if alarm.min else 'max'} {text}",
             clear_text=alarm.clear.text if alarm.clear else "",
-            window_us=reference_us if span is None else span // MICROSECOND,
-            age_us=judged_after // MICROSECOND if alarm.waits_for_labels else 0,
+            window_us=window // MICROSECOND,
+            age_us=(judged_after if alarm.waits_for_labels else alarm.settled(window)) // MICROSECOND,
             breaches=alarm.breaches,
             of=alarm.of,
             samples=1 if alarm.metric == REQUESTS else alarm.min_samples,

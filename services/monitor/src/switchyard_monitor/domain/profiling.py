@@ -100,7 +100,7 @@ class Watch:
 
     def columns(self, requests: list[Any], answers: list[Any]) -> dict[str, list[Any]]:
         """Every feature's values, row by row; Xs and Ys that came apart need not be as many."""
-        inner = [_unwrapped(request) for request in requests]
+        inner = [unwrapped(request) for request in requests]
         found: dict[str, list[Any]] = {}
         for binning in self.bins.binnings:
             name = binning.name
@@ -148,7 +148,7 @@ class Tallies:
         return rows
 
 
-def _unwrapped(request: Any) -> Any:
+def unwrapped(request: Any) -> Any:
     """What a request is about, where that is one object under one name: `{"flight": {…}}`, as BentoML has it."""
     if isinstance(request, dict) and len(request) == 1:
         (inner,) = request.values()

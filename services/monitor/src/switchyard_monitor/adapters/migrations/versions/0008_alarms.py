@@ -1,15 +1,15 @@
 """Alarms: who evaluates a deployment, what is remembered of its rules, and what was said of them.
 
-Revision ID: 0007
-Revises: 0006
+Revision ID: 0008
+Revises: 0007
 """
 
 import sqlalchemy as sa
 from alembic import op
 from switchyard_monitor.adapters.columns import SERIAL, TEXT
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
