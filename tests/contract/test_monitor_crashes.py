@@ -36,9 +36,11 @@ from switchyard_testkit.monitor_world import (
 )
 
 OTHER = "demo/other"
+LEARNING = "demo/learning"
+"""One that names no reference."""
 SUBJECTS = ("demo/flight-delay", OTHER)
 SHARDS = 4
-COLUMNS = {"stored": 10, "invalid": 1, "superseded": 1, "repeat": 1, "conflict": 1, "deleted": 1}
+COLUMNS = {"stored": 11, "invalid": 1, "superseded": 1, "repeat": 1, "conflict": 1, "deleted": 1}
 
 
 @dataclass
@@ -59,6 +61,7 @@ def tell(world: World) -> None:
     """
     world.teach(WATCHED)
     world.teach(ROWS | WATCHED, subject=OTHER)
+    world.teach(subject=LEARNING)
     world.say(inference("a"), at=0)
     world.say(b"\xff poison", at=1)
     world.say(batch("z", [10.0, 20.0], subject=OTHER), at=1)
@@ -74,6 +77,7 @@ def tell(world: World) -> None:
     world.say(outcome("a", 4.0, revision=1), at=5)
     world.say(outcome("z", 2.0, subject=OTHER), at=6)
     world.say(decision("a", True), at=6)
+    world.say(inference("l", subject=LEARNING), at=6)
 
 
 def open_world(folder: Path, url: str) -> World:
@@ -93,7 +97,8 @@ def books(world: World) -> tuple[Any, ...]:
     sums = [(world.sums(subject), world.pair_sums(subject), world.store.labels(subject)) for subject in SUBJECTS]
     everything = {"baseline": REFERENCE.digest, "since_us": 0, "until_us": 2**62}
     profiles = [world.store.profiles(Span(subject=subject, **everything)) for subject in SUBJECTS]
-    return world.ledger(), sums, profiles, sorted(set(letters)), world.store.outbox(10)
+    examples = world.store.examples(LEARNING, "stable-1", sorted(world.store.lessons(LEARNING, "stable-1")))
+    return world.ledger(), sums, profiles, examples, sorted(set(letters)), world.store.outbox(10)
 
 
 def killed_at(folder: Path, url: str, statement: int) -> bool:
@@ -136,6 +141,7 @@ def test_a_kill_at_any_statement_changes_nothing(databases: Databases, tmp_path:
     for found, rows, why in zip(expected[2], (4, 2), ("a, b, c and what was mirrored of a", "z's rows"), strict=True):
         for name in ("x", "prediction"):
             assert sum(profile.features[name].rows for profile in found.values()) == rows, why
+    assert len(expected[3]) == 1, "of which a reference may be learnt"
 
     url, statement, struck = databases.up_to_date(), shard, True
     while struck:

@@ -19,6 +19,7 @@ from switchyard_monitor.adapters.tables import metadata
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import NO_FOLD, OUTCOME, Arm, Pair, Pred, Version
 from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.learning import MOST_A_DAY, Example, Learnt
 from switchyard_monitor.domain.profiling import Coarsening, ProfileKey, Span
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.errors import Deposed, StoreUnavailable
@@ -244,6 +245,49 @@ def test_profiles_are_put_together_to_longer_windows_and_hold_what_they_held(sto
     assert {found.start_us for found in store.profiles(span)} == {600, 1200, 1800, 2100}
     assert store.profiles(days) == before
     assert store.profiles(replace(span, until_us=601)) == {key: profiled([0, 1])}
+
+
+def example(rank: int, *, day_us: int = 0, revision: str = "r") -> Example:
+    return Example("demo/m", revision, day_us, rank, rank.to_bytes(16, signed=True), 7, {"x": "\0\ud800", "y": None})
+
+
+def test_examples_with_the_least_ranks_of_a_day_stay(opened: Open, store: Store) -> None:
+    lease = claimed(store)
+    some = [example(rank) for rank in range(-1000, MOST_A_DAY + 500, 2)]
+    write(store, lease, Changes(examples=some), at=5)
+    others = [example(rank) for rank in range(-999, MOST_A_DAY + 500, 2)]
+    write(store, lease, Changes(examples=[*others, example(3, day_us=9), example(3, revision="other")]), at=6)
+    again = opened()
+    assert again.lessons("demo/m", "r") == {0: MOST_A_DAY, 9: 1}
+    assert again.cuts("demo/m") == {("r", 0): MOST_A_DAY - 1001}
+    assert again.examples("demo/m", "r", [0]) == [example(rank) for rank in range(-1000, MOST_A_DAY - 1000)]
+    assert again.examples("demo/m", "r", [9, 10]) == [example(3, day_us=9)]
+    with store.begin() as batch:
+        batch.lock(lease, 7)
+        gone = {example(-1000).key, example(3).key}
+        batch.write(lease, Work(changes=Changes(removed=gone), next_offset=8, watermark_us=1))
+    assert again.lessons("demo/m", "r") == {0: MOST_A_DAY - 2}
+    assert again.lessons("demo/m", "other") == {}
+
+
+def test_what_was_learnt_first_is_believed_and_its_examples_go(opened: Open, store: Store) -> None:
+    lease = claimed(store)
+    write(store, lease, Changes(examples=[example(1), example(2, day_us=9), example(4, revision="s", day_us=9)]), at=5)
+    store.conclude("demo/m", Learnt("r", "sha256:one", 5), b"\0one")
+    store.conclude("demo/m", Learnt("r", "sha256:two", 6), b"two")
+    store.conclude("demo/m", Learnt("q", "sha256:three", 4), b"three")
+    again = opened()
+    assert again.learnt("demo/m") == [Learnt("q", "sha256:three", 4), Learnt("r", "sha256:one", 5)]
+    assert again.learnt("demo/other") == []
+    assert again.baseline("sha256:one") == b"\0one"
+    assert (again.lessons("demo/m", "r"), again.lessons("demo/m", "s")) == ({}, {9: 1})
+    store.forget_lessons_before(9)
+    assert again.lessons("demo/m", "s") == {9: 1}
+    store.forget_lessons_before(10)
+    assert again.lessons("demo/m", "s") == {}
+    write(store, lease, Changes(examples=[example(1)]), at=6)
+    store.forget_lessons("demo/m", "r")
+    assert again.lessons("demo/m", "r") == {}
 
 
 def test_a_reference_is_kept_once(opened: Open, store: Store) -> None:

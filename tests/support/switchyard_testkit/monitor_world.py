@@ -49,13 +49,16 @@ ROWS: dict[str, Any] = {**MONITORING, "rows": {"request": "$.rows", "response": 
 """The same where a request carries many rows."""
 
 
-def model_record(monitoring: Mapping[str, Any] | None = MONITORING, *, subject: str = SUBJECT) -> bytes:
+def model_record(
+    monitoring: Mapping[str, Any] | None = MONITORING, *, subject: str = SUBJECT, stable: str = ""
+) -> bytes:
     """A deployment's record on `switchyard.models`."""
     namespace, _, name = subject.partition("/")
     record = ModelRecord(
         namespace=namespace,
         name=name,
         generation=1,
+        stable=stable,
         monitoring=None if monitoring is None else Monitoring.model_validate(monitoring),
     )
     return record.model_dump_json(by_alias=True).encode()
@@ -260,9 +263,11 @@ class World:
             member=name, broker=broker, store=self.store, models=models, pace=self.pace, clock_us=lambda: self.now_us
         )
 
-    def teach(self, monitoring: Mapping[str, Any] | None = MONITORING, *, subject: str = SUBJECT) -> None:
+    def teach(
+        self, monitoring: Mapping[str, Any] | None = MONITORING, *, subject: str = SUBJECT, stable: str = ""
+    ) -> None:
         """Publish the deployment."""
-        self.broker.teach(subject, model_record(monitoring, subject=subject))
+        self.broker.teach(subject, model_record(monitoring, subject=subject, stable=stable))
 
     def say(self, value: bytes | None, *, at: float = 0.0, partition: int = 0, **more: Any) -> int:
         """Append a record that reaches the broker at NOON plus `at` seconds."""

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from switchyard_contracts.model_deployment import MetricVerdict, Monitoring
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
+from switchyard_monitor.adapters.alarms import SqlAlarms
 from switchyard_monitor.adapters.drift_book import SqlDriftBook
 from switchyard_monitor.adapters.looks import SqlLooks
 from switchyard_monitor.adapters.timeline import SqlTimeline
@@ -29,6 +30,7 @@ from switchyard_monitor.drift_keeper import DriftKeeper
 from switchyard_monitor.errors import BrokerUnavailable
 from switchyard_monitor.health import Health
 from switchyard_monitor.page.app import Page, create_page
+from switchyard_monitor.rosters import Rosters
 
 from switchyard_testkit.monitor_world import MONITORING, NOON, NOON_US, World
 
@@ -114,6 +116,7 @@ class PageWorld:
         url = url or f"sqlite:///{folder / 'monitor.db'}"
         self.timeline, self.looks, self.book = SqlTimeline(url), SqlLooks(url), SqlDriftBook(url)
         self.baselines = Baselines(self.world.store)
+        self.alarms = SqlAlarms(url)
         self.rollouts = LocalRollouts()
         self.chronicle = Chronicle(log=self.rollouts, timeline=self.timeline, clock_us=lambda: self.world.now_us)
         self.health = Health(lambda: 0.0)
@@ -130,6 +133,8 @@ class PageWorld:
             looks=self.looks,
             book=self.book,
             baselines=self.baselines,
+            alarms=self.alarms,
+            rosters=Rosters(self.world.models, self.baselines, clock_us=lambda: self.world.now_us),
             models=self.world.models,
             health=self.health,
             tokens=known,
@@ -186,3 +191,4 @@ class PageWorld:
         self.timeline.close()
         self.looks.close()
         self.book.close()
+        self.alarms.close()

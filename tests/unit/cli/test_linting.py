@@ -236,7 +236,10 @@ class TestFiles:
     def test_a_deployment_without_a_profile_is_told_what_it_misses(self) -> None:
         said = Shell(Simulation({}), stdin=yaml.safe_dump(document(SPEC | {"monitoring": MONITORING})))("lint", "-")
         assert (said.code, said.out) == (0, "1 resource is as it should be\n")
-        assert "spec.monitoring.reference: no profile is named, so X and Y are not profiled" in said.err
+        assert (
+            "spec.monitoring.reference: no profile is named, so X and Y are held against stable's first 7 full days"
+            in said.err
+        )
         assert "with switchyard-profile" in said.err
 
     @pytest.mark.parametrize(

@@ -320,8 +320,15 @@ def test_a_deployment_that_names_none_says_so(tmp_path: Path) -> None:
     world.teach()
     world.run()
     client = client_of(world)
-    assert "names no profile" in client.get(f"{BASE}/profile").json()["detail"]
-    assert "names no profile" in client.get(f"{BASE}/drift?revision=r").json()["waitingFor"]
+    assert "no baseline yet" in client.get(f"{BASE}/profile").json()["detail"]
+    assert "no baseline yet" in client.get(f"{BASE}/drift?revision=r").json()["waitingFor"]
+
+
+def test_a_deployment_that_is_not_monitored_says_so(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.teach(None)
+    world.run()
+    assert "has no spec.monitoring" in client_of(world).get(f"{BASE}/drift?revision=r").json()["waitingFor"]
 
 
 def test_old_profiles_are_put_together_and_answers_stay_the_same(tmp_path: Path) -> None:

@@ -38,13 +38,13 @@ def read(path: Path) -> Profiled:
 
 
 def notes(monitoring: Monitoring, profile: Profiled | None) -> Iterator[str]:
-    """Why drift of X and Y will not be looked for, or not be what somebody thinks it is: field and sentence."""
+    """Why drift of X and Y pages nobody, or is not what somebody thinks it is: field and sentence."""
     named = monitoring.reference
     if named is None:
         helps = f"write {profile.digest} there" if profile else "make one of the training table with switchyard-profile"
         yield (
-            "spec.monitoring.reference: no profile is named, so X and Y are not profiled and drift is not looked for;"
-            f" {helps}"
+            "spec.monitoring.reference: no profile is named, so X and Y are held against stable's first 7 full days,"
+            f" which are too few for drift to page anybody; {helps}"
         )
     if profile is None:
         return

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -23,6 +24,7 @@ from switchyard_contracts.kafka_trouble import Complaints
 from switchyard_contracts.own_metrics import own
 
 from switchyard_monitor import command
+from switchyard_monitor.adapters.alarms import SqlAlarms
 from switchyard_monitor.adapters.drift_book import SqlDriftBook
 from switchyard_monitor.adapters.looks import SqlLooks
 from switchyard_monitor.adapters.store import SqlStore
@@ -35,17 +37,23 @@ from switchyard_monitor.chronicle import Chronicle
 from switchyard_monitor.drift_keeper import DriftKeeper
 from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable
+from switchyard_monitor.evaluator import Evaluator
 from switchyard_monitor.health import Health
+from switchyard_monitor.learner import PAUSE_SECONDS as PAUSE_LEARNER
+from switchyard_monitor.learner import Learner
 from switchyard_monitor.metrics import MonitorCollector, commit_seconds
 from switchyard_monitor.models import Models
 from switchyard_monitor.page.app import Page, create_page
 from switchyard_monitor.reader import Pace, Reader
 from switchyard_monitor.rollout_bus import KafkaRollouts
+from switchyard_monitor.rosters import Rosters
 from switchyard_monitor.settings import Settings
 
 log = logging.getLogger("switchyard_monitor")
 
 PAUSE_SECONDS = 1.0
+EVALUATE_SECONDS = 0.25
+"""How often it is looked whether a window can be judged."""
 
 
 def main() -> int:
@@ -65,7 +73,8 @@ def main() -> int:
         store = SqlStore(database)
         if not store.has_server:
             store.migrate()
-        timeline, looks, book = SqlTimeline(database), SqlLooks(database), SqlDriftBook(database)
+        timeline, looks, alarms = SqlTimeline(database), SqlLooks(database), SqlAlarms(database)
+        book = SqlDriftBook(database)
         rollouts = KafkaRollouts(lambda: connection(settings), topic=settings.topic_names.rollouts)
         chronicle = Chronicle(log=rollouts, timeline=timeline, clock_us=_now_us)
     except (ValidationError, ValueError, OSError, StoreUnavailable) as error:
@@ -76,7 +85,8 @@ def main() -> int:
     registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
     health.on_commit = commit_seconds(registry).observe
     drifting = Drifting(store=store, models=models, baselines=baselines, clock=time.monotonic)
-    registry.register(MonitorCollector(store=store, health=health, drifting=drifting))
+    rosters = Rosters(models, baselines, clock_us=_now_us)
+    registry.register(MonitorCollector(store=store, health=health, drifting=drifting, alarms=alarms, rosters=rosters))
     page = create_page(
         Page(
             store=store,
@@ -84,6 +94,8 @@ def main() -> int:
             looks=looks,
             book=book,
             baselines=baselines,
+            alarms=alarms,
+            rosters=rosters,
             models=models,
             health=health,
             tokens=tokens,
@@ -99,6 +111,16 @@ def main() -> int:
         registry=registry,
         baselines=baselines,
         page=page,
+        alarms=alarms,
+        rosters=rosters,
+    )
+    evaluator = Evaluator(
+        member=settings.member,
+        store=store,
+        alarms=alarms,
+        rosters=rosters,
+        clock_us=_now_us,
+        topic=settings.topic_names.alarms,
     )
     config = uvicorn.Config(
         app, host="0.0.0.0", port=settings.port, log_config=None, log_level="warning", access_log=False
@@ -107,30 +129,47 @@ def main() -> int:
     stop = threading.Event()
     failed: list[BaseException] = []
 
-    def read() -> None:
-        try:
-            _read(settings, store, models, health, stop, chronicle)
-        except Exception as error:  # a fault of ours: end the process, so that it is seen and started anew
-            log.exception("the reader failed")
-            failed.append(error)
-            server.should_exit = True
+    def guarded(name: str, work: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                work()
+            except Exception as error:  # a fault of ours: end the process, so that it is seen and started anew
+                log.exception("the %s failed", name)
+                failed.append(error)
+                stop.set()
+                server.should_exit = True
 
-    def judge() -> None:
-        try:
-            while not stop.is_set():
-                if not keeper.step():
-                    stop.wait(PAUSE_SECONDS)
-                health.drift = keeper.trouble
-        except Exception as error:
-            log.exception("the keeper of drift failed")
-            failed.append(error)
-            server.should_exit = True
+        return run
+
+    def read() -> None:
+        _read(settings, store, models, health, stop, chronicle)
+
+    def evaluate() -> None:
+        while not stop.is_set():
+            evaluator.step()
+            health.alarms = evaluator.trouble
+            stop.wait(EVALUATE_SECONDS)
+
+    def keep() -> None:
+        while not stop.is_set():
+            if not keeper.step():
+                stop.wait(PAUSE_SECONDS)
+            health.drift = keeper.trouble
 
     def end(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
         server.should_exit = True
 
-    threads = [threading.Thread(target=read, name="reader"), threading.Thread(target=judge, name="drift")]
+    learner = Learner(store=store, models=models, clock_us=_now_us)
+
+    def learn() -> None:
+        while not stop.wait(PAUSE_LEARNER):
+            learner.step()
+
+    threads = [
+        threading.Thread(target=guarded(name, work), name=name, daemon=name == "learner")
+        for name, work in (("reader", read), ("evaluator", evaluate), ("drift", keep), ("learner", learn))
+    ]
     for thread in threads:
         thread.start()
     signal.signal(signal.SIGTERM, end)
@@ -138,9 +177,9 @@ def main() -> int:
     server.run()
     stop.set()
     for thread in threads:
-        thread.join(timeout=20)
-    for opened in (store, timeline, looks, book):
-        opened.close()
+        thread.join(timeout=5 if thread.daemon else 20)
+    for held in (store, timeline, looks, alarms, book):
+        held.close()
     return 1 if failed else 0
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from switchyard_contracts.model_deployment import Monitoring
+from switchyard_contracts.topics import ModelRecord
 from switchyard_profile.errors import UnreadableProfile
 from switchyard_profile.reference import Reference
 
+from switchyard_monitor.domain.learning import Cut, Learnt, Lesson, fitting, waiting
 from switchyard_monitor.domain.profiling import Bins, Watch
 from switchyard_monitor.domain.usual import Yardstick
+from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.ports import Store
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,8 @@ T = TypeVar("T")
 
 ASK_AGAIN_US = 5_000_000
 """A profile that was named before it was handed over is looked for again so much later."""
+LOOK_AGAIN_US = 60_000_000
+"""And so much later, whether one was learnt meanwhile."""
 MOST_COUNTED = 256
 MOST_JUDGED = 8
 
@@ -57,13 +61,27 @@ class Watches:
         self._clock = clock_us
         self._bins = _Recent[Bins](MOST_COUNTED)
         self._asked = _Recent[int](MOST_COUNTED)
+        self._lessons = _Recent[tuple[int, Sequence[Learnt], Mapping[Cut, int]]](MOST_COUNTED)
 
-    def of(self, monitoring: Monitoring | None) -> Watch | None:
-        """None where a deployment names no reference, or one that is not here yet."""
-        if monitoring is None or monitoring.reference is None:
+    def of(self, record: ModelRecord | None) -> Watch | None:
+        """None where a deployment names no reference and none was learnt, or where it is not here yet."""
+        if record is None or record.monitoring is None:
             return None
-        bins = self._bins.get(monitoring.reference) or self._look(monitoring.reference)
-        return Watch.of(monitoring, bins) if bins else None
+        digest = record.monitoring.reference or fitting(self._known(record.subject)[0], record.stable)
+        bins = digest and (self._bins.get(digest) or self._look(digest))
+        return Watch.of(record.monitoring, bins) if bins else None
+
+    def lesson(self, record: ModelRecord | None) -> Lesson | None:
+        """What rows are kept for; None where a deployment names a reference, or is not to be monitored."""
+        if record is None or record.monitoring is None or record.monitoring.reference is not None:
+            return None
+        return Lesson.of(record.monitoring, *self._known(record.subject))
+
+    def _known(self, subject: str) -> tuple[Sequence[Learnt], Mapping[Cut, int]]:
+        now_us, known = self._clock(), self._lessons.get(subject)
+        if known is None or now_us - known[0] >= LOOK_AGAIN_US:
+            known = self._lessons.keep(subject, (now_us, self._store.learnt(subject), self._store.cuts(subject)))
+        return known[1:]
 
     def _look(self, digest: str) -> Bins | None:
         now_us, asked_us = self._clock(), self._asked.get(digest)
@@ -84,6 +102,12 @@ class Baselines:
         self._references = _Recent[Reference](MOST_JUDGED)
         self._yardsticks = _Recent[Yardstick](MOST_JUDGED)
 
+    def of(self, record: ModelRecord | None) -> str | None:
+        """The name of what a deployment is held against: what it says, else what was learnt."""
+        if record is None or record.monitoring is None:
+            return None
+        return record.monitoring.reference or fitting(self._store.learnt(record.subject), record.stable)
+
     def reference(self, digest: str) -> Reference | None:
         """The profile of that name; None while nobody handed it over."""
         with self._judging:
@@ -92,13 +116,18 @@ class Baselines:
             found = _read(self._store, digest)
             return found and self._references.keep(digest, found)
 
-    def known(self, subject: str, monitoring: Monitoring | None) -> Reference | str:
+    def known(self, subject: str, record: ModelRecord | None) -> Reference | str:
         """What a deployment is held against, or why it is held against nothing."""
-        if monitoring is None or monitoring.reference is None:
-            return f"monitoring.reference of {subject} names no profile, so X and Y are not profiled"
-        return self.reference(monitoring.reference) or (
-            f"nobody has handed over {monitoring.reference} yet; PUT it to the monitor's API, at"
-            f" /v1/deployments/{subject}/baseline"
+        if record is None or record.monitoring is None:
+            return f"{subject} has no spec.monitoring, so X and Y are not profiled"
+        named = self.of(record)
+        if named is None:
+            rows = self._store.lessons(subject, record.stable) if record.stable else {}
+            needed = waiting(rows, mark_us=watermark(self._store.positions()) or 0)
+            enough = "the stable revision has served long enough: a baseline is being learnt"
+            return needed.sentence if needed else enough
+        return self.reference(named) or (
+            f"nobody has handed over {named} yet; PUT it to the monitor's API, at /v1/deployments/{subject}/baseline"
         )
 
     def yardstick(self, reference: Reference) -> Yardstick:

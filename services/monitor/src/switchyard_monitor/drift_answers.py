@@ -12,7 +12,8 @@ from switchyard_profile.readings import Reading, quantile
 from switchyard_profile.reference import Feature, Reference
 
 from switchyard_monitor.domain.drift import Finding, judge, lasting
-from switchyard_monitor.domain.drift_book import SECOND_US, SERVED, K, N
+from switchyard_monitor.domain.drift_book import SECOND_US, K, N
+from switchyard_monitor.domain.gauges import SERVED
 from switchyard_monitor.domain.profiling import Profiles
 from switchyard_monitor.domain.rows import moment
 from switchyard_monitor.domain.twosample import LEAST

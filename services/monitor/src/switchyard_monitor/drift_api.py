@@ -86,7 +86,7 @@ def drift(
 
 def _known(desk: Desk, subject: str) -> Reference | str:
     """What a deployment is held against, or why it is held against nothing."""
-    return desk.baselines.known(subject, desk.models.monitoring(subject))
+    return desk.baselines.known(subject, desk.models.record(subject))
 
 
 def _reference(desk: Desk, subject: str) -> Reference:

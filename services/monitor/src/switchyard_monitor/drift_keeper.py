@@ -8,7 +8,6 @@ whether two do; of those that live rendezvous hashing names one, which saves the
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Callable
 
 from switchyard_contracts.windows import start
@@ -16,7 +15,8 @@ from switchyard_profile.profile import Profile
 from switchyard_profile.reference import Reference
 
 from switchyard_monitor.baselines import Baselines
-from switchyard_monitor.domain.drift_book import SECOND_US, SERVED, Due, Page
+from switchyard_monitor.domain.drift_book import SECOND_US, Due, Page
+from switchyard_monitor.domain.gauges import SERVED
 from switchyard_monitor.domain.leases import owner
 from switchyard_monitor.domain.profiling import Span
 from switchyard_monitor.domain.watermark import watermark
@@ -79,7 +79,7 @@ class DriftKeeper:
             length = self._lengths.get(baseline)
             if length is not None and start(oldest_us, length) + length > mark:
                 continue
-            if owner(zlib.crc32(subject.encode()), live) not in (self._member, None):
+            if owner(subject, live) not in (self._member, None):
                 continue
             reference = self._baselines.reference(baseline)
             if reference is None:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from switchyard_profile.binning import Side
 
 from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.domain.gauges import SERVED
 from switchyard_monitor.domain.profiling import Profiles, Span
 from switchyard_monitor.domain.usual import Aspect
 from switchyard_monitor.domain.watermark import watermark
-from switchyard_monitor.drift_answers import SECOND_US, SERVED, DriftAnswer, N, drift
+from switchyard_monitor.drift_answers import SECOND_US, DriftAnswer, N, drift
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Store
 
@@ -72,8 +73,7 @@ class Drifting:
                 yield subject, line
 
     def _look(self, subject: str, mark_us: int) -> None:
-        monitoring = self._models.monitoring(subject)
-        named = monitoring.reference if monitoring else None
+        named = self._baselines.of(self._models.record(subject))
         reference = self._baselines.reference(named) if named else None
         if reference is None:
             self._held.pop(subject, None)

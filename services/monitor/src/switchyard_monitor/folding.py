@@ -13,6 +13,7 @@ from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Dead
 from switchyard_monitor.domain.facts import Fact, Record, read
 from switchyard_monitor.domain.join import Fold
+from switchyard_monitor.domain.learning import Lesson
 from switchyard_monitor.domain.lines import MOST, rows_of
 from switchyard_monitor.domain.profiling import Watch
 from switchyard_monitor.domain.rules import Known
@@ -98,6 +99,7 @@ def fold(
     unknown: list[Fact] = []
     rules: dict[str, Known] = {}
     watches: dict[str, Watch] = {}
+    lessons: dict[str, Lesson] = {}
     for fact in facts:
         if fact.subject not in rules:
             rule = models.rule(fact.subject)
@@ -105,8 +107,11 @@ def fold(
                 unknown.append(fact)
                 continue
             rules[fact.subject] = Known.of(batch.rule_id(rule), rule)
-            if watch := watched.of(models.monitoring(fact.subject)):
+            record = models.record(fact.subject)
+            if watch := watched.of(record):
                 watches[fact.subject] = watch
+            if lesson := watched.lesson(record):
+                lessons[fact.subject] = lesson
         known.append(fact)
     keys: set[bytes] = set()
     prefixes: set[bytes] = set()
@@ -125,6 +130,7 @@ def fold(
         entries=batch.entries(keys, deletions),
         erased=batch.erased(prefixes),
         watches=watches,
+        lessons=lessons,
     )
     for fact in known:
         once_more = again is not None and fact.record.offset < again.until

@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 from re import Pattern
 from typing import Protocol
 
+from switchyard_contracts.alarm_records import AlarmHead, AlarmRecord
+
 from switchyard_monitor.domain import drift_book
+from switchyard_monitor.domain.alarms import State
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.drift_book import Due, FeatureDrift, WindowDrift
 from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.learning import Cut, Example, Learnt
 from switchyard_monitor.domain.profiling import Coarsening, Profiles, Span
 from switchyard_monitor.domain.rollouts import Happening
+from switchyard_monitor.domain.roster import Asked, Judged
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums
 
@@ -267,6 +272,27 @@ class Store(Protocol):
     def fine_profiles(self, moving: Coarsening) -> set[int]:
         """The partitions whose profiles can be put together so."""
 
+    def lessons(self, subject: str, revision: str) -> dict[int, int]:
+        """Of how many rows of each day a revision's reference can be learnt."""
+
+    def examples(self, subject: str, revision: str, days: Sequence[int]) -> list[Example]:
+        """Those of some days."""
+
+    def learnt(self, subject: str) -> list[Learnt]:
+        """What was learnt of a deployment, the newest last."""
+
+    def cuts(self, subject: str) -> dict[Cut, int]:
+        """Of revisions and days that have rows enough, the rank from which on none is kept."""
+
+    def conclude(self, subject: str, learnt: Learnt, body: bytes) -> None:
+        """Keep a reference that was learnt, unless another was, and forget what it was learnt of."""
+
+    def forget_lessons(self, subject: str, revision: str) -> None:
+        """Forget a revision's rows."""
+
+    def forget_lessons_before(self, day_us: int) -> None:
+        """Forget everybody's older rows."""
+
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""
 
@@ -321,6 +347,85 @@ class Timeline(Protocol):
 
     def close(self) -> None:
         """Let go of all connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The right to evaluate a deployment, and what is remembered of its alarms."""
+
+    subject: str
+    owner: str
+    epoch: int
+    states: Mapping[str, State]
+    asked: Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is remembered of a deployment's alarms, and what was said of them."""
+
+    states: Mapping[str, State]
+    records: Sequence[AlarmRecord]
+    """The newest, newest first."""
+    request: AlarmRecord | None
+    """The newest request to retrain."""
+
+
+class Alarms(Protocol):
+    """What is remembered of alarms. Every call may raise `StoreUnavailable`; then nothing of it happened."""
+
+    def members(self, *, now_us: int) -> list[str]:
+        """Who lives, by what the readers announce."""
+
+    def subjects(self) -> list[str]:
+        """The deployments of which anything is remembered."""
+
+    def take(self, subject: str, member: str, *, now_us: int, ttl_us: int) -> Turn | None:
+        """The right to evaluate, while nobody else has it; None when somebody has."""
+
+    def keep(self, turn: Turn, judged: Judged, *, now_us: int, ttl_us: int, topic: str) -> int:
+        """Remember what was judged and say it, in one transaction; answers how many records are new.
+
+        `Relieved` when another member has taken the right meanwhile; then nothing of it happened.
+        """
+
+    def cells(self, subject: str, *, since_us: int, until_us: int, names: Pattern[str]) -> list[Cell]:
+        """The cells of windows that begin from one time up to another, some of their sums."""
+
+    def served(self, subject: str, *, until_us: int) -> bool:
+        """Whether any window began before that."""
+
+    def said(self, subject: str, *, limit: int) -> Said:
+        """What is remembered and was said of one deployment."""
+
+    def heads(self) -> list[AlarmHead]:
+        """The newest record of every deployment that has any."""
+
+    def close(self) -> None:
+        """Let go of all connections."""
+
+
+class SaidAlarms(Protocol):
+    """The part of alarms that those need who only tell of them."""
+
+    def said(self, subject: str, *, limit: int) -> Said:
+        """What is remembered and was said of one deployment."""
+
+    def heads(self) -> list[AlarmHead]:
+        """The newest record of every deployment that has any."""
+
+
+class NoAlarms:
+    """Nothing is remembered, and nothing was said."""
+
+    def said(self, subject: str, *, limit: int) -> Said:
+        """Nothing."""
+        del subject, limit
+        return Said({}, (), None)
+
+    def heads(self) -> list[AlarmHead]:
+        """Nobody's."""
+        return []
 
 
 class Looks(Protocol):

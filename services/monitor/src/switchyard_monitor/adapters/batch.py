@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, Table, case, delete, select, update
 
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.book import BookCache, SqlBook
+from switchyard_monitor.adapters.learning import write_examples
 from switchyard_monitor.adapters.profiles import coarsen_profiles, write_profiles
 from switchyard_monitor.adapters.statements import alone, chunks, execute, execute_many, insert_rows, select_in
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
@@ -26,6 +27,9 @@ from switchyard_monitor.domain.rules import Rule, Value
 from switchyard_monitor.domain.sums import add, decode, encode
 from switchyard_monitor.errors import Deposed
 from switchyard_monitor.ports import Lease, Position, Work
+
+OF_A_PREDICTION = ("prediction", "label", "exchange", "input", "learning")
+"""What is known of one, by its key."""
 
 
 class SqlBatch:
@@ -156,6 +160,7 @@ class SqlBatch:
         ARMS.write(self._connection, lease.partition, work.changes.cells)
         PAIRS.write(self._connection, lease.partition, work.changes.pairs)
         write_profiles(self._connection, lease.partition, work.changes.profiles)
+        write_examples(self._connection, work.changes.examples)
         self._ledgers(lease.partition, work.changes)
         self._hold(lease.partition, work)
         if work.letters:
@@ -186,7 +191,7 @@ class SqlBatch:
 
     def _rows(self, changes: Changes) -> None:
         for k in sorted(changes.removed):
-            for table in ("prediction", "label", "exchange", "input"):
+            for table in OF_A_PREDICTION:
                 execute(self._connection, f"DELETE FROM {table} WHERE k = ?", (k,))
         self._insert(tables.erased, sorted((prefix,) for prefix in changes.erased))
         self._insert(
@@ -257,7 +262,7 @@ class SqlBatch:
     def _keys_under(self, prefix: bytes) -> set[bytes]:
         ends = (prefix, prefix + b"\xff" * (identity.ROW_BYTES + 1))
         keys: set[bytes] = set()
-        for table in ("prediction", "label", "exchange", "input"):
+        for table in OF_A_PREDICTION:
             rows = execute(self._connection, f"SELECT k FROM {table} WHERE k >= ? AND k < ?", ends)
             keys |= {row[0] for row in rows}
         return keys

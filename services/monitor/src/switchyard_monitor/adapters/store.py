@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, update
 
-from switchyard_monitor.adapters import tables
+from switchyard_monitor.adapters import learning, tables
 from switchyard_monitor.adapters.batch import SqlBatch, position_of, read_headers
 from switchyard_monitor.adapters.book import BookCache, SqlBook
 from switchyard_monitor.adapters.engine import guarded, migrate, open_reader, open_writer
@@ -23,6 +23,7 @@ from switchyard_monitor.adapters.profiles import fine_profiles, read_profiles
 from switchyard_monitor.adapters.statements import alone, inserting
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
 from switchyard_monitor.domain.entries import Arm, Cell, Entry, Pair, PairCell
+from switchyard_monitor.domain.learning import Cut, Example, Learnt
 from switchyard_monitor.domain.profiling import Coarsening, Profiles, Span
 from switchyard_monitor.domain.sums import Sums, add, decode
 from switchyard_monitor.ports import Lease, Ledger, Letter, Position
@@ -241,6 +242,43 @@ class SqlStore:
         """The partitions whose profiles can be put together so."""
         with self._look() as connection:
             return fine_profiles(connection, moving)
+
+    def lessons(self, subject: str, revision: str) -> dict[int, int]:
+        """Of how many rows of each day a revision's reference can be learnt."""
+        with self._look() as connection:
+            return learning.count_examples(connection, subject, revision)
+
+    def examples(self, subject: str, revision: str, days: Sequence[int]) -> list[Example]:
+        """Those of some days."""
+        with self._look() as connection:
+            return learning.read_examples(connection, subject, revision, days)
+
+    def learnt(self, subject: str) -> list[Learnt]:
+        """What was learnt of a deployment, the newest last."""
+        with self._look() as connection:
+            return learning.read_learnt(connection, subject)
+
+    def cuts(self, subject: str) -> dict[Cut, int]:
+        """Of revisions and days that have rows enough, the rank from which on none is kept."""
+        with self._look() as connection:
+            return learning.cuts(connection, subject)
+
+    def conclude(self, subject: str, learnt: Learnt, body: bytes) -> None:
+        """Keep a reference that was learnt, unless another was, and forget what it was learnt of."""
+        with self._write() as connection:
+            statement = inserting(connection, tables.baseline).values(digest=learnt.digest, body=body)
+            connection.execute(statement.on_conflict_do_nothing())
+            learning.conclude(connection, subject, learnt)
+
+    def forget_lessons(self, subject: str, revision: str) -> None:
+        """Forget a revision's rows."""
+        with self._write() as connection:
+            learning.forget_examples(connection, subject, revision)
+
+    def forget_lessons_before(self, day_us: int) -> None:
+        """Forget everybody's older rows."""
+        with self._write() as connection:
+            learning.forget_before(connection, day_us)
 
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""

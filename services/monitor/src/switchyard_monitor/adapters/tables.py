@@ -226,6 +226,30 @@ drift_feature = Table(
     sqlite_with_rowid=False,
 )
 
+learning = Table(
+    "learning",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("revision", TEXT, primary_key=True),
+    Column("day_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("rank", BigInteger, primary_key=True, autoincrement=False),
+    Column("k", LargeBinary, primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("body", TEXT, nullable=False),
+    Index("learning_key", "k"),
+    Index("learning_age", "day_us"),
+    sqlite_with_rowid=False,
+)
+
+learnt = Table(
+    "learnt",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("revision", TEXT, primary_key=True),
+    Column("digest", TEXT, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+)
+
 label_ledger = Table(
     "label_ledger",
     metadata,
@@ -284,4 +308,38 @@ rollout_place = Table(
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("topic_id", TEXT, nullable=False),
     Column("next_offset", BigInteger, nullable=False),
+)
+
+evaluator = Table(
+    "evaluator",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("owner", TEXT),
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("asked_us", BigInteger),
+    Column("request", TEXT, nullable=False, server_default=""),
+)
+
+alarm = Table(
+    "alarm",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("name", TEXT, primary_key=True),
+    Column("firing", Integer, nullable=False),
+    Column("body", TEXT, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+alarm_record = Table(
+    "alarm_record",
+    metadata,
+    Column("n", SERIAL, primary_key=True),
+    Column("subject", TEXT, nullable=False),
+    Column("id", TEXT, nullable=False),
+    Column("event", TEXT, nullable=False),
+    Column("alarm", TEXT, nullable=False),
+    Column("body", TEXT, nullable=False),
+    UniqueConstraint("id", name="alarm_record_once"),
+    Index("alarm_record_newest", "subject", "n"),
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from switchyard_monitor.domain.entries import Cells, Pred, Version
 from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.learning import Example
 from switchyard_monitor.domain.profiling import Profiles
 from switchyard_monitor.domain.sums import Sums
 
@@ -32,6 +33,8 @@ class Changes:
     cells: Cells = field(default_factory=dict)
     pairs: Cells = field(default_factory=dict)
     profiles: Profiles = field(default_factory=dict)
+    examples: list[Example] = field(default_factory=list)
+    """Rows that a reference may be learnt of."""
     labels: dict[str, Sums] = field(default_factory=dict)
     """The ledger of labels, per deployment."""
     ledger: Sums = field(default_factory=dict)

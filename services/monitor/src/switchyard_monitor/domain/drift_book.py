@@ -19,8 +19,6 @@ from switchyard_profile.profile import FeatureSums, Profile
 from switchyard_monitor.domain.drift import Effects, Finding, judge
 from switchyard_monitor.domain.usual import Aspect, Usual, Yardstick
 
-SERVED = frozenset({"stable", "candidate"})
-"""Roles in which a revision answers those who ask; what it says to copies is profiled apart."""
 K, N = 2, 3
 """Of so many windows in a row, so many must have drifted before it is said to last."""
 SECOND_US = 1_000_000

@@ -18,6 +18,8 @@ ROW_BYTES = 3
 MINTED_LENGTH = 13 + 1 + 36
 """Milliseconds, a dash, a UUID."""
 _NESTED = (dict, list)
+_GOLDEN = 0x9E37_79B9_7F4A_7C15
+"""2⁶⁴ by the golden ratio: its multiples lie far apart."""
 
 
 def prefix(subject: str, prediction_id: str) -> bytes:
@@ -39,6 +41,12 @@ def fold(key: bytes) -> int:
     The last byte of a prefix is one of a hash, whoever made the id.
     """
     return key[PREFIX_BYTES - 1] % FOLDS
+
+
+def rank(key: bytes) -> int:
+    """A row's place in an order by lot, from 0 to 2⁶³: seven bytes of every prefix are those of a hash."""
+    lot, row = int.from_bytes(key[PREFIX_BYTES - 7 : PREFIX_BYTES]), int.from_bytes(key[PREFIX_BYTES:])
+    return (lot * 128 + row * _GOLDEN) % 2**63
 
 
 def row_bytes(row: int) -> bytes:

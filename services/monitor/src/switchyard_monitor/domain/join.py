@@ -30,6 +30,7 @@ from switchyard_monitor.domain.entries import (
     contribute,
 )
 from switchyard_monitor.domain.facts import Fact, Record
+from switchyard_monitor.domain.learning import Lesson
 from switchyard_monitor.domain.lines import Line
 from switchyard_monitor.domain.pairs import contribute_pairs
 from switchyard_monitor.domain.profiling import ProfileKey, Tallies, Watch
@@ -57,6 +58,7 @@ class Fold:
         entries: dict[bytes, Entry],
         erased: set[bytes],
         watches: Mapping[str, Watch] | None = None,
+        lessons: Mapping[str, Lesson] | None = None,
     ) -> None:
         self.changes = Changes()
         self._rules = rules
@@ -64,6 +66,7 @@ class Fold:
         self._entries = entries
         self._erased = erased
         self._watches = watches or {}
+        self._lessons = lessons or {}
         self._tallies = Tallies()
         self._rows_of: dict[bytes, list[bytes]] | None = None
         self._touched: dict[bytes, str] = {}
@@ -95,6 +98,7 @@ class Fold:
         changes.profiles = self._tallies.profiles()
         if changes.removed:
             gone = changes.removed
+            changes.examples = [one for one in changes.examples if one.key not in gone]
             changes.preds = [row for row in changes.preds if row[0] not in gone]
             changes.versions = [row for row in changes.versions if row[0] not in gone]
             changes.exchanges = [row for row in changes.exchanges if row[0] not in gone]
@@ -175,10 +179,12 @@ class Fold:
             bump(cell, "unreadable")
             return "truncated"
         latency_us = None if data.latency_us is None else max(0, min(MOST_LATENCY_US, data.latency_us))
-        place = None
+        place, learns = None, ""
         if data.request.complete:
             place = self._place(fact, known, revision, role, data.traffic, at_us)
-        made = self._make(fact, known, fresh, Pred(arm, at_us, event, None, None, latency_us), cell, place)
+            learns = revision if role is RouteRole.STABLE else ""
+        pred = Pred(arm, at_us, event, None, None, latency_us)
+        made = self._make(fact, known, fresh, pred, cell, place, learns=learns)
         if known.answers is not None and made and revision == data.revision:
             bump(cell, "answered")
         if not entry.saw(event):
@@ -207,10 +213,21 @@ class Fold:
         return "stored"
 
     def _make(
-        self, fact: Fact, known: Known, fresh: Sequence[Line], pred: Pred, cell: Sums, place: ProfileKey | None
+        self,
+        fact: Fact,
+        known: Known,
+        fresh: Sequence[Line],
+        pred: Pred,
+        cell: Sums,
+        place: ProfileKey | None,
+        *,
+        learns: str = "",
     ) -> int:
-        """A Y for each line that has one; answers how many. What took long is said once, by the first row."""
-        made = 0
+        """A Y for each line that has one; answers how many. What took long is said once, by the first row.
+
+        `learns` is the revision of which a reference may be learnt, where X and Y came together.
+        """
+        made, lesson = 0, self._lessons.get(fact.subject) if learns else None
         for line in fresh:
             value = None
             if known.rule.task is not None:
@@ -223,6 +240,9 @@ class Fold:
             if place is not None:
                 self._ask(place, entry, line)
                 self._tallies.said(place, self._watches[fact.subject], follow(known.prediction, line.said))
+            if lesson is not None and line.x is not None:
+                y = follow(known.prediction, line.said)
+                self.changes.examples += lesson.example(fact.subject, learns, key, pred.at_us, x=line.given, y=y)
             latency_us = pred.latency_us if line.row == 0 else None
             self._add(key, entry, fact.subject, Pred(pred.arm, pred.at_us, pred.event, line.x, value, latency_us))
             made += 1

@@ -8,7 +8,7 @@ and in which order events come.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -100,7 +100,7 @@ class Watch:
 
     def columns(self, requests: list[Any], answers: list[Any]) -> dict[str, list[Any]]:
         """Every feature's values, row by row; Xs and Ys that came apart need not be as many."""
-        inner = [_unwrapped(request) for request in requests]
+        inner = [unwrapped(request) for request in requests]
         found: dict[str, list[Any]] = {}
         for binning in self.bins.binnings:
             name = binning.name
@@ -148,10 +148,18 @@ class Tallies:
         return rows
 
 
-def _unwrapped(request: Any) -> Any:
+def unwrapped(request: Any) -> Any:
     """What a request is about, where that is one object under one name: `{"flight": {…}}`, as BentoML has it."""
     if isinstance(request, dict) and len(request) == 1:
         (inner,) = request.values()
         if isinstance(inner, dict):
             return inner
     return request
+
+
+def merged(parts: Iterable[Profile]) -> Profile | None:
+    """All of them together; None of none."""
+    total: Profile | None = None
+    for part in parts:
+        total = part if total is None else total.merge(part)
+    return total

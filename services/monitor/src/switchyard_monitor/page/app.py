@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from switchyard_contracts.alarm_records import AlarmBook
 
 from switchyard_monitor import answers
 from switchyard_monitor.auth import Finder
@@ -29,12 +30,13 @@ from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.health import Health
 from switchyard_monitor.models import Models
+from switchyard_monitor.page import alarms, drifts, features, forms, overview, units
 from switchyard_monitor.page import deployment as single
-from switchyard_monitor.page import drifts, features, forms, overview, units
 from switchyard_monitor.page.sessions import MOST_SECONDS, Session, Sessions
 from switchyard_monitor.page.templates import ICON, STYLE, Templates
 from switchyard_monitor.page.trends import UNSEEN, Period
-from switchyard_monitor.ports import DriftBook, Looks, Store, Timeline
+from switchyard_monitor.ports import DriftBook, Looks, SaidAlarms, Store, Timeline
+from switchyard_monitor.rosters import Rosters, book
 
 COOKIE = "switchyard-session"
 MOST_FIND = 126
@@ -61,6 +63,8 @@ class Page:
     looks: Looks
     book: DriftBook
     baselines: Baselines
+    alarms: SaidAlarms
+    rosters: Rosters
     models: Models
     health: Health
     tokens: Finder
@@ -153,6 +157,7 @@ class _Doors:
             "deployment.html",
             session=session,
             deployment=single.deployment(seen),
+            alarms=alarms.alarms(self._alarms(subject)),
             against=held,
             features=features.few(held, subject, self._page.book),
             drifted=drifts.drifted_features(held),
@@ -209,11 +214,15 @@ class _Doors:
         return drifts.against(
             subject,
             page.models,
-            page.baselines.known(subject, page.models.monitoring(subject)),
+            page.baselines.known(subject, record),
             page.book,
             drifts.Wanted(asked.get("revision", ""), asked.get("window", "")),
             told | {revision: version for revision, version in (record.versions if record else {}).items() if version},
         )
+
+    def _alarms(self, subject: str) -> AlarmBook:
+        said = self._page.alarms.said(subject, limit=alarms.RECORDS)
+        return book(self._page.rosters.of(subject), said)
 
     def _see(self, subject: str) -> single.Seen:
         page = self._page
@@ -336,6 +345,8 @@ class _Doors:
             troubles.append(f"The timeline of rollouts may be old: {health.timeline}.")
         if health.drift:
             troubles.append(f"Drift may be shown late: {health.drift}.")
+        if health.alarms:
+            troubles.append(f"Alarms may be late: {health.alarms}.")
         text = self._templates.render(
             template,
             root=forms.root(request),

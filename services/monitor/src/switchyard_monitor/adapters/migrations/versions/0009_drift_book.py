@@ -1,7 +1,7 @@
 """What windows were found to be, and which are due to be judged: all that were profiled so far.
 
 Revision ID: 0009
-Revises: 0006
+Revises: 0008
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from switchyard_monitor.adapters.columns import TEXT
 
 revision = "0009"
-down_revision = "0006"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
