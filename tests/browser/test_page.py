@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 from switchyard_monitor.page.app import COOKIE
 from switchyard_testkit.browser import (
@@ -73,7 +75,23 @@ LINES = """() => [...document.querySelectorAll('main *')].filter(one => one.chec
     return [...range.getClientRects()].map(at => [at.top + scrollY, at.bottom + scrollY, text.data.trim()]);
   })
 )"""
-SECTIONS = ("Rollout", "Requests, errors, latency", "Quality", "Pairs", "Ledger")
+UNNAMED = """() => [
+  ...[...document.querySelectorAll('table')].filter(one => !one.caption?.textContent.trim()),
+  ...[...document.querySelectorAll('svg:not([aria-hidden])')].filter(one => !one.getAttribute('aria-labelledby')),
+  ...[...document.querySelectorAll('[role=region], nav, section')].filter(
+    one => !(one.getAttribute('aria-label') || document.getElementById(one.getAttribute('aria-labelledby'))))
+].map(one => one.outerHTML.slice(0, 200))"""
+SECTIONS = (
+    "Rollout",
+    "Requests, errors, latency",
+    "X and Y against the reference",
+    "Quality",
+    "Pairs",
+    "Ledger",
+    "Over time",
+)
+ON_PHONE = ("Rollout", "Requests, errors, latency", "Quality", "Over time")
+"""What a phone's pictures reach."""
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +116,7 @@ def watched(browser: Browser, base: str) -> Iterator[Watched]:
 
 
 @pytest.mark.parametrize(("scheme", "size"), LOOKS)
-def test_both_pages_load_whole_and_ask_nobody_else(
+def test_each_page_loads_whole_and_asks_nobody_else(
     browser: Browser, base: str, scheme: Scheme, size: tuple[int, int]
 ) -> None:
     with tab(browser, base, scheme=scheme, size=size) as watched:
@@ -116,6 +134,31 @@ def test_both_pages_load_whole_and_ask_nobody_else(
             assert page.evaluate(CLIPPED) == [], f"{name}'s charts show their words whole"
         assert watched.outside == []
         assert watched.complaints == []
+
+
+@pytest.mark.parametrize(("scheme", "size"), LOOKS[:4])
+def test_axe_finds_nothing_that_keeps_anybody_out(
+    browser: Browser, base: str, scheme: Scheme, size: tuple[int, int]
+) -> None:
+    found = []
+    with tab(browser, base, scheme=scheme, size=size) as watched:
+        for name, path in {"login": "/page/login", **PATHS, "nothing": "/page/deployments/demo/none"}.items():
+            watched.go(path)
+            if name == "login":
+                found += violations(watched, name)
+                watched.log_in()
+                continue
+            found += violations(watched, name)
+            watched.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+            found += violations(watched, f"{name}, opened")
+        assert watched.outside == []
+    assert found == []
+
+
+def violations(watched: Watched, name: str) -> list[tuple[str, str, str, list[str]]]:
+    """What axe objects to, whatever its weight: where, how grave, which rule, and the elements."""
+    said = Axe().run(watched.page).response["violations"]
+    return [(name, one["impact"], one["id"], [node["html"][:200] for node in one["nodes"]][:5]) for one in said]
 
 
 def test_the_ground_follows_the_scheme(browser: Browser, base: str) -> None:
@@ -185,14 +228,57 @@ def test_a_screen_reader_finds_landmarks_headings_tables_and_words_for_charts(wa
     for role in ("main", "banner", "contentinfo"):
         assert page.get_by_role(role).count() == 1, role  # type: ignore[arg-type]
     tree = page.locator("body").aria_snapshot()
-    for heading in ("Rollout", "Requests, errors, latency", "Quality", "Pairs", "Ledger"):
+    for heading in SECTIONS[:-1]:
         assert f'heading "{heading}" [level=2]' in tree
-    charts = page.get_by_role("img")
-    assert charts.count() == 6, "one more is in the details of an earlier rollout"
+    charts = page.locator(".chart").get_by_role("img")
+    assert charts.count() == 7, "one more is in the details of an earlier rollout"
+    assert page.get_by_role("img", name="wind: the window beside the reference. Furthest apart: above").count() == 1
     weight = page.get_by_role("img", name="Weight of 2.0.0 over time 2.0.0: from 0")
     assert weight.count() == 1
     for caption in ("Who answers now", "Requests, errors and latency", "Quality against", "Events of all deployments"):
         assert page.get_by_role("table", name=caption).count() == 1, caption
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_every_page_is_in_order_for_those_who_hear_it(watched: Watched, name: str) -> None:
+    watched.go("/page/")
+    watched.log_in()
+    watched.go(PATHS[name])
+    page = watched.page
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(one => Number(one.tagName[1]))")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), "no level is passed over"
+    assert page.evaluate(UNNAMED) == [], "each table has a caption, each picture a name, each region a label"
+    for role in ("main", "banner", "contentinfo"):
+        assert page.get_by_role(role).count() == 1, role  # type: ignore[arg-type]
+    assert page.evaluate("document.documentElement.lang") == "en"
+
+
+def test_a_feature_and_its_numbers_are_reached_by_keyboard(watched: Watched) -> None:
+    watched.go("/page/")
+    watched.log_in()
+    watched.go(PATHS["features"])
+    page = watched.page
+    seen: list[str] = []
+    while not seen or seen[-1] != "carrier":
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate("(document.activeElement.textContent || document.activeElement.name).trim()"))
+        assert len(seen) < 40, seen
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", seen
+    assert seen[0] == "Skip to the content"
+    assert seen.index("wind") < seen.index("Numbers of “wind”") < seen.index("carrier"), (
+        "in the order in which it is read"
+    )
+    assert seen.index("Show") < seen.index("wind")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/feature?name=carrier*")
+    assert (
+        page.get_by_role("table", name="Shares of all rows").get_by_role("rowheader", name="any other name").count()
+        == 1
+    )
+    assert page.get_by_role("img", name="Distribution: PSI against the reference PSI: from").count() == 1
 
 
 def test_the_overview_is_a_table_to_a_screen_reader_on_a_phone_too(browser: Browser, base: str) -> None:
@@ -230,7 +316,7 @@ def test_the_pictures_show_the_sections_and_cut_through_no_line(browser: Browser
             cut = [line for top, bottom, line in lines if any(top + 1 < at < bottom - 1 for at in (begin, end))]
             assert cut == [], part
             shown |= {line for top, bottom, line in lines if begin <= top and bottom <= end}
-    wanted = SECTIONS[:3] if look.size == PHONE else SECTIONS
+    wanted = ON_PHONE if look.size == PHONE else SECTIONS
     assert [name for name in wanted if name not in shown] == []
 
 

@@ -477,7 +477,7 @@ def arm_sums(history: History, rules: Rules) -> tuple[Sums, pd.DataFrame]:
         error = ledger.judge(frame, which, parts(frame["y"], frame["happened"], rules.scale))
         if which == "age":
             by_fold(ledger, frame, error)
-    follow(ledger, made, decided, rules)
+    follow(ledger, made, decided, happened, rules)
     return ledger.sums, made
 
 
@@ -492,7 +492,7 @@ def by_fold(ledger: Ledger, frame: pd.DataFrame, error: pd.Series) -> None:
         ledger.add(part, f"age.ee:{number}", exact * exact)
 
 
-def follow(ledger: Ledger, made: pd.DataFrame, decided: pd.DataFrame, rules: Rules) -> None:
+def follow(ledger: Ledger, made: pd.DataFrame, decided: pd.DataFrame, happened: pd.DataFrame, rules: Rules) -> None:
     """Count the predictions that people decided about, and those that they followed; all others they overrode."""
     latest = decided.drop_duplicates(["pid", "row"], keep="last")
     held = latest[["pid", "row", "actor", "x"]].rename(columns={"x": "decided"})
@@ -511,6 +511,35 @@ def follow(ledger: Ledger, made: pd.DataFrame, decided: pd.DataFrame, rules: Rul
         suffix = "" if actor is None else f":{actor}"
         ledger.add(both[mine], f"dec.n{suffix}")
         ledger.add(both[mine & followed], f"dec.agree{suffix}")
+    known = happened.drop_duplicates(["pid", "row"], keep="last")[["pid", "row", "x"]]
+    known = known.rename(columns={"x": "happened"})
+    compare(ledger, both.assign(followed=followed).merge(known, on=["pid", "row"], sort=False), rules)
+
+
+def compare(ledger: Ledger, known: pd.DataFrame, rules: Rules) -> None:
+    """Count who was right, where it is known by now what happened."""
+    if known.empty:
+        return
+    said, decided, came, followed = known["y"], known["decided"], known["happened"], known["followed"]
+    if rules.threshold is None:
+        right = rules.agree(came, said) if rules.relative else rules.agree(said, came)
+        far, other = (said - came).abs(), (decided - came).abs()
+        model, decider = far < other, other < far
+    else:
+        truth = came >= rules.threshold
+        right = model = (said >= rules.threshold) == truth
+        decider = (decided == 1) == truth
+    found = {
+        "same": followed,
+        "both": followed & right,
+        "differ": ~followed,
+        "model": ~followed & model,
+        "decider": ~followed & decider,
+    }
+    for actor in (None, *sorted(known["actor"].unique())):
+        mine = known["actor"].notna() if actor is None else known["actor"] == actor
+        for name, rows in found.items():
+            ledger.add(known[mine & rows], f"who.{name}" + ("" if actor is None else f":{actor}"))
 
 
 def pair_sums(made: pd.DataFrame, happened: pd.DataFrame, rules: Rules) -> Sums:
@@ -668,6 +697,9 @@ def compare_decisions(seen: Comparison, what: str, sums: Mapping[str, int], line
         seen.whole(f"{what} agreement{suffix}.n", n, said.get("n", 0))
         seen.whole(f"{what} agreement{suffix}.agreed", agreed, said.get("agreed", 0))
         seen.near(f"{what} agreement{suffix}.share", agreed / n if n else None, said.get("share"))
+        right = line.get("rightByActor", {}).get(actor, {}) if actor else line.get("right", {})
+        for name in ("same", "both", "differ", "model", "decider"):
+            seen.whole(f"{what} right{suffix}.{name}", sums.get(f"who.{name}{suffix}", 0), right.get(name, 0))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -34,7 +34,7 @@ from switchyard_operator.adapters.notes import ClusterNotes
 from switchyard_operator.adapters.posts import KafkaPost, WebhookPost
 from switchyard_operator.adapters.prometheus import HttpPrometheus
 from switchyard_operator.adapters.topics import TopicSettings
-from switchyard_operator.adapters.webhooks import HttpWebhooks
+from switchyard_operator.adapters.webhooks import HttpTrainers, HttpWebhooks
 from switchyard_operator.cache import Cache, Key
 from switchyard_operator.courier import Courier, Post
 from switchyard_operator.domain import kinds
@@ -51,6 +51,7 @@ from switchyard_operator.reconciler import Reconciler
 from switchyard_operator.reporter import Reporter
 from switchyard_operator.resync import settle, survey, unheard
 from switchyard_operator.settings import Settings
+from switchyard_operator.watchman import Watchman
 from switchyard_operator.workqueue import WorkQueue
 
 logger = logging.getLogger("switchyard_operator")
@@ -275,6 +276,15 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         counted=metrics.count_notification,
     )
     metrics.registry.register(Rollouts(cache, leading=lambda: leadership.leading))
+    monitor = HttpMonitor(http, url=settings.monitor_url, token=token_reader(settings.monitor_token_file))
+    signing = token_reader(settings.webhook_key_file)
+    watchman = Watchman(
+        monitor=monitor,
+        cluster=fenced,
+        trainers=HttpTrainers(http, key=signing, clock=now),
+        submit=ThreadPoolExecutor(max_workers=4, thread_name_prefix="trainers").submit,
+        wake=queue.add,
+    )
     door = Door(cache=cache, queue=queue, monotonic=time.monotonic, pulse=Pulse(time.monotonic()))
     reconciler = Reconciler(
         cluster=fenced,
@@ -287,9 +297,9 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
             clock=time.monotonic,
             http=http,
         ),
-        monitor=HttpMonitor(http, url=settings.monitor_url, token=token_reader(settings.monitor_token_file)),
+        monitor=monitor,
         models=HttpModels(http),
-        webhooks=HttpWebhooks(http, key=token_reader(settings.webhook_key_file), clock=now),
+        webhooks=HttpWebhooks(http, key=signing, clock=now),
         reporter=Reporter(
             bus=bus or NoBus(),
             notes=ClusterNotes(fenced),
@@ -303,6 +313,7 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         freezes=settings.frozen,
         lookout=outlook(settings),
         resolvers=settings.resolvers,
+        watchman=watchman,
     )
     stop = Event()
     crew = Crew(
@@ -342,6 +353,10 @@ async def run(settings: Settings, *, kubeconfig: str | None) -> None:
         Thread(target=_tell, args=(courier, receiver.name, stop, leadership), name=f"to-{receiver.name}", daemon=True)
         for receiver in settings.receivers
     ]
+    if settings.monitor_url:
+        threads.append(
+            Thread(target=lambda: watchman.run(stop, leading=lambda: leadership.leading), name="watchman", daemon=True)
+        )
     if bus:
         threads.append(
             Thread(target=lambda: bus.run(stop, leading=lambda: leadership.leading), name="bus", daemon=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
+from switchyard_contracts.alarm_records import AlarmBook, AlarmRecord
 from switchyard_contracts.counted import Counted
 from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.notifications import Notification
@@ -63,6 +64,19 @@ class Monitor(Protocol):
 
     def evidence(self, subject: str, question: Question) -> Evidence:
         """The answer, or `EvidenceUnavailable`."""
+
+    def heads(self) -> Mapping[str, str]:
+        """The id of the newest record of alarms of each deployment that has any; `EvidenceUnavailable` else."""
+
+    def alarms(self, subject: str) -> AlarmBook:
+        """How a deployment's alarms stand, and what was said of them; `EvidenceUnavailable` else."""
+
+
+class Trainers(Protocol):
+    """Whom requests to retrain are told."""
+
+    def tell(self, url: str, request: AlarmRecord, *, timeout: timedelta) -> str:
+        """One try, bounded in time; empty when it has been received, else why not. It never raises."""
 
 
 class Prometheus(Protocol):

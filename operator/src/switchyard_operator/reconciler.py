@@ -67,6 +67,7 @@ from switchyard_operator.lookout import Lookout
 from switchyard_operator.ports import Cluster, Facts, Gateways, Messenger, Models, Monitor, NoMessenger, Webhooks
 from switchyard_operator.reporter import Reporter
 from switchyard_operator.umpire import Umpire
+from switchyard_operator.watchman import Watchman
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +111,7 @@ class Reconciler:
         freezes: Sequence[Freeze] = (),
         lookout: Lookout | None = None,
         resolvers: Sequence[Mapping[str, Any]] = (),
+        watchman: Watchman | None = None,
     ) -> None:
         self._cluster = cluster
         self._cache = cache
@@ -127,6 +129,7 @@ class Reconciler:
         self._freezes = tuple(freezes)
         self._lookout = lookout
         self._resolvers = tuple(resolvers)
+        self._watchman = watchman
         self._written: dict[str, datetime] = {}
         self._accepted: dict[Key, Accepted] = {}
         self._settled_for: dict[tuple[str, str], str] = {}
@@ -150,6 +153,8 @@ class Reconciler:
             self._umpire.forget(key)
             if self._lookout:
                 self._lookout.forget(key)
+            if self._watchman:
+                self._watchman.forget(key)
             return self._clear(key) if body is None else None
         try:
             spec = self._read(key, body)
@@ -202,7 +207,8 @@ class Reconciler:
             self._write_status(key, world, plan, rejected)
             self._write_revision_statuses(world, plan)
         self._reporter.tell(world, plan)
-        return plan.again
+        later = self._watchman.again(key) if self._watchman else None
+        return plan.again if later is None or (plan.again is not None and plan.again < later) else later
 
     def _read(self, key: Key, body: Body) -> ModelDeploymentSpec:
         """The spec, or `SpecRejected`; what was read of this very generation is not read again."""
@@ -359,7 +365,8 @@ class Reconciler:
             known.spot.index >= 0 and not line.settled and line.stable and not (line.target.sent_home or known.returns)
         )
         world = self._gatekeeper.ask(replace(world, judged=judged if compared else (), smoke=smoke), known)
-        return self._umpire.look(world, known)
+        world = self._umpire.look(world, known)
+        return self._watchman.look(world, known) if self._watchman else world
 
     def _smoke(self, world: World, known: Bearings) -> Smoke:
         target = known.lineage.target

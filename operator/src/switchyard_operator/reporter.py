@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from switchyard_contracts.acceptance import SpecRejected
 from switchyard_contracts.base import FIELD_MANAGER, LABEL_DEPLOYMENT, LABEL_REVISION
 from switchyard_contracts.canonical import digest
-from switchyard_contracts.model_deployment import Analysis, ShadowState, ShadowStatus
+from switchyard_contracts.model_deployment import Analysis, Monitoring, ShadowState, ShadowStatus
 from switchyard_contracts.topics import ModelRecord, RolloutRecord, ShadowRecord
 
 from switchyard_operator.cache import Key
@@ -166,7 +166,7 @@ def model_record(world: World, plan: Plan) -> ModelRecord:
         namespace=world.namespace,
         name=world.name,
         generation=world.generation,
-        monitoring=world.spec.monitoring,
+        monitoring=_published(world.spec.monitoring),
         analysis=_own(world.spec.analysis),
         stable=line.stable.name if line.stable else "",
         traffic=route.generation if route else 0,
@@ -229,6 +229,13 @@ def _shadow_record(item: ShadowStatus) -> ShadowRecord:
         verdict=item.verdict,
         verdicts=item.verdicts,
     )
+
+
+def _published(monitoring: Monitoring | None) -> Monitoring | None:
+    """Without how a model is trained anew: the monitor only asks for it, and others read the topic too."""
+    if monitoring is None or monitoring.retrain is None:
+        return monitoring
+    return monitoring.model_copy(update={"retrain": monitoring.retrain.published})
 
 
 def _own(analysis: Analysis) -> Analysis:

@@ -10,7 +10,7 @@
 | OPERATOR_GATEWAY_PORT | 8081 | where each gateway pod serves `/routes` and `/counters` |
 | OPERATOR_MONITOR_URL | empty: no evidence | `http://switchyard-monitor:8080` |
 | OPERATOR_MONITOR_TOKEN_FILE | empty: none | a file with the monitor's bearer token |
-| OPERATOR_WEBHOOK_KEY_FILE | empty: unsigned | a file with the key by which questions to gates' webhooks are signed |
+| OPERATOR_WEBHOOK_KEY_FILE | empty: unsigned | a file with the key that signs what webhooks of gates and trainers get |
 | OPERATOR_PROMETHEUS_URL | empty: `promql` is refused | the user's Prometheus, such as `https://prometheus:9090` |
 | OPERATOR_PROMETHEUS_FOLDER | `/etc/switchyard/prometheus` | the files `token`, or `username` and `password`, if any |
 | OPERATOR_PROMETHEUS_CA_FILE | empty: the image's own | a file with the certificate that signed Prometheus' own |
@@ -45,7 +45,7 @@ RBAC, in the watched namespaces (cluster-wide by default); `tests/cluster/test_r
 - apps: deployments; core: services; policy: poddisruptionbudgets; networking.k8s.io: networkpolicies if it makes them
   (each list watch create patch delete)
 - autoscaling: horizontalpodautoscalers (list watch create patch delete), if it makes them
-- batch: jobs (get create), for gates of the type OfflineEvaluation
+- batch: jobs (get create), for gates of the type OfflineEvaluation and for retraining
 - core: configmaps (get create), pods (list watch), events (create patch); ModelRevisions as owners with
   blockOwnerDeletion false need no `update` on finalizers
 and in its own namespace: coordination.k8s.io leases (get create update), pods (list).

@@ -47,7 +47,12 @@ PICTURED = (
     Look("dark", "dark", (1280, 560), 2700),
     Look("phone", "light", (390, 844), 1700),
 )
-PATHS = {"overview": "/page/", "deployment": f"/page/deployments/{FLIGHTS}"}
+PATHS = {
+    "overview": "/page/",
+    "deployment": f"/page/deployments/{FLIGHTS}",
+    "features": f"/page/deployments/{FLIGHTS}/features",
+    "feature": f"/page/deployments/{FLIGHTS}/feature?name=wind",
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,9 @@ class Part:
 PARTS = {
     "overview": Part(PATHS["overview"]),
     "deployment": Part(PATHS["deployment"], end="#rollout"),
-    "evidence": Part(PATHS["deployment"], begin="#traffic", end="#ledger"),
+    "evidence": Part(PATHS["deployment"], begin="#traffic", end="#drift"),
+    "quality": Part(PATHS["deployment"], begin="#quality", end="#ledger"),
+    "feature": Part(PATHS["feature"]),
 }
 FRAME = """([begin, end, most]) => {
   const down = at => [at.top + scrollY, at.bottom + scrollY];

@@ -18,6 +18,8 @@ class LocalBroker:
     partitions: int = 1
     topic_id: str = "first"
     away: bool = False
+    closed: set[str] = field(default_factory=set)
+    """Topics that nothing may be sent to."""
     sent: list[Letter] = field(default_factory=list)
     _logs: dict[int, list[Record]] = field(default_factory=dict)
     _starts: dict[int, int] = field(default_factory=dict)
@@ -97,6 +99,8 @@ class LocalBroker:
 
     def send(self, letters: Sequence[Letter]) -> None:
         self._answer()
+        if refused := self.closed & {letter.topic for letter in letters}:
+            raise BrokerUnavailable(f"the local broker does not take {', '.join(sorted(refused))}")
         self.sent.extend(letters)
 
     def close(self) -> None:

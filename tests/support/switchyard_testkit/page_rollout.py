@@ -96,6 +96,6 @@ class PageRollout(Simulation):
         self.clock.now = start
         self.stride = STRIDE
         self.bus = PageBus(page=page)
-        traffic = Traffic(page.world, subject, rate=rate, nature=self.nature)
-        self.monitor = PageMonitor(self.clock, self.nature, rate=rate, page=page, traffic=traffic)
+        self.traffic = Traffic(page.world, subject, rate=rate, nature=self.nature)
+        self.monitor = PageMonitor(self.clock, self.nature, rate=rate, page=page, traffic=self.traffic)
         self.restart()

@@ -15,6 +15,7 @@ from switchyard_contracts.model_deployment import Phase
 from switchyard_contracts.topics import RolloutRecord
 
 from switchyard_testkit.monitor_world import MONITORING, NOON
+from switchyard_testkit.page_features import reference
 from switchyard_testkit.page_rollout import PageRollout
 from switchyard_testkit.page_traffic import BUFFER_FROM, Timed
 from switchyard_testkit.page_world import PageWorld
@@ -33,6 +34,9 @@ STRAIGHT: dict[str, Any] = {
 }
 COMPARED: dict[str, Any] = {"type": "Shadow", "shadow": {"hold": "3m", "thenPromote": {"steps": STEPS}}}
 WINDOW = "10s"
+REFERENCE = reference()
+ODD_FROM = 900.0
+"""Seconds after the first request: the weather is other than in training from here on."""
 SPEC: dict[str, Any] = {
     "model": {"image": "flight-delay:1.0.0"},
     "serving": {"replicas": 2, "paths": ["/predict"]},
@@ -52,7 +56,8 @@ SPEC: dict[str, Any] = {
             },
         ],
     },
-    "monitoring": MONITORING | {"window": WINDOW, "decision": {"path": "$.buffer", "threshold": BUFFER_FROM}},
+    "monitoring": MONITORING
+    | {"reference": REFERENCE.digest, "window": WINDOW, "decision": {"path": "$.buffer", "threshold": BUFFER_FROM}},
     "rollback": {"watch": "1h", "warm": {"replicas": 1, "for": "10m"}},
 }
 MODELS = {
@@ -85,7 +90,9 @@ def tell(page: PageWorld) -> Story:
     turnaround.deploy(SPEC, image="turnaround:3.2.1")
     turnaround.run_for(timedelta(minutes=4))
 
+    page.world.store.keep_baseline(REFERENCE.digest, REFERENCE.to_bytes())
     flights = PageRollout(page, MODELS, subject=FLIGHTS, rate=RATE, start=NOON)
+    flights.traffic.flights.odd_from = ODD_FROM
     flights.deploy(SPEC)
     flights.run(lambda: flights.phase is Phase.COMPLETED)
     flights.run_for(timedelta(minutes=3))

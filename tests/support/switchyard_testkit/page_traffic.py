@@ -16,6 +16,7 @@ from typing import Any
 from switchyard_contracts.model_route import ModelRouteSpec, Route, RouteRole
 
 from switchyard_testkit.monitor_world import World, decision, inference, mirrored, outcome
+from switchyard_testkit.page_features import Flights
 from switchyard_testkit.rollout_world import Model
 
 DECIDED, KNOWN = 0.25, 0.95
@@ -50,6 +51,8 @@ class Traffic:
     """A second."""
     nature: Callable[[str], Model]
     """The model behind a revision."""
+    flights: Flights = field(default_factory=Flights)
+    """What is asked."""
     count: int = 0
     chance: random.Random = field(init=False)
     _due: list[tuple[float, int, bytes]] = field(default_factory=list)
@@ -72,7 +75,8 @@ class Traffic:
         self.count += 1
         id, happened = f"p{self.count}", self.chance.gauss(DELAY, SPREAD)
         chosen = self.chance.choices(route.routes, [one.weight_bp for one in route.routes])[0]
-        facts: dict[str, Any] = {"id": id, "at": at, "traffic": traffic, "happened": happened}
+        asked = self.flights.at(at)
+        facts: dict[str, Any] = {"id": id, "at": at, "traffic": traffic, "happened": happened, "asked": asked}
         answer = self._answer(chosen, role=chosen.role, weight=chosen.weight_bp, **facts)
         for other in route.mirrored if chosen is route.stable else ():
             if self.chance.random() < other.mirror_bp / chosen.weight_bp:
@@ -85,7 +89,16 @@ class Traffic:
             self._later(at + DECIDED_AFTER, decision(id, buffer, at=at + DECIDED_AFTER, subject=self.subject))
 
     def _answer(
-        self, route: Route, *, role: RouteRole, weight: int, id: str, at: float, traffic: int, happened: float
+        self,
+        route: Route,
+        *,
+        role: RouteRole,
+        weight: int,
+        id: str,
+        at: float,
+        traffic: int,
+        happened: float,
+        asked: dict[str, Any],
     ) -> float | None:
         """One revision's answer, recorded; None where it failed."""
         nature = self.nature(route.revision)
@@ -94,7 +107,7 @@ class Traffic:
         answer = happened + self.chance.gauss(0.0, math.sqrt(nature.loss))
         facts: dict[str, Any] = {
             "y": answer,
-            "x": self.count,
+            "request": {"encoding": "json", "value": asked},
             "at": at,
             "subject": self.subject,
             "revision": route.revision,

@@ -17,15 +17,20 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from switchyard_contracts.model_deployment import MetricVerdict, Monitoring
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
+from switchyard_monitor.adapters.alarms import SqlAlarms
+from switchyard_monitor.adapters.drift_book import SqlDriftBook
 from switchyard_monitor.adapters.looks import SqlLooks
 from switchyard_monitor.adapters.timeline import SqlTimeline
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import Token, Tokens
+from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.chronicle import Chronicle
 from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.drift_keeper import DriftKeeper
 from switchyard_monitor.errors import BrokerUnavailable
 from switchyard_monitor.health import Health
 from switchyard_monitor.page.app import Page, create_page
+from switchyard_monitor.rosters import Rosters
 
 from switchyard_testkit.monitor_world import MONITORING, NOON, NOON_US, World
 
@@ -109,7 +114,9 @@ class PageWorld:
     def __init__(self, folder: Path, *, template: Path | None = None, url: str | None = None) -> None:
         self.world = World(folder, template=template, url=url)
         url = url or f"sqlite:///{folder / 'monitor.db'}"
-        self.timeline, self.looks = SqlTimeline(url), SqlLooks(url)
+        self.timeline, self.looks, self.book = SqlTimeline(url), SqlLooks(url), SqlDriftBook(url)
+        self.baselines = Baselines(self.world.store)
+        self.alarms = SqlAlarms(url)
         self.rollouts = LocalRollouts()
         self.chronicle = Chronicle(log=self.rollouts, timeline=self.timeline, clock_us=lambda: self.world.now_us)
         self.health = Health(lambda: 0.0)
@@ -124,6 +131,10 @@ class PageWorld:
             store=self.world.store,
             timeline=self.timeline,
             looks=self.looks,
+            book=self.book,
+            baselines=self.baselines,
+            alarms=self.alarms,
+            rosters=Rosters(self.world.models, self.baselines, clock_us=lambda: self.world.now_us),
             models=self.world.models,
             health=self.health,
             tokens=known,
@@ -159,9 +170,25 @@ class PageWorld:
             pass
         self.world.run()
         self.health.timeline = self.chronicle.trouble
+        self.judge()
+
+    def judge(self) -> None:
+        """Every window that is over, judged, as the process does beside its reader."""
+        keeper = DriftKeeper(
+            member="monitor-0",
+            store=self.world.store,
+            book=self.book,
+            baselines=self.baselines,
+            clock_us=lambda: self.world.now_us,
+        )
+        while keeper.step():
+            pass
+        self.health.drift = keeper.trouble
 
     def close(self) -> None:
         """Let go of the store."""
         self.world.store.close()
         self.timeline.close()
         self.looks.close()
+        self.book.close()
+        self.alarms.close()

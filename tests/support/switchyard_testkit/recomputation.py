@@ -82,6 +82,14 @@ def recompute(events: Sequence[tuple[dict[str, Any], float]]) -> dict[tuple[str,
             for suffix in ("", f":{latest['actor']['kind']}"):
                 sums[f"dec.n{suffix}"] += 1
                 sums[f"dec.agree{suffix}"] += follows
+                if outcomes:
+                    came = max(outcomes, key=lambda held: held[0])[1]["value"]["delay"] >= THRESHOLD
+                    right = (said >= THRESHOLD) == came
+                    sums[f"who.{'same' if follows else 'differ'}{suffix}"] += 1
+                    # Of a yes and a no one is right.
+                    sums[f"who.both{suffix}"] += follows and right
+                    sums[f"who.model{suffix}"] += not follows and right
+                    sums[f"who.decider{suffix}"] += not follows and not right
     return {key: {name: value for name, value in sums.items() if value} for key, sums in total.items()}
 
 

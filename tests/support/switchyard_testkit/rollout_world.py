@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from switchyard_contracts.alarm_records import AlarmBook, AlarmRecord
 from switchyard_contracts.base import API_VERSION, LABEL_DEPLOYMENT, LABEL_REVISION
 from switchyard_contracts.counted import Counted
 from switchyard_contracts.evidence import ArmFolds, ArmSums, Coverage, Evidence, Folds, PairBlock, Paired, WindowSums
@@ -33,6 +35,7 @@ from switchyard_operator.ports import Cluster, Facts, Messenger, NoMessenger
 from switchyard_operator.reconciler import AFTERWARDS, Reconciler
 from switchyard_operator.reporter import Reporter
 from switchyard_operator.resync import resync
+from switchyard_operator.watchman import Watchman
 
 from switchyard_testkit.fake_cluster import Crash, FakeCluster
 from switchyard_testkit.fake_counters import FakeCounters
@@ -195,6 +198,9 @@ class Monitor:
     """Where it stopped to read, as Kafka fell silent."""
     windows: list[Served] = field(default_factory=list)
     asked: list[Question] = field(default_factory=list)
+    book: AlarmBook = field(default_factory=lambda: AlarmBook(deployment="/".join(KEY)))
+    """What it says of alarms."""
+    books_read: int = 0
 
     def tick(self, passed: timedelta, route: ModelRouteSpec | None, generation: int) -> None:
         """Serve so much time of traffic."""
@@ -214,6 +220,19 @@ class Monitor:
         for entry in route.routes:
             served = self.rate * passed.total_seconds() * entry.weight_bp / 10_000
             window.served[entry.revision] = window.served.get(entry.revision, 0.0) + served
+
+    def heads(self) -> Mapping[str, str]:
+        """The port."""
+        if self.down:
+            raise EvidenceUnavailable(self.down)
+        return {self.book.deployment: self.book.records[0].id} if self.book.records else {}
+
+    def alarms(self, subject: str) -> AlarmBook:
+        """The port."""
+        self.books_read += 1
+        if self.down:
+            raise EvidenceUnavailable(self.down)
+        return self.book
 
     def evidence(self, subject: str, question: Question) -> Evidence:
         """The port."""
@@ -387,6 +406,36 @@ class Webhooks:
 
 
 @dataclass
+class Trainers:
+    """Whom requests to retrain are told: what they answer, and what they were told. They answer when asked to."""
+
+    answer: str = ""
+    told: list[tuple[str, AlarmRecord]] = field(default_factory=list)
+    slow: bool = False
+    """They do not answer yet."""
+    _waiting: list[tuple[Future[str], Callable[[], str]]] = field(default_factory=list)
+
+    def tell(self, url: str, request: AlarmRecord, *, timeout: timedelta) -> str:
+        """The port."""
+        self.told.append((url, request))
+        return self.answer
+
+    def submit(self, work: Callable[[], str]) -> Future[str]:
+        """Another thread, which is at once done with it unless it is slow."""
+        future: Future[str] = Future()
+        self._waiting.append((future, work))
+        if not self.slow:
+            self.come_round()
+        return future
+
+    def come_round(self) -> None:
+        """Those who were slow answer."""
+        waiting, self._waiting = self._waiting, []
+        for future, work in waiting:
+            future.set_result(work())
+
+
+@dataclass
 class Bus:
     """What was published."""
 
@@ -553,6 +602,7 @@ class Rollout:
         self.monitor = Monitor(self.clock, self.nature)
         self.models = Models(self.cluster, self.nature)
         self.webhooks = Webhooks()
+        self.trainers = Trainers()
         self.bus = Bus()
         self.notes = Notes()
         self.frozen_pods: set[str] = set()
@@ -567,6 +617,13 @@ class Rollout:
     def restart(self) -> None:
         """A new operator process: nothing in memory."""
         self.cache = Cache()
+        self.watchman = Watchman(
+            monitor=self.monitor,
+            cluster=self.cluster,
+            trainers=self.trainers,
+            submit=self.trainers.submit,
+            wake=lambda _: None,
+        )
         self.reconciler = Reconciler(
             cluster=self.cluster,
             cache=self.cache,
@@ -583,6 +640,7 @@ class Rollout:
             freezes=self.freezes,
             lookout=self.outlook(),
             resolvers=self.resolvers,
+            watchman=self.watchman,
         )
 
     def outlook(self) -> Lookout | None:
@@ -704,6 +762,7 @@ class Rollout:
         self.gateways.tick()
         self.monitor.tick(self.stride, self.gateways.acknowledged, self.gateways.generation)
         self.gateways.serve(self.stride, rate=self.monitor.rate, natures=self.nature, now=self.clock.now)
+        self.watchman.patrol()
         for _ in range(30):
             if not self.one_pass():
                 break

@@ -69,7 +69,7 @@ from switchyard_operator.domain.sync import Sync
 from switchyard_operator.domain.world import Command, GatewayReport, Judged, Revision, World
 from switchyard_operator.reconciler import Reconciler
 
-from switchyard_testkit import switched_off_beside
+from switchyard_testkit import switched_off_alarms, switched_off_beside
 from switchyard_testkit.switching import Switch, always, instead
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -553,6 +553,7 @@ SWITCHES: Mapping[str, Switch] = {
     "owners-that-take-along-what-is-theirs": instead(workloads, "owned_by", always([])),
     "leaving-alone-what-is-being-deleted": instead(reconciler, "is_ending", always(False)),
     "handlers-without-finalizers": kopf_holds_them,
+    **switched_off_alarms.SWITCHES,
     **switched_off_beside.SWITCHES,
 }
 """By what is taken away: `<row> without <switch>` reads as a sentence."""

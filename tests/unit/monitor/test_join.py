@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from switchyard_monitor.answers import quality
 from switchyard_monitor.domain.rules import Rule
-from switchyard_testkit.monitor_world import SUBJECT, World, decision, deletion, inference, outcome
+from switchyard_testkit.monitor_world import MONITORING, SUBJECT, World, decision, deletion, inference, outcome
 
 UNIT = 1 << 20
 
@@ -101,6 +101,40 @@ def test_a_decision_agrees_by_the_threshold(world: World) -> None:
         "dec.agree:human": 1,
         "dec.n:rule": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("decided", "happened", "right"),
+    [
+        pytest.param(True, 30.0, {"who.same": 1, "who.both": 1}, id="both were right"),
+        pytest.param(True, 3.0, {"who.same": 1}, id="both were wrong"),
+        pytest.param(False, 30.0, {"who.differ": 1, "who.model": 1}, id="the model was"),
+        pytest.param(False, 3.0, {"who.differ": 1, "who.decider": 1}, id="who decided was"),
+    ],
+)
+def test_who_was_right_is_counted_by_the_latest_outcome(
+    world: World, decided: bool, happened: float, right: dict[str, int]
+) -> None:
+    world.say(inference("a", y=20.0), at=1)
+    world.say(outcome("a", -happened), at=2)
+    world.say(decision("a", decided), at=2)
+    world.say(outcome("a", happened, revision=1), at=3)
+    world.run()
+    (sums,) = world.sums().values()
+    found = {name: value for name, value in sums.items() if name.startswith("who")}
+    assert found == right | {f"{name}:human": value for name, value in right.items()}
+
+
+def test_of_numbers_who_was_nearer_was_right(world: World) -> None:
+    world.teach(MONITORING | {"decision": {"path": "$.buffer", "tolerance": 1}})
+    for name, decided in (("near", 14.0), ("far", 40.0), ("even", 28.0)):
+        world.say(inference(name, y=20.0), at=1)
+        world.say(decision(name, decided), at=2)
+        world.say(outcome(name, 24.0 if name == "even" else 12.0), at=2)
+    world.run()
+    (sums,) = world.sums().values()
+    found = {name: value for name, value in sums.items() if name.startswith("who") and ":" not in name}
+    assert found == {"who.differ": 3, "who.decider": 1, "who.model": 1}
 
 
 def test_coverage_and_delay_of_labels_are_known(world: World) -> None:

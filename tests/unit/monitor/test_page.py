@@ -17,7 +17,7 @@ from sqlalchemy import Engine, event
 from switchyard_contracts.model_route import Route
 from switchyard_contracts.topics import RolloutRecord
 from switchyard_monitor.page import units
-from switchyard_testkit.monitor_world import NOON, NOON_US, SUBJECT, inference
+from switchyard_testkit.monitor_world import NOON, NOON_US, REFERENCE, SUBJECT, WATCHED, inference
 from switchyard_testkit.page_story import Story, tell
 from switchyard_testkit.page_world import NEW, OLD, PageWorld, encoded, rollout_record, verdict
 
@@ -203,6 +203,19 @@ def test_the_numbers_are_those_of_the_api(story: Story, told: str) -> None:
     books = api.get("/v1/deployments/demo/flight-delay/ledger").json()
     assert event_row[1] == f"{books['partitions'][0]['read']:,}"
     assert "Every event that was read is accounted for." in told
+
+
+def test_who_was_right_is_said_for_those_who_differed(story: Story, told: str) -> None:
+    headings, *rows = table(told, "Who was right, the model or who decided")
+    assert headings[3:5] == ["Outcome known", "Followed the prediction"]
+    (stable,) = [row for row in rows if row[1] == "stable"]
+    known, same, differ, model, decider = (int(stable[at].replace(",", "")) for at in (3, 4, 6, 7, 8))
+    assert known == same + differ > 500
+    assert differ == model + decider, "of a yes and a no one is right"
+    assert stable[9] == units.percent(model / differ).replace(units.GAP, " ")
+    lower, upper = (float(end.removesuffix(" %")) for end in stable[10].split(" to "))
+    assert lower < 100 * model / differ < upper
+    assert stable[2] == "human"
 
 
 def test_every_chart_has_words_and_numbers_for_those_who_cannot_see_it(told: str) -> None:
@@ -444,10 +457,14 @@ def count(do: Callable[[], object]) -> int:
 
 
 def test_a_page_asks_the_database_as_often_however_much_there_is(story: Story, world: PageWorld) -> None:
-    world.publish(SUBJECT)
+    world.world.store.keep_baseline(REFERENCE.digest, REFERENCE.to_bytes())
+    world.publish(SUBJECT, WATCHED)
     world.world.say(inference("p1"))
+    world.world.pass_time(86_400)  # the reference's windows are days
     world.catch_up()
-    for path, most in ((DEPLOYMENT, 7), ("/page/", 4)):
+    world.catch_up()
+    one = f"{DEPLOYMENT}/feature?name=prediction"
+    for path, most in ((DEPLOYMENT, 9), (f"{DEPLOYMENT}/features", 3), (one, 3), ("/page/", 4)):
         small, large = enter(world), enter(story.page)
         few, many = count(lambda: small.get(path)), count(lambda: large.get(path))  # noqa: B023
         assert few == many <= most, path

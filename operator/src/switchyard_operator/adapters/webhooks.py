@@ -1,4 +1,4 @@
-"""Webhooks of gates: one POST, signed where the operator was given a key; the answer decides.
+"""Webhooks of gates and of trainers: one POST, signed where the operator was given a key. A gate's answer decides.
 
 The signature is `sha256=` and the HMAC-SHA-256, in hex, of `<timestamp>.<body>`; the timestamp is sent beside it, so
 that whoever is asked can refuse what is old. A redirect is not followed: who decides is who the spec names.
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import httpx
+from switchyard_contracts.alarm_records import AlarmRecord
 from switchyard_contracts.canonical import canonical
 
 from switchyard_operator.domain import reviews
@@ -65,6 +66,36 @@ class HttpWebhooks:
             if self._clock() - began > within:
                 raise httpx.ReadTimeout("the answer takes too long")
         return found
+
+
+class HttpTrainers:
+    """`ports.Trainers` over HTTP: a POST of the request as the topic has it, signed as a gate's question is."""
+
+    def __init__(self, http: httpx.Client, *, key: Callable[[], str], clock: Callable[[], datetime]) -> None:
+        """`key` is read anew for each try; empty where nothing is signed."""
+        self._http = http
+        self._key = key
+        self._clock = clock
+
+    def tell(self, url: str, request: AlarmRecord, *, timeout: timedelta) -> str:
+        """One try."""
+        body = canonical(request.model_dump(mode="json", by_alias=True))
+        seconds = timeout.total_seconds()
+        host = httpx.URL(url).host
+        try:
+            with self._http.stream(
+                "POST",
+                url,
+                content=body,
+                headers=headers(request.id, body, key=self._key(), now=self._clock()),
+                timeout=httpx.Timeout(seconds, connect=min(seconds, 3.0)),
+                follow_redirects=False,
+            ) as response:
+                return "" if response.is_success else f"{host} answered {response.status_code}"
+        except httpx.TimeoutException:
+            return f"{host} has not answered within {seconds:g}s"
+        except httpx.HTTPError as error:
+            return f"{host} cannot be told: {type(error).__name__}"
 
 
 def headers(idempotency: str, body: bytes, *, key: str, now: datetime) -> dict[str, str]:

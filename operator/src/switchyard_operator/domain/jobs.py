@@ -14,6 +14,7 @@ from switchyard_contracts.base import GROUP, LABEL_DEPLOYMENT, LABEL_REVISION
 from switchyard_contracts.canonical import digest
 from switchyard_contracts.gates import Before, EvaluationData, Gate, OfflineEvaluation
 from switchyard_contracts.quantities import format_duration
+from switchyard_contracts.retraining import TrainingJob
 
 from switchyard_operator.domain import gates, pods
 from switchyard_operator.domain.gates import Answer, State
@@ -28,6 +29,10 @@ DATA = "/data"
 KEPT_SECONDS = 86_400
 """How long a Job that has ended is left for people to look at; what it came to is in the status."""
 MOST_WORDS = 1024
+NOT_BY_EVICTION: Mapping[str, Any] = {
+    "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+}
+"""An evicted pod says nothing of the model: it is made again, and costs no try."""
 
 
 def name(revision: Revision, gate: Gate) -> str:
@@ -50,10 +55,7 @@ def body(namespace: str, gate: Gate, said: OfflineEvaluation, *, target: Revisio
         },
         "spec": {
             "backoffLimit": 0,
-            # An evicted pod says nothing of the model: it is made again, and costs no try.
-            "podFailurePolicy": {
-                "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
-            },
+            "podFailurePolicy": NOT_BY_EVICTION,
             "activeDeadlineSeconds": max(1, ceil(gate.deadline.total_seconds())),
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "template": {
@@ -69,9 +71,14 @@ def _pod(
 ) -> dict[str, Any]:
     known = _facts("CANDIDATE", namespace, target, serves=gate.before is not Before.PROVISIONING)
     known |= _facts("STABLE", namespace, stable, serves=True)
-    known |= {item.name: item.value for item in said.env}
+    return pod(CONTAINER, said, env=known)
+
+
+def pod(name: str, said: OfflineEvaluation | TrainingJob, *, env: Mapping[str, str]) -> dict[str, Any]:
+    """A pod that runs once, told what it is about; what the spec says of a variable comes first."""
+    known = {**env, **{item.name: item.value for item in said.env}}
     container: dict[str, Any] = {
-        "name": CONTAINER,
+        "name": name,
         "image": said.image,
         "imagePullPolicy": "IfNotPresent",
         "env": [{"name": key, "value": value} for key, value in known.items()],
@@ -86,10 +93,17 @@ def _pod(
         container["args"] = list(said.args)
     if said.resources:
         container["resources"] = said.resources.to_json()
+    if isinstance(said, TrainingJob) and said.env_from:
+        container["envFrom"] = [
+            {"configMapRef": {"name": source.config_map}}
+            if source.config_map
+            else {"secretRef": {"name": source.secret}}
+            for source in said.env_from
+        ]
     if said.data:
         container["volumeMounts"].append({"name": "data", "mountPath": DATA, "readOnly": True})
         volumes.append({"name": "data", **_source(said.data)})
-    pod: dict[str, Any] = {
+    found: dict[str, Any] = {
         "restartPolicy": "Never",
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
@@ -98,8 +112,8 @@ def _pod(
         "volumes": volumes,
     }
     if said.service_account_name:
-        pod["serviceAccountName"] = said.service_account_name
-    return pod
+        found["serviceAccountName"] = said.service_account_name
+    return found
 
 
 def _facts(who: str, namespace: str, revision: Revision | None, *, serves: bool) -> dict[str, str]:
@@ -126,11 +140,11 @@ def read(job: Body, made: Sequence[Body], *, gate: Gate, target: Revision) -> An
         return Answer(State.ERROR, f"{called} was made by somebody else; delete it, and it is made anew")
     conditions = (job.get("status") or {}).get("conditions") or []
     ends = {item["type"]: item for item in conditions if item.get("status") == "True"}
-    ended = _ended(made)
+    last = ended(made)
     if "Complete" in ends:
-        return Answer(State.PASSED, f"{called} ended with exit code 0{_words(ended)}")
+        return Answer(State.PASSED, f"{called} ended with exit code 0{words(last)}")
     if "Failed" in ends:
-        return _failed(called, ends["Failed"], ended, gate=gate)
+        return _failed(called, ends["Failed"], last, gate=gate)
     states = [
         state.get("state", {}) for pod in made for state in (pod.get("status") or {}).get("containerStatuses") or []
     ]
@@ -139,28 +153,29 @@ def read(job: Body, made: Sequence[Body], *, gate: Gate, target: Revision) -> An
     return Answer(State.WAITING, f"{called} has not begun: {pods.problem(made, job) or 'its pod is being made'}")
 
 
-def _failed(called: str, condition: Mapping[str, Any], ended: Mapping[str, Any], *, gate: Gate) -> Answer:
+def _failed(called: str, condition: Mapping[str, Any], last: Mapping[str, Any], *, gate: Gate) -> Answer:
     if condition.get("reason") == "DeadlineExceeded":
         return Answer(State.WAITING, f"{called} was ended after {format_duration(gate.deadline)} without a result")
-    if ended.get("reason") == "OOMKilled":
+    if last.get("reason") == "OOMKilled":
         text = f"{called} ran out of memory, which says nothing of the model; raise offlineEvaluation.resources"
         return Answer(State.ERROR, f"{text}, and retry")
-    if ended.get("exitCode"):
-        return Answer(State.FAILED, f"{called} ended with exit code {ended['exitCode']}{_words(ended)}")
+    if last.get("exitCode"):
+        return Answer(State.FAILED, f"{called} ended with exit code {last['exitCode']}{words(last)}")
     why = ": ".join(str(condition[key]) for key in ("reason", "message") if condition.get(key))
     return Answer(State.ERROR, f"{called} could not be carried out ({why or 'no reason is given'}); mend it, and retry")
 
 
-def _ended(made: Sequence[Body]) -> Mapping[str, Any]:
+def ended(made: Sequence[Body]) -> Mapping[str, Any]:
     """How the newest of its containers ended."""
     found: list[Mapping[str, Any]] = []
     for pod in sorted(made, key=lambda pod: str(pod["metadata"].get("creationTimestamp", ""))):
         for state in (pod.get("status") or {}).get("containerStatuses") or []:
-            if ended := state.get("state", {}).get("terminated"):
-                found.append(ended)
+            if terminated := state.get("state", {}).get("terminated"):
+                found.append(terminated)
     return found[-1] if found else {}
 
 
-def _words(ended: Mapping[str, Any]) -> str:
-    flat = " ".join(str(ended.get("message") or "").split())
+def words(last: Mapping[str, Any]) -> str:
+    """What it said last, to be put behind a sentence."""
+    flat = " ".join(str(last.get("message") or "").split())
     return f": {flat if len(flat) <= MOST_WORDS else '…' + flat[-MOST_WORDS:]}" if flat else ""

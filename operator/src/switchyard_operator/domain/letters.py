@@ -17,7 +17,11 @@ SIGNS = {
     Event.REFUSED: (":no_entry:", "was refused"),
     Event.COMPARED: (":scales:", "was compared"),
     Event.SHADOW: (":busts_in_silhouette:", "cannot be compared"),
+    Event.ALARM: (":rotating_light:", "is changed"),
+    Event.RETRAIN: (":seedling:", "asks for retraining"),
 }
+ALARMS = {"Fired": "fires", "Recovered": "has recovered", "Closed": "is closed"}
+"""What became of an alarm."""
 SHADOWS = {
     STARTED: "is compared with what serves",
     PASSED: "is within its limits",
@@ -52,6 +56,9 @@ def slack(subject: str, notification: Notification) -> dict[str, Any]:
         begun = notification.against and notification.reason != REFUSED
         verb = SHADOWS.get(notification.reason, COMPARED if begun else verb)
         who = f"the shadow {notification.shadow}{f' ({who})' if who else ''}"
+    if notification.alarm:
+        verb = ALARMS.get(notification.reason, verb)
+        who = f"the alarm {notification.alarm}{f' of {who}' if who else ''}"
     who = who or "the spec"
     where = f" at step {notification.step} ({notification.weight or '0%'})" if notification.step else ""
     lines = [f"{sign} *{_plain(subject)}*: {_plain(who)} {verb}{_plain(where)}"]

@@ -14,6 +14,7 @@ from switchyard_contracts.model_deployment import ModelDeploymentSpec, Phase, Ro
 from switchyard_contracts.model_route import RouteRole
 from switchyard_contracts.quantities import FULL
 
+from switchyard_operator.domain import retraining
 from switchyard_operator.domain.lineage import Lineage
 from switchyard_operator.domain.steps import Course, Way, way
 from switchyard_operator.domain.world import SeenRoute, World
@@ -51,7 +52,8 @@ def recall(world: World, lineage: Lineage) -> RolloutStatus:
     held = world.status.rollout
     if held and held.id == rollout_id(lineage) and held.way in list(Way):
         return held.model_copy(update={"version": lineage.target.version})
-    return begin(world.spec, lineage, now=world.now)
+    fresh = begin(world.spec, lineage, now=world.now)
+    return fresh.model_copy(update={"cause": retraining.cause(world, lineage.target)})
 
 
 @dataclass(frozen=True, slots=True)

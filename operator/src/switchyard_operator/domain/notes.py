@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from switchyard_contracts.alarm_records import AlarmEvent
 from switchyard_contracts.model_deployment import Phase
 from switchyard_contracts.quantities import format_percent
+from switchyard_contracts.retraining import TrainingPhase
 
-from switchyard_operator.domain import turns
+from switchyard_operator.domain import alarms, turns
 from switchyard_operator.domain.episodes import episodes
 from switchyard_operator.domain.lineage import BY_A_PERSON
 from switchyard_operator.domain.plan import Plan
@@ -21,6 +23,8 @@ from switchyard_operator.domain.rules import DEAD_AFTER, FROZEN, Move
 from switchyard_operator.domain.sync import SyncState
 from switchyard_operator.domain.world import World
 
+TOLD = frozenset({TrainingPhase.STARTED, TrainingPhase.TOLD, TrainingPhase.SUCCEEDED, TrainingPhase.FAILED})
+"""What of training is told; that it waits stands in the status."""
 GATES = frozenset({"NeverReady", "SmokeFailed"})
 SYNC_REASONS = {
     SyncState.REJECTED: ("RouteRejected", "The route before it goes on; change what the words name"),
@@ -51,6 +55,7 @@ def notes(world: World, plan: Plan) -> tuple[Note, ...]:
         *_gateways(world, plan),
         *_stable(world),
         *_shadows(world, plan),
+        *_alarms(world),
     )
 
 
@@ -227,3 +232,17 @@ def _who(plan: Plan) -> str:
 
 def _because(words: str) -> str:
     return f": {words}" if words else ""
+
+
+def _alarms(world: World) -> Iterator[Note]:
+    """What was said of alarms, and what became of training."""
+    for record in alarms.fresh(world):
+        text, fired = f"alarm {record.alarm}: {record.message}", record.event is AlarmEvent.FIRED
+        reason = "RetrainRequested" if record.event is AlarmEvent.RETRAIN_REQUESTED else f"Alarm{record.event.value}"
+        yield Note(reason=reason, message=text, same=record.id, warning=fired, revision=record.revision)
+    before = {state.request: state.phase for state in world.status.retraining}
+    for state in world.training or ():
+        if state.phase in TOLD and before.get(state.request) is not state.phase:
+            text = f"request {state.request} to retrain: {state.message or state.job or 'the webhook has taken it'}"
+            failed = state.phase is TrainingPhase.FAILED
+            yield Note(reason=f"Training{state.phase.value}", message=text, same=state.request, warning=failed)

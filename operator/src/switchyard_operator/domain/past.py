@@ -44,6 +44,7 @@ def _made(held: RolloutStatus, outcome: Phase, reason: str, message: str, *, now
         outcome=outcome,
         reason=reason,
         message=message[:4096],
+        cause=held.cause,
         started_at=held.started_at,
         ended_at=now,
         verdicts=held.verdicts,

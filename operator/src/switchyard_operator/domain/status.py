@@ -27,7 +27,7 @@ from switchyard_contracts.model_revision import ModelRevisionStatus, RevisionPha
 from switchyard_contracts.model_route import Route
 from switchyard_contracts.quantities import format_percent
 
-from switchyard_operator.domain import analysis, episodes, fleet, memory, shadows, turns
+from switchyard_operator.domain import alarms, analysis, episodes, fleet, memory, shadows, turns
 from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.pods import readiness
 from switchyard_operator.domain.rules import Move
@@ -88,6 +88,8 @@ def build(world: World, plan: Plan, rejected: SpecRejected | None = None) -> Mod
         shadows=[_steadily(world.status.shadows, item) for item in plan.shadows],
         conditions=_conditions(world, plan, parts, rollout=rollout, rejected=rejected),
         history=_history(world.status.history, plan.ended),
+        alarms=alarms.standing(world),
+        retraining=list(world.status.retraining if world.training is None else world.training),
         shadow_history=[*world.status.shadow_history, *episodes.ended(world, plan.shadows)][-HISTORY:],
     )
 

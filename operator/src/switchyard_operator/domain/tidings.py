@@ -14,7 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 from switchyard_contracts.model_deployment import MetricVerdict, Phase, RolloutStatus, ShadowStatus
 from switchyard_contracts.notifications import Event, Figure, Notification, Notifications, Receiver
 
-from switchyard_operator.domain import turns
+from switchyard_operator.domain import alarms, turns
 from switchyard_operator.domain.episodes import Episode, episodes
 from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.rules import FROZEN
@@ -66,6 +66,7 @@ def news(world: World, plan: Plan, audience: Audience) -> Iterator[Notification]
     for each in episodes(world, plan.shadows):
         if _is_fresh(world, each.shadow):
             yield _of_shadow(each, uid=world.uid, now=world.now)
+    yield from alarms.notifications(world)
 
 
 def refused_spec(uid: str, *, generation: int, reason: str, message: str, now: datetime) -> Notification:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from math import ceil
 from typing import Any
 
-from switchyard_contracts.base import API_VERSION, GROUP, LABEL_DEPLOYMENT, LABEL_REVISION
+from switchyard_contracts.base import API_VERSION, GROUP, LABEL_DEPLOYMENT, LABEL_REQUEST, LABEL_REVISION
 from switchyard_contracts.canonical import digest
 from switchyard_contracts.model_deployment import Autoscaling, Egress, Serving
 from switchyard_contracts.model_revision import ModelRevisionSpec, PodShape
@@ -50,14 +50,15 @@ def owned_by(kind: str, *, name: str, uid: str) -> list[dict[str, Any]]:
 
 
 def revision_body(namespace: str, *, name: str, owner_uid: str, spec: ModelRevisionSpec) -> Body:
-    """The ModelRevision, owned by its ModelDeployment."""
+    """The ModelRevision, owned by its ModelDeployment; its labels name the request to retrain that it answers."""
+    request = spec.provenance.retrain_request if spec.provenance else None
     return {
         "apiVersion": API_VERSION,
         "kind": "ModelRevision",
         "metadata": {
             "name": name,
             "namespace": namespace,
-            "labels": labels(spec.deployment, name),
+            "labels": labels(spec.deployment, name) | ({LABEL_REQUEST: request} if request else {}),
             "ownerReferences": owned_by("ModelDeployment", name=spec.deployment, uid=owner_uid),
         },
         "spec": spec.to_json(),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from switchyard_contracts.alarm_records import AlarmBook
 from switchyard_contracts.experiments import TRIAL_ENDED
 from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.gates import GateVerdict
@@ -15,6 +16,7 @@ from switchyard_contracts.model_command import ModelCommandSpec
 from switchyard_contracts.model_deployment import SHADOW_ENDED, Metric, ModelDeploymentSpec, ModelDeploymentStatus
 from switchyard_contracts.model_revision import ModelRevisionSpec, ModelRevisionStatus
 from switchyard_contracts.model_route import ModelRouteSpec
+from switchyard_contracts.retraining import TrainingState
 from switchyard_contracts.shadows import ShadowModel
 
 Body = Mapping[str, Any]
@@ -198,6 +200,10 @@ class World:
     """spec.shadows, each with its revision."""
     compared: Mapping[str, Compared] = field(default_factory=dict)
     """What was learnt of shadows in this pass, by their names; of the others the status still says what was before."""
+    alarms: AlarmBook | None = None
+    """What the monitor says of the alarms, where that was heard in this pass."""
+    training: tuple[TrainingState, ...] | None = None
+    """What became of requests to retrain, where anything did in this pass."""
 
     def workload(self, revision: str) -> Workload:
         """The revision's pods, or the want of them."""

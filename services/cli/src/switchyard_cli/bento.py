@@ -26,6 +26,7 @@ PROVENANCE = {
     "switchyard.dev/data-digest": "dataDigest",
     "switchyard.dev/training-run": "trainingRun",
     "switchyard.dev/pipeline": "pipeline",
+    "switchyard.dev/retrain-request": "retrainRequest",
 }
 """Labels of a Bento that say from which code and data it came."""
 IMAGE = re.compile(

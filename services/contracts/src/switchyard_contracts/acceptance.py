@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from switchyard_contracts.alarms import ALARM_PATTERN
 from switchyard_contracts.base import NAME_PATTERN
 from switchyard_contracts.containers import IMAGE_PATTERN
 from switchyard_contracts.experiments import BANDIT_STEP, MOST_WINDOWS, MOVES, TEST_STEP
@@ -69,6 +70,10 @@ REMEDIES = {
     METRIC_PATTERN: (
         "a known metric; use error_rate, latency_p50, _p90, _p95 or _p99, outcome.rmse, .mse, .mae, .bias, .accuracy"
         " or .coverage, decision.agreement, or promql"
+    ),
+    ALARM_PATTERN: (
+        "a known metric; use error_rate, latency_p50, _p90, _p95 or _p99, requests, outcome.rmse, .mse, .mae, .bias,"
+        " .accuracy or .coverage, decision.agreement, drift, or data.missing, .unseen, .outside or .wrong"
     ),
     NAME_PATTERN: "a name; use lower-case letters, digits and '-', and begin with a letter",
 }

@@ -23,6 +23,7 @@ USUAL = TopicNames()
 """Of an installation that was told no prefix."""
 TOPIC_EVENTS, TOPIC_MODELS = USUAL.events, USUAL.models
 TOPIC_ROLLOUTS, TOPIC_DEADLETTER = USUAL.rollouts, USUAL.deadletter
+TOPIC_ALARMS = USUAL.alarms
 
 PREDICTION_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
 SUBJECT_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"

@@ -41,6 +41,8 @@ class Provenance(Shape):
     """The id of the run, in whatever tracks your runs."""
     pipeline: Text | None = None
     """The name of the pipeline that made it."""
+    retrain_request: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$", max_length=32)] | None = None
+    """The id of the request to retrain that it answers, as SWITCHYARD_RETRAIN_REQUEST told whoever trained it."""
 
 
 class Model(Shape):

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from switchyard_contracts import shadows, volumes
+from switchyard_contracts import alarms, retraining, shadows, volumes
+from switchyard_contracts.alarms import MOST_ALARMS, Alarm, AlarmsStatus
 from switchyard_contracts.base import JsonPath, Message, ResourceName, Shape, Status, Text, Timestamp
 from switchyard_contracts.conditions import Condition
 from switchyard_contracts.containers import Resources
@@ -41,6 +42,7 @@ from switchyard_contracts.quantities import (
     format_duration,
     parse_duration,
 )
+from switchyard_contracts.retraining import Retrain, TrainingState
 from switchyard_contracts.shadows import Shadows
 from switchyard_contracts.sticky import CEL as STICKY_CEL
 from switchyard_contracts.sticky import Sticky
@@ -564,6 +566,26 @@ class Monitoring(Shape):
     """X′: what then happened."""
     window: Duration = WINDOW
     """The base window of X and Y; a step's evidence is made of these."""
+    alarms: Annotated[list[Alarm], Field(max_length=MOST_ALARMS)] = []
+    """Rules by which the revision that serves is watched."""
+    retrain: Retrain | None = None
+    """By which alarms a model is trained anew, and how."""
+
+    @model_validator(mode="after")
+    def _alarms_fit(self) -> Self:
+        alarms.fit(
+            self.alarms,
+            base=self.window,
+            regression=self.prediction.task is Task.REGRESSION,
+            outcome=self.outcome is not None,
+            decision=self.decision is not None,
+            reference=self.reference is not None,
+        )
+        names = [alarm.name for alarm in self.alarms]
+        for index, name in enumerate(self.retrain.alarms if self.retrain else ()):
+            if name not in names:
+                raise ValueError(f"retrain.alarms[{index}]: no alarm is called {name!r}; name one of monitoring.alarms")
+        return self
 
 
 class ModelDeploymentSpec(Shape):
@@ -792,6 +814,8 @@ class RolloutStatus(Status):
     reason: str = ""
     message: Message = ""
     waiting_for: Message = ""
+    cause: Message = ""
+    """The request to retrain that the revision says it answers, and why that was made."""
     started_at: Timestamp | None = None
     phase_since: Timestamp | None = None
     ended_at: Timestamp | None = None
@@ -892,6 +916,8 @@ class HistoryEntry(Status):
     outcome: Phase
     reason: str
     message: Message = ""
+    cause: Message = ""
+    """The request to retrain that the revision says it answers, and why that was made."""
     started_at: Timestamp | None = None
     ended_at: Timestamp | None = None
     verdicts: list[MetricVerdict] = []
@@ -917,12 +943,18 @@ class ModelDeploymentStatus(Status):
     """Comparisons with shadows that are over, oldest first."""
     notifications: Notifications | None = None
     """What receivers were told of, and are still owed; there where the installation has any."""
+    alarms: AlarmsStatus | None = None
+    """Which of monitoring.alarms fire."""
+    retraining: list[TrainingState] = []
+    """The newest requests to retrain, oldest first, and what became of each."""
 
 
 CEL: dict[type[Shape], list[dict[str, Any]]] = {
     **GATE_CEL,
     **FREEZE_CEL,
     **PROMQL_CEL,
+    **alarms.CEL,
+    **retraining.CEL,
     **volumes.CEL,
     Autoscaling: [
         {
@@ -972,6 +1004,33 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
         {
             "rule": "self.type == 'Shadow' || !has(self.shadow)",
             "message": "the block shadow may be set only when type is Shadow",
+        },
+    ],
+    Monitoring: [
+        {
+            "rule": "self.alarms.all(a, self.alarms.exists_one(b, b.name == a.name))",
+            "message": "the names of alarms must differ",
+            "fieldPath": ".alarms",
+        },
+        {
+            "rule": "has(self.outcome) || !self.alarms.exists(a, a.metric.startsWith('outcome.'))",
+            "message": "an alarm on outcome.* needs monitoring.outcome",
+            "fieldPath": ".alarms",
+        },
+        {
+            "rule": "has(self.decision) || !self.alarms.exists(a, a.metric.startsWith('decision.'))",
+            "message": "an alarm on decision.* needs monitoring.decision",
+            "fieldPath": ".alarms",
+        },
+        {
+            "rule": "has(self.reference) || !self.alarms.exists(a, a.metric == 'drift')",
+            "message": "an alarm on drift needs monitoring.reference",
+            "fieldPath": ".alarms",
+        },
+        {
+            "rule": "!has(self.retrain) || self.retrain.alarms.all(n, self.alarms.exists(a, a.name == n))",
+            "message": "retrain.alarms names one that is not in monitoring.alarms",
+            "fieldPath": ".retrain",
         },
     ],
     CanaryStep: [

@@ -34,6 +34,10 @@ class Event(StrEnum):
     """A rollout is over in which the candidate was only compared, as a shadow or in a trial on users; stable stays."""
     SHADOW = "Shadow"
     """One of spec.shadows is compared now, was judged, is compared no more, or cannot be; `reason` says which."""
+    ALARM = "Alarm"
+    """One of monitoring.alarms fired, recovered or was closed; `reason` says which."""
+    RETRAIN = "Retrain"
+    """It was asked for that the model be trained anew."""
 
 
 class Figure(Status):
@@ -56,12 +60,15 @@ class Notification(Status):
     """One happening, and who has not been told of it yet."""
 
     id: str
-    """Made of the deployment's uid, the rollout (or the shadow) and the event: the same happening has the same one."""
+    """Made of the deployment's uid, the rollout (or the shadow) and the event: the same happening has the same one.
+    Of an alarm it is the monitor's own, as the topic has it."""
     event: Event
     rollout: str = ""
-    """Empty for a spec that was refused, which began none, and for a shadow, which is in none."""
+    """Empty for a spec that was refused, which began none, and for a shadow or an alarm, which is in none."""
     shadow: str = ""
     """The name of the shadow that it is about; then `revision`, `version` and `figures` are the shadow's."""
+    alarm: str = ""
+    """The name of the alarm that it is about; `figures` are then the windows that it rests on, oldest first."""
     against: str = ""
     """The revision that the shadow is compared with; empty while it is compared with none."""
     revision: str = ""
@@ -136,7 +143,7 @@ class Receiver(Shape):
         Field(min_length=1, max_length=256),
     ] = ["*"]
     """`namespace/name`, `namespace/*` or `*`, as the tokens of feedback say it."""
-    on: Annotated[list[Event], Field(min_length=1, max_length=8)] = list(Event)
+    on: Annotated[list[Event], Field(min_length=1, max_length=16)] = list(Event)
     webhook: WebhookReceiver | None = None
     kafka: KafkaReceiver | None = None
 

@@ -30,3 +30,8 @@ class TopicNames:
     def rollouts(self) -> str:
         """What was decided about them."""
         return f"{self.prefix}.rollouts"
+
+    @property
+    def alarms(self) -> str:
+        """What is said of alarms."""
+        return f"{self.prefix}.alarms"

@@ -32,6 +32,7 @@ def specs(names: TopicNames) -> tuple[TopicSpec, ...]:
         TopicSpec(names.deadletter, compacted=False, single_partition=True),
         TopicSpec(names.models, compacted=True, single_partition=True),
         TopicSpec(names.rollouts, compacted=False, single_partition=True),
+        TopicSpec(names.alarms, compacted=False, single_partition=True),
     )
 
 

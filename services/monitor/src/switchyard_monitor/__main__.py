@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -23,6 +24,8 @@ from switchyard_contracts.kafka_trouble import Complaints
 from switchyard_contracts.own_metrics import own
 
 from switchyard_monitor import command
+from switchyard_monitor.adapters.alarms import SqlAlarms
+from switchyard_monitor.adapters.drift_book import SqlDriftBook
 from switchyard_monitor.adapters.looks import SqlLooks
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.adapters.timeline import SqlTimeline
@@ -31,8 +34,10 @@ from switchyard_monitor.auth import TokenFile
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.bus import KafkaBroker, connection
 from switchyard_monitor.chronicle import Chronicle
+from switchyard_monitor.drift_keeper import DriftKeeper
 from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable
+from switchyard_monitor.evaluator import Evaluator
 from switchyard_monitor.health import Health
 from switchyard_monitor.learner import PAUSE_SECONDS as PAUSE_LEARNER
 from switchyard_monitor.learner import Learner
@@ -41,11 +46,14 @@ from switchyard_monitor.models import Models
 from switchyard_monitor.page.app import Page, create_page
 from switchyard_monitor.reader import Pace, Reader
 from switchyard_monitor.rollout_bus import KafkaRollouts
+from switchyard_monitor.rosters import Rosters
 from switchyard_monitor.settings import Settings
 
 log = logging.getLogger("switchyard_monitor")
 
 PAUSE_SECONDS = 1.0
+EVALUATE_SECONDS = 0.25
+"""How often it is looked whether a window can be judged."""
 
 
 def main() -> int:
@@ -65,23 +73,29 @@ def main() -> int:
         store = SqlStore(database)
         if not store.has_server:
             store.migrate()
-        timeline, looks = SqlTimeline(database), SqlLooks(database)
+        timeline, looks, alarms = SqlTimeline(database), SqlLooks(database), SqlAlarms(database)
+        book = SqlDriftBook(database)
         rollouts = KafkaRollouts(lambda: connection(settings), topic=settings.topic_names.rollouts)
         chronicle = Chronicle(log=rollouts, timeline=timeline, clock_us=_now_us)
     except (ValidationError, ValueError, OSError, StoreUnavailable) as error:
         log.error("cannot start: %s", error)
         return 2
-    models, health = Models(), Health(time.monotonic)
+    models, health, baselines = Models(), Health(time.monotonic), Baselines(store)
+    keeper = DriftKeeper(member=settings.member, store=store, book=book, baselines=baselines, clock_us=_now_us)
     registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
     health.on_commit = commit_seconds(registry).observe
-    baselines = Baselines(store)
     drifting = Drifting(store=store, models=models, baselines=baselines, clock=time.monotonic)
-    registry.register(MonitorCollector(store=store, health=health, drifting=drifting))
+    rosters = Rosters(models, baselines, clock_us=_now_us)
+    registry.register(MonitorCollector(store=store, health=health, drifting=drifting, alarms=alarms, rosters=rosters))
     page = create_page(
         Page(
             store=store,
             timeline=timeline,
             looks=looks,
+            book=book,
+            baselines=baselines,
+            alarms=alarms,
+            rosters=rosters,
             models=models,
             health=health,
             tokens=tokens,
@@ -97,6 +111,16 @@ def main() -> int:
         registry=registry,
         baselines=baselines,
         page=page,
+        alarms=alarms,
+        rosters=rosters,
+    )
+    evaluator = Evaluator(
+        member=settings.member,
+        store=store,
+        alarms=alarms,
+        rosters=rosters,
+        clock_us=_now_us,
+        topic=settings.topic_names.alarms,
     )
     config = uvicorn.Config(
         app, host="0.0.0.0", port=settings.port, log_config=None, log_level="warning", access_log=False
@@ -105,13 +129,32 @@ def main() -> int:
     stop = threading.Event()
     failed: list[BaseException] = []
 
+    def guarded(name: str, work: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                work()
+            except Exception as error:  # a fault of ours: end the process, so that it is seen and started anew
+                log.exception("the %s failed", name)
+                failed.append(error)
+                stop.set()
+                server.should_exit = True
+
+        return run
+
     def read() -> None:
-        try:
-            _read(settings, store, models, health, stop, chronicle)
-        except Exception as error:  # a fault of ours: end the process, so that it is seen and started anew
-            log.exception("the reader failed")
-            failed.append(error)
-            server.should_exit = True
+        _read(settings, store, models, health, stop, chronicle)
+
+    def evaluate() -> None:
+        while not stop.is_set():
+            evaluator.step()
+            health.alarms = evaluator.trouble
+            stop.wait(EVALUATE_SECONDS)
+
+    def keep() -> None:
+        while not stop.is_set():
+            if not keeper.step():
+                stop.wait(PAUSE_SECONDS)
+            health.drift = keeper.trouble
 
     def end(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
@@ -120,27 +163,23 @@ def main() -> int:
     learner = Learner(store=store, models=models, clock_us=_now_us)
 
     def learn() -> None:
-        try:
-            while not stop.wait(PAUSE_LEARNER):
-                learner.step()
-        except Exception as error:  # a fault of ours, as above
-            log.exception("the learner failed")
-            failed.append(error)
-            server.should_exit = True
+        while not stop.wait(PAUSE_LEARNER):
+            learner.step()
 
-    thread = threading.Thread(target=read, name="reader")
-    thread.start()
-    learning = threading.Thread(target=learn, name="learner", daemon=True)
-    learning.start()
+    threads = [
+        threading.Thread(target=guarded(name, work), name=name, daemon=name == "learner")
+        for name, work in (("reader", read), ("evaluator", evaluate), ("drift", keep), ("learner", learn))
+    ]
+    for thread in threads:
+        thread.start()
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     server.run()
     stop.set()
-    thread.join(timeout=20)
-    learning.join(timeout=5)
-    store.close()
-    timeline.close()
-    looks.close()
+    for thread in threads:
+        thread.join(timeout=5 if thread.daemon else 20)
+    for held in (store, timeline, looks, alarms, book):
+        held.close()
     return 1 if failed else 0
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from switchyard_contracts.base import Timestamp
 from switchyard_contracts.events import Part
+from switchyard_contracts.intervals import wilson
 
 from switchyard_monitor.domain.buckets import TIME_PARTS
 from switchyard_monitor.domain.entries import DECISION, NO_FOLD, OUTCOME, Arm, Cell, Entry, Version
@@ -80,6 +81,26 @@ class Agreement(Part):
     share: float | None = None
 
 
+class Right(Part):
+    """Who was right, of decisions whose outcome is known: the prediction, the decision, both or neither."""
+
+    same: int
+    """Decisions that followed the prediction."""
+    both: int
+    """Those of them that were right."""
+    differ: int
+    """Decisions that did not follow it."""
+    model: int
+    """Those in which the prediction was right, or nearer to what happened."""
+    decider: int
+    """Those in which the decision was."""
+    share: float | None = None
+    """Of those in which one of the two was right, how often it was the prediction."""
+    lower: float | None = None
+    upper: float | None = None
+    """95 % of such intervals hold the true share, were decisions independent (Wilson)."""
+
+
 class RevisionQuality(Part):
     """One revision, all its generations together."""
 
@@ -97,6 +118,9 @@ class RevisionQuality(Part):
     """By the latest label."""
     agreement: Agreement
     agreement_by_actor: dict[str, Agreement]
+    right: Right
+    """Who was right, by the latest outcomes."""
+    right_by_actor: dict[str, Right]
     label_delay_p50: float | None = None
     """How long after the prediction its first outcome came, in seconds."""
     label_delay_p95: float | None = None
@@ -224,6 +248,8 @@ def _quality(revision: str, role: str, cells: Sequence[Cell]) -> RevisionQuality
         latest=_errors(cells, "now"),
         agreement=_agreement(sums, ""),
         agreement_by_actor={actor: _agreement(sums, f":{actor}") for actor in sorted(actors)},
+        right=_right(sums, ""),
+        right_by_actor={actor: _right(sums, f":{actor}") for actor in sorted(actors)},
         label_delay_p50=_milliseconds(delay.quantile(0.5)),
         label_delay_p95=_milliseconds(delay.quantile(0.95)),
         decision_coverage=sums.get("dec.n", 0) / predictions if predictions else None,
@@ -252,6 +278,18 @@ def _errors(cells: Iterable[Cell], which: str) -> Errors:
 def _agreement(sums: Mapping[str, int], suffix: str) -> Agreement:
     n, agreed = sums.get(f"dec.n{suffix}", 0), sums.get(f"dec.agree{suffix}", 0)
     return Agreement(n=n, agreed=agreed, share=agreed / n if n else None)
+
+
+def _right(sums: Mapping[str, int], suffix: str) -> Right:
+    same, both, differ, model, decider = (
+        sums.get(f"who.{name}{suffix}", 0) for name in ("same", "both", "differ", "model", "decider")
+    )
+    decided = model + decider
+    found = Right(same=same, both=both, differ=differ, model=model, decider=decider)
+    if not decided:
+        return found
+    lower, upper = wilson(decided, model)
+    return found.model_copy(update={"share": model / decided, "lower": lower, "upper": upper})
 
 
 def _milliseconds(value: float | None) -> float | None:

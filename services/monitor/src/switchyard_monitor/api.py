@@ -14,6 +14,7 @@ from prometheus_client.registry import CollectorRegistry
 from pydantic import AwareDatetime
 from starlette.exceptions import HTTPException as AnyHttpError
 from starlette.types import ASGIApp
+from switchyard_contracts.alarm_records import AlarmBook, AlarmHead
 from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.model_deployment import Affected
 from switchyard_contracts.quantities import Duration
@@ -34,7 +35,8 @@ from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.health import Health
 from switchyard_monitor.models import Models
 from switchyard_monitor.pair_answers import PairCount, pair_counts
-from switchyard_monitor.ports import Store
+from switchyard_monitor.ports import NoAlarms, SaidAlarms, Store
+from switchyard_monitor.rosters import Rosters, book
 
 PROBLEM = "application/problem+json"
 EARLIER_ROWS = 4000
@@ -58,10 +60,14 @@ def create_app(
     registry: CollectorRegistry,
     baselines: Baselines | None = None,
     page: ASGIApp | None = None,
+    alarms: SaidAlarms | None = None,
+    rosters: Rosters | None = None,
 ) -> FastAPI:
     """The application; with a page, that is mounted at /page, and / leads there."""
     app = FastAPI(title="Switchyard monitor", version="1", description=__doc__ or "", docs_url=None, redoc_url=None)
-    app.state.desk = Desk(store, models, tokens, baselines or Baselines(store))
+    baselines = baselines or Baselines(store)
+    rosters = rosters or Rosters(models, baselines)
+    app.state.desk = Desk(store, models, tokens, baselines, alarms or NoAlarms(), rosters)
     app.include_router(everything)
     app.include_router(deployment)
     app.include_router(drifting)
@@ -97,6 +103,22 @@ def deployments(desk: AtDesk, token: Caller) -> list[answers.Deployment]:
         for subject in known
         if token.may(subject)
     ]
+
+
+@everything.get("/alarms")
+def alarm_heads(desk: AtDesk, token: Caller) -> list[AlarmHead]:
+    """The newest record of alarms of every deployment that has any and that the token may ask about."""
+    return [head for head in desk.alarms.heads() if token.may(head.deployment)]
+
+
+@deployment.get("/alarms")
+def alarms(
+    desk: AtDesk,
+    subject: Subject,
+    limit: Annotated[int, Query(ge=1, le=500, description="so many of the newest records")] = 50,
+) -> AlarmBook:
+    """How each rule stands, what was said of alarms, newest first, and the newest request to retrain."""
+    return book(desk.rosters.of(subject), desk.alarms.said(subject, limit=limit))
 
 
 @deployment.get("/evidence")

@@ -16,9 +16,10 @@ from switchyard_contracts.topics import ModelRecord
 from switchyard_profile.errors import UnreadableProfile
 from switchyard_profile.reference import Reference
 
-from switchyard_monitor.domain.learning import Cut, Learnt, Lesson, fitting
+from switchyard_monitor.domain.learning import Cut, Learnt, Lesson, fitting, waiting
 from switchyard_monitor.domain.profiling import Bins, Watch
 from switchyard_monitor.domain.usual import Yardstick
+from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.ports import Store
 
 log = logging.getLogger(__name__)
@@ -114,6 +115,20 @@ class Baselines:
                 return known
             found = _read(self._store, digest)
             return found and self._references.keep(digest, found)
+
+    def known(self, subject: str, record: ModelRecord | None) -> Reference | str:
+        """What a deployment is held against, or why it is held against nothing."""
+        if record is None or record.monitoring is None:
+            return f"{subject} has no spec.monitoring, so X and Y are not profiled"
+        named = self.of(record)
+        if named is None:
+            rows = self._store.lessons(subject, record.stable) if record.stable else {}
+            needed = waiting(rows, mark_us=watermark(self._store.positions()) or 0)
+            enough = "the stable revision has served long enough: a baseline is being learnt"
+            return needed.sentence if needed else enough
+        return self.reference(named) or (
+            f"nobody has handed over {named} yet; PUT it to the monitor's API, at /v1/deployments/{subject}/baseline"
+        )
 
     def yardstick(self, reference: Reference) -> Yardstick:
         """What is usual, by that reference."""

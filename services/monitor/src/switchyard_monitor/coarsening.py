@@ -11,15 +11,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from switchyard_monitor.baselines import Watches
+from switchyard_monitor.domain.gauges import FINE_US, HOUR_US, HOURLY_US
 from switchyard_monitor.domain.profiling import Coarsening
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Lease, Store
 
-HOUR_US = 3_600_000_000
-FINE_US = 2 * HOUR_US
-"""So long profiles stay as they were counted."""
-HOURLY_US = 48 * HOUR_US
-"""And so long they stay hours."""
 MOST = 25
 """Rows of one piece."""
 PIECE_US = 250_000

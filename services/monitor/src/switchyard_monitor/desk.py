@@ -11,7 +11,8 @@ from switchyard_monitor.auth import Finder, Token
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain.entries import Cell
 from switchyard_monitor.models import Models
-from switchyard_monitor.ports import Store
+from switchyard_monitor.ports import SaidAlarms, Store
+from switchyard_monitor.rosters import Rosters
 
 DEPLOYMENT = "/v1/deployments/{namespace}/{name}"
 Namespace = Annotated[str, Path(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
@@ -27,6 +28,8 @@ class Desk:
     models: Models
     tokens: Finder
     baselines: Baselines
+    alarms: SaidAlarms
+    rosters: Rosters
 
     def cells(self, subject: str, revision: str | None, traffic: str | None) -> list[Cell]:
         """All windows of the arms asked for, added up."""

@@ -12,16 +12,14 @@ from switchyard_profile.readings import Reading, quantile
 from switchyard_profile.reference import Feature, Reference
 
 from switchyard_monitor.domain.drift import Finding, judge, lasting
+from switchyard_monitor.domain.drift_book import K, N
+from switchyard_monitor.domain.gauges import SERVED
 from switchyard_monitor.domain.profiling import SECOND_US, Profiles
 from switchyard_monitor.domain.rows import moment
 from switchyard_monitor.domain.twosample import LEAST
 from switchyard_monitor.domain.usual import Yardstick
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-SERVED = frozenset({"stable", "candidate"})
-"""Roles in which a revision answers those who ask; what it says to copies is profiled apart."""
-K, N = 2, 3
-"""Of so many windows in a row, so many must have drifted before it is said to last."""
 
 
 class Baseline(Part):

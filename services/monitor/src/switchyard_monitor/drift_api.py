@@ -12,7 +12,6 @@ from switchyard_profile.reference import DAY_SECONDS, Reference
 
 from switchyard_monitor import drift_answers
 from switchyard_monitor.desk import DEPLOYMENT, AtDesk, Desk, Revision, Subject
-from switchyard_monitor.domain.learning import waiting
 from switchyard_monitor.domain.profiling import SECOND_US, Span, misfits
 from switchyard_monitor.domain.watermark import watermark
 
@@ -77,15 +76,7 @@ def drift(
 
 def _known(desk: Desk, subject: str) -> Reference | str:
     """What a deployment is held against, or why it is held against nothing."""
-    record = desk.models.record(subject)
-    if record is None or record.monitoring is None:
-        return f"{subject} has no spec.monitoring, so X and Y are not profiled"
-    named = desk.baselines.of(record)
-    if named is None:
-        rows = desk.store.lessons(subject, record.stable) if record.stable else {}
-        needed = waiting(rows, mark_us=watermark(desk.store.positions()) or 0)
-        return needed.sentence if needed else "the stable revision has served long enough: a baseline is being learnt"
-    return desk.baselines.reference(named) or f"nobody has handed over {named} yet; PUT it here, at /baseline"
+    return desk.baselines.known(subject, desk.models.record(subject))
 
 
 def _reference(desk: Desk, subject: str) -> Reference:

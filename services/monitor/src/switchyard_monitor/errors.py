@@ -37,3 +37,7 @@ class Unreadable(MonitorError):
 
 class CannotReplay(MonitorError):
     """What was asked to be read once more is not there. Nothing was changed; the message says what is there."""
+
+
+class Relieved(MonitorError):
+    """Another member evaluates the deployment by now. What was judged here is not said; the other judges it."""

@@ -18,6 +18,10 @@ class Health:
     trouble: str = "the first pass is not done"
     timeline: str = ""
     """Why the timeline of rollouts may be behind; empty when it is not."""
+    drift: str = ""
+    """Why windows that are over may not be judged yet; empty when they are."""
+    alarms: str = ""
+    """Why alarms may be late; empty when they are not."""
     records: int = 0
     passes_failed: int = 0
     lag: dict[int, int] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Prometheus: gathered from the store when somebody scrapes, so that a restart loses no count.
 
-Values of quality are those judged at age L, over all of a revision's windows; labels are deployments, revisions, roles
-and partitions, all of them few.
+Values of quality are those judged at age L, over all of a revision's windows; labels are deployments, revisions, roles,
+alarms and partitions, all of them few.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.health import Health
 from switchyard_monitor.pair_answers import PairCount, pair_counts
-from switchyard_monitor.ports import Store
+from switchyard_monitor.ports import NoAlarms, SaidAlarms, Store
+from switchyard_monitor.rosters import Rosters
 
 log = logging.getLogger(__name__)
 
 ARM = ("deployment", "revision", "role")
 PAIR = ("deployment", "revision", "against")
+RULE = ("deployment", "alarm", "metric")
 GROUP = ("deployment", "revision", "side", "aspect")
 """Features are counted by these, however many there are."""
 NO_COUNTER = frozenset({"held", "replayed"})
@@ -54,10 +56,20 @@ def commit_seconds(registry: CollectorRegistry) -> Histogram:
 class MonitorCollector(Collector):
     """What the monitor tells Prometheus."""
 
-    def __init__(self, *, store: Store, health: Health, drifting: Drifting) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        health: Health,
+        drifting: Drifting,
+        alarms: SaidAlarms | None = None,
+        rosters: Rosters | None = None,
+    ) -> None:
         self._store = store
         self._health = health
         self._drifting = drifting
+        self._said = alarms or NoAlarms()
+        self._rosters = rosters
 
     def describe(self) -> list[Metric]:
         """Nothing is gathered at registration."""
@@ -70,6 +82,7 @@ class MonitorCollector(Collector):
             yield from self._partitions()
             yield from self._deployments()
             yield from self._drift()
+            yield from self._alarms()
         except StoreUnavailable as error:
             # The probes say so too; a scrape that fails as a whole would hide the reader's own figures.
             log.warning("scraped without the store: %s", error)
@@ -217,6 +230,40 @@ class MonitorCollector(Collector):
                 psi.add_metric((subject, line.revision, side), largest)
             end.add_metric((subject, line.revision), line.end_us / 1_000_000)
         yield from (drifted, paging, psi, end)
+
+    def _alarms(self) -> Iterator[Metric]:
+        rules = {
+            name: GaugeMetricFamily(f"switchyard_alarm_{name}", text, labels=RULE)
+            for name, text in (
+                ("firing", "1 while the alarm fires."),
+                ("value", "What the last window said that was judged; absent where it said nothing."),
+                ("fired_timestamp_seconds", "When it fired last, by the events' own clock."),
+                ("judged_timestamp_seconds", "The end of the last window that was judged."),
+            )
+        }
+        asked = GaugeMetricFamily(
+            "switchyard_retrain_requested_timestamp_seconds",
+            "When it was last asked for that the model be trained anew, by the events' own clock.",
+            labels=("deployment",),
+        )
+        for subject in sorted(self._rosters.watched()) if self._rosters else ():
+            said = self._said.said(subject, limit=1)
+            if said.request:
+                asked.add_metric((subject,), said.request.at.timestamp())
+            for terms in self._rosters.of(subject).terms if self._rosters else ():
+                held = said.states.get(terms.name)
+                if held is None:
+                    continue
+                for name, value in (
+                    ("firing", float(held.firing)),
+                    ("value", held.looks[-1].value if held.looks else None),
+                    ("fired_timestamp_seconds", None if held.fired_us is None else held.fired_us / 1e6),
+                    ("judged_timestamp_seconds", held.next_us / 1e6 if held.looks else None),
+                ):
+                    if value is not None:
+                        rules[name].add_metric((subject, terms.name, terms.metric), value)
+        yield from rules.values()
+        yield asked
 
 
 def _times(cells: Iterable[Cell]) -> dict[tuple[str, str], tuple[Times, Times]]:

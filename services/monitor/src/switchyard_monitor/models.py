@@ -23,6 +23,8 @@ class Models:
         self._records: dict[str, ModelRecord] = {}
         self._rules: dict[str, Rule] = {}
         self.unreadable = 0
+        self.complete = False
+        """Whether the topic was read to its end once; who is not here until then may yet come."""
 
     def learn(self, records: Iterable[Record]) -> set[str]:
         """Take records in, in order; answers which deployments changed. A tombstone keeps nothing."""
@@ -47,6 +49,7 @@ class Models:
             self._records[model.subject] = model
             self._rules[model.subject] = Rule.of(model)
             changed.add(model.subject)
+        self.complete = True
         return changed
 
     def rule(self, subject: str) -> Rule | None:

@@ -8,12 +8,18 @@ from dataclasses import dataclass, field
 from re import Pattern
 from typing import Protocol
 
+from switchyard_contracts.alarm_records import AlarmHead, AlarmRecord
+
+from switchyard_monitor.domain import drift_book
+from switchyard_monitor.domain.alarms import State
 from switchyard_monitor.domain.changes import Changes
+from switchyard_monitor.domain.drift_book import Due, FeatureDrift, WindowDrift
 from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, LabelCounts, Pair, PairCell
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.learning import Cut, Example, Learnt
 from switchyard_monitor.domain.profiling import Coarsening, Profiles, Span
 from switchyard_monitor.domain.rollouts import Happening
+from switchyard_monitor.domain.roster import Asked, Judged
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums
 
@@ -346,6 +352,85 @@ class Timeline(Protocol):
         """Let go of all connections."""
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The right to evaluate a deployment, and what is remembered of its alarms."""
+
+    subject: str
+    owner: str
+    epoch: int
+    states: Mapping[str, State]
+    asked: Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is remembered of a deployment's alarms, and what was said of them."""
+
+    states: Mapping[str, State]
+    records: Sequence[AlarmRecord]
+    """The newest, newest first."""
+    request: AlarmRecord | None
+    """The newest request to retrain."""
+
+
+class Alarms(Protocol):
+    """What is remembered of alarms. Every call may raise `StoreUnavailable`; then nothing of it happened."""
+
+    def members(self, *, now_us: int) -> list[str]:
+        """Who lives, by what the readers announce."""
+
+    def subjects(self) -> list[str]:
+        """The deployments of which anything is remembered."""
+
+    def take(self, subject: str, member: str, *, now_us: int, ttl_us: int) -> Turn | None:
+        """The right to evaluate, while nobody else has it; None when somebody has."""
+
+    def keep(self, turn: Turn, judged: Judged, *, now_us: int, ttl_us: int, topic: str) -> int:
+        """Remember what was judged and say it, in one transaction; answers how many records are new.
+
+        `Relieved` when another member has taken the right meanwhile; then nothing of it happened.
+        """
+
+    def cells(self, subject: str, *, since_us: int, until_us: int, names: Pattern[str]) -> list[Cell]:
+        """The cells of windows that begin from one time up to another, some of their sums."""
+
+    def served(self, subject: str, *, until_us: int) -> bool:
+        """Whether any window began before that."""
+
+    def said(self, subject: str, *, limit: int) -> Said:
+        """What is remembered and was said of one deployment."""
+
+    def heads(self) -> list[AlarmHead]:
+        """The newest record of every deployment that has any."""
+
+    def close(self) -> None:
+        """Let go of all connections."""
+
+
+class SaidAlarms(Protocol):
+    """The part of alarms that those need who only tell of them."""
+
+    def said(self, subject: str, *, limit: int) -> Said:
+        """What is remembered and was said of one deployment."""
+
+    def heads(self) -> list[AlarmHead]:
+        """The newest record of every deployment that has any."""
+
+
+class NoAlarms:
+    """Nothing is remembered, and nothing was said."""
+
+    def said(self, subject: str, *, limit: int) -> Said:
+        """Nothing."""
+        del subject, limit
+        return Said({}, (), None)
+
+    def heads(self) -> list[AlarmHead]:
+        """Nobody's."""
+        return []
+
+
 class Looks(Protocol):
     """Sums for people to look at: few queries, whatever the number of arms. May raise `StoreUnavailable`."""
 
@@ -362,6 +447,34 @@ class Looks(Protocol):
 
     def pair_totals(self, subject: str, *, generations: int) -> list[PairCell]:
         """Each pair's windows added up, of the newest so many generations that have pairs."""
+
+    def close(self) -> None:
+        """Let go of all connections."""
+
+
+class DriftBook(Protocol):
+    """What windows were found to be. Every call may raise `StoreUnavailable`; then nothing of it happened."""
+
+    def members(self, *, now_us: int) -> list[str]:
+        """Who lives, by what the readers announce."""
+
+    def due(self) -> list[tuple[str, str, int]]:
+        """The deployments and baselines of which anything is due to be judged, and since when, in microseconds."""
+
+    def dues(self, subject: str, baseline: str) -> list[Due]:
+        """What of one deployment is due, in order of time."""
+
+    def keep(self, subject: str, baseline: str, pages: Sequence[drift_book.Page], *, done: Sequence[Due]) -> None:
+        """Write down what windows were found to be. Of what was due, that to which nothing was added since is done."""
+
+    def windows(self, subject: str, baseline: str) -> list[WindowDrift]:
+        """Every revision's windows, in order of time."""
+
+    def features(self, subject: str, baseline: str, revision: str, *, starts: Sequence[int]) -> list[FeatureDrift]:
+        """All features in these windows."""
+
+    def history(self, subject: str, baseline: str, revision: str, feature: str, *, since_us: int) -> list[FeatureDrift]:
+        """One feature in every window since then, in order of time."""
 
     def close(self) -> None:
         """Let go of all connections."""

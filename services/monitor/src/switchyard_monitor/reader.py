@@ -321,17 +321,26 @@ class Reader:
         return [letter(each, topic=self._reads, to=self._letters_to) for each in dead]
 
     def _send(self) -> None:
-        """Empty the outbox. Dead letters that cannot be sent wait there; reading goes on meanwhile."""
+        """Empty the outbox. Dead letters and alarms that cannot be sent wait there; reading goes on meanwhile."""
         if self._clock() < self._send_after_us:
             return
         while letters := self._store.outbox(OUTBOX_CHUNK):
-            try:
-                self._broker.send(letters)
-            except BrokerUnavailable as error:
-                log.warning("%d dead letters wait in the outbox: %s", len(letters), error)
-                self._send_after_us = self._clock() + SEND_PAUSE_US
-                self.dead_letters_waiting = True
+            # A topic that cannot be written keeps the letters to the others from nothing.
+            for topic in sorted({each.topic for each in letters}):
+                self._send_to(topic, [each for each in letters if each.topic == topic])
+            if self._send_after_us > self._clock():
                 return
-            self._store.sent(letters)
-            self.dead_letters += len(letters)
         self.dead_letters_waiting = False
+
+    def _send_to(self, topic: str, letters: Sequence[Letter]) -> None:
+        try:
+            self._broker.send(letters)
+        except BrokerUnavailable as error:
+            log.warning("%d letters to %s wait in the outbox: %s", len(letters), topic, error)
+            self._send_after_us = self._clock() + SEND_PAUSE_US
+            self.dead_letters_waiting = self.dead_letters_waiting or topic == self._letters_to
+            return
+        self._store.sent(letters)
+        if topic == self._letters_to:
+            self.dead_letters += len(letters)
+            self.dead_letters_waiting = False

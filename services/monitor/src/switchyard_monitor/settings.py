@@ -14,10 +14,11 @@
     MONITOR_HOLD                    how long records of an unknown deployment wait for it: 1h
 
 Volumes: SQLite's folder /var/lib/switchyard (a PersistentVolumeClaim, one replica), the tokens' Secret read-only. With
-PostgreSQL any number of replicas share the partitions; each holds up to 25 connections, of which five stay open.
+PostgreSQL any number of replicas share the partitions; each holds up to 45 connections, of which nine stay open.
 Ports: 8080 (evidence API, the page at /page/, /metrics, /healthz, /readyz). No access to the Kubernetes API: no RBAC,
 and automountServiceAccountToken should be false. Kafka: reads `switchyard.events`, `switchyard.models` and
-`switchyard.rollouts`, writes `switchyard.deadletter`; joins no consumer group. Topics must use LogAppendTime.
+`switchyard.rollouts`, writes `switchyard.deadletter` and `switchyard.alarms`; joins no consumer group. Topics must use
+LogAppendTime.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from switchyard_contracts.model_deployment import (
     ShadowState,
     ShadowStatus,
 )
+from switchyard_contracts.retraining import TrainingPhase
 from switchyard_contracts.spans import span
 from switchyard_contracts.verdicts import budget
 
@@ -41,6 +42,10 @@ def explain(item: Deployment, *, now: datetime, past: int) -> RenderableType:
         parts += [Text(), *_rollout(item, rollout, now=now)]
     for shadow in item.status.shadows:
         parts += [Text(), *_shadow(shadow, now=now)]
+    if watched := list(_alarms(item, now=now)):
+        parts += [Text(), Text("Alarms", style="bold"), *map(_indent, watched)]
+    if trained := list(_training(item, now=now)):
+        parts += [Text(), Text("Retraining", style="bold"), *map(_indent, trained)]
     hindrances = list(_hindrances(item, told=Told.of(metrics=rollout.verdicts) if rollout else Told()))
     if hindrances:
         parts += [Text(), Text("What stands in the way", style="bold"), *map(_indent, hindrances)]
@@ -80,6 +85,8 @@ def _rollout(item: Deployment, rollout: RolloutStatus, *, now: datetime) -> Iter
     if rollout.phase_since:
         head.append(f", since {words.clock(rollout.phase_since)} ({words.ago(rollout.phase_since, now=now)})")
     yield head
+    if rollout.cause:
+        yield _indent(Text.assemble(("It answers ", "bold"), rollout.cause))
     told = Told.of(metrics=rollout.verdicts)
     message, wait = told.shortened(rollout.message), told.shortened(waits(item, now=now))
     if message:
@@ -119,6 +126,26 @@ def _shadow(item: ShadowStatus, *, now: datetime) -> Iterator[RenderableType]:
     for verdict in item.verdicts:
         limit = "Pass needs the upper bound below 0, Fail the lower bound above it" if verdict.bound is not None else ""
         yield from (_indent(part) for part in _verdict(verdict, told=Told(), limit=limit, now=now))
+
+
+def _alarms(item: Deployment, *, now: datetime) -> Iterator[Text]:
+    """Which fire, since when, and by what numbers."""
+    for alarm in item.status.alarms.firing if item.status.alarms else ():
+        head = Text.assemble((alarm.alarm, "bold"), f" ({alarm.metric}) ", ("fires", BAD))
+        if alarm.since:
+            head.append(f", since {words.clock(alarm.since)} ({words.ago(alarm.since, now=now)})")
+        yield head.append(f": {alarm.message}")
+
+
+def _training(item: Deployment, *, now: datetime) -> Iterator[Text]:
+    """What was asked for, newest first, and what became of it."""
+    for state in reversed(item.status.retraining):
+        style = {TrainingPhase.FAILED: BAD, TrainingPhase.STARTED: BUSY}.get(state.phase, "")
+        head = Text.assemble((state.request, "bold"), f" by {state.alarm}: ", (state.phase.value, style))
+        at = state.started_at or state.requested_at
+        if at:
+            head.append(f", {words.clock(at)} ({words.ago(at, now=now)})")
+        yield head.append(f": {state.message or state.job}" if state.message or state.job else "")
 
 
 def _verdict(item: MetricVerdict, *, told: Told, limit: str, now: datetime) -> Iterator[RenderableType]:
@@ -187,6 +214,8 @@ def entry(ended: HistoryEntry, *, now: datetime) -> Sequence[RenderableType]:
     head = Text.assemble(f"{ended.version or '?'} ({ended.id}) ", words.phase(ended.outcome))
     head.append(f"{took}, {words.clock(ended.ended_at)} ({words.ago(ended.ended_at, now=now)})")
     parts: list[RenderableType] = [head, _indent(Text(f"{ended.reason}: {ended.message}"))]
+    if ended.cause:
+        parts.append(_indent(Text(f"it answered {ended.cause}")))
     parts += [_ended_verdict(verdict) for verdict in ended.verdicts]
     parts += [_indent(Text(command(one), style=words.PERSON)) for one in ended.commands]
     return parts

@@ -35,7 +35,7 @@ SESSION = ("lock_timeout = '10s'", "idle_in_transaction_session_timeout = '60s'"
 """Nobody waits for ever for a member that was frozen in the middle of a transaction; and no plan is kept that was made
 while a table was empty."""
 CONNECTIONS = 4
-"""Of one engine to PostgreSQL, beside one that is kept open; a replica has five engines."""
+"""Of one engine to PostgreSQL, beside one that is kept open; a replica has nine engines."""
 
 
 def open_writer(url: str) -> Engine:

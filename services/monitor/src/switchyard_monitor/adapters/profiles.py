@@ -20,7 +20,17 @@ _COLUMNS = "subject, start_us, revision, role, traffic, baseline, partition"
 
 
 def write_profiles(connection: Connection, partition: int, profiles: Profiles) -> None:
-    """Add what a batch counted."""
+    """Add what a batch counted, and say that these windows are due to be judged."""
+    _add(connection, partition, profiles)
+    execute_many(
+        connection,
+        "INSERT INTO drift_due (subject, baseline, start_us, times) VALUES (?,?,?,1)"
+        " ON CONFLICT (subject, baseline, start_us) DO UPDATE SET times = drift_due.times + 1",
+        sorted({(key.subject, key.baseline, key.start_us) for key in profiles}),
+    )
+
+
+def _add(connection: Connection, partition: int, profiles: Profiles) -> None:
     rows = []
     for key, profile in sorted(profiles.items(), key=lambda item: item[0]):
         place = _place(key, partition)
@@ -53,7 +63,7 @@ def coarsen_profiles(connection: Connection, partition: int, moving: Coarsening,
         part = Profile.decode(json.loads(body))
         moved[to] = moved[to].merge(part) if to in moved else part
         execute(connection, f"DELETE FROM profile WHERE {_KEY}", _place(place, partition))
-    write_profiles(connection, partition, moved)
+    _add(connection, partition, moved)  # what is only moved was judged before, or is due already
 
 
 def fine_profiles(connection: Connection, moving: Coarsening) -> set[int]:

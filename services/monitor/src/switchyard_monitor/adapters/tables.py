@@ -187,6 +187,45 @@ baseline = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
+drift_due = Table(
+    "drift_due",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("baseline", TEXT, primary_key=True),
+    Column("start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("times", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+drift_window = Table(
+    "drift_window",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("baseline", TEXT, primary_key=True),
+    Column("revision", TEXT, primary_key=True),
+    Column("start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("features", Integer, nullable=False),
+    Column("drifted", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+drift_feature = Table(
+    "drift_feature",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("baseline", TEXT, primary_key=True),
+    Column("revision", TEXT, primary_key=True),
+    Column("feature", TEXT, primary_key=True),
+    Column("start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("effect", Float, nullable=False),
+    Column("usual", Float, nullable=False),
+    Column("drifted", TEXT, nullable=False),
+    Column("body", TEXT, nullable=False),
+    Index("drift_feature_window", "subject", "baseline", "revision", "start_us"),
+    sqlite_with_rowid=False,
+)
+
 learning = Table(
     "learning",
     metadata,
@@ -269,4 +308,38 @@ rollout_place = Table(
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("topic_id", TEXT, nullable=False),
     Column("next_offset", BigInteger, nullable=False),
+)
+
+evaluator = Table(
+    "evaluator",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("owner", TEXT),
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("asked_us", BigInteger),
+    Column("request", TEXT, nullable=False, server_default=""),
+)
+
+alarm = Table(
+    "alarm",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("name", TEXT, primary_key=True),
+    Column("firing", Integer, nullable=False),
+    Column("body", TEXT, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+alarm_record = Table(
+    "alarm_record",
+    metadata,
+    Column("n", SERIAL, primary_key=True),
+    Column("subject", TEXT, nullable=False),
+    Column("id", TEXT, nullable=False),
+    Column("event", TEXT, nullable=False),
+    Column("alarm", TEXT, nullable=False),
+    Column("body", TEXT, nullable=False),
+    UniqueConstraint("id", name="alarm_record_once"),
+    Index("alarm_record_newest", "subject", "n"),
 )

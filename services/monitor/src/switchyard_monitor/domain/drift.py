@@ -121,7 +121,7 @@ def lasting(drifted: Sequence[bool], *, k: int, n: int) -> bool:
 def _finding(feature: Feature, sums: FeatureSums, aspect: Aspect, usual: Usual) -> Finding:
     if aspect is Aspect.DISTRIBUTION:
         return _of_distribution(feature, sums, usual)
-    (held, rows), (found, window) = _share(feature.sums, aspect), _share(sums, aspect)
+    (held, rows), (found, window) = share_of(feature.sums, aspect), share_of(sums, aspect)
     return Finding(
         feature=feature.name,
         side=feature.binning.side,
@@ -161,7 +161,7 @@ def _effects(feature: Feature, sums: FeatureSums, held: Sequence[int], found: Se
     return Effects(psi(*shares), jensen_shannon(*shares), moved)
 
 
-def _share(sums: FeatureSums, aspect: Aspect) -> tuple[int, int]:
+def share_of(sums: FeatureSums, aspect: Aspect) -> tuple[int, int]:
     """How many rows have something, and of how many."""
     if aspect is Aspect.MISSING:
         return sums.missing, sums.rows

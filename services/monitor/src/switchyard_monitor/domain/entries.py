@@ -184,6 +184,21 @@ def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int, 
                 bump(cell, f"dec.n{suffix}", sign)
                 if followed:
                     bump(cell, f"dec.agree{suffix}", sign)
+            if (happened := value_of(outcomes)) is not None and comparable(pred.value, happened):
+                _compare(cell, rule, pred.value, decision, happened, sign, followed=followed)
+
+
+def _compare(
+    cell: Sums, rule: Rule, said: Value, decision: Version, happened: Value, sign: int, *, followed: bool
+) -> None:
+    """Who was right, by the latest outcome: both or neither where a decision followed the prediction, else one."""
+    if followed:
+        names = ["same", *(["both"] if rule.alike(said, happened) else [])]
+    else:
+        names = ["differ", *rule.nearer(said, decision.value, happened)]
+    for name in names:
+        for suffix in ("", f":{decision.actor}"):
+            bump(cell, f"who.{name}{suffix}", sign)
 
 
 def _delay(versions: Sequence[Version], pred: Pred) -> int:

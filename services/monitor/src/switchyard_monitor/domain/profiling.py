@@ -8,7 +8,7 @@ and in which order events come.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -172,3 +172,11 @@ def unwrapped(request: Any) -> Any:
         if isinstance(inner, dict):
             return inner
     return request
+
+
+def merged(parts: Iterable[Profile]) -> Profile | None:
+    """All of them together; None of none."""
+    total: Profile | None = None
+    for part in parts:
+        total = part if total is None else total.merge(part)
+    return total

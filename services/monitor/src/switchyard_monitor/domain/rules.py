@@ -173,6 +173,22 @@ class Rule:
             return (said >= self.threshold) == (stable >= self.threshold)
         return abs(said - stable) <= self.tolerance * (abs(stable) if self.relative else 1.0)
 
+    def nearer(self, said: Value, decided: Value, happened: Value) -> list[str]:
+        """Which of a prediction and of a decision that differs from it was right: `model`, `decider`, or neither.
+
+        Where a decision says yes or no, and of classes, that is who said what happened; of other numbers, who was
+        nearer to it.
+        """
+        if isinstance(said, str) or isinstance(decided, str) or isinstance(happened, str):
+            model, decider = said == happened, decided == happened
+        elif self.threshold is not None:
+            came = happened >= self.threshold
+            model, decider = (said >= self.threshold) == came, bool(decided) == came
+        else:
+            far, other = abs(said - happened), abs(decided - happened)
+            model, decider = far < other, other < far
+        return [name for name, right in (("model", model), ("decider", decider)) if right]
+
     def error(self, said: float, happened: float) -> int:
         """Y − X′ in whole parts of the scale, not yet clipped; one too large to be a number is as large as can be."""
         parts = (said - happened) / self.scale * UNIT

@@ -7,7 +7,9 @@ Names: `requests errors unmeasured latency:<bucket> predictions unreadable failo
 many rows, `answered` requests that were answered, and `squares` of how many predictions each made;
 `now.…` judged by the latest label, `age.…` judged once at age L, each `n e ee eeee a clipped h:<bucket>` for a
 regression and `n right` for classes; `age.n:<fold>`, and `e ee a right` in the same way, by groups of users or of ids;
-`dec.n dec.agree dec.n:<actor> dec.agree:<actor> dec.delay:<bucket>` for decisions; `delay:<bucket>` of outcomes.
+`dec.n dec.agree dec.n:<actor> dec.agree:<actor> dec.delay:<bucket>` for decisions; of those with an outcome `who.same`
+followed the prediction and `who.both` of them were right, `who.differ` did not follow it and `who.model who.decider` of
+them say who was right, each with `:<actor>` too; `delay:<bucket>` of outcomes.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ changes anything here, logging in and out, comes from a form of this very page o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -19,23 +19,29 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from switchyard_contracts.alarm_records import AlarmBook
 
 from switchyard_monitor import answers
 from switchyard_monitor.auth import Finder
+from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.rules import DEFAULT_WINDOW_US
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.health import Health
 from switchyard_monitor.models import Models
+from switchyard_monitor.page import alarms, drifts, features, forms, overview, units
 from switchyard_monitor.page import deployment as single
-from switchyard_monitor.page import forms, overview, units
 from switchyard_monitor.page.sessions import MOST_SECONDS, Session, Sessions
 from switchyard_monitor.page.templates import ICON, STYLE, Templates
 from switchyard_monitor.page.trends import UNSEEN, Period
-from switchyard_monitor.ports import Looks, Store, Timeline
+from switchyard_monitor.ports import DriftBook, Looks, SaidAlarms, Store, Timeline
+from switchyard_monitor.rosters import Rosters, book
 
 COOKIE = "switchyard-session"
 MOST_FIND = 126
+MOST_NAME = 256
+"""Characters of a feature's name."""
 HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
@@ -55,6 +61,10 @@ class Page:
     store: Store
     timeline: Timeline
     looks: Looks
+    book: DriftBook
+    baselines: Baselines
+    alarms: SaidAlarms
+    rosters: Rosters
     models: Models
     health: Health
     tokens: Finder
@@ -91,6 +101,8 @@ def create_page(page: Page) -> Starlette:
         routes=[
             Route("/", doors.overview),
             Route("/deployments/{namespace}/{name}", doors.deployment),
+            Route("/deployments/{namespace}/{name}/features", doors.features),
+            Route("/deployments/{namespace}/{name}/feature", doors.feature),
             Route("/login", doors.form),
             Route("/login", doors.login, methods=["POST"]),
             Route("/logout", doors.logout, methods=["POST"]),
@@ -135,15 +147,82 @@ class _Doors:
         session = self._session(request)
         if session is None:
             return self._to_login(request)
+        subject = self._subject(request, session)
+        seen = self._see(subject)
+        if seen.record is None and not seen.totals and not seen.happenings:
+            raise HTTPException(404, f"The monitor knows no deployment {subject}.")
+        held = self._against(request, subject, seen.happenings)
+        return self._html(
+            request,
+            "deployment.html",
+            session=session,
+            deployment=single.deployment(seen),
+            alarms=alarms.alarms(self._alarms(subject)),
+            against=held,
+            features=features.few(held, subject, self._page.book),
+            drifted=drifts.drifted_features(held),
+        )
+
+    def features(self, request: Request) -> Response:
+        """X and Y of one deployment in one window, the worst first."""
+        session = self._session(request)
+        if session is None:
+            return self._to_login(request)
+        subject = self._subject(request, session)
+        held = self._against(request, subject, self._page.timeline.of(subject, limit=single.HAPPENINGS))
+        asked = request.query_params
+        number = asked.get("page", "1")
+        listed = features.features(
+            held,
+            subject,
+            self._page.book,
+            find=asked.get("find", "")[:MOST_NAME].strip(),
+            sort=asked.get("sort", ""),
+            page=int(number) if number.isdecimal() and len(number) < 6 else 1,
+        )
+        drifted = drifts.drifted_features(held)
+        return self._html(
+            request, "features.html", session=session, subject=subject, against=held, features=listed, drifted=drifted
+        )
+
+    def feature(self, request: Request) -> Response:
+        """One feature of one deployment, over time."""
+        session = self._session(request)
+        if session is None:
+            return self._to_login(request)
+        subject = self._subject(request, session)
+        held = self._against(request, subject, self._page.timeline.of(subject, limit=single.HAPPENINGS))
+        name = request.query_params.get("name", "")[:MOST_NAME]
+        one = features.one(held, subject, self._page.book, name)
+        if one is None:
+            raise HTTPException(404, f"No window of {subject} that is over has a feature of this name.")
+        return self._html(request, "feature.html", session=session, subject=subject, against=held, one=one)
+
+    def _subject(self, request: Request, session: Session) -> str:
+        """The deployment of an address, if it can be one and the session's token may ask about it."""
         subject = f"{request.path_params['namespace']}/{request.path_params['name']}"
         if not forms.SUBJECT.fullmatch(subject):
             raise HTTPException(404, "No deployment can have this name.")
         if not session.token.may(subject):
             raise HTTPException(403, f"The token {session.token.name!r} may not look at {subject}.")
-        seen = self._see(subject)
-        if seen.record is None and not seen.totals and not seen.happenings:
-            raise HTTPException(404, f"The monitor knows no deployment {subject}.")
-        return self._html(request, "deployment.html", session=session, deployment=single.deployment(seen))
+        return subject
+
+    def _against(self, request: Request, subject: str, happenings: Sequence[Happening]) -> drifts.Against:
+        page, asked = self._page, request.query_params
+        record = page.models.record(subject)
+        told = {one.revision: one.version for one in (said.record for said in reversed(happenings)) if one.version}
+        return drifts.against(
+            subject,
+            page.models,
+            page.baselines.known(subject, record),
+            page.book,
+            drifts.Wanted(asked.get("revision", ""), asked.get("window", "")),
+            told | {revision: version for revision, version in (record.versions if record else {}).items() if version},
+        )
+
+    def _alarms(self, subject: str) -> AlarmBook:
+        said = self._page.alarms.said(subject, limit=alarms.RECORDS)
+        return book(self._page.rosters.of(subject), said)
 
     def _see(self, subject: str) -> single.Seen:
         page = self._page
@@ -264,6 +343,10 @@ class _Doors:
             troubles.append(f"The monitor is not reading events: {health.trouble}. What is shown may be old.")
         if health.timeline:
             troubles.append(f"The timeline of rollouts may be old: {health.timeline}.")
+        if health.drift:
+            troubles.append(f"Drift may be shown late: {health.drift}.")
+        if health.alarms:
+            troubles.append(f"Alarms may be late: {health.alarms}.")
         text = self._templates.render(
             template,
             root=forms.root(request),

@@ -50,6 +50,15 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """What is usual from one time to another, in seconds since 1970: from nought up to a value."""
+
+    begin: float
+    end: float
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """A place on an axis."""
 
@@ -91,6 +100,8 @@ class Chart:
     ticks_y: Sequence[Tick]
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    band: str = ""
+    """What is usual, as one path."""
 
     width, height, left, right, top, bottom = WIDTH, HEIGHT, LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM
 
@@ -106,8 +117,14 @@ def chart(
     top: float | None = None,
     stepped: bool = False,
     marks: Sequence[Mark] = (),
+    usual: Sequence[Span] = (),
+    lag: float = 0.0,
+    time: str = "Time (UTC)",
 ) -> Chart | None:
-    """Lines on common axes from nought; None where there is no value at all."""
+    """Lines on common axes from nought; None where there is no value at all.
+
+    A value of a window stands in its middle, `lag` seconds after what the table calls its time.
+    """
     values = [value for line in lines for _, value in line.points if value is not None and math.isfinite(value)]
     if not values:
         return None
@@ -129,8 +146,11 @@ def chart(
         marks=_placed([Placed(mark.shape, x(mark.at), y(mark.value), mark.words) for mark in marks]),
         ticks_x=[Tick(x(at), text) for at, text in _times(begin, end)],
         ticks_y=[Tick(y(value), _short(words(value))) for value in ticks],
-        columns=["Time (UTC)", *(line.name for line in lines)],
-        rows=_table(lines, words),
+        columns=[time, *(line.name for line in lines)],
+        rows=_table(lines, words, lag=lag),
+        band="".join(
+            f"M{x(span.begin)} {y(0.0)}V{y(span.value)}H{x(span.end)}V{y(0.0)}Z" for span in usual if span.value > 0
+        ),
     )
 
 
@@ -180,13 +200,16 @@ def _sentence(line: Line, words: Format) -> str:
     return f"{line.name}: from {words(low)} to {words(high)}, at the end {words(last)}."
 
 
-def _table(lines: Sequence[Line], words: Format) -> list[list[str]]:
+def _table(lines: Sequence[Line], words: Format, *, lag: float) -> list[list[str]]:
     by_time: dict[float, dict[int, float | None]] = {}
     for index, line in enumerate(lines):
         for at, value in line.points:
             by_time.setdefault(at, {})[index] = value
     return [
-        [_clock(at), *("–" if (value := held.get(index)) is None else words(value) for index in range(len(lines)))]
+        [
+            _clock(at - lag),
+            *("–" if (value := held.get(index)) is None else words(value) for index in range(len(lines))),
+        ]
         for at, held in sorted(by_time.items())
     ]
 

@@ -75,6 +75,7 @@ class Deployment:
     counts: tables.Table
     quality: tables.Table
     agreement: tables.Table
+    right: tables.Table
     pairs: tables.Table
     pair_quality: tables.Table
     charts: Sequence[Chart]
@@ -118,6 +119,7 @@ def deployment(seen: Seen) -> Deployment:
         counts=tables.counts(answers.counts(together(seen.totals)), names),
         quality=tables.quality(lines, names),
         agreement=tables.agreement(lines, names),
+        right=tables.right(lines, names),
         pairs=tables.pairs(compared, names),
         pair_quality=tables.pair_quality(compared, names),
         charts=trends(seen.windows, seen.period, names=names) if seen.period else [],

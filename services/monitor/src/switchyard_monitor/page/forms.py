@@ -12,6 +12,10 @@ from switchyard_contracts.events import SUBJECT_PATTERN
 
 MOST_FORM_BYTES = 8192
 SUBJECT = re.compile(SUBJECT_PATTERN)
+QUERY = re.compile(r"[A-Za-z0-9%+=&._~/-]{0,4000}")
+"""A feature's name has 256 characters at most, and each as many as twelve in an address."""
+PARTS = ("/features", "/feature")
+"""What may stand behind a deployment's address."""
 
 
 def root(request: Request) -> str:
@@ -60,6 +64,7 @@ async def fields(request: Request) -> dict[str, str]:
 def inside(wanted: str) -> str:
     """An address within the page, without its root; anything else is the overview."""
     path, _, query = wanted.partition("?")
-    if path and not (path.startswith("deployments/") and SUBJECT.fullmatch(path.removeprefix("deployments/"))):
+    of = next((path.removesuffix(part) for part in PARTS if path.endswith(part) and path.count("/") == 3), path)
+    if path and not (of.startswith("deployments/") and SUBJECT.fullmatch(of.removeprefix("deployments/"))):
         return ""
-    return wanted if re.fullmatch(r"[A-Za-z0-9%+=&._~/-]{0,300}", query) else path
+    return wanted if QUERY.fullmatch(query) else path

@@ -105,13 +105,73 @@ def _between(words: Callable[[float | None], str], lower: float | None, upper: f
 def agreement(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:
     """Whether people followed the predictions."""
     rows = [
-        (_who(line.revision, names), line.role, actor, units.count(agreed.n), units.percent(agreed.share))
+        (
+            _who(line.revision, names),
+            line.role,
+            actor,
+            units.count(agreed.n),
+            units.percent(agreed.n / line.predictions if line.predictions else None),
+            units.percent(agreed.share),
+            *(
+                (units.seconds(line.decision_delay_p50), units.seconds(line.decision_delay_p95))
+                if at == 0
+                else ("", "")
+            ),
+        )
         for line in lines
         if line.agreement.n
-        for actor, agreed in _actors(line)
+        for at, (actor, agreed) in enumerate(_actors(line))
     ]
-    columns = ("Revision", "Role", "Decided by", "Decisions", "Followed the prediction")
+    columns = (
+        "Revision",
+        "Role",
+        "Decided by",
+        "Decisions",
+        "Coverage",
+        "Followed the prediction",
+        "Decided after, p50",
+        "p95",
+    )
     return Table("Decisions that followed the prediction", columns, rows)
+
+
+def right(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:
+    """Who was right, the model or who decided otherwise."""
+    columns = (
+        "Revision",
+        "Role",
+        "Decided by",
+        "Outcome known",
+        "Followed the prediction",
+        "And were right",
+        "Decided otherwise",
+        "Prediction right",
+        "Decision right",
+        "Prediction right, of these",
+        f"95{units.GAP}% interval",
+    )
+    rows = []
+    for line in lines:
+        each = sorted(line.right_by_actor.items())
+        for actor, found in each if len(each) == 1 else [("all", line.right), *each]:
+            if not found.same + found.differ:
+                continue
+            rows.append(
+                (
+                    _who(line.revision, names),
+                    line.role,
+                    actor,
+                    units.count(found.same + found.differ),
+                    units.count(found.same),
+                    units.percent(found.both / found.same if found.same else None),
+                    units.count(found.differ),
+                    units.count(found.model),
+                    units.count(found.decider),
+                    units.percent(found.share),
+                    _between(units.percent, found.lower, found.upper),
+                )
+            )
+    return Table("Who was right, the model or who decided, by the latest outcomes", columns, rows)
 
 
 def _actors(line: answers.RevisionQuality) -> list[tuple[str, answers.Agreement]]:

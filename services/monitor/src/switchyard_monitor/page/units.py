@@ -43,6 +43,19 @@ def percent(share: float | None, places: int | None = None) -> str:
     return f"{value:.{places}f}{GAP}%"
 
 
+def share(part: float) -> str:
+    """A share of 1 in percent, as short as it can be told from its neighbours; what is there is never 0 %."""
+    value = part * 100
+    if 0 < value < 0.01:
+        return f"under 0.01{GAP}%"
+    return f"{value:.{2 if 0 < value < 1 else 1}f}{GAP}%" if value != int(value) else f"{value:.0f}{GAP}%"
+
+
+def chance(p: float) -> str:
+    """A p-value; of small ones only that they are small matters."""
+    return "under 0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
 def weight(basis_points: int) -> str:
     """A weight in percent, as short as it is exact."""
     return f"{basis_points / 100:g}{GAP}%"

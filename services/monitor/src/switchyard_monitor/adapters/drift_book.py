@@ -1,0 +1,131 @@
+"""The book of drift in the same database as the profiles, over connections of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Row, delete, func, select
+
+from switchyard_monitor.adapters import tables
+from switchyard_monitor.adapters.engine import guarded, open_reader, open_writer
+from switchyard_monitor.adapters.statements import execute_many
+from switchyard_monitor.domain.drift_book import Due, FeatureDrift, Page, WindowDrift
+from switchyard_monitor.domain.usual import Aspect
+
+_WINDOW = ("subject", "baseline", "revision", "start_us", "rows", "features", "drifted")
+_FEATURE = ("subject", "baseline", "revision", "feature", "start_us", "effect", "usual", "drifted", "body")
+
+
+class SqlDriftBook:
+    """What windows were found to be."""
+
+    def __init__(self, url: str) -> None:
+        self._writer = open_writer(url)
+        self._reader = open_reader(url)
+
+    def members(self, *, now_us: int) -> list[str]:
+        """Who lives, by what the readers announce."""
+        table = tables.member
+        query = select(table.c.name).where(table.c.expires_us > now_us).order_by(table.c.name)
+        with guarded(), self._reader.begin() as connection:
+            return list(connection.execute(query).scalars())
+
+    def due(self) -> list[tuple[str, str, int]]:
+        """The deployments and baselines of which anything is due to be judged, and since when, in microseconds."""
+        table = tables.drift_due
+        of = table.c.subject, table.c.baseline
+        query = select(*of, func.min(table.c.start_us)).group_by(*of).order_by(*of)
+        with guarded(), self._reader.begin() as connection:
+            return [(subject, baseline, oldest) for subject, baseline, oldest in connection.execute(query)]
+
+    def dues(self, subject: str, baseline: str) -> list[Due]:
+        """What of one deployment is due, in order of time."""
+        table = tables.drift_due
+        query = select(table).where(table.c.subject == subject, table.c.baseline == baseline).order_by(table.c.start_us)
+        with guarded(), self._reader.begin() as connection:
+            return [Due(row.subject, row.baseline, row.start_us, row.times) for row in connection.execute(query)]
+
+    def keep(self, subject: str, baseline: str, pages: Sequence[Page], *, done: Sequence[Due]) -> None:
+        """Write down what windows were found to be, unless more came meanwhile."""
+        windows = [
+            (subject, baseline, window.revision, window.start_us, window.rows, window.features, window.drifted)
+            for window in (page.window for page in pages)
+        ]
+        features = [
+            (
+                *(subject, baseline, page.window.revision, one.feature, one.start_us),
+                *(one.effect, one.usual, " ".join(sorted(one.drifted)), one.body),
+            )
+            for page in pages
+            for one in page.features
+        ]
+        table = tables.drift_due
+        with guarded(), self._writer.begin() as connection:
+            execute_many(connection, _putting("drift_window", _WINDOW, keys=4), windows)
+            execute_many(connection, _putting("drift_feature", _FEATURE, keys=5), features)
+            for one in sorted(done, key=lambda one: one.start_us):
+                connection.execute(
+                    delete(table).where(
+                        table.c.subject == subject,
+                        table.c.baseline == baseline,
+                        table.c.start_us == one.start_us,
+                        table.c.times == one.times,
+                    )
+                )
+
+    def windows(self, subject: str, baseline: str) -> list[WindowDrift]:
+        """Every revision's windows, in order of time."""
+        table = tables.drift_window
+        query = (
+            select(table)
+            .where(table.c.subject == subject, table.c.baseline == baseline)
+            .order_by(table.c.start_us, table.c.revision)
+        )
+        with guarded(), self._reader.begin() as connection:
+            return [
+                WindowDrift(row.revision, row.start_us, row.rows, row.features, row.drifted)
+                for row in connection.execute(query)
+            ]
+
+    def features(self, subject: str, baseline: str, revision: str, *, starts: Sequence[int]) -> list[FeatureDrift]:
+        """All features in these windows."""
+        table = tables.drift_feature
+        query = select(table).where(
+            table.c.subject == subject,
+            table.c.baseline == baseline,
+            table.c.revision == revision,
+            table.c.start_us.in_(list(starts)),
+        )
+        with guarded(), self._reader.begin() as connection:
+            return [_feature(row) for row in connection.execute(query.order_by(table.c.start_us, table.c.feature))]
+
+    def history(self, subject: str, baseline: str, revision: str, feature: str, *, since_us: int) -> list[FeatureDrift]:
+        """One feature in every window since then, in order of time."""
+        table = tables.drift_feature
+        query = select(table).where(
+            table.c.subject == subject,
+            table.c.baseline == baseline,
+            table.c.revision == revision,
+            table.c.feature == feature,
+            table.c.start_us >= since_us,
+        )
+        with guarded(), self._reader.begin() as connection:
+            return [_feature(row) for row in connection.execute(query.order_by(table.c.start_us))]
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._writer.dispose()
+        self._reader.dispose()
+
+
+def _putting(table: str, columns: Sequence[str], *, keys: int) -> str:
+    new = ", ".join(f"{name} = excluded.{name}" for name in columns[keys:])
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({','.join('?' * len(columns))})"
+        f" ON CONFLICT ({', '.join(columns[:keys])}) DO UPDATE SET {new}"
+    )
+
+
+def _feature(row: Row[tuple[object, ...]]) -> FeatureDrift:
+    drifted = frozenset(Aspect(name) for name in row.drifted.split())
+    return FeatureDrift(row.start_us, row.feature, row.effect, row.usual, drifted, row.body)
