@@ -279,11 +279,17 @@ locks: uv ## Compile the locks from their sources
 bench-page: venv ## Time until the monitor's page is there, with 20 deployments, 90 days of windows and 50 rollouts; fails over 300 ms
 	@$(BIN)/python tests/bench/bench_page.py
 
-ROUNDS ?= 1
+ROUNDS ?=
 COUNTS ?= 1 100 1000
 .PHONY: bench-operator
 bench-operator: venv ## What 1, 100 and 1,000 ModelDeployments take: time, writes, memory, CPU (COUNTS="1 100" ROUNDS=1)
-	@$(BIN)/python tests/bench/bench_operator.py --counts $(COUNTS) --rounds $(ROUNDS)
+	@$(BIN)/python tests/bench/bench_operator.py --counts $(COUNTS) --rounds $(or $(ROUNDS),1)
+
+EVENTS ?= 1000000
+.PHONY: bench-monitor
+bench-monitor: venv ## What a prediction costs the monitor from Kafka to the database, its memory, and how it catches up (EVENTS="1000000 10000000 30000000" ROUNDS=3)
+	@$(BIN)/python -m switchyard_testkit.postgres install
+	@$(BIN)/python tests/bench/bench_monitor.py --events $(EVENTS) --rounds $(or $(ROUNDS),3)
 
 SWITCHES ?= 200
 .PHONY: bench-switch
