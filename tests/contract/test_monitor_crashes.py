@@ -16,10 +16,20 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event as sql_event
+from switchyard_monitor.domain.profiling import Span
 from switchyard_monitor.ports import Letter
 from switchyard_testkit.databases import Databases, SqliteFiles
 from switchyard_testkit.local_broker import LocalBroker
-from switchyard_testkit.monitor_world import World, decision, deletion, inference, mirrored, outcome
+from switchyard_testkit.monitor_world import (
+    REFERENCE,
+    WATCHED,
+    World,
+    decision,
+    deletion,
+    inference,
+    mirrored,
+    outcome,
+)
 
 OTHER = "demo/other"
 SUBJECTS = ("demo/flight-delay", OTHER)
@@ -39,8 +49,8 @@ class Posting(LocalBroker):
 
 
 def tell(world: World) -> None:
-    """New rows, a pair, poison, labels and a correction, a repeat, a conflict, an erasure."""
-    world.teach()
+    """New rows, a pair, poison, labels and a correction, a repeat, a conflict, an erasure; X and Y are profiled."""
+    world.teach(WATCHED)
     world.teach(subject=OTHER)
     world.say(inference("a"), at=0)
     world.say(b"\xff poison", at=1)
@@ -62,6 +72,7 @@ def open_world(folder: Path, url: str) -> World:
     world = World(folder, url=url, broker=Posting(box=folder / "letters"))
     world.reader.close()
     world.pace = type(world.pace)(batch=4, linger=0.0, margin_us=0)
+    world.store.keep_baseline(REFERENCE.digest, REFERENCE.to_bytes())
     world.start()
     tell(world)
     return world
@@ -71,7 +82,9 @@ def books(world: World) -> tuple[Any, ...]:
     """Everything that must be the same."""
     letters = (world.path / "letters").read_text().split()
     sums = [(world.sums(subject), world.pair_sums(subject), world.store.labels(subject)) for subject in SUBJECTS]
-    return world.ledger(), sums, sorted(set(letters)), world.store.outbox(10)
+    span = Span(subject=SUBJECTS[0], baseline=REFERENCE.digest, since_us=0, until_us=2**62)
+    profiles = world.store.profiles(span)
+    return world.ledger(), sums, profiles, sorted(set(letters)), world.store.outbox(10)
 
 
 def killed_at(folder: Path, url: str, statement: int) -> bool:
@@ -111,6 +124,7 @@ def test_a_kill_at_any_statement_changes_nothing(databases: Databases, tmp_path:
 
     expected = lived(tmp_path, SqliteFiles(tmp_path).up_to_date())
     assert expected[0] == COLUMNS
+    assert sum(profile.rows for profile in expected[2].values()) == 3, "a and b, and what was mirrored of a"
 
     url, statement, struck = databases.up_to_date(), shard, True
     while struck:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -22,7 +22,14 @@ from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.model import ConfigSource, Model
 from switchyard_contracts.model_deployment import ModelDeploymentSpec, ModelDeploymentStatus
-from switchyard_contracts.model_revision import ModelRevisionSpec, PodShape, hashes, pod_shape, revision_name
+from switchyard_contracts.model_revision import (
+    ModelRevisionSpec,
+    ModelRevisionStatus,
+    PodShape,
+    hashes,
+    pod_shape,
+    revision_name,
+)
 from switchyard_contracts.model_route import ModelRouteSpec, Route
 from switchyard_contracts.notifications import Notification, Notifications
 
@@ -63,11 +70,23 @@ from switchyard_operator.umpire import Umpire
 
 logger = logging.getLogger(__name__)
 
+Written = ModelDeploymentStatus | ModelRevisionStatus
+"""The statuses that the operator writes."""
 NOW = timedelta(0)
 AFTERWARDS = timedelta(milliseconds=300)
 """When to look at what one has written oneself: the door does not queue it, and something may follow from it."""
 REFUSED_AGAIN = timedelta(seconds=30)
 """When to come again to what only a person can mend; an edit is heard at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The last spec of a deployment that could be honoured."""
+
+    edition: tuple[str, int]
+    """The deployment's uid and generation."""
+    spec: ModelDeploymentSpec
+    config: Config
 
 
 class Reconciler:
@@ -109,7 +128,7 @@ class Reconciler:
         self._lookout = lookout
         self._resolvers = tuple(resolvers)
         self._written: dict[str, datetime] = {}
-        self._accepted: dict[Key, tuple[str, ModelDeploymentSpec, Config]] = {}
+        self._accepted: dict[Key, Accepted] = {}
         self._settled_for: dict[tuple[str, str], str] = {}
         self._facts: dict[Key, Facts] = {}
         """What revisions' pods have said of themselves and no status says yet."""
@@ -133,11 +152,11 @@ class Reconciler:
                 self._lookout.forget(key)
             return self._clear(key) if body is None else None
         try:
-            spec = self._honourable(acceptance.read(body.get("spec")))
+            spec = self._read(key, body)
             config = self._config(key[0], spec)
         except SpecRejected as error:
             return self._reject(key, body, error)
-        self._accepted[key] = (body["metadata"]["uid"], spec, config)
+        self._accepted[key] = Accepted(_edition(body), spec, config)
         return self._pass(key, body, spec, config)
 
     def _pass(
@@ -182,6 +201,13 @@ class Reconciler:
             self._write_revision_statuses(world, plan)
         self._reporter.tell(world, plan)
         return plan.again
+
+    def _read(self, key: Key, body: Body) -> ModelDeploymentSpec:
+        """The spec, or `SpecRejected`; what was read of this very generation is not read again."""
+        known = self._accepted.get(key)
+        if known and known.edition == _edition(body):
+            return known.spec
+        return self._honourable(acceptance.read(body.get("spec")))
 
     def _honourable(self, spec: ModelDeploymentSpec) -> ModelDeploymentSpec:
         """The same, unless it asks for what this installation does without."""
@@ -553,10 +579,9 @@ class Reconciler:
         if refused:
             self._reporter.rejected(body, error, now=now)
         accepted = self._accepted.get(key)
-        if accepted is None or accepted[0] != body["metadata"]["uid"]:
+        if accepted is None or accepted.edition[0] != body["metadata"]["uid"]:
             return REFUSED_AGAIN
-        _, spec, config = accepted
-        again = self._pass(key, body, spec, config, error)
+        again = self._pass(key, body, accepted.spec, accepted.config, error)
         return min(again, REFUSED_AGAIN) if again is not None else REFUSED_AGAIN
 
     def _write_status(self, key: Key, world: World, plan: Plan, rejected: SpecRejected | None) -> None:
@@ -564,7 +589,7 @@ class Reconciler:
         fresh = tidings.news(world, plan, self._audience) if self._audience.receivers else ()
         owing = self._owing(key, world.status, fresh)
         new = status.build(world, plan, rejected).model_copy(update={"notifications": owing})
-        if self._due("/".join(key), new == world.status, status.shape(new) == status.shape(world.status), world.now):
+        if self._due("/".join(key), new, world.status, world.now):
             self._cache.put(self._cluster.write_status(body, new.to_json()))
             # Only what stands in the status is told: an operator that dies before that has told nobody.
             self._messenger.owe(key, tidings.owed(owing))
@@ -590,20 +615,20 @@ class Reconciler:
         body = self._cache.get(kinds.MODEL_REVISION, world.namespace, revision.name)
         if body is None:
             return
-        held, new = gather.revision(body).status, status.revision_status(world, plan, revision)
+        held, new = gather.revision_status(body), status.revision_status(world, plan, revision)
         if not body.get("status") and status.nothing_yet(new):
             return
-        same_shape = status.shape(new) == status.shape(held)
-        if self._due(f"{world.namespace}/{revision.name}@", new == held, same_shape, world.now):
+        if self._due(f"{world.namespace}/{revision.name}@", new, held, world.now):
             self._cache.put(self._cluster.write_status(body, new.to_json()))
             self._facts.pop((world.namespace, revision.name), None)
 
-    def _due(self, what: str, same: bool, same_shape: bool, now: datetime) -> bool:
+    def _due(self, what: str, new: Written, held: Written, now: datetime) -> bool:
         """Whether a status is written: at once when a state moved, seldom when only numbers did."""
-        if same:
+        if new == held:
             return False
         last = self._written.get(what)
-        if same_shape and last is not None and now - last < self._status_interval:
+        early = last is not None and now - last < self._status_interval
+        if early and status.shape(new) == status.shape(held):
             return False
         self._written[what] = now
         return True
@@ -613,6 +638,11 @@ class Reconciler:
         if body is None:
             raise Outdated(f"{kind.kind} {namespace}/{name} is gone")
         return body
+
+
+def _edition(body: Body) -> tuple[str, int]:
+    """Which spec it is: whoever edits one makes another generation of it."""
+    return body["metadata"]["uid"], int(body["metadata"].get("generation", 0))
 
 
 def _is_old(command: Body, now: datetime) -> bool:

@@ -16,6 +16,7 @@ from switchyard_contracts.topics import ModelRecord
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.models import Models
 from switchyard_monitor.reader import Pace, Reader
+from switchyard_profile import training
 
 from switchyard_testkit.local_broker import LocalBroker
 
@@ -35,6 +36,12 @@ MONITORING: dict[str, Any] = {
     },
     "window": "5s",
 }
+REFERENCE = training.reference(
+    {"x": [n % 5 for n in range(50)], "delay": [float(n) for n in range(50)]},
+    options=training.Options(prediction="delay"),
+)
+WATCHED = MONITORING | {"reference": REFERENCE.digest}
+"""The same, with X and Y counted in a reference's bins, once that is in the store."""
 
 
 def model_record(monitoring: Mapping[str, Any] | None = MONITORING, *, subject: str = SUBJECT) -> bytes:

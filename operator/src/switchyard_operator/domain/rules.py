@@ -69,6 +69,8 @@ class Decision:
     weight: int = 0
     pods: int = 0
     """How many pods the candidate has to have for what comes next; 0 where it has enough."""
+    left: timedelta | None = None
+    """How long it lasts while nothing is heard of any pod; None where something else is waited for too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,13 +296,14 @@ def provision(seen: Seen) -> Decision | None:
         words = f"; {seen.problem}" if seen.problem else ""
         text = f"{_pods(seen)}{words}"
         left = max(timedelta(0), seen.deadline - seen.unready_for)
-        return _hold(
+        held = _hold(
             Phase.PROVISIONING,
             "WaitingForPods",
             text,
             waiting_for=f"{counted(seen.pods_now - seen.ready, 'more pod')} to become ready,"
             f" for at most {format_duration(_whole(left))} more",
         )
+        return replace(held, left=left)
     if seen.ready >= seen.pods_now:
         return None
     able = min(seen.weight, sustainable(seen.wanted, seen.ready))

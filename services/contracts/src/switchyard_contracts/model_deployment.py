@@ -20,6 +20,7 @@ from switchyard_contracts.base import JsonPath, Message, ResourceName, Shape, St
 from switchyard_contracts.conditions import Condition
 from switchyard_contracts.containers import Resources
 from switchyard_contracts.experiments import DAYS, ABTest, Bandit, Trial
+from switchyard_contracts.features import Feature, ProfileDigest
 from switchyard_contracts.freezes import CEL as FREEZE_CEL
 from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.gates import CEL as GATE_CEL
@@ -531,10 +532,16 @@ class Outcome(Shape):
 
 
 class Monitoring(Shape):
-    """What the monitor joins: the prediction, the decision, the outcome."""
+    """What the monitor joins: the prediction, the decision, the outcome; and what it holds X and Y against."""
 
     prediction: Prediction
     """Y: what the model answers."""
+    features: Annotated[list[Feature], Field(max_length=512)] = []
+    """Where the features of the reference stand in the request. One that is not here is looked for by its name: in the
+    request, or in the one object that is all of it."""
+    reference: ProfileDigest | None = None
+    """The reference profile that X and Y are held against, by its name: switchyard-profile prints it, and the monitor
+    takes the profile itself. Without one, neither is profiled."""
     decision: Decision | None = None
     """Y′: what people decided."""
     outcome: Outcome | None = None

@@ -11,6 +11,7 @@ from typing import Protocol
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.profiling import Coarsening, Profiles, Span
 from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums
@@ -148,6 +149,9 @@ class Batch(Protocol):
     def write(self, lease: Lease, work: Work) -> None:
         """Rows, sums, outbox, offset."""
 
+    def coarsen(self, lease: Lease, moving: Coarsening, *, most: int) -> None:
+        """Put profiles of the partition together to longer windows, at most so many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -222,6 +226,18 @@ class Store(Protocol):
 
     def pair_totals(self, pairs: Iterable[int]) -> list[PairCell]:
         """Each pair's windows added up, as one cell that starts at 0."""
+
+    def keep_baseline(self, digest: str, body: bytes) -> None:
+        """Keep a reference profile under its name; the same again changes nothing."""
+
+    def baseline(self, digest: str) -> bytes | None:
+        """A reference profile by its name."""
+
+    def profiles(self, wanted: Span) -> Profiles:
+        """The profiles of windows that begin in a span, all partitions together."""
+
+    def fine_profiles(self, moving: Coarsening) -> set[int]:
+        """The partitions whose profiles can be put together so."""
 
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 
 from switchyard_contracts.events import TOPIC_DEADLETTER, Deletion, Inference
 
+from switchyard_monitor.baselines import Watches
+from switchyard_monitor.coarsening import Coarsener
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes, Dead
 from switchyard_monitor.domain.facts import Fact, Record, read
 from switchyard_monitor.domain.join import Fold, Known
 from switchyard_monitor.domain.leases import owner
+from switchyard_monitor.domain.profiling import Watch
 from switchyard_monitor.errors import BrokerUnavailable, Deposed, OffsetLost, Unreadable
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Batch, Broker, HeldRecord, Lease, Letter, Store, Work
@@ -97,6 +100,8 @@ class Reader:
         self._clock = clock_us
         self._on_commit = on_commit
         self._letters_to = letters_to
+        self._watches = Watches(store, clock_us=clock_us)
+        self._coarsener = Coarsener(store=store, models=models, watches=self._watches, clock_us=clock_us)
         self._leases: dict[int, Lease] = {}
         self._next: dict[int, int] = {}
         self._held: dict[int, dict[str, int]] = {}
@@ -130,6 +135,10 @@ class Reader:
             return 0
         done = self._commit(polled)
         self._send()
+        try:
+            self._coarsener.step(self._leases, self._next)
+        except Deposed as deposed:
+            self._give_way(deposed)
         return done
 
     def reset(self) -> None:
@@ -301,6 +310,7 @@ class Reader:
         facts: list[Fact] = []
         hold: list[HeldRecord] = []
         rules: dict[str, Known] = {}
+        watches: dict[str, Watch] = {}
         records = said.records
         for fact in said.facts:
             if fact.subject not in rules:
@@ -309,10 +319,18 @@ class Reader:
                     hold.append(HeldRecord(fact.subject, fact.record))
                     continue
                 rules[fact.subject] = Known.of(batch.rule_id(rule), rule)
+                if watch := self._watches.of(self._models.monitoring(fact.subject)):
+                    watches[fact.subject] = watch
             facts.append(fact)
 
         keys, prefixes, deletions = _keys(facts)
-        fold = Fold(rules=rules, book=batch.book, entries=batch.entries(keys, deletions), erased=batch.erased(prefixes))
+        fold = Fold(
+            rules=rules,
+            book=batch.book,
+            entries=batch.entries(keys, deletions),
+            erased=batch.erased(prefixes),
+            watches=watches,
+        )
         for fact in facts:
             fold.take(fact)
         for letter in said.dead:

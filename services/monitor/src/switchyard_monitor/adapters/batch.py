@@ -14,12 +14,14 @@ from sqlalchemy import Connection, Table, case, delete, select, update
 
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.book import BookCache, SqlBook
+from switchyard_monitor.adapters.profiles import coarsen_profiles, write_profiles
 from switchyard_monitor.adapters.statements import alone, chunks, execute, execute_many, insert_rows, select_in
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Entry, Pred, Version
 from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.profiling import Coarsening
 from switchyard_monitor.domain.rules import Rule, Value
 from switchyard_monitor.domain.sums import add, decode, encode
 from switchyard_monitor.errors import Deposed
@@ -116,6 +118,7 @@ class SqlBatch:
         self._rows(work.changes)
         ARMS.write(self._connection, lease.partition, work.changes.cells)
         PAIRS.write(self._connection, lease.partition, work.changes.pairs)
+        write_profiles(self._connection, lease.partition, work.changes.profiles)
         self._ledgers(lease.partition, work.changes)
         self._hold(lease.partition, work)
         if work.letters:
@@ -139,6 +142,10 @@ class SqlBatch:
             values["watermark_us"] = case((mark > work.watermark_us, mark), else_=work.watermark_us)
         partition = tables.partition
         self._connection.execute(update(partition).where(partition.c.number == lease.partition).values(**values))
+
+    def coarsen(self, lease: Lease, moving: Coarsening, *, most: int) -> None:
+        """Put profiles of this partition together to longer windows."""
+        coarsen_profiles(self._connection, lease.partition, moving, most=most)
 
     def _rows(self, changes: Changes) -> None:
         for k in sorted(changes.removed):

@@ -7,6 +7,7 @@ another epoch in the partition's row, which he must lock before he writes, and w
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from re import Pattern
@@ -18,9 +19,11 @@ from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.batch import SqlBatch, read_headers
 from switchyard_monitor.adapters.book import BookCache, SqlBook
 from switchyard_monitor.adapters.engine import guarded, migrate, open_reader, open_writer
+from switchyard_monitor.adapters.profiles import fine_profiles, read_profiles
 from switchyard_monitor.adapters.statements import alone, inserting
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
 from switchyard_monitor.domain.entries import Arm, Cell, Entry, Pair, PairCell
+from switchyard_monitor.domain.profiling import Coarsening, Profiles, Span
 from switchyard_monitor.domain.sums import Sums, add, decode
 from switchyard_monitor.ports import Lease, Ledger, Letter, Position
 
@@ -31,6 +34,7 @@ class SqlStore:
     def __init__(self, url: str) -> None:
         self._writer = open_writer(url)
         self._reader = open_reader(url)
+        self._writing = threading.Lock()
         self._written = BookCache()
         self._read = BookCache()
 
@@ -216,6 +220,28 @@ class SqlStore:
                 for number, sums in PAIRS.read_totals(connection, pairs)
             ]
 
+    def keep_baseline(self, digest: str, body: bytes) -> None:
+        """Keep a reference profile under its name; the same again changes nothing."""
+        with self._write() as connection:
+            statement = inserting(connection, tables.baseline).values(digest=digest, body=body)
+            connection.execute(statement.on_conflict_do_nothing())
+
+    def baseline(self, digest: str) -> bytes | None:
+        """A reference profile by its name."""
+        query = select(tables.baseline.c.body).where(tables.baseline.c.digest == digest)
+        with self._look() as connection:
+            return connection.execute(query).scalar()
+
+    def profiles(self, wanted: Span) -> Profiles:
+        """The profiles of windows that begin in a span, all partitions together."""
+        with self._look() as connection:
+            return read_profiles(connection, wanted)
+
+    def fine_profiles(self, moving: Coarsening) -> set[int]:
+        """The partitions whose profiles can be put together so."""
+        with self._look() as connection:
+            return fine_profiles(connection, moving)
+
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""
         query = (
@@ -253,7 +279,9 @@ class SqlStore:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with guarded(), self._writer.begin() as connection:
+        # To SQLite there is one connection that writes: two threads would share a transaction, and one would commit
+        # what the other has only half done.
+        with self._writing, guarded(), self._writer.begin() as connection:
             yield connection
 
     @contextmanager

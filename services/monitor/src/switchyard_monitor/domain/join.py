@@ -30,6 +30,7 @@ from switchyard_monitor.domain.entries import (
 )
 from switchyard_monitor.domain.facts import Fact, Record
 from switchyard_monitor.domain.pairs import contribute_pairs
+from switchyard_monitor.domain.profiling import ProfileKey, Tallies, Watch
 from switchyard_monitor.domain.rules import MAX_AGE_US, Rule, follow, steps
 from switchyard_monitor.domain.sums import bump
 
@@ -76,12 +77,15 @@ class Fold:
         book: Book,
         entries: dict[bytes, Entry],
         erased: set[bytes],
+        watches: Mapping[str, Watch] | None = None,
     ) -> None:
         self.changes = Changes()
         self._rules = rules
         self._book = book
         self._entries = entries
         self._erased = erased
+        self._watches = watches or {}
+        self._tallies = Tallies()
         self._touched: dict[bytes, str] = {}
         self._arms: dict[_ArmKey, int] = {}
 
@@ -104,6 +108,7 @@ class Fold:
             self._contribute(key, self._entries[key], subject, 1)
         self._touched.clear()
         changes = self.changes
+        changes.profiles = self._tallies.profiles()
         if changes.removed:
             gone = changes.removed
             changes.preds = [row for row in changes.preds if row[0] not in gone]
@@ -191,6 +196,10 @@ class Fold:
                 return "stored"
         latency_us = None if data.latency_us is None else max(0, min(MOST_LATENCY_US, data.latency_us))
         self._add(key, entry, fact.subject, Pred(arm, at_us, event, x, value, latency_us))
+        if (watch := self._watches.get(fact.subject)) is not None and data.request.complete:
+            start_us = watch.window(at_us, known.rule.window_us)
+            place = ProfileKey(fact.subject, revision, role.value, data.traffic, watch.bins.baseline, start_us)
+            self._tallies.take(place, watch, data.request.value, follow(known.paths[0], data.response.value))
         return "stored"
 
     def _prediction(self, fact: Fact, data: PredictionOnly, known: Known, key: bytes, entry: Entry, at_us: int) -> str:

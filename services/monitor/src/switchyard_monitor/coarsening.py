@@ -1,0 +1,61 @@
+"""Coarsening: profiles that are two days old are put together to windows as long as the reference's.
+
+A profile of 200 features takes some 60 kB, and a day has 288 windows of five minutes in each partition. Nobody judges
+them one by one: what is judged are windows of the reference. Adding up is exact, so whoever reads finds the same before
+and after. It happens in transactions that hold the partition, as its batches do, a few rows at a time between them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from switchyard_monitor.baselines import Watches
+from switchyard_monitor.domain.profiling import Coarsening
+from switchyard_monitor.models import Models
+from switchyard_monitor.ports import Lease, Store
+
+FINE_US = 2 * 86_400_000_000
+"""So long profiles stay as they were counted."""
+MOST = 25
+"""Rows of one piece."""
+PIECE_US = 250_000
+"""Between two pieces at least."""
+ROUND_US = 3_600_000_000
+"""Between two rounds through all deployments."""
+
+
+class Coarsener:
+    """One member's part of it: that of the partitions it holds."""
+
+    def __init__(self, *, store: Store, models: Models, watches: Watches, clock_us: Callable[[], int]) -> None:
+        self._store = store
+        self._models = models
+        self._watches = watches
+        self._clock = clock_us
+        self._waiting: deque[str] = deque()
+        self._next_us = 0
+
+    def step(self, leases: Mapping[int, Lease], offsets: Mapping[int, int]) -> None:
+        """One deployment's piece, if it is time for one; `Deposed` where a partition is another's by now."""
+        now_us = self._clock()
+        if now_us < self._next_us:
+            return
+        if not self._waiting:
+            self._waiting.extend(self._models.subjects())
+        if self._waiting and not self._piece(self._waiting[0], leases, offsets, now_us=now_us):
+            self._waiting.popleft()
+        self._next_us = now_us + (PIECE_US if self._waiting else ROUND_US)
+
+    def _piece(self, subject: str, leases: Mapping[int, Lease], offsets: Mapping[int, int], *, now_us: int) -> bool:
+        """Whether there may be more of the deployment's."""
+        watch = self._watches.of(self._models.monitoring(subject))
+        if watch is None:
+            return False
+        moving = Coarsening(subject, watch.bins.baseline, now_us - FINE_US, watch.bins.length_us)
+        for number in sorted(self._store.fine_profiles(moving) & leases.keys()):
+            with self._store.begin() as batch:
+                batch.lock(leases[number], offsets[number])
+                batch.coarsen(leases[number], moving, most=MOST)
+            return True
+        return False
