@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from kafka import KafkaProducer
 from switchyard_contracts.topic_names import TopicNames
 from switchyard_monitor.adapters.store import SqlStore
+from switchyard_monitor.domain.profiling import Span
 from switchyard_testkit.cache import Cache, Durations
 from switchyard_testkit.errors import TestkitError, TimedOutError
 from switchyard_testkit.kafka import Broker, broker
@@ -98,14 +99,15 @@ class Stage:
     postgres: Postgres | None
     made: int = 0
 
-    def topics(self, name: str, **configuration: str) -> TopicNames:
-        """Topics of one's own, with the deployment published."""
+    def topics(self, name: str, play: Play, **configuration: str) -> TopicNames:
+        """Topics of one's own, with the deployment published. It names a reference, so X and Y are profiled, too."""
         names = TopicNames(name)
         self.kafka.create(names.events, partitions=1, configuration=configuration)
         for topic in (names.models, names.rollouts, names.deadletter):
             self.kafka.create(topic, partitions=1)
         with self.producer() as producer:
-            producer.send(names.models, model_record(RULES), key=SUBJECT.encode()).get(30)
+            rules = {**RULES, "reference": play.reference.digest}
+            producer.send(names.models, model_record(rules), key=SUBJECT.encode()).get(30)
         return names
 
     @contextmanager
@@ -119,7 +121,7 @@ class Stage:
             producer.close()
 
     @contextmanager
-    def monitor(self, topics: TopicNames, database: str) -> Iterator[tuple[MonitorProcess, SqlStore]]:
+    def monitor(self, topics: TopicNames, play: Play, database: str) -> Iterator[tuple[MonitorProcess, SqlStore]]:
         """One that reads them from their start into an empty database, and the same database for looking into."""
         self.made += 1
         folder = self.folder / f"monitor-{self.made}"
@@ -129,6 +131,7 @@ class Stage:
         )
         store = SqlStore(url)
         store.migrate()
+        store.keep_baseline(play.reference.digest, play.reference.to_bytes())
         process = MonitorProcess(folder, self.kafka.servers, topics, url)
         process.start()
         try:
@@ -165,10 +168,10 @@ def checked(store: SqlStore, play: Play) -> None:
         for column, value in ledger.columns.items():
             columns[column] = columns.get(column, 0) + value
     joined = store.labels(SUBJECT).get("joined", 0)
-    if columns != {"stored": play.length} or joined != play.joined:
-        raise TestkitError(
-            f"of {play.length:,} events and {play.joined:,} pairs the ledgers hold {columns}, {joined:,}"
-        )
+    whole = Span(subject=SUBJECT, baseline=play.reference.digest, since_us=0, until_us=1 << 62)
+    profiled = sum(profile.rows for profile in store.profiles(whole).values())
+    if (columns, joined, profiled) != ({"stored": play.length}, play.joined, play.predictions):
+        raise TestkitError(f"of {play} there are {columns}, {joined:,} joined and {profiled:,} profiled")
 
 
 def speed(samples: Sequence[Sample], play: Play) -> Speed:
@@ -194,7 +197,7 @@ def speeds(stage: Stage, variants: Sequence[Variant], *, predictions: int, round
         if shape not in plays:
             progress.waiting(f"the events with {variant.features} features")
             play = Play(predictions, variant.features, variant.outcomes)
-            plays[shape] = play, stage.topics(f"speed-{variant.features}-{play.per_prediction}")
+            plays[shape] = play, stage.topics(f"speed-{variant.features}-{play.per_prediction}", play)
             with stage.producer() as producer:
                 for key, value in play.events(now=time.time()):
                     producer.send(plays[shape][1].events, value, key=key)
@@ -203,7 +206,7 @@ def speeds(stage: Stage, variants: Sequence[Variant], *, predictions: int, round
             share = (number + place / len(variants)) / rounds
             progress.waiting(f"{variant}, round {number + 1} of {rounds}", share=share)
             play, topics = plays[variant.features, variant.outcomes]
-            with stage.monitor(topics, variant.database) as (process, store):
+            with stage.monitor(topics, play, variant.database) as (process, store):
                 samples = list(stage.watch(process, store, lambda offset, end=play.length: offset >= end))
                 checked(store, play)
             found[variant].append(speed(samples, play))
@@ -213,9 +216,9 @@ def speeds(stage: Stage, variants: Sequence[Variant], *, predictions: int, round
 def memory(stage: Stage, *, events: int, progress: Progress) -> list[Sample]:
     """What one monitor holds while it reads so many events of five features and their outcomes."""
     play = Play.of_length(events, features=5)
-    topics = stage.topics(f"memory-{events}", **SHORT_LIVED)
+    topics = stage.topics(f"memory-{events}", play, **SHORT_LIVED)
     samples: list[Sample] = []
-    with stage.monitor(topics, "sqlite") as (process, store):
+    with stage.monitor(topics, play, "sqlite") as (process, store):
 
         def allowed() -> int:
             return AHEAD + (samples[-1].offset if samples else 0)
@@ -232,7 +235,7 @@ def catch_up(stage: Stage, *, backlog: int, progress: Progress) -> list[Sample]:
     """From the start of a monitor that has so many events before it, until no more than a second's worth is left."""
     per_second = 2 * int(RATE)
     play = Play.of_length(backlog + 3600 * per_second, features=20)
-    topics = stage.topics(f"backlog-{backlog}")
+    topics = stage.topics(f"backlog-{backlog}", play)
     events = play.events(now=time.time())
     progress.waiting(f"{backlog:,} events to be written")
     with stage.producer() as producer:
@@ -244,7 +247,7 @@ def catch_up(stage: Stage, *, backlog: int, progress: Progress) -> list[Sample]:
         return per_second * (time.monotonic() - began)
 
     samples: list[Sample] = []
-    with stage.monitor(topics, "sqlite") as (process, store), sent(stage, topics, events, allowed=come):
+    with stage.monitor(topics, play, "sqlite") as (process, store), sent(stage, topics, events, allowed=come):
         for sample in stage.watch(process, store, lambda offset: offset >= backlog + come() - per_second):
             samples.append(sample)
             progress.waiting(f"{sample.offset:,} of {backlog + come():,.0f} events", share=sample.offset / backlog)

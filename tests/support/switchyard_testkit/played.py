@@ -15,6 +15,8 @@ from typing import Any, Self
 
 from switchyard_contracts.events import Assignment, Body, EventType, Inference, Label, Part, encode, event, key
 from switchyard_contracts.model_route import RouteRole
+from switchyard_profile.reference import Reference
+from switchyard_profile.training import Options, reference
 
 from switchyard_testkit.monitor_world import NOON, SUBJECT
 
@@ -60,11 +62,21 @@ class Play:
         """How many events a prediction has, from when the first outcomes come."""
         return 2 if self.outcomes else 1
 
+    @property
+    def reference(self) -> Reference:
+        """What X and Y are held against: the requests that there are, answered by chance."""
+        chance = random.Random(2)
+        columns: dict[str, list[Any]] = {"answer": [chance.gauss(0, 30) for _ in range(REQUESTS)]}
+        for request in map(json.loads, self._requests()):
+            for name, value in request.items():
+                columns.setdefault(name, []).append(value)
+        return reference(columns, options=Options(prediction="answer"))
+
     def events(self, *, now: float) -> Iterator[tuple[bytes, bytes]]:
         """Keys and values; none is of a time after `now`, in seconds since 1970."""
         chance = random.Random(1)
         inference, outcome = _inference(), _outcome()
-        requests = [_request(chance, self.features) for _ in range(REQUESTS)]
+        requests = self._requests()
         start = now - self.predictions / RATE - DELAY
         ids: dict[int, str] = {}
         for number in range(self.predictions):
@@ -79,6 +91,10 @@ class Play:
                     before = number - self.apart
                     after = start + before / RATE + DELAY
                     yield _filled(outcome, chance, ids.pop(before), after, value=chance.gauss(0, 30))
+
+    def _requests(self) -> list[str]:
+        chance = random.Random(3)
+        return [_request(chance, self.features) for _ in range(REQUESTS)]
 
 
 def _filled(text: str, chance: random.Random, name: str, at: float, **values: Any) -> tuple[bytes, bytes]:

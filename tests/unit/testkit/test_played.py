@@ -37,5 +37,10 @@ def test_requests_have_as_many_features_as_are_asked_for_and_come_at_the_rate() 
     assert apart == 1000 / RATE
 
 
+def test_the_reference_is_of_the_requests_and_of_y() -> None:
+    features = Play(2, 5, outcomes=False).reference.features
+    assert [feature.name for feature in features] == [*(f"feature{n}" for n in range(5)), "prediction"]
+
+
 def test_a_length_is_about_what_was_asked_for() -> None:
     assert Play.of_length(1_000_000, features=5).length == 1_000_000
