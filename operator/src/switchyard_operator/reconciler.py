@@ -185,15 +185,17 @@ class Reconciler:
         world = self._ask(world, known)
         plan = decision.decide(world, known)
         routing = plan.route is not None or plan.drop_route
+        lasting = replace(plan, shadows=shadows.hindered_still(plan.shadows, world.status.shadows))
         unheard = routing and world.status.observed_generation not in (0, world.generation)
-        if unheard or (routing and _would_lose(world, plan)) or plan.decision.move is Move.END or _reads(world, plan):
+        ends = plan.decision.move in (Move.END, Move.TAKE_BACK)
+        if unheard or (routing and _would_lose(world, plan)) or ends or _reads(world, plan):
             # Only of an edit that was taken note of can the next pass tell a route that is ahead; and the verdicts that
-            # end a shadow or a test stand nowhere else: once it is marked or read, nobody asks for evidence again.
-            self._write_status(key, world, plan, rejected)
+            # end a rollout stand nowhere else: once it is marked or read, nobody asks for evidence again.
+            self._note(key, world, lasting, rejected)
         try:
-            plan = self._apply(key, body, world, plan)
+            plan = self._apply(key, body, world, lasting if plan.mark or routing else plan)
         except Refused as error:
-            self._write_status(key, world, status.hindered(plan, str(error)), rejected)
+            self._write_status(key, world, status.hindered(lasting, str(error)), rejected)
             self._reporter.hindered(world, str(error))
             return REFUSED_AGAIN
         if not routing and not _begins(plan):
@@ -354,7 +356,7 @@ class Reconciler:
         # Of one that is on its way back nobody is asked anything, and its verdicts stay those that sent it home.
         line = known.lineage
         compared = bool(known.questions) or (
-            known.spot.index >= 0 and not line.settled and line.stable and not line.target.sent_home
+            known.spot.index >= 0 and not line.settled and line.stable and not (line.target.sent_home or known.returns)
         )
         world = self._gatekeeper.ask(replace(world, judged=judged if compared else (), smoke=smoke), known)
         return self._umpire.look(world, known)
@@ -596,6 +598,16 @@ class Reconciler:
         else:
             self._messenger.owe(key, tidings.owed(world.status.notifications))
 
+    def _note(self, key: Key, world: World, plan: Plan, rejected: SpecRejected | None) -> None:
+        """The status before what rests on it; but where users are taken back to stable, they come first."""
+        try:
+            self._write_status(key, world, plan, rejected)
+        except Refused as error:
+            if not _gives_back(world, plan):
+                raise
+            text = "%s goes back, though its status cannot say so: %s"
+            logger.warning(text, "/".join(key), error, extra=_names(world, plan))
+
     def _owing(self, key: Key, held: ModelDeploymentStatus, fresh: Iterable[Notification]) -> Notifications | None:
         return tidings.remember(
             held.notifications,
@@ -660,6 +672,20 @@ def _would_lose(world: World, plan: Plan) -> bool:
     if any(newest in item.generations and newest not in told.get(item.name, ()) for item in plan.shadows):
         return True
     return newest in set(memory.mirrored(plan.memory)) - set(known)
+
+
+def _gives_back(world: World, plan: Plan) -> bool:
+    """Whether users come back to stable by this pass, or by those that follow its mark."""
+    if plan.mark:
+        return plan.decision.move is Move.TAKE_BACK
+    stable = plan.bearings.lineage.stable
+    if not (stable and plan.route):
+        return False
+    return _given(plan.route, stable.name) > (_given(world.route.spec, stable.name) if world.route else 0)
+
+
+def _given(route: ModelRouteSpec, revision: str) -> int:
+    return next((entry.weight_bp for entry in route.routes if entry.revision == revision), 0)
 
 
 def _reads(world: World, plan: Plan) -> bool:

@@ -19,6 +19,7 @@ from switchyard_monitor.auth import Token, Tokens
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain.profiling import Span
 from switchyard_monitor.health import Health
+from switchyard_monitor.metrics import MonitorCollector
 from switchyard_profile.binning import PREDICTION
 from switchyard_profile.profile import Profile
 from switchyard_profile.reference import DAY_SECONDS, Reference
@@ -218,13 +219,9 @@ def test_a_reference_of_another_release_stops_nobody(tmp_path: Path) -> None:
 
 def client_of(world: World) -> TestClient:
     token = Token(name="all", sha256=hashlib.sha256(b"all").hexdigest(), deployments=["*"])
-    app = create_app(
-        store=world.store,
-        models=world.models,
-        tokens=Tokens([token]),
-        health=Health(lambda: 0.0),
-        registry=CollectorRegistry(),
-    )
+    registry, health = CollectorRegistry(), Health(lambda: 0.0)
+    registry.register(MonitorCollector(store=world.store, health=health, drifting=world.drifting()))
+    app = create_app(store=world.store, models=world.models, tokens=Tokens([token]), health=health, registry=registry)
     return TestClient(app, headers={"Authorization": "Bearer all"})
 
 
@@ -279,7 +276,7 @@ def test_nothing_else_is_taken_in(tmp_path: Path, body: bytes, status: int, says
         pytest.param(
             REFERENCE,
             {"features": [{"name": "mass", "path": "$.mass"}]},
-            "names mass, and the profile",
+            "mass is not in the profile",
             id="a feature that it does not have",
         ),
         pytest.param(
@@ -314,7 +311,7 @@ def test_a_feature_that_no_request_has_is_called_a_misfit(tmp_path: Path) -> Non
     serve(world, 1)
     answer = client_of(world).get(f"{BASE}/drift?revision=stable-1").json()
     named, nowhere = answer["misfits"]
-    assert "names mass" in named
+    assert named.startswith("monitoring.features: mass is not in the profile")
     assert nowhere.startswith("distance was found in none of the 200 rows")
 
 
@@ -327,9 +324,12 @@ def test_a_deployment_that_names_none_says_so(tmp_path: Path) -> None:
     assert "names no profile" in client.get(f"{BASE}/drift?revision=r").json()["waitingFor"]
 
 
-def test_profiles_of_two_days_ago_are_put_together_and_answers_stay_the_same(tmp_path: Path) -> None:
+def test_old_profiles_are_put_together_and_answers_stay_the_same(tmp_path: Path) -> None:
     world = world_of(tmp_path)
     serve(world, 4, spoil=2)
+    at = (world.now_us - NOON_US) / SECOND - 100.0
+    world.say(flight("new", ROW, at=at), at=at)
+    world.run()
     span = Span(subject=SUBJECT, baseline=REFERENCE.digest, since_us=0, until_us=2**62)
     client = client_of(world)
     asked = f"{BASE}/drift?revision=stable-1", f"{BASE}/profile?since=2026-03-01T00:00:00Z"
@@ -337,8 +337,13 @@ def test_profiles_of_two_days_ago_are_put_together_and_answers_stay_the_same(tmp
     for _ in range(100):
         world.pass_time(1)
         world.reader.step()
-    starts = [(key.start_us - NOON_US) // SECOND for key in world.store.profiles(span)]
-    assert sum(start < 2 * DAY_SECONDS for start in starts) < sum(start > 2 * DAY_SECONDS for start in starts) < fine
+    starts = [key.start_us // SECOND for key in world.store.profiles(span)]
+    old = [start for start in starts if start < world.now_us // SECOND - 2 * DAY_SECONDS]
+    late = [start for start in starts if start > world.now_us // SECOND - 7200]
+    assert {start % DAY_SECONDS for start in old} == {0}
+    assert {start % 3600 for start in set(starts) - set(late)} == {0}
+    assert any(start % 3600 for start in late)
+    assert len(starts) < fine / 3
     after = [client.get(url).json() for url in asked]
     assert after[0] == before[0]
     assert [one["features"] for one in after[1]] == [one["features"] for one in before[1]]
@@ -371,3 +376,49 @@ def test_drift_is_told_of_days_that_are_over_and_lasts_after_two(tmp_path: Path)
         for window in answer["windows"]
     ]
     assert told == [{}, {}, {"distance": False, "prediction": False}, {"distance": True, "prediction": True}]
+
+
+def test_prometheus_is_told_of_the_last_day_by_side_and_aspect(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    serve(world, 4, spoil=2)
+    said = {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+        for line in client_of(world).get("/metrics").text.splitlines()
+        if line.startswith("switchyard_drift")
+    }
+    labels = f'deployment="{SUBJECT}",revision="stable-1",side="{{}}"'
+    for side in "XY":
+        group = f'{{aspect="distribution",{labels.format(side)}}}'
+        assert said[f"switchyard_drift_features{group}"] == 1
+        assert said[f"switchyard_drift_paging_features{group}"] == 1
+        assert said[f"switchyard_drift_largest_psi{{{labels.format(side)}}}"] > 0.1
+    groups = {name for name, count in said.items() if name.startswith("switchyard_drift_features") and not count}
+    assert len(groups) == 3 + 2, "missing, wrong and unseen of X, missing and wrong of Y"
+    end = said[f'switchyard_drift_window_end_timestamp_seconds{{deployment="{SUBJECT}",revision="stable-1"}}']
+    assert end == NOON_US / SECOND + 12 * 3600 + 4 * DAY_SECONDS
+
+
+def test_a_deployment_without_a_reference_says_nothing_of_drift(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.teach()
+    world.say(flight("a", ROW))
+    world.run()
+    assert list(world.drifting().lines()) == []
+
+
+def test_a_window_is_judged_once_and_a_scrape_judges_for_a_moment_only(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    world.teach(WATCHED, subject="demo/other")
+    for day in range(2):
+        for subject in (SUBJECT, "demo/other"):
+            for place in range(20):
+                at = DAY_SECONDS * day + place
+                world.say(flight(f"{day}-{place}", ROW, at=at, subject=subject), at=at)
+    world.now_us = NOON_US + 2 * DAY_SECONDS * SECOND
+    world.run()
+    world.pass_time(2)
+    world.run()
+    seconds = iter(range(0, 1000, 2))
+    drifting = world.drifting(clock=lambda: next(seconds))
+    said = [sorted(subject for subject, _ in drifting.lines()) for _ in range(3)]
+    assert said == [[SUBJECT], [SUBJECT, "demo/other"], [SUBJECT, "demo/other"]]

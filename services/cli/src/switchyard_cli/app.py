@@ -18,6 +18,7 @@ from switchyard_cli import (
     outcome,
     pinning,
     planning,
+    profiled,
     steering,
     store,
     watching,
@@ -69,12 +70,19 @@ def init(
 
 
 @app.command()
-def lint(ctx: typer.Context, files: Files) -> None:
+def lint(
+    ctx: typer.Context,
+    files: Files,
+    profile: Annotated[
+        Path | None, typer.Option("--profile", help="What switchyard-profile wrote: is it of the same features?")
+    ] = None,
+) -> None:
     """Check files without a cluster.
 
     Each fault with its line, field, value and remedy; exit code 1 if there is one.
     """
     desk: Desk = ctx.obj
+    held = profiled.read(profile) if profile else None
     found = documents.read(files, stdin=desk.stdin)
     ours = [document for document in found if linting.ours(document)]
     findings = linting.lint(found)
@@ -84,7 +92,7 @@ def lint(ctx: typer.Context, files: Files) -> None:
         raise Ended(Exit.FAILED)
     if not ours:
         raise Unfit(f"no resource of ours among {counted(len(found), 'document')}; name the file of a ModelDeployment")
-    for note in linting.notes(found):
+    for note in linting.notes(found, profile=held):
         desk.warn(f"note: {note}")
     are = noun(len(ours), "is as it should be", "are as they should be")
     desk.say(f"{counted(len(ours), 'resource')} {are}")

@@ -17,8 +17,10 @@ from switchyard_contracts.base import API_VERSION, GROUP, NAME_PATTERN
 from switchyard_contracts.crd import KINDS
 from switchyard_contracts.judgement import count
 from switchyard_contracts.model_command import ModelCommandSpec, Verb
+from switchyard_contracts.profile_fit import Profiled
 from switchyard_contracts.quantities import format_duration
 
+from switchyard_cli import profiled
 from switchyard_cli.course import Way, outside, plot
 from switchyard_cli.documents import Document, value_at
 
@@ -55,8 +57,8 @@ def lint(documents: Iterable[Document]) -> list[Finding]:
     return found + _twice(kept)
 
 
-def notes(documents: Iterable[Document]) -> list[Finding]:
-    """What is no fault, and has to be known; of documents without faults."""
+def notes(documents: Iterable[Document], *, profile: Profiled | None = None) -> list[Finding]:
+    """What is no fault, and has to be known; of documents without faults. A profile is held against all of them."""
     found = []
     for document in documents:
         if document.kind == "ModelDeployment" and ours(document):
@@ -72,6 +74,8 @@ def notes(documents: Iterable[Document]) -> list[Finding]:
                         " --rate` says whether it has them by then"
                     )
                     found.append(_finding(document, f"spec.strategy.abTest: {text}"))
+            if spec.monitoring is not None:
+                found += [_finding(document, sentence) for sentence in profiled.notes(spec.monitoring, profile)]
             if spec.judged_by_pairs and spec.block > spec.analysis.block:
                 text = f"monitoring.window is longer, so that pairs are compared by {format_duration(spec.block)}"
                 found.append(_finding(document, f"spec.analysis.block: {text}; shorten that too if it is meant"))

@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import CollectorRegistry
 from pydantic import AwareDatetime
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as AnyHttpError
 from starlette.types import ASGIApp
 from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.model_deployment import Affected
 from switchyard_contracts.quantities import Duration
 from switchyard_contracts.topics import ModelRecord
-from switchyard_profile.errors import UnreadableProfile
-from switchyard_profile.reference import DAY_SECONDS, Reference
 
-from switchyard_monitor import answers, drift_answers
-from switchyard_monitor.auth import Finder, Token
+from switchyard_monitor import answers
+from switchyard_monitor.auth import Finder
 from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.desk import DEPLOYMENT, AtDesk, Caller, Desk, Revision, Subject
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.entries import Cell, PairCell
 from switchyard_monitor.domain.evidence import COUNTED, METRICS, NAMES, answer
 from switchyard_monitor.domain.paired import PAIRED
-from switchyard_monitor.domain.profiling import Span, misfits
 from switchyard_monitor.domain.rows import Question
 from switchyard_monitor.domain.watermark import watermark
+from switchyard_monitor.drift_api import drifting
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.health import Health
 from switchyard_monitor.models import Models
@@ -40,15 +37,9 @@ from switchyard_monitor.pair_answers import PairCount, pair_counts
 from switchyard_monitor.ports import Store
 
 PROBLEM = "application/problem+json"
-SECOND_US = 1_000_000
-MOST_BASELINE = 8 * 2**20
-"""Bytes of a reference profile; one of 500 features and a year of days has as many."""
 EARLIER_ROWS = 4000
 """Of the generations before the rollout, so many rows of sums at most are looked at, the latest generation's first."""
 
-Namespace = Annotated[str, Path(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
-Name = Annotated[str, Path(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
-Revision = Annotated[str, Query(min_length=1, max_length=63)]
 Generations = Annotated[str, Query(pattern=r"^[0-9]{1,12}(,[0-9]{1,12}){0,255}$", description="such as 3,4,5")]
 
 
@@ -58,25 +49,6 @@ def problem(status: int, title: str, detail: str, headers: dict[str, str] | None
     return JSONResponse(body, status_code=status, media_type=PROBLEM, headers=headers)
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What the answers are made of."""
-
-    store: Store
-    models: Models
-    tokens: Finder
-    baselines: Baselines
-
-    def cells(self, subject: str, revision: str | None, traffic: str | None) -> list[Cell]:
-        """All windows of the arms asked for, added up."""
-        generations = {int(number) for number in traffic.split(",")} if traffic else None
-        return self.store.totals(
-            number
-            for number, arm in self.store.arms(subject).items()
-            if (revision is None or arm.revision == revision) and (generations is None or arm.traffic in generations)
-        )
-
-
 def create_app(
     *,
     store: Store,
@@ -84,13 +56,15 @@ def create_app(
     tokens: Finder,
     health: Health,
     registry: CollectorRegistry,
+    baselines: Baselines | None = None,
     page: ASGIApp | None = None,
 ) -> FastAPI:
     """The application; with a page, that is mounted at /page, and / leads there."""
     app = FastAPI(title="Switchyard monitor", version="1", description=__doc__ or "", docs_url=None, redoc_url=None)
-    app.state.desk = Desk(store, models, tokens, Baselines(store))
+    app.state.desk = Desk(store, models, tokens, baselines or Baselines(store))
     app.include_router(everything)
     app.include_router(deployment)
+    app.include_router(drifting)
     _add_probes(app, store=store, health=health, registry=registry)
     _add_errors(app)
     if page is not None:
@@ -103,38 +77,8 @@ def _to_page() -> Response:
     return RedirectResponse("/page/", status_code=307)
 
 
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk
-
-
-AtDesk = Annotated[Desk, Depends(_desk)]
-
-
-def _token(request: Request, desk: AtDesk) -> Token:
-    scheme, _, presented = request.headers.get("authorization", "").partition(" ")
-    token = desk.tokens.find(presented.strip()) if scheme.lower() == "bearer" else None
-    if token is None:
-        raise HTTPException(401, "send a known token as `Authorization: Bearer …`", {"WWW-Authenticate": "Bearer"})
-    return token
-
-
-Caller = Annotated[Token, Depends(_token)]
-
-
-def _subject(desk: AtDesk, token: Caller, namespace: Namespace, name: Name) -> str:
-    subject = f"{namespace}/{name}"
-    if not token.may(subject):
-        raise HTTPException(403, f"the token {token.name!r} may not ask about {subject}")
-    if desk.models.record(subject) is None and subject not in desk.store.deployments():
-        raise HTTPException(404, f"no deployment {subject} is known to the monitor")
-    return subject
-
-
-Subject = Annotated[str, Depends(_subject)]
-
 everything = APIRouter(prefix="/v1")
-deployment = APIRouter(prefix="/v1/deployments/{namespace}/{name}")
+deployment = APIRouter(prefix=DEPLOYMENT)
 
 
 @everything.get("/deployments")
@@ -254,101 +198,6 @@ def quality(
 ) -> list[answers.RevisionQuality]:
     """Errors against X′, agreement with Y′, coverage and delay of labels, by revision and role."""
     return answers.quality(desk.cells(subject, revision, traffic))
-
-
-@deployment.put("/baseline", status_code=201)
-async def hand_over(desk: AtDesk, subject: Subject, request: Request) -> drift_answers.Baseline:
-    """Take in the reference profile that the deployment names: what `switchyard-profile` wrote, as it is.
-
-    Only that one is taken, so what may be kept here is decided where the resource is written.
-    """
-    if int(request.headers.get("content-length", MOST_BASELINE + 1)) > MOST_BASELINE:
-        raise HTTPException(413, f"a profile has at most {MOST_BASELINE} bytes, and says how many in Content-Length")
-    body = await request.body()
-    return await run_in_threadpool(_take_in, desk, subject, body)
-
-
-@deployment.get("/baseline")
-def baseline(desk: AtDesk, subject: Subject) -> Response:
-    """The reference profile that the deployment is held against."""
-    return Response(_reference(desk, subject).to_bytes(), media_type="application/json")
-
-
-@deployment.get("/profile")
-def profile(
-    desk: AtDesk, subject: Subject, since: AwareDatetime | None = None, until: AwareDatetime | None = None
-) -> list[drift_answers.ProfileAnswer]:
-    """Counts, shares, means and quantiles of X and Y by revision and role: of the last day read, or as said."""
-    reference = _reference(desk, subject)
-    end = round(until.timestamp() * SECOND_US) if until else (watermark(desk.store.positions()) or 0)
-    begin = round(since.timestamp() * SECOND_US) if since else end - DAY_SECONDS * SECOND_US
-    span = Span(subject=subject, baseline=reference.digest, since_us=begin, until_us=end, length_us=max(1, end))
-    found = desk.store.profiles(span)
-    return drift_answers.profiles(reference, found, since_us=begin, until_us=end)
-
-
-@deployment.get("/drift")
-def drift(
-    desk: AtDesk,
-    subject: Subject,
-    revision: Revision,
-    windows: Annotated[int, Query(ge=1, le=90, description="so many of the last, as long as the baseline's")] = 14,
-) -> drift_answers.DriftAnswer:
-    """Whether X and Y differ from the baseline by more than is usual, in each window that is over."""
-    reference = _known(desk, subject)
-    if isinstance(reference, str):
-        return drift_answers.DriftAnswer(revision=revision, waiting_for=reference)
-    mark = watermark(desk.store.positions()) or 0
-    length = reference.length_seconds * SECOND_US
-    until = mark - mark % length
-    span = Span(
-        subject=subject,
-        baseline=reference.digest,
-        since_us=until - windows * length,
-        until_us=until,
-        length_us=length,
-        revision=revision,
-    )
-    monitoring = desk.models.monitoring(subject)
-    return drift_answers.drift(
-        desk.baselines.yardstick(reference),
-        revision,
-        desk.store.profiles(span),
-        misfits=misfits(monitoring, reference) if monitoring else (),
-    )
-
-
-def _known(desk: Desk, subject: str) -> Reference | str:
-    """What a deployment is held against, or why it is held against nothing."""
-    monitoring = desk.models.monitoring(subject)
-    if monitoring is None or monitoring.reference is None:
-        return f"monitoring.reference of {subject} names no profile, so X and Y are not profiled"
-    reference = desk.baselines.reference(monitoring.reference)
-    return reference or f"nobody has handed over {monitoring.reference} yet; PUT it here, at /baseline"
-
-
-def _reference(desk: Desk, subject: str) -> Reference:
-    reference = _known(desk, subject)
-    if isinstance(reference, str):
-        raise HTTPException(404, reference)
-    return reference
-
-
-def _take_in(desk: Desk, subject: str, body: bytes) -> drift_answers.Baseline:
-    try:
-        reference = Reference.of_bytes(body)
-    except UnreadableProfile as error:
-        raise HTTPException(422, str(error)) from error
-    monitoring = desk.models.monitoring(subject)
-    named = monitoring.reference if monitoring else None
-    if named != reference.digest:
-        raise HTTPException(
-            409, f"monitoring.reference of {subject} names {named or 'no profile'}, and this is {reference.digest}"
-        )
-    if monitoring and (found := misfits(monitoring, reference)):
-        raise HTTPException(409, "; ".join(found))
-    desk.store.keep_baseline(reference.digest, reference.to_bytes())
-    return drift_answers.handed_over(reference)
 
 
 @deployment.get("/ledger")

@@ -1,4 +1,4 @@
-"""Coarsening: profiles that are two days old are put together to windows as long as the reference's.
+"""Coarsening: profiles are put together to hours after two hours, and after two days to windows of the reference.
 
 A profile of 200 features takes some 60 kB, and a day has 288 windows of five minutes in each partition. Nobody judges
 them one by one: what is judged are windows of the reference. Adding up is exact, so whoever reads finds the same before
@@ -15,13 +15,16 @@ from switchyard_monitor.domain.profiling import Coarsening
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Lease, Store
 
-FINE_US = 2 * 86_400_000_000
+HOUR_US = 3_600_000_000
+FINE_US = 2 * HOUR_US
 """So long profiles stay as they were counted."""
+HOURLY_US = 48 * HOUR_US
+"""And so long they stay hours."""
 MOST = 25
 """Rows of one piece."""
 PIECE_US = 250_000
 """Between two pieces at least."""
-ROUND_US = 3_600_000_000
+ROUND_US = HOUR_US
 """Between two rounds through all deployments."""
 
 
@@ -52,10 +55,13 @@ class Coarsener:
         watch = self._watches.of(self._models.monitoring(subject))
         if watch is None:
             return False
-        moving = Coarsening(subject, watch.bins.baseline, now_us - FINE_US, watch.bins.length_us)
-        for number in sorted(self._store.fine_profiles(moving) & leases.keys()):
-            with self._store.begin() as batch:
-                batch.lock(leases[number], offsets[number])
-                batch.coarsen(leases[number], moving, most=MOST)
-            return True
+        length_us = watch.bins.length_us
+        levels = [(HOURLY_US, length_us), (FINE_US, HOUR_US)] if length_us % HOUR_US == 0 else [(HOURLY_US, length_us)]
+        for age_us, to_us in levels:
+            moving = Coarsening(subject, watch.bins.baseline, before_us=now_us - age_us, length_us=to_us)
+            for number in sorted(self._store.fine_profiles(moving) & leases.keys()):
+                with self._store.begin() as batch:
+                    batch.lock(leases[number], offsets[number])
+                    batch.coarsen(leases[number], moving, most=MOST)
+                return True
         return False

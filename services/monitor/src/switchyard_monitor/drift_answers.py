@@ -66,6 +66,7 @@ class ProfileAnswer(Part):
     since: Timestamp
     until: Timestamp
     rows: int
+    """Ys; where Xs and Ys come apart, each feature says how many rows it rests on."""
     features: list[FeatureAnswer]
 
 
@@ -101,6 +102,7 @@ class DriftWindow(Part):
 
     start: Timestamp
     rows: int
+    """Ys; where Xs and Ys come apart, each finding says how many rows it rests on."""
     findings: list[FindingAnswer]
 
 
@@ -172,11 +174,11 @@ def drift(yardstick: Yardstick, revision: str, found: Profiles, *, misfits: Sequ
 def _nowhere(reference: Reference, profile: Profile) -> Iterator[str]:
     """Features that no row had, where some should: that is seldom drift, and mostly another name or place."""
     for feature in reference.features:
-        expected = profile.rows * feature.sums.present / reference.rows
-        if expected >= LEAST and profile.features[feature.name].missing == profile.rows:
+        sums = profile.features[feature.name]
+        if sums.rows * feature.sums.present / reference.rows >= LEAST and sums.missing == sums.rows:
             where = "monitoring.prediction.path" if feature.binning.side is Side.Y else "monitoring.features"
             yield (
-                f"{feature.name} was found in none of the {profile.rows:,} rows of the last window;"
+                f"{feature.name} was found in none of the {sums.rows:,} rows of the last window;"
                 f" {where} says where it stands"
             )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from re import Pattern
@@ -42,6 +42,16 @@ class Letter:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class DeadLetters(Protocol):
+    """The topic of dead letters. Every call may raise `BrokerUnavailable`."""
+
+    def read(self) -> Iterator[list[Record]]:
+        """All that are there now, oldest first, some at a time."""
+
+    def close(self) -> None:
+        """Let go of all connections."""
 
 
 class Broker(Protocol):
@@ -85,6 +95,8 @@ class Position:
     expires_us: int
     watermark_us: int | None
     stopped: str | None
+    again_until: int = 0
+    """What lies before this offset was read before, and is read once more if it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +141,20 @@ class Batch(Protocol):
 
     def lock(self, lease: Lease, next_offset: int) -> None:
         """Hold the partition's row; `Deposed` when the epoch or the offset is another one."""
+
+    def visit(self, partition: int) -> Position | None:
+        """Hold a partition's row beside whoever reads it, who waits; None when it was never read.
+
+        What is written then leaves `next_offset` where it is.
+        """
+
+    def rewind(self, partition: int, *, topic_id: str, offset: int) -> Position | None:
+        """Have a partition be read from another offset; a stop is lifted. Answers where it stood before.
+
+        Whoever holds it is deposed and claims it anew. What is read once more is taken off the books beforehand, under
+        `replayed`, so that they still close; what is left out is booked under `gaps`. None when it was never read, or
+        was of another topic.
+        """
 
     def alone(self, subjects: Iterable[str]) -> None:
         """Fold these deployments while nobody else does, until the end; what others committed before is seen then.

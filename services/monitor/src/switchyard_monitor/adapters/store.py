@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, update
 
 from switchyard_monitor.adapters import tables
-from switchyard_monitor.adapters.batch import SqlBatch, read_headers
+from switchyard_monitor.adapters.batch import SqlBatch, position_of, read_headers
 from switchyard_monitor.adapters.book import BookCache, SqlBook
 from switchyard_monitor.adapters.engine import guarded, migrate, open_reader, open_writer
 from switchyard_monitor.adapters.profiles import fine_profiles, read_profiles
@@ -57,7 +57,7 @@ class SqlStore:
         """All partitions."""
         query = select(tables.partition).order_by(tables.partition.c.number)
         with self._look() as connection:
-            return [_position(row) for row in connection.execute(query)]
+            return [position_of(row) for row in connection.execute(query)]
 
     def announce(self, member: str, *, now_us: int, ttl_us: int) -> list[str]:
         """Say that a member lives, and learn who else does."""
@@ -88,7 +88,7 @@ class SqlStore:
             )
             if taken.rowcount != 1:
                 return None
-            return _position(connection.execute(select(table).where(table.c.number == partition)).one())
+            return position_of(connection.execute(select(table).where(table.c.number == partition)).one())
 
     def start(self, lease: Lease, *, topic_id: str, offset: int) -> None:
         """Where a partition is read from for the first time."""
@@ -250,7 +250,7 @@ class SqlStore:
             .order_by(tables.partition.c.number)
         )
         with self._look() as connection:
-            return [Ledger(_position(row), decode(row.sums or "{}")) for row in connection.execute(query)]
+            return [Ledger(position_of(row), decode(row.sums or "{}")) for row in connection.execute(query)]
 
     def labels(self, subject: str) -> Sums:
         """The ledger of a deployment's labels."""
@@ -293,20 +293,6 @@ class SqlStore:
 def _is(lease: Lease) -> ColumnElement[bool]:
     table = tables.partition
     return and_(table.c.number == lease.partition, table.c.owner == lease.owner, table.c.epoch == lease.epoch)
-
-
-def _position(row: Row[Any]) -> Position:
-    return Position(
-        partition=row.number,
-        topic_id=row.topic_id,
-        base_offset=row.base_offset,
-        next_offset=row.next_offset,
-        owner=row.owner,
-        epoch=row.epoch,
-        expires_us=row.expires_us,
-        watermark_us=row.watermark_us,
-        stopped=row.stopped,
-    )
 
 
 def _arm(row: Row[Any]) -> Arm:

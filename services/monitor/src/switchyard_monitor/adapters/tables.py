@@ -35,6 +35,7 @@ partition = Table(
     Column("expires_us", BigInteger, nullable=False),
     Column("watermark_us", BigInteger),
     Column("stopped", TEXT),
+    Column("again_until", BigInteger, nullable=False, server_default="0"),
 )
 
 member = Table(

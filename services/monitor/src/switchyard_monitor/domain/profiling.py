@@ -1,8 +1,9 @@
 """Profiling: the X and Y of one batch, counted window by window in the bins of the deployment's reference.
 
 What is counted is what made a Y: an answer that was stored. A repeat, a conflict, an error and a request that was cut
-short add nothing, and a deletion takes nothing back. So a profile, like the rows, is the same however often and in
-which order events come.
+short add nothing, and a deletion takes nothing back. An X that comes alone is counted as it comes, in its own window,
+once for each revision; so of X there may be other rows than of Y. A profile, like the rows, is the same however often
+and in which order events come.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
-from switchyard_contracts.model_deployment import Monitoring, Task
+from switchyard_contracts import profile_fit
+from switchyard_contracts.model_deployment import Monitoring
+from switchyard_contracts.profile_fit import Profiled
 from switchyard_contracts.windows import start
 from switchyard_profile.binning import Binning, Side
 from switchyard_profile.profile import Profile
 from switchyard_profile.reference import Reference
-from switchyard_profile.values import Type
 
 from switchyard_monitor.domain.rules import follow, steps
 
@@ -99,7 +101,7 @@ class Watch:
         return start(at_us, window_us if length_us % window_us == 0 else length_us)
 
     def columns(self, requests: list[Any], answers: list[Any]) -> dict[str, Sequence[Any]]:
-        """Every feature's values, row by row."""
+        """Every feature's values, row by row; Xs and Ys that came apart need not be as many."""
         found: dict[str, Sequence[Any]] = {}
         by_name: list[str] = []
         for binning in self.bins.binnings:
@@ -123,20 +125,9 @@ def _members(objects: list[Any], names: list[str]) -> dict[str, Sequence[Any]]:
 
 def misfits(monitoring: Monitoring, reference: Reference) -> list[str]:
     """Where the resource and the reference speak of different models; each a sentence with what helps."""
-    found = []
-    known = [feature.name for feature in reference.side(Side.X)]
-    if unknown := sorted({feature.name for feature in monitoring.features}.difference(known)):
-        found.append(
-            f"monitoring.features names {', '.join(unknown)}, and the profile {reference.digest} has"
-            f" {', '.join(known) or 'no X'}; name features as it does, or make it anew with them"
-        )
-    for answer in reference.side(Side.Y):
-        if monitoring.prediction.task is Task.REGRESSION and answer.binning.type is not Type.NUMBER:
-            found.append(
-                f"monitoring.prediction.task is regression, and Y of the profile {reference.digest} is a"
-                f" {answer.binning.type}; make it anew with a column of numbers as --prediction"
-            )
-    return found
+    answer = next((str(feature.binning.type) for feature in reference.side(Side.Y)), None)
+    known = Profiled(reference.digest, [feature.name for feature in reference.side(Side.X)], answer)
+    return [f"monitoring.{field}: {sentence}" for field, sentence in profile_fit.misfits(monitoring, known)]
 
 
 class Tallies:
@@ -145,20 +136,26 @@ class Tallies:
     def __init__(self) -> None:
         self._rows: dict[ProfileKey, tuple[Watch, list[Any], list[Any]]] = {}
 
-    def take(self, key: ProfileKey, watch: Watch, request: Any, answer: Any) -> None:
-        """One X and its Y, as the JSON has them."""
-        rows = self._rows.get(key)
-        if rows is None:
-            rows = self._rows[key] = (watch, [], [])
-        rows[1].append(request)
-        rows[2].append(answer)
+    def asked(self, key: ProfileKey, watch: Watch, request: Any) -> None:
+        """One X, as the JSON has it."""
+        self._of(key, watch)[1].append(request)
+
+    def said(self, key: ProfileKey, watch: Watch, answer: Any) -> None:
+        """One Y."""
+        self._of(key, watch)[2].append(answer)
 
     def profiles(self) -> Profiles:
         """All that was taken, counted: once a window and feature, whatever the number of rows."""
         return {
-            key: Profile.of(key.baseline, watch.bins.binnings, watch.columns(requests, answers), rows=len(requests))
+            key: Profile.of(key.baseline, watch.bins.binnings, watch.columns(requests, answers), rows=len(answers))
             for key, (watch, requests, answers) in self._rows.items()
         }
+
+    def _of(self, key: ProfileKey, watch: Watch) -> tuple[Watch, list[Any], list[Any]]:
+        rows = self._rows.get(key)
+        if rows is None:
+            rows = self._rows[key] = (watch, [], [])
+        return rows
 
 
 def _unwrapped(request: Any) -> Any:
