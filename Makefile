@@ -115,6 +115,14 @@ venv-demo: .venv-demo/.synced ## Make the demo's environment (BentoML, scikit-le
 	@$(UV) pip install -q --python $(DEMO_BIN)/python --no-deps -e services/contracts -e services/profile -e services/demo_model
 	@touch $@
 
+# Those beside whom the monitor is measured; nothing of ours is in it, and no image has them.
+.PHONY: venv-bench
+venv-bench: .venv-bench/.synced
+.venv-bench/.synced: locks/bench.txt locks/uv.txt .venv/.synced
+	@$(UV) venv -q --allow-existing --python $(PYTHON) .venv-bench
+	@$(UV) pip sync -q --python .venv-bench/bin/python --require-hashes locks/bench.txt
+	@touch $@
+
 .PHONY: uv
 uv: ## Make the installer that the locks are written for, in the cache
 	@test -x $(UV) || { $(PYTHON) -m venv $(dir $(UV)).. && $(dir $(UV))pip install -q --require-hashes -r locks/uv.txt; }
@@ -280,11 +288,18 @@ locks: uv ## Compile the locks from their sources
 bench-page: venv ## Time until the monitor's page is there, with 20 deployments, 90 days of windows and 50 rollouts; fails over 300 ms
 	@$(BIN)/python tests/bench/bench_page.py
 
-ROUNDS ?= 1
+ROUNDS ?=
 COUNTS ?= 1 100 1000
 .PHONY: bench-operator
 bench-operator: venv ## What 1, 100 and 1,000 ModelDeployments take: time, writes, memory, CPU (COUNTS="1 100" ROUNDS=1)
-	@$(BIN)/python tests/bench/bench_operator.py --counts $(COUNTS) --rounds $(ROUNDS)
+	@$(BIN)/python tests/bench/bench_operator.py --counts $(COUNTS) --rounds $(or $(ROUNDS),1)
+
+EVENTS ?= 1000000
+.PHONY: bench-monitor
+bench-monitor: venv venv-bench ## What a prediction costs the monitor, its memory, how it catches up; drift beside Evidently and river (EVENTS="1000000 10000000" ROUNDS=3)
+	@$(BIN)/python -m switchyard_testkit.postgres install
+	@$(BIN)/python tests/bench/bench_monitor.py --events $(EVENTS) --rounds $(or $(ROUNDS),3)
+	@$(BIN)/python tests/bench/bench_drift.py --beside-python .venv-bench/bin/python --rounds $(or $(ROUNDS),3)
 
 SWITCHES ?= 200
 .PHONY: bench-switch

@@ -15,7 +15,7 @@ from switchyard_contracts.events import Inference, Label
 from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.judgement import Budget
 from switchyard_contracts.verdicts import Verdict, judge
-from switchyard_monitor.domain import identity
+from switchyard_monitor.domain import identity, shapes
 from switchyard_monitor.domain.entries import Arm, Cell, Entry, Pair
 from switchyard_monitor.domain.evidence import answer
 from switchyard_monitor.domain.facts import Fact, Record
@@ -123,7 +123,8 @@ class Monitor:
 
     def _take(self, number: int, at: float, event: str, kind: str, data: Inference | Label) -> None:
         record = Record(0, number, _us(at), None, None)
-        self.fold.take(Fact(record, SUBJECT, event, kind, data, _us(at), identity.prefix(SUBJECT, data.prediction_id)))
+        prefix = identity.prefix(SUBJECT, data.prediction_id)
+        self.fold.take(Fact(record, SUBJECT, event, kind, shapes.of(data), _us(at), prefix))
 
 
 class _Entries(dict[bytes, Entry]):

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,12 +92,15 @@ class Broker:
         self.process = self._java("kafka.Kafka", str(configuration))
         until(self._answers, f"the broker answers; its log is {self.folder / 'broker.log'}", seconds=100)
 
-    def create(self, topic: str, *, partitions: int = 4) -> None:
+    def create(self, topic: str, *, partitions: int = 4, configuration: Mapping[str, str] | None = None) -> None:
         """Have a topic, known to whoever asks: the broker hears of it some time after the controller has made it."""
         admin = KafkaAdminClient(bootstrap_servers=self.inside)
         try:
             with suppress(TopicAlreadyExistsError):
-                admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=1)])
+                made = NewTopic(
+                    topic, num_partitions=partitions, replication_factor=1, topic_configs=dict(configuration or {})
+                )
+                admin.create_topics([made])
             admin.wait_for_topics([topic], timeout_ms=60_000)
         finally:
             admin.close()

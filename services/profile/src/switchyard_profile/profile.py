@@ -41,7 +41,7 @@ class FeatureSums:
     """Whether something was taken out, so that `low` and `high` are bounds."""
 
     @classmethod
-    def of(cls, binning: Binning, values: Iterable[Any]) -> Self:
+    def of(cls, binning: Binning, values: Sequence[Any]) -> Self:
         """Count values, JSON's own."""
         if binning.type.measured:
             sorted_ = measure(values, binning.type)

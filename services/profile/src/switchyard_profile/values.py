@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -18,6 +18,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
+
+_NUMBERS, _STRINGS, _BOOLEANS = frozenset({int, float}), frozenset({str}), frozenset({bool})
+"""And no subclasses: true and false are no numbers."""
 
 
 class Type(StrEnum):
@@ -54,24 +57,15 @@ class Names:
     wrong: int
 
 
-_NUMBERS = frozenset({float, int})
-"""By their very types: true is an int to Python."""
-
-
-def measure(values: Iterable[Any], kind: Type) -> Numbers:
+def measure(values: Sequence[Any], kind: Type) -> Numbers:
     """Numbers as they are, texts as their lengths."""
     return numbers(values) if kind is Type.NUMBER else _lengths(values)
 
 
-def numbers(values: Iterable[Any]) -> Numbers:
+def numbers(values: Sequence[Any]) -> Numbers:
     """Sort JSON's values. NaN counts as missing; what is infinite, or too large to be a number here, as wrong."""
-    values = list(values)
-    found: list[float] = values
-    missing = wrong = 0
-    if not _NUMBERS.issuperset(map(type, values)):  # most columns hold nothing else
-        found = [value for value in values if type(value) in _NUMBERS]
-        missing = values.count(None)
-        wrong = len(values) - len(found) - missing
+    found, missing = _only(_NUMBERS, values)
+    wrong = len(values) - len(found) - missing
     try:
         array = np.array(found, dtype=np.float64)
     except OverflowError:  # JSON's whole numbers have no end
@@ -88,31 +82,23 @@ def numbers(values: Iterable[Any]) -> Numbers:
     return Numbers(array + 0.0, missing, wrong)
 
 
-def names(values: Iterable[Any], kind: Type) -> Names:
+def names(values: Sequence[Any], kind: Type) -> Names:
     """Sort JSON's values where strings are wanted, or booleans."""
-    wanted = bool if kind is Type.BOOLEAN else str
-    found: Counter[Any] = Counter()
-    missing = wrong = 0
-    for value in values:
-        if type(value) is wanted:
-            found[value] += 1
-        elif value is None:
-            missing += 1
-        else:
-            wrong += 1
+    held, missing = _only(_BOOLEANS if kind is Type.BOOLEAN else _STRINGS, values)
+    found, wrong = Counter(held), len(values) - len(held) - missing
     if kind is Type.BOOLEAN:
         return Names({"true" if value else "false": count for value, count in found.items()}, missing, wrong)
     return Names(found, missing, wrong)
 
 
-def _lengths(values: Iterable[Any]) -> Numbers:
-    found: list[int] = []
-    missing = wrong = 0
-    for value in values:
-        if isinstance(value, str):
-            found.append(len(value))
-        elif value is None:
-            missing += 1
-        else:
-            wrong += 1
-    return Numbers(np.array(found, dtype=np.float64), missing, wrong)
+def _only(kinds: frozenset[type], values: Sequence[Any]) -> tuple[Sequence[Any], int]:
+    """The values of these kinds, which is most often all, and how many are missing."""
+    if kinds.issuperset(map(type, values)):
+        return values, 0
+    return [value for value in values if type(value) in kinds], sum(value is None for value in values)
+
+
+def _lengths(values: Sequence[Any]) -> Numbers:
+    found, missing = _only(_STRINGS, values)
+    lengths = np.array([len(text) for text in found], dtype=np.float64)
+    return Numbers(lengths, missing, len(values) - len(found) - missing)

@@ -22,13 +22,10 @@ from switchyard_contracts.events import (
 )
 from switchyard_contracts.quantities import FULL
 
-from switchyard_monitor.domain import identity, kserve
+from switchyard_monitor.domain import identity, kserve, shapes, wire
 from switchyard_monitor.domain.cloudevents import Headers, structured
 from switchyard_monitor.errors import Unreadable
 
-MOST_GENERATIONS = 2**53
-MOST_REVISION = 253
-"""Characters of the name of a Kubernetes object; an index of a database takes no text of any length."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 LATEST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
@@ -92,7 +89,7 @@ class Fact(NamedTuple):
     subject: str
     event_id: str
     type: str
-    data: Inference | InputOnly | PredictionOnly | Label | Deletion
+    data: shapes.Data
     at_us: int
     prefix: bytes
     whole: bool = False
@@ -103,8 +100,17 @@ def read(record: Record) -> Fact | None:
     """Read a record; None when its type is not ours, `Unreadable` when it can never be read."""
     if record.value is None:
         raise Unreadable("the record has no value; a fact cannot be taken back by a tombstone, send a deletion event")
+    value = structured(record.value, record.headers)
+    if (usual := wire.read(value)) is None:
+        return read_by_types(record, value)
+    event, at_us = usual
+    prefix = identity.prefix(event.subject, event.data.prediction_id)
+    return Fact(record, event.subject, event.id, event.kind, event.data, at_us, prefix)
+
+
+def read_by_types(record: Record, value: bytes) -> Fact | None:
+    """Read a record's value, whatever it looks like: what the types say holds."""
     try:
-        value = structured(record.value, record.headers)
         try:
             event = _READER.validate_json(value)
         except ValidationError as error:
@@ -120,23 +126,26 @@ def read(record: Record) -> Fact | None:
     data = event.data
     _plain("id", event.id, most=128)
     if isinstance(data, Inference | PredictionOnly | InputOnly):
-        _bounded("traffic", data.traffic, MOST_GENERATIONS)
-        _plain("data.revision", data.revision, most=MOST_REVISION)
+        _bounded("traffic", data.traffic, wire.MOST_GENERATIONS)
+        _plain("data.revision", data.revision, most=wire.MOST_REVISION)
     if isinstance(data, Inference | PredictionOnly):
         _bounded("weightBp", data.weight_bp, FULL)
     if isinstance(data, Inference):
-        _plain("data.answeredBy", data.answered_by, most=MOST_REVISION)
+        _plain("data.answeredBy", data.answered_by, most=wire.MOST_REVISION)
     at = data.started_at if isinstance(data, Inference) else data.at
     prefix = identity.prefix(event.subject, data.prediction_id)
-    return Fact(record, event.subject, event.id, event.type, data, microseconds(at), prefix)
+    return Fact(record, event.subject, event.id, event.type, shapes.of(data), microseconds(at), prefix)
 
 
 def _of_kserve(value: bytes, record: Record) -> Fact | None:
     said = kserve.read(value, received=partial(_received, record))
     if said is None:
         return None
-    prefix = identity.prefix(said.subject, said.data.prediction_id)
-    return Fact(record, *said, microseconds(said.data.at), prefix, whole=True)
+    data = said.data
+    prefix = identity.prefix(said.subject, data.prediction_id)
+    return Fact(
+        record, said.subject, said.event_id, said.type, shapes.of(data), microseconds(data.at), prefix, whole=True
+    )
 
 
 def _received(record: Record) -> datetime:

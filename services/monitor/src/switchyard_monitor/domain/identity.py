@@ -17,7 +17,7 @@ PREFIX_BYTES = 13
 ROW_BYTES = 3
 MINTED_LENGTH = 13 + 1 + 36
 """Milliseconds, a dash, a UUID."""
-_NESTED = (dict, list)
+_NESTED = frozenset({dict, list})
 _GOLDEN = 0x9E37_79B9_7F4A_7C15
 """2⁶⁴ by the golden ratio: its multiples lie far apart."""
 
@@ -66,10 +66,11 @@ def content(value: Any) -> int:
 
 def _ordered(value: Any) -> Any:
     if isinstance(value, dict):
-        value = dict(sorted(value.items()))
-        for name, item in value.items():
-            if isinstance(item, _NESTED):
-                value[name] = _ordered(item)
+        value = {name: value[name] for name in sorted(value)}
+        if not _NESTED.isdisjoint(map(type, value.values())):
+            for name, item in value.items():
+                if type(item) in _NESTED:
+                    value[name] = _ordered(item)
     elif isinstance(value, list):
-        value = [_ordered(item) if isinstance(item, _NESTED) else item for item in value]
+        value = [_ordered(item) if type(item) in _NESTED else item for item in value]
     return value

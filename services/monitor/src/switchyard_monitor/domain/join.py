@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from switchyard_contracts.events import Assignment, Deletion, EventType, Inference, InputOnly, Label, PredictionOnly
+from switchyard_contracts.events import Assignment, EventType
 from switchyard_contracts.model_route import RouteRole
 from switchyard_contracts.quantities import FULL
 from switchyard_contracts.sticky import fold_of
@@ -36,6 +36,7 @@ from switchyard_monitor.domain.lines import Line
 from switchyard_monitor.domain.pairs import contribute_pairs
 from switchyard_monitor.domain.profiling import ProfileKey, Tallies, Watch
 from switchyard_monitor.domain.rules import MAX_AGE_US, Known, follow
+from switchyard_monitor.domain.shapes import Deletion, Inference, InputOnly, Label, PredictionOnly
 from switchyard_monitor.domain.sums import Sums, bump
 
 MOST_LATENCY_US = 86_400_000_000

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from switchyard_contracts.events import Deletion, Inference, InputOnly, PredictionOnly
-
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.facts import Fact
 from switchyard_monitor.domain.rules import Known, Path, follow
+from switchyard_monitor.domain.shapes import Deletion, Inference, InputOnly, PredictionOnly
 
 MOST = 100_000
 """Rows of one request, which are held in memory together; a longer list is none."""
