@@ -102,7 +102,7 @@ def owners(world: World) -> Iterator[tuple[Owner, Owner]]:
 
 
 def tell(world: World, day: list[Flight]) -> dict[tuple[str, str, int, int], dict[str, int]]:
-    """Two flights a second; X′ a while later, some of them corrected, some sent twice. Answers what the sums must be."""
+    """Two flights a second; X′ a while later, some corrected, some sent twice. Answers what the sums must be."""
     events: list[tuple[bytes, float]] = []
 
     def say(event: bytes, at: float, partition: int) -> None:

@@ -117,9 +117,7 @@ def test_of_independent_rows_it_finds_what_scipys_noncentral_chi2_foretells(shif
     """On normal rows: how often p < 1 % on 400 windows, against the power of Pearson's test for such shares."""
     chance, level, rows = np.random.default_rng(7), 0.01, 1000
     values = chance.normal(0.0, 1.0, 45 * rows)
-    made = Yardstick(
-        reference({"x": values.tolist()}, times=[at // rows * DAY_SECONDS for at in range(len(values))])
-    )
+    made = Yardstick(reference({"x": values.tolist()}, times=[at // rows * DAY_SECONDS for at in range(len(values))]))
     (feature,) = made.reference.features
     normal = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000) + shift
     held = np.array(feature.grouped(feature.sums), dtype=float)
@@ -132,7 +130,9 @@ def test_of_independent_rows_it_finds_what_scipys_noncentral_chi2_foretells(shif
 
     finds, windows = 0, 400
     for _ in range(windows):
-        window = Profile.of(made.reference.digest, [feature.binning], {"x": chance.normal(shift, 1.0, rows).tolist()}, rows=rows)
+        window = Profile.of(
+            made.reference.digest, [feature.binning], {"x": chance.normal(shift, 1.0, rows).tolist()}, rows=rows
+        )
         p = judge(made, window, start=0)[0].p
         finds += p is not None and p < level
     assert stats.binomtest(finds, windows, min(float(expected), 1.0)).pvalue > 1e-4, (finds / windows, expected)
@@ -182,9 +182,7 @@ def test_one_outlier_is_counted_hides_nothing_and_is_no_drift(year: Year) -> Non
 
 
 @pytest.mark.rule("check-label-flip")
-def test_a_label_that_is_turned_round_is_invisible_in_x_and_visible_in_the_outcome(
-    year: Year, tmp_path: Path
-) -> None:
+def test_a_label_that_is_turned_round_is_invisible_in_x_and_visible_in_the_outcome(year: Year, tmp_path: Path) -> None:
     """Two days on which nothing drifts; on the second whoever writes X′ has yes and no the wrong way round."""
     calm = [day for day in year.judged if not any(one.drifted for one in year.found(day).values())][:2]
     made = year.yardstick.reference

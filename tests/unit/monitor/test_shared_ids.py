@@ -31,10 +31,10 @@ def story(chance: random.Random, subject: str) -> list[tuple[float, bytes]]:
     """What happens to the orders of one deployment; event ids, too, are what the other's are."""
     found = []
     for name in IDS:
-        at = 10 * chance.random()
-        found.append((at + 1, inference(name, x=chance.random(), y=chance.gauss(0, 30), at=at, subject=subject)))
+        at, x = 10 * chance.random(), f"{name} of {subject}"
+        found.append((at + 1, inference(name, x=x, y=chance.gauss(0, 30), at=at, subject=subject)))
         if chance.random() < 0.5:
-            found.append((at + 1, mirrored(name, y=chance.gauss(0, 30), at=at, subject=subject)))
+            found.append((at + 1, mirrored(name, x=x, y=chance.gauss(0, 30), at=at, subject=subject)))
         for version in range(chance.randrange(3)):
             came = at + chance.choice([2, 40])
             said = outcome(name, chance.gauss(0, 30), at=came, revision=version, subject=subject)
