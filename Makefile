@@ -221,6 +221,7 @@ test-contract-parts: venv
 .PHONY: test-contract-gateway
 test-contract-gateway: venv-gateway
 	@mkdir -p $(REPORTS)
+	@$(BIN)/python -m switchyard_testkit.prometheus install
 	@$(PYTHON) -m switchyard_testkit.programs
 	@$(GATEWAY_BIN)/pytest tests/contract/gateway $(MODULES_IN_TWOS) --junitxml $(REPORTS)/contract-gateway.xml $(PYTEST_ARGS)
 
@@ -261,7 +262,7 @@ check-generated: venv ## Regenerate what is generated, and fail if it differs fr
 
 ##@ Generated files
 .PHONY: crds
-crds: venv ## Write the CRDs from the types, for manifests/ and the charts
+crds: venv ## Write what is generated: the CRDs from the types, and the chart's schema and dashboards
 	@rm -rf manifests/crds && $(BIN)/python -m switchyard_contracts.crd manifests/crds
 	@$(BIN)/python -m switchyard_testkit.chart write
 

@@ -336,15 +336,20 @@ class History:
         fresh = [line for line in answers if (event.pid, line.row, by, shadow) not in answered]
         if answers and not fresh:
             return []
+        mine_own = exchange and many and by == data["revision"]
         if exchange and not data["response"].get("complete", True):
             self.notes.append(owner | {"name": "unreadable"})
+            if mine_own:
+                self.notes.append(owner | {"name": "answered"})
             return []
         group = fold(event.subject, event.pid, data)
         good = [line for line in fresh if not math.isnan(line.y)]
         if exchange or good:  # an answer that came alone and holds nothing is no answer
             self.notes += [owner | {"name": "unreadable"}] * (len(fresh) - len(good))
-        if exchange and many and good and by == data["revision"]:
+        if mine_own and (good or not answers):
             self.notes.append(owner | {"name": "answered"})
+        if mine_own and good:
+            self.notes.append(owner | {"name": "squares", "times": len(good) ** 2})
         for line in good:
             answered.add((event.pid, line.row, by, shadow))
             latency = data.get("latencyUs") if line.row == 0 else None
@@ -455,9 +460,10 @@ def arm_sums(history: History, rules: Rules) -> tuple[Sums, pd.DataFrame]:
     ledger.add(seen[seen["latency"].isna()], "unmeasured")
     measured = seen[seen["latency"].notna()]
     ledger.spread(measured, "latency", bucket(measured["latency"].astype("int64").clip(lower=0), TIME_PARTS))
-    notes = table(history.notes, [*owner, "name"])
+    notes = table([{"times": 1} | note for note in history.notes], [*owner, "name", "times"])
     for name in sorted(notes["name"].unique()):
-        ledger.add(notes[notes["name"] == name], name)
+        mine = notes[notes["name"] == name]
+        ledger.add(mine, name, mine["times"])
 
     made = table(history.made, [*owner, "pid", "row", "at", "fold", "y", "latency"])
     made["n"] = range(len(made))

@@ -15,6 +15,8 @@ from switchyard_operator import gather
 from switchyard_operator.cache import Cache
 from switchyard_operator.domain import kinds
 
+RESULTS = ("done", "later", "failed", "not-leading")
+"""How a pass may end; each is told from the start, so that the first failure is a rise and not a beginning."""
 API_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -27,6 +29,8 @@ class Metrics:
         self.passes = Counter(
             f"{prefix}_passes", "Reconcile passes, by how they ended.", ["result"], registry=self.registry
         )
+        for result in RESULTS:
+            self.passes.labels(result)
         self.seconds = Histogram(f"{prefix}_pass_seconds", "How long a pass took.", registry=self.registry)
         self.writes = Counter(f"{prefix}_writes", "Writes to the API server.", ["verb", "kind"], registry=self.registry)
         self.requests = Counter(
@@ -88,6 +92,16 @@ class Rollouts(Collector):
         phases = GaugeMetricFamily(
             "switchyard_operator_rollouts", "Deployments, by the phase of their newest rollout.", labels=["phase"]
         )
+        since = GaugeMetricFamily(
+            "switchyard_rollout_phase_start_timestamp_seconds",
+            "When the newest rollout of a deployment came into the phase that it is in.",
+            labels=["deployment", "phase"],
+        )
+        serving = GaugeMetricFamily(
+            "switchyard_deployment_serving",
+            "1 for what users of a deployment get now, whatever its rollout does.",
+            labels=["deployment", "state"],
+        )
         verdicts = GaugeMetricFamily(
             "switchyard_rollout_verdict",
             "1 for what a metric of the rollout's analysis says now.",
@@ -112,8 +126,13 @@ class Rollouts(Collector):
                 status = gather.status(body) if body else None
                 if status and status.shadows:
                     beside[subject] = status.shadows
+                if status:
+                    serving.add_metric([subject, status.serving.value], 1)
                 if status and status.rollout:
                     found[status.rollout.phase] += 1
+                    began = status.rollout.phase_since or status.rollout.started_at
+                    if began:
+                        since.add_metric([subject, status.rollout.phase.value], began.timestamp())
                     for verdict in status.rollout.verdicts:
                         verdicts.add_metric([subject, verdict.name, verdict.verdict], 1)
                 route = self._cache.get(kinds.MODEL_ROUTE, *key)
@@ -127,7 +146,7 @@ class Rollouts(Collector):
                         mirrors.add_metric([subject, entry.revision], share)
             for phase, count in found.items():
                 phases.add_metric([phase.value], count)
-        yield from (phases, verdicts, weights, mirrors)
+        yield from (phases, since, serving, verdicts, weights, mirrors)
         yield from self._shadows(beside)
 
     def _shadows(self, beside: Mapping[str, Sequence[ShadowStatus]]) -> Iterator[Metric]:

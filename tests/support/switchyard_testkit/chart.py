@@ -1,4 +1,4 @@
-"""Files generated for the charts: the CRDs as templates, and the schema of the values.
+"""Files generated for the charts: the CRDs as templates, the schema of the values, and the dashboards.
 
 `python -m switchyard_testkit.chart write` writes them; `check` fails when what is committed differs.
 """
@@ -12,8 +12,12 @@ from pathlib import Path
 from switchyard_contracts.crd import KINDS, definition
 
 from switchyard_testkit import values_schema
+from switchyard_testkit.dashboards.deployment import DEPLOYMENT
+from switchyard_testkit.dashboards.fleet import FLEET
+from switchyard_testkit.dashboards.pipeline import PIPELINE
 
 ROOT = Path(__file__).resolve().parents[3]
+DASHBOARDS = (FLEET, DEPLOYMENT, PIPELINE)
 KEEP = {"helm.sh/resource-policy": "keep"}
 
 
@@ -32,10 +36,21 @@ def crd_templates() -> dict[Path, str]:
     return files
 
 
+def dashboards() -> dict[Path, str]:
+    """Grafana's dashboards, by the file that holds each."""
+    return {
+        ROOT / f"charts/switchyard/files/dashboards/{each.name}.json": json.dumps(
+            each.json(), indent=2, ensure_ascii=False
+        )
+        + "\n"
+        for each in DASHBOARDS
+    }
+
+
 def generated() -> dict[Path, str]:
     """Every generated file of the charts, with its content."""
     schema = json.dumps(values_schema.schema(), indent=2, ensure_ascii=False) + "\n"
-    return {**crd_templates(), ROOT / "charts/switchyard/values.schema.json": schema}
+    return {**crd_templates(), **dashboards(), ROOT / "charts/switchyard/values.schema.json": schema}
 
 
 def main(verb: str) -> int:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,8 @@ class OperatorProcess:
     python: str = sys.executable
     """Of the environment that the operator is installed in."""
     port: int = field(default_factory=free_port)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Variables on top."""
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -44,6 +47,7 @@ class OperatorProcess:
             "OPERATOR_AUTOSCALERS": "true",
             "OPERATOR_LOG_FORMAT": "json",
             "OPERATOR_PORT": str(self.port),
+            **self.settings,
         }
         with self.log.open("ab") as log:
             command = [self.python, "-m", "switchyard_operator"]

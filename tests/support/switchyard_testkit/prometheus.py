@@ -11,26 +11,31 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from prometheus_client import CollectorRegistry, start_http_server
-from switchyard_operator.adapters.prometheus import HttpPrometheus
 
 from switchyard_testkit.commands import run
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.errors import MachineError, TestkitError
-from switchyard_testkit.fake_prometheus import Sample
 from switchyard_testkit.halting import halt
 from switchyard_testkit.machine import PROMETHEUS_PACKAGES, SEARCH, ensure_packages
 from switchyard_testkit.node import pki
 from switchyard_testkit.outside import PASSWORD, USER
 from switchyard_testkit.waiting import until
 
+if TYPE_CHECKING:
+    from switchyard_operator.adapters.prometheus import HttpPrometheus
+
+    from switchyard_testkit.fake_prometheus import Sample
+
+JSON = dict[str, Any]
 HASHED = "$2b$04$switchyardswitchyardse5yHPmdqWAw6XHH2fiifmn62Zaa0SLDS"
 """Of the password, by bcrypt."""
 
@@ -48,6 +53,9 @@ class RealPrometheus:
         self, *, url: str = "", folder: Path | None = None, ca_file: str | None = None, seconds: float = 20.0
     ) -> HttpPrometheus:
         """The operator's way to it; a test says what differs."""
+        # The gateway's environment, whose parts are scraped too, has no operator.
+        from switchyard_operator.adapters.prometheus import HttpPrometheus
+
         return HttpPrometheus(
             url=url or self.url,
             folder=str(folder or self.folder),
@@ -55,6 +63,19 @@ class RealPrometheus:
             timeout=timedelta(seconds=seconds),
             clock=lambda: datetime.now(UTC),
         )
+
+    def ask(self, path: str, **query: str) -> Any:
+        """The `data` of its API's answer. Raises TestkitError with its own words where it refuses."""
+        with httpx.Client(trust_env=False, verify=False, auth=(USER, PASSWORD), timeout=60) as http:
+            answer = http.get(f"{self.url}/api/v1/{path}", params=query).json()
+        if answer["status"] != "success":
+            raise TestkitError(f"{path} {query}: {answer['error']}")
+        return answer["data"]
+
+    def instant(self, expr: str) -> list[JSON]:
+        """What an expression says now: series, each with its labels and its value."""
+        data = self.ask("query", query=expr)
+        return [{"metric": {}, "value": data["result"]}] if data["resultType"] == "scalar" else list(data["result"])
 
     @contextmanager
     def silent(self) -> Iterator[None]:
@@ -75,8 +96,12 @@ def real_prometheus(
     port: int = 0,
     authority: Path | None = None,
     scraped: Sequence[str] = (),
+    jobs: Sequence[Mapping[str, Any]] = (),
+    rules: Mapping[str, Any] | None = None,
 ) -> Iterator[RealPrometheus]:
     """One that has seen these samples, and scrapes these `host:port`; it is ended whatever happens.
+
+    Jobs are more to scrape, and rules what a file of them holds, both as Prometheus' own configuration has them.
 
     Its certificate is signed by an authority of its own, or by that whose ca.crt and ca.key are in a folder.
     """
@@ -84,7 +109,7 @@ def real_prometheus(
     if past := list(samples):
         (folder / "samples.txt").write_text(open_metrics(past))
         blocks = ["tsdb", "create-blocks-from", "openmetrics"]
-        run([_program("promtool"), *blocks, folder / "samples.txt", store], timeout=200)
+        run([program("promtool"), *blocks, folder / "samples.txt", store], timeout=200)
     if authority is None:
         pki.make_authority(folder, "prometheus")
     else:
@@ -93,8 +118,12 @@ def real_prometheus(
     pki.make_server(folder, "server", ["localhost", host])
     (folder / "username").write_text(f"{USER}\n")
     (folder / "password").write_text(f"{PASSWORD}\n")
-    jobs = [{"job_name": "outside", "static_configs": [{"targets": list(scraped)}]}] if scraped else []
-    said = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs}
+    outside = [{"job_name": "outside", "static_configs": [{"targets": list(scraped)}]}] if scraped else []
+    pace = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    said: JSON = {"global": pace, "scrape_configs": [*outside, *jobs]}
+    if rules:
+        (folder / "rules.yaml").write_text(json.dumps(rules))
+        said["rule_files"] = [str(folder / "rules.yaml")]
     (folder / "config.yaml").write_text(json.dumps(said))
     door = {
         "tls_server_config": {"cert_file": str(folder / "server.crt"), "key_file": str(folder / "server.key")},
@@ -102,7 +131,7 @@ def real_prometheus(
     }
     (folder / "door.yaml").write_text(json.dumps(door))
     command = [
-        _program("prometheus"),
+        program("prometheus"),
         f"--config.file={folder / 'config.yaml'}",
         f"--web.config.file={folder / 'door.yaml'}",
         f"--web.listen-address={host}:{port}",
@@ -155,7 +184,8 @@ def _is_ready(server: RealPrometheus, log: Path) -> bool:
             return False
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Where Debian has put it. Raises MachineError where it has not."""
     found = shutil.which(name, path=SEARCH)
     if found is None:
         raise MachineError(f"no {name} is installed; run `python -m switchyard_testkit.prometheus install`.")

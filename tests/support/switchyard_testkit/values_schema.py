@@ -55,6 +55,8 @@ def ref(name: str) -> JSON:
 SWITCH: JSON = {"type": "boolean"}
 SECRET = text(f"^$|{NAME}")
 """The name of a Secret, or none."""
+LABELS: JSON = {"type": "object", "additionalProperties": text(r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")}
+"""Labels of an object."""
 PEERS = many({"type": "object"})
 PERSISTENCE = group(enabled=SWITCH, size=text(QUANTITY), storageClass=text())
 TOKENS = many(
@@ -170,6 +172,18 @@ SHAPE = group(
         tokens=TOKENS,
         operatorToken=text(r"^$|^\S{16,}$"),
         existingOperatorTokenSecret=SECRET,
+    ),
+    monitoring=group(
+        podMonitors=group(enabled=SWITCH, interval=text(DURATION_PATTERN), labels=LABELS),
+        rules=group(
+            enabled=SWITCH,
+            labels=LABELS,
+            runbookUrl=text(r"^(https?://[^\s#]+)?$"),
+            heldAfter=text(DURATION_PATTERN),
+        ),
+        dashboards=group(
+            enabled=SWITCH, namespace=text(f"^$|{LABEL}"), labels=LABELS | {"minProperties": 1}, folder=text(r"\S")
+        ),
     ),
     kafka=group(
         bootstrapServers=text(r"^$|^[^,:\s]+:[0-9]{1,5}(,[^,:\s]+:[0-9]{1,5})*$"),

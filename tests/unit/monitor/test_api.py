@@ -194,3 +194,11 @@ def test_probes_and_metrics_need_no_token(world: World, client: TestClient) -> N
     text = client.get("/metrics").text
     assert 'switchyard_requests_total{deployment="demo/flight-delay",revision="next-2",role="candidate"} 100.0' in text
     assert 'switchyard_monitor_events_total{column="stored",partition="0"} 1801.0' in text
+    assert 'switchyard_monitor_unaccounted_records{partition="0"} 0.0' in text
+    arm = 'deployment="demo/flight-delay",revision="next-2",role="candidate"'
+    name = "switchyard_request_latency_seconds"
+    # The one that failed had no latency.
+    assert f"{name}_count{{{arm}}} 99.0" in text
+    for bound, count in (("0.0025", 0), ("0.01", 99), ("+Inf", 99)):
+        labels = f'deployment="demo/flight-delay",le="{bound}",revision="next-2",role="candidate"'
+        assert f"{name}_bucket{{{labels}}} {count}.0" in text

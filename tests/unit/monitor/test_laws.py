@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from sqlalchemy import event as sql_event
 from switchyard_monitor.adapters.store import SqlStore
-from switchyard_monitor.domain.buckets import bucket, low, width
+from switchyard_monitor.domain.buckets import Histogram, bucket, low, width
 from switchyard_monitor.domain.identity import fold as group_of
 from switchyard_monitor.domain.identity import key
 from switchyard_monitor.domain.rules import UNIT, Rule
@@ -275,6 +275,18 @@ def test_a_value_lies_in_its_bucket_and_buckets_are_narrow(value: int, parts: in
     assert low(index, parts) <= value < low(index, parts) + width(index, parts)
     assert width(index, parts) == 1 or width(index, parts) <= low(index, parts) / parts
     assert bucket(low(index, parts) + width(index, parts), parts) == index + 1
+
+
+@given(st.lists(st.integers(0, 10**9), max_size=60), st.lists(st.integers(0, 10**9), max_size=9))
+def test_what_lies_within_bounds_is_never_counted_too_much_and_misses_a_bucket_at_most(
+    values: list[int], bounds: list[int]
+) -> None:
+    held = Histogram(Counter(bucket(value, 16) for value in values), 16)
+    counted = held.within(sorted(bounds))
+    assert counted == sorted(counted)
+    for bound, count in zip(sorted(bounds), counted, strict=True):
+        assert sum(value * 17 < bound * 16 for value in values) <= count <= sum(value <= bound for value in values)
+    assert abs(held.total - sum(values)) <= sum(values) / 16
 
 
 class PowerCut(Exception):

@@ -409,3 +409,41 @@ def test_of_requests_of_many_rows_every_row_is_a_pair_and_every_request_a_copy(
     assert (found.seen, found.expected) == (170, 200.0)
     assert (found.copies, found.unanswered) == (20, 3)
     assert found.overflow == 0.0
+
+
+def test_what_the_capture_cut_short_or_asked_for_nothing_is_no_failure_of_the_copies(
+    world: World, client: TestClient
+) -> None:
+    world.teach(ROWS)
+    whole = {"encoding": "json", "value": {"answers": []}}
+    cut = {"encoding": "none", "complete": False}
+    for i in range(20):
+        answers = {} if i >= 6 else {"response": cut if i < 3 else whole}
+        asked = [] if 3 <= i < 6 else [1.0] * 10
+        for more in ({}, {"role": "shadow", "revision": "next-2", "event_id": f"m{i}"}):
+            world.say(batch(f"p{i}", asked, at=i / 10, **answers, **more), at=i / 10)
+    world.now_us = NOON_US + 300 * SECOND
+    world.run()
+    world.pass_time(2)
+    world.run()
+    found = ask(client).paired
+    assert found is not None
+    assert (found.seen, found.expected) == (140, 140.0)
+    assert (found.copies, found.unanswered) == (20, 0)
+
+
+def test_rows_are_drawn_by_the_request(world: World, client: TestClient) -> None:
+    world.teach(ROWS)
+    for i in range(40):
+        world.say(batch(f"p{i}", [1.0] * 10, at=i / 10, weightBp=10_000), at=i / 10)
+        if i % 2:
+            copy = {"role": "shadow", "revision": "next-2", "event_id": f"m{i}", "weightBp": 5_000}
+            world.say(batch(f"p{i}", [2.0] * 10, at=i / 10, **copy), at=i / 10)
+    world.now_us = NOON_US + 300 * SECOND
+    world.run()
+    world.pass_time(2)
+    world.run()
+    found = ask(client).paired
+    assert found is not None
+    assert (found.expected, found.seen) == (200.0, 200)
+    assert found.spread == 40 * 10**2 * 0.5 * 0.5

@@ -14,7 +14,16 @@ from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Lease
 from switchyard_monitor.reader import Pace
 from switchyard_testkit.local_broker import LocalBroker
-from switchyard_testkit.monitor_world import MONITORING, NOON_US, SECOND, World, inference, model_record, outcome
+from switchyard_testkit.monitor_world import (
+    MONITORING,
+    NOON_US,
+    SECOND,
+    World,
+    inference,
+    kserve,
+    model_record,
+    outcome,
+)
 
 
 @pytest.fixture
@@ -51,6 +60,22 @@ POISON: list[Any] = [
     pytest.param(outcome("a", 10**400), "invalid", id="a number that is too large"),
     pytest.param(outcome("a", 1.0, row=2_000_000), "unreadable", id="a row beyond the last"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("value", "counted"),
+    [
+        pytest.param(b'{"type":"org.example.else","id":"1"}', "ignored", id="somebody else's event"),
+        pytest.param(
+            kserve("request", "a", {"instances": [1]}, time=None), "invalid", id="KServe's, which tells no time"
+        ),
+    ],
+)
+def test_a_time_that_is_in_no_calendar_stops_nobody(world: World, value: bytes, counted: str) -> None:
+    world.broker.append(value, at_us=2**61)
+    world.say(inference("good"), at=2)
+    world.run()
+    assert world.ledger() == {counted: 1, "stored": 1}
 
 
 @pytest.mark.parametrize(("value", "reason"), POISON)

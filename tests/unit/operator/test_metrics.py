@@ -40,8 +40,24 @@ def test_phases_weights_and_verdicts_of_a_canary_at_its_first_step() -> None:
     assert f'{share}{{deployment="{subject}",revision="{candidate}",role="candidate"}} 0.05' in lines
     assert 'switchyard_operator_rollouts{phase="Progressing"} 1.0' in lines
     assert 'switchyard_operator_rollouts{phase="RolledBack"} 0.0' in lines
+    assert f'switchyard_deployment_serving{{deployment="{subject}",state="Available"}} 1.0' in lines
     verdicts = [line for line in lines if line.startswith("switchyard_rollout_verdict{")]
     assert {line.split('metric="')[1].split('"')[0] for line in verdicts} == {"errors", "outcome"}
+
+
+def test_how_long_a_rollout_is_in_its_phase_can_be_told() -> None:
+    world = at_five()
+    lines = [line for line in told(world) if line.startswith("switchyard_rollout_phase_start_timestamp_seconds{")]
+    (line,) = lines
+    name, _, began = line.rpartition(" ")
+    subject = "/".join(world.cache.deployments()[0])
+    assert name.split("{")[1] == f'deployment="{subject}",phase="Progressing"}}'
+    assert 0 < world.clock.now.timestamp() - float(began) < 60
+
+
+def test_ways_for_a_pass_to_end_are_told_before_one_ended_so() -> None:
+    lines = generate_latest(Metrics().registry).decode().splitlines()
+    assert 'switchyard_operator_passes_total{result="failed"} 0.0' in lines
 
 
 def test_a_standby_tells_nothing_of_rollouts_so_that_sums_over_replicas_are_right() -> None:

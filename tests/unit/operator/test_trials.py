@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from switchyard_contracts.experiments import Trial
 from switchyard_contracts.model_command import ModelCommandStatus
 from switchyard_contracts.model_deployment import MetricVerdict, Phase
 from switchyard_operator.domain import kinds
@@ -32,6 +33,8 @@ ANOTHER: dict[str, Any] = {
     "type": "Canary",
     "canary": {"mirror": 0, "steps": [{"name": "half", "weight": 50, "hold": "5s"}]},
 }
+GUARD, DECIDES = AB_SPEC["analysis"]["metrics"][:2]
+SECOND_ONE = DECIDES | {"name": "typical", "metric": "outcome.mae"}
 WHOLE_YEAR = {"from": "2026-01-01T00:00", "to": "2026-12-31T23:00", "reason": "no changes this year"}
 ALIKE = Model(version="2.0.0", loss=108.0)
 """As far as groups of users differ, at the margin of 5 %."""
@@ -52,6 +55,18 @@ def started(spec: dict[str, Any], two: Model = BETTER) -> Simulation:
 def changed(**changes: Any) -> dict[str, Any]:
     """The A/B test with another block."""
     return AB_SPEC | {"strategy": {"type": "ABTest", "abTest": AB_SPEC["strategy"]["abTest"] | changes}}
+
+
+def trial(world: Simulation) -> Trial:
+    assert world.status.rollout
+    assert world.status.rollout.trial
+    return world.status.rollout.trial
+
+
+def verdicts(world: Simulation) -> list[MetricVerdict]:
+    """Of the metrics that decide, or did."""
+    assert world.status.rollout
+    return [item for item in world.status.rollout.verdicts if item.name == "outcome"]
 
 
 def outcome(world: Simulation) -> MetricVerdict:
@@ -183,6 +198,40 @@ def test_a_test_under_way_goes_on_as_it_was_stated(strategy: dict[str, Any], res
     assert read_at(world) == due
     world.run_for(5 * SECOND)
     assert condition(world, "Accepted")[:2] == ("True", "Valid")
+
+
+@pytest.mark.rule("ab-test")
+@pytest.mark.parametrize("restarted", [False, True], ids=["at once", "and the operator starts anew"])
+@pytest.mark.parametrize(
+    ("analysis", "kept"),
+    [
+        pytest.param({"metrics": [GUARD, DECIDES | {"maxIncrease": "50%"}]}, False, id="a wider margin"),
+        pytest.param({"metrics": [GUARD, DECIDES | {"metric": "outcome.mae"}]}, False, id="another measure"),
+        pytest.param({"metrics": [GUARD, DECIDES, SECOND_ONE]}, False, id="a second that decides"),
+        pytest.param({"risk": {"wrongPromotion": "20%"}, "metrics": [GUARD, DECIDES]}, False, id="another risk"),
+        pytest.param({"metrics": [GUARD | {"max": "40%"}, DECIDES]}, True, id="a guard's limit"),
+        pytest.param({"metrics": [DECIDES, GUARD]}, True, id="another order"),
+    ],
+)
+def test_what_a_test_is_read_by_is_not_chosen_after_a_look(
+    analysis: dict[str, Any], kept: bool, restarted: bool
+) -> None:
+    world = started(AB_SPEC)
+    stated = trial(world)
+    world.deploy(AB_SPEC, image=TWO, analysis={"block": "5s"} | analysis)
+    if restarted:
+        world.restart()
+    world.run_for(5 * SECOND)
+    status, reason, message = condition(world, "Accepted")
+    assert (status, reason) == (("True", "Valid") if kept else ("False", "TestUnderWay"))
+    assert kept or message.startswith("spec.analysis: the A/B test of ")
+    assert world.route == HALVES
+    world.run(lambda: world.phase is Phase.WATCHING, within=3 * WEEK)
+    assert trial(world).analysis == stated.analysis
+    (read,) = (item.metric for item in world.monitor.asked if item.metric.name == "outcome")
+    assert (read.metric, read.role.value, str(read.max_increase)) == ("outcome.rmse", "decide", "5%")
+    world.run_for(5 * SECOND)
+    assert not [item for item in verdicts(world) if item.metric != read.metric and item.verdict == "Pass"]
 
 
 def test_a_newer_model_may_bring_another_strategy() -> None:

@@ -1,8 +1,9 @@
 """A/B test: a share of the users at once, for full weeks, and one reading when they are over.
 
 What was stated when the users were drawn stands in `status.rollout.trial`, and the test goes on by that: an edit of
-the strategy is refused with a sentence, by the API server and, where it got past it, here. Nothing of what the
-candidate did to users is said before the test is read; guards may end it at any time.
+the strategy is refused with a sentence, by the API server and, where it got past it, here, and so is, here, one of the
+metrics that decide: whoever chooses them after a look has chosen the winner. Nothing of what the candidate did to users
+is said before the test is read; guards may be edited, and may end it at any time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.experiments import TEST_STEP, ABTest, Trial, WhenWon
 from switchyard_contracts.judgement import Budget, Judgement, Verdict, count
 from switchyard_contracts.model_deployment import (
+    Analysis,
     Metric,
     MetricVerdict,
     ModelDeploymentSpec,
@@ -72,6 +74,7 @@ def begin(spec: ModelDeploymentSpec, memory: RolloutStatus, *, alpha: float, now
         effect=str(said.effect),
         power=str(said.power),
         strategy=spec.strategy.model_dump_json(by_alias=True, exclude_none=True),
+        analysis=_deciding(spec.analysis).model_dump_json(by_alias=True, exclude_none=True),
         moved=moved,
     )
     return memory.model_copy(update={"trial": stated})
@@ -84,17 +87,21 @@ def as_stated(world: World) -> tuple[World, SpecRejected | None]:
         return world, None
     if held.phase in OVER or held.revision != world.target:
         return world, None
-    stated = _strategy(held.trial)
-    if stated is None or stated == world.spec.strategy:
+    stated = {"strategy": _strategy(held.trial) or world.spec.strategy, "analysis": _analysis(world.spec, held.trial)}
+    edited = [name for name, value in stated.items() if value != getattr(world.spec, name)]
+    if not edited:
         return world, None
-    kept = replace(world, spec=world.spec.model_copy(update={"strategy": stated}))
+    kept = replace(world, spec=world.spec.model_copy(update=stated))
     if world.asked:
-        return kept, None  # the strategy is the newer model's, whose turn comes later
+        return kept, None  # what is said is the newer model's, whose turn comes later
     ran = format_duration(held.trial.until - held.trial.began)
     due = held.trial.read_at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    words = {"strategy": "the strategy", "analysis": "what decides, and analysis.risk,"}
+    what = " and ".join(words[name] for name in edited)
     return kept, SpecRejected(
-        f"spec.strategy: the A/B test of {held.revision} is under way for {ran}, and goes on as it was stated until it"
-        f" is read, once, on {due}; put the strategy back as it was, abort the test, or change it with the next model",
+        f"{', '.join(f'spec.{name}' for name in edited)}: the A/B test of {held.revision} is under way for {ran}, and"
+        f" goes on as it was stated until it is read, once, on {due}; put {what} back"
+        " as it was, abort the test, or change it with the next model",
         reason=UNDER_WAY,
     )
 
@@ -110,6 +117,10 @@ def known(metric: Metric, trial: Trial, memory: RolloutStatus, *, now: datetime)
         return Judged(metric=metric, judgement=found, since=trial.read_at, waiting_for=text)
     if trial.read is not None:
         stored = next((item for item in memory.verdicts if item.name == metric.name), None)
+        if stored and stored.metric != metric.metric:
+            text = f"the test was read by {stored.metric}, before {metric.metric} was said in its place"
+            found = Judgement(Verdict.NO_DATA, "ReadByAnother", text, needed=None)
+            return Judged(metric=metric, judgement=found)
         return Judged(metric=metric, judgement=_judgement(stored), since=trial.read_at, final=True) if stored else None
     left = next((item.ended_at for item in memory.steps_done if item.name == TEST_STEP), None)
     if left and left < trial.until:
@@ -164,6 +175,24 @@ def _judgement(stored: MetricVerdict) -> Judgement:
 
 def _design(said: ABTest) -> Design:
     return Design(share=said.share.share, effect=said.effect.value, power=said.power.share, spread=said.spread.value)
+
+
+def _deciding(said: Analysis) -> Analysis:
+    return said.model_copy(update={"metrics": [metric for metric in said.metrics if metric.role is Role.DECIDE]})
+
+
+def _analysis(spec: ModelDeploymentSpec, trial: Trial) -> Analysis:
+    """The spec's, with what decides as it was stated; the spec's own where nothing was, as by an older release."""
+    said = spec.analysis
+    try:
+        stated = Analysis.model_validate_json(trial.analysis)
+    except ValidationError:
+        return said
+    if (said.risk, _deciding(said).metrics) == (stated.risk, stated.metrics):
+        return said
+    names = {metric.name for metric in stated.metrics}
+    beside = [metric for metric in said.metrics if metric.role is not Role.DECIDE and metric.name not in names]
+    return said.model_copy(update={"risk": stated.risk, "metrics": [*stated.metrics, *beside]})
 
 
 def _strategy(trial: Trial) -> Strategy | None:

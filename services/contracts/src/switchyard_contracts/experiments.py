@@ -114,6 +114,8 @@ class Trial(Status):
     power: str = ""
     strategy: Annotated[str, Field(max_length=8192)] = ""
     """The whole strategy as it stood then, by which the test goes on whatever the spec says."""
+    analysis: Annotated[str, Field(max_length=32_768)] = ""
+    """What decides and at which risk, as it stood then; guards, and what is only observed, are the spec's."""
     moved: bool = False
     """Whether users met the candidate in other steps before; then it cannot be read."""
 

@@ -14,7 +14,7 @@ from switchyard_contracts.kafka_settings import SecretUnreadable
 from switchyard_contracts.producer import Producer
 from switchyard_contracts.selector import DrainingSelector
 
-from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.facts import LATEST_US, Record
 from switchyard_monitor.errors import BrokerUnavailable, OffsetLost
 from switchyard_monitor.letters import CUT_FROM
 from switchyard_monitor.ports import Bounds, Letter, Topic
@@ -236,7 +236,7 @@ def _record(record: Any) -> Record:
     return Record(
         record.partition,
         record.offset,
-        record.timestamp * 1000,
+        min(record.timestamp * 1000, LATEST_US),
         record.key,
         record.value,
         tuple((name, bytes(value or b"")) for name, value in record.headers) if record.headers else (),

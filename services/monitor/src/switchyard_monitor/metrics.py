@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from switchyard_monitor.answers import Count, RevisionQuality, counts, quality
+from switchyard_monitor.answers import Count, RevisionQuality, books, counts, quality
+from switchyard_monitor.domain.buckets import TIME_PARTS
+from switchyard_monitor.domain.buckets import Histogram as Times
+from switchyard_monitor.domain.entries import Cell
+from switchyard_monitor.domain.sums import histogram, merged
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.errors import StoreUnavailable
@@ -33,7 +37,9 @@ GROUP = ("deployment", "revision", "side", "aspect")
 NO_COUNTER = frozenset({"held", "replayed"})
 """Columns of the ledger that go down as well."""
 
-
+LATENCY_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+DELAY_BOUNDS = (1, 10, 60, 600, 3600, 21_600, 43_200, 86_400, 259_200, 604_800, 1_209_600, 2_592_000)
+MICROSECONDS, MILLISECONDS = 1_000_000, 1_000
 COMMIT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -131,6 +137,13 @@ class MonitorCollector(Collector):
             "1 where a person must look before reading goes on.",
             labels=("partition",),
         )
+        unaccounted = GaugeMetricFamily(
+            "switchyard_monitor_unaccounted_records",
+            "Offsets read less what the columns of the ledger and what is held say of them; 0 while it closes.",
+            labels=("partition",),
+        )
+        for line in books(ledgers, {}).partitions:
+            unaccounted.add_metric((str(line.partition),), line.read - sum(line.columns.values()))
         for ledger in ledgers:
             number = str(ledger.position.partition)
             stopped.add_metric((number,), float(ledger.position.stopped is not None))
@@ -142,6 +155,7 @@ class MonitorCollector(Collector):
         yield held
         yield replayed
         yield stopped
+        yield unaccounted
         mark = watermark([ledger.position for ledger in ledgers])
         if mark is not None:
             yield GaugeMetricFamily(
@@ -155,10 +169,23 @@ class MonitorCollector(Collector):
             "What became of decisions and outcomes, by row; in = joined + orphan + deleted.",
             labels=("deployment", "column"),
         )
+        latencies = HistogramMetricFamily(
+            "switchyard_request_latency_seconds",
+            "How long the revision took to answer; the sum is that of the middles of narrow buckets.",
+            labels=ARM,
+        )
+        delays = HistogramMetricFamily(
+            "switchyard_outcome_delay_seconds",
+            "How long after a prediction its first outcome came; the sum is that of the middles of narrow buckets.",
+            labels=ARM,
+        )
         for subject in self._store.deployments():
             for column, value in sorted(self._store.labels(subject).items()):
                 labels.add_metric((subject, column), value)
             cells = self._store.totals(self._store.arms(subject))
+            for (revision, role), (latency, delay) in _times(cells).items():
+                _add(latencies, latency, (subject, revision, role), LATENCY_BOUNDS, MICROSECONDS)
+                _add(delays, delay, (subject, revision, role), DELAY_BOUNDS, MILLISECONDS)
             for count in _by_revision(counts(cells)).items():
                 for name, help_text, value in _counted(count[1]):
                     metric = by_name.setdefault(name, CounterMetricFamily(name, help_text, labels=ARM))
@@ -175,7 +202,7 @@ class MonitorCollector(Collector):
                     if share is not None:
                         metric = by_name.setdefault(name, GaugeMetricFamily(name, help_text, labels=ARM))
                         metric.add_metric((subject, line.revision, line.role), share)  # type: ignore[attr-defined]
-        yield labels
+        yield from (labels, latencies, delays)
         yield from by_name.values()
 
     def _drift(self) -> Iterator[Metric]:
@@ -237,6 +264,27 @@ class MonitorCollector(Collector):
                         rules[name].add_metric((subject, terms.name, terms.metric), value)
         yield from rules.values()
         yield asked
+
+
+def _times(cells: Iterable[Cell]) -> dict[tuple[str, str], tuple[Times, Times]]:
+    """Latencies in microseconds and delays of outcomes in milliseconds, of each revision in each role."""
+    found: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        found.setdefault((cell.arm.revision, cell.arm.role), []).append(cell)
+    sums = {arm: merged(cell.sums for cell in held) for arm, held in found.items()}
+    return {
+        arm: (histogram(held, "latency", TIME_PARTS), histogram(held, "delay", TIME_PARTS))
+        for arm, held in sums.items()
+    }
+
+
+def _add(
+    family: HistogramMetricFamily, times: Times, labels: Sequence[str], bounds: Sequence[float], units: int
+) -> None:
+    """A histogram with these bounds, in seconds; a narrow bucket counts below a bound when all of it is."""
+    counts = times.within([round(bound * units) for bound in bounds])
+    buckets = [(str(float(bound)), float(count)) for bound, count in zip(bounds, counts, strict=True)]
+    family.add_metric(labels, [*buckets, ("+Inf", float(times.n))], times.total / units)
 
 
 def _by_revision(lines: list[Count]) -> Mapping[tuple[str, str], list[Count]]:
@@ -306,6 +354,7 @@ def _judged(line: RevisionQuality) -> list[tuple[str, str, float | None]]:
         ("switchyard_outcome_mae", "Mean absolute error against the outcome.", line.at_age.mae),
         ("switchyard_outcome_bias", "Mean error against the outcome.", line.at_age.bias),
         ("switchyard_outcome_accuracy_ratio", "Share of right classes.", line.at_age.accuracy),
+        ("switchyard_outcome_judged", "Predictions with an outcome at age L.", float(line.judged)),
         ("switchyard_outcome_coverage_ratio", "Share of predictions with an outcome at age L.", line.coverage),
         ("switchyard_decision_agreement_ratio", "Share of decisions that follow.", line.agreement.share),
     ]

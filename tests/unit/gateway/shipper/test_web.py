@@ -75,6 +75,7 @@ def test_the_account_is_told_in_full() -> None:
         "switchyard_shipper_served_total 12.0",
         "switchyard_shipper_delivered_total 7.0",
         'switchyard_shipper_dropped_total{reason="spool_full"} 3.0',
+        'switchyard_shipper_dropped_total{reason="too_large"} 0.0',
         'switchyard_gateway_refused_total{status="404"} 2.0',
         "switchyard_shipper_spooled 2.0",
         "switchyard_shipper_spool_bytes 123.0",

@@ -21,6 +21,8 @@ TOO_LARGE = "too_large"
 SPOOL_FULL = "spool_full"
 CAPTURE_OFF = "capture_off"
 LOST_IN_CRASH = "lost_in_crash"
+REASONS = (UNPARSABLE, TOO_LARGE, SPOOL_FULL, CAPTURE_OFF, LOST_IN_CRASH)
+"""Why an exchange may reach nobody."""
 
 
 @dataclass(frozen=True, slots=True)

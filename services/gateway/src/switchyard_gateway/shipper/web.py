@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from switchyard_gateway.shipper.account import Account
+from switchyard_gateway.shipper.account import REASONS, Account
 from switchyard_gateway.shipper.shipper import Shipper
 
 
@@ -27,7 +27,8 @@ class Figures(Collector):
         yield counter("switchyard_shipper_served", "Exchanges with a model", account.served)
         yield counter("switchyard_shipper_delivered", "Exchanges acknowledged by Kafka", account.delivered)
         dropped = CounterMetricFamily("switchyard_shipper_dropped", "Exchanges that reach nobody", labels=["reason"])
-        for reason, value in sorted(account.dropped.items()):
+        # Each reason is told from the start, so that the first loss is a rise and not a beginning.
+        for reason, value in sorted((dict.fromkeys(REASONS, 0) | account.dropped).items()):
             dropped.add_metric([reason], value)
         yield dropped
         refused = CounterMetricFamily("switchyard_gateway_refused", "Answers of the gateway's own", labels=["status"])

@@ -6,7 +6,7 @@ out again finds the bucket it was put into.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 ERROR_PARTS = 32
@@ -66,6 +66,22 @@ class Histogram:
     def middle(self, index: int) -> float:
         """The middle of a bucket's values."""
         return low(index, self.parts) + (width(index, self.parts) - 1) / 2
+
+    def within(self, bounds: Sequence[int]) -> list[int]:
+        """For each of these rising bounds, how many values lie in buckets that hold nothing above it."""
+        found, seen, at = [], 0, 0
+        held = sorted(self.counts)
+        for bound in bounds:
+            while at < len(held) and low(held[at], self.parts) + width(held[at], self.parts) - 1 <= bound:
+                seen += self.counts[held[at]]
+                at += 1
+            found.append(seen)
+        return found
+
+    @property
+    def total(self) -> float:
+        """The sum of the values, each taken for the middle of its bucket."""
+        return sum(count * self.middle(at) for at, count in self.counts.items())
 
     def above(self, index: int) -> int:
         """How many values lie in buckets above this one."""

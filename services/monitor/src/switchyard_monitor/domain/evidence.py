@@ -26,7 +26,7 @@ METRICS = frozenset(
     {"error_rate", "outcome.bias", "outcome.accuracy", "outcome.coverage", "decision.agreement", *LATENCIES, *LOSSES}
 )
 RECENT_WINDOWS = 12
-_COUNTED = ("requests", "answered", "predictions", "age.n")
+_COUNTED = ("requests", "answered", "squares", "predictions", "age.n")
 _ERRORS = tuple(f"age.{name}" for name in ("right", "e", "ee", "eeee", "a", "clipped"))
 _GROUPS = tuple(f"age.{name}:" for name in FoldNames._fields)
 NAMES = {

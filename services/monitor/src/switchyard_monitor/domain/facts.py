@@ -7,6 +7,7 @@ does not fit is a dead letter.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
@@ -30,6 +31,8 @@ MOST_REVISION = 253
 """Characters of the name of a Kubernetes object; an index of a database takes no text of any length."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+LATEST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+"""The last moment of the calendar; what a producer writes for a time may lie beyond, and beyond what databases hold."""
 
 
 class Record(NamedTuple):
@@ -129,11 +132,19 @@ def read(record: Record) -> Fact | None:
 
 
 def _of_kserve(value: bytes, record: Record) -> Fact | None:
-    said = kserve.read(value, received=_EPOCH + record.broker_us * _MICROSECOND)
+    said = kserve.read(value, received=partial(_received, record))
     if said is None:
         return None
     prefix = identity.prefix(said.subject, said.data.prediction_id)
     return Fact(record, *said, microseconds(said.data.at), prefix, whole=True)
+
+
+def _received(record: Record) -> datetime:
+    """When the broker had it; on a topic without LogAppendTime a producer may have written any number there."""
+    try:
+        return _EPOCH + record.broker_us * _MICROSECOND
+    except OverflowError as error:
+        raise Unreadable(f"the record's time, {record.broker_us} µs after 1970, is in no calendar") from error
 
 
 def _bounded(name: str, value: int, most: int) -> None:

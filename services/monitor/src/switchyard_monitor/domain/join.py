@@ -174,9 +174,12 @@ class Fold:
         if found and not fresh:
             self._seen(key, entry, event)
             return "repeat"
+        many = known.answers is not None and revision == data.revision
         if not data.response.complete:
             self._seen(key, entry, event)
             bump(cell, "unreadable")
+            if many:
+                bump(cell, "answered")  # it was the capture that cut it short, whatever the rows were
             return "truncated"
         latency_us = None if data.latency_us is None else max(0, min(MOST_LATENCY_US, data.latency_us))
         place, learns = None, ""
@@ -185,8 +188,10 @@ class Fold:
             learns = revision if role is RouteRole.STABLE else ""
         pred = Pred(arm, at_us, event, None, None, latency_us)
         made = self._make(fact, known, fresh, pred, cell, place, learns=learns)
-        if known.answers is not None and made and revision == data.revision:
+        if many and (made or not found):  # who is asked for no row is answered by none
             bump(cell, "answered")
+        if many and made:
+            bump(cell, "squares", made * made)
         if not entry.saw(event):
             self._seen(key, entry, event)
         return "stored"

@@ -8,6 +8,7 @@ An explanation is no prediction and is passed over. The content type is the requ
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -71,7 +72,7 @@ class Said(NamedTuple):
     data: InputOnly | PredictionOnly
 
 
-def read(value: bytes, *, received: datetime) -> Said | None:
+def read(value: bytes, *, received: Callable[[], datetime]) -> Said | None:
     """Read an event, `received` where it tells no time; None when it is none of KServe's, or an explanation.
 
     Raises `ValidationError`, or `Unreadable` for a name that no deployment can have.
@@ -85,7 +86,7 @@ def read(value: bytes, *, received: datetime) -> Said | None:
     if event.component == EXPLAINER:
         return None
     kind = InputOnly if isinstance(event, _Request) else PredictionOnly
-    data = kind(prediction_id=event.id, revision=event.revision, at=event.time or received, value=event.body)
+    data = kind(prediction_id=event.id, revision=event.revision, at=event.time or received(), value=event.body)
     # A caller may send its own id twice; the logger's time tells a request from the same event sent again.
     return Said(_subject(event), f"{event.id} {event.time}", event.type, data)
 

@@ -86,7 +86,8 @@ def expected(cells: Iterable[Cell], *, stable: str, mirrored: str, weights: Mapp
         share = min(1.0, weight / arm.weight_bp) if weight and arm.weight_bp else 1.0
         n = cell.sums.get("predictions", 0)
         pairs += n * share
-        spread += n * share * (1.0 - share)
+        # Requests are drawn, not rows: the rows of one are mirrored together, or none of them.
+        spread += (cell.sums.get("squares", n) if cell.rule.answers else n) * share * (1.0 - share)
     copies = sum(cell.sums.get("requests", 0) for cell in shadows)
     answered = sum(cell.sums.get("answered" if cell.rule.answers else "predictions", 0) for cell in shadows)
     many = any(cell.rule.answers for cell in shadows)
