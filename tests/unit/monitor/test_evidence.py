@@ -139,6 +139,9 @@ def test_the_share_of_classes_that_were_right_agrees_with_scikit_learn(world: Wo
     found = ask(world, "outcome.accuracy")
     assert found.value == pytest.approx(accuracy_score(happened[NEXT], said[NEXT]), abs=1e-12)
     assert found.against_value == pytest.approx(accuracy_score(happened[STABLE], said[STABLE]), abs=1e-12)
+    for line in answers.quality(world.store.totals(world.store.arms(SUBJECT))):
+        expected = accuracy_score(happened[line.revision], said[line.revision])
+        assert (line.latest.accuracy, line.at_age.accuracy) == pytest.approx((expected, expected), abs=1e-12)
 
 
 @pytest.mark.parametrize(("metric", "power"), [("outcome.rmse", 2), ("outcome.mae", 1)])
