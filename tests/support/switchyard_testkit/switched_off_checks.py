@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import betainc
-from switchyard_contracts import intervals
+from switchyard_contracts import boundary, evalues, intervals
+from switchyard_contracts.evalues import log_tilt
+from switchyard_contracts.intervals import _z
 from switchyard_monitor.adapters.batch import SqlBatch
 from switchyard_monitor.domain import drift, effects, entries, identity, judging, sums, twosample
 from switchyard_monitor.domain.identity import PREFIX_BYTES
@@ -91,6 +93,52 @@ def walds(n: float, share: float, *, z: float) -> tuple[float, float]:
     """The interval of textbooks."""
     half = z * math.sqrt(share * (1 - share) / n)
     return share - half, share + half
+
+
+def normal_ranks(n: int, quantile: float, *, level: float = 0.95) -> tuple[int, int] | None:
+    """Ranks as if what is counted were normal, however few there are."""
+    half = _z(level) * math.sqrt(n * quantile * (1 - quantile))
+    lower, upper = math.floor(n * quantile - half), math.ceil(n * quantile + half)
+    return (lower, upper) if lower >= 1 and upper <= n else None
+
+
+def as_of_draws(patch: pytest.MonkeyPatch) -> None:
+    """The means that leave a group out are taken for draws: their spread is that of a mean, over as many again."""
+    own = intervals._error
+
+    def error(groups: Sequence[tuple[int, float]], of: Callable[[float], float]) -> float | None:
+        found = own(groups, of)
+        return None if found is None else found / (len(groups) - 1)
+
+    patch.setattr(intervals, "_error", error)
+
+
+def whosever_the_weight(_: float, *, theta: float) -> float:
+    """Whose a failure is, as if each arm had half of the requests."""
+    return theta / (1.0 + theta)
+
+
+def one_look(variance: float, *, r: float, alpha: float) -> float:
+    """Hoeffding's bound, for who looks once."""
+    return math.sqrt(-2.0 * variance * math.log(alpha))
+
+
+def as_if_there_were_many(width: float, *, variance: float, units: float) -> float:
+    """No wider for a guess from a few blocks."""
+    return width
+
+
+def at_the_best_rate(n: int, failures: int, *, limit: float) -> float:
+    """The likelihood ratio at the rate that fits best, which no chance of α bounds."""
+    rate = max(limit, failures / n) if n else limit
+    lost = failures * math.log(rate / limit) if failures else 0.0
+    return lost + ((n - failures) * math.log((1.0 - rate) / (1.0 - limit)) if failures < n else 0.0)
+
+
+def at_one_ratio(strata: Iterable[evalues.Shared], *, margin: float) -> float:
+    """Against one rate beyond the margin, twice it, and no other."""
+    kept = [stratum for stratum in strata if 0.0 < stratum.probability < 1.0]
+    return log_tilt(kept, theta=2.0 * margin, null=margin)
 
 
 def of_the_sample_less_one(self: Quality) -> float | None:
@@ -238,6 +286,13 @@ SWITCHES: Mapping[str, Switch] = {
     "both-ways-of-psi": rewritten(effects.psi, one_way),
     "empty-groups-in-proportion": rewritten(effects.smoothed, half_a_row_each),
     "wilsons-score": instead(intervals, "_score", walds),
+    "ranks-of-a-few": rewritten(intervals.quantile_ranks, normal_ranks),
+    "groups-left-out-in-turn": as_of_draws,
+    "whose-a-failure-is": instead(intervals, "whose", whosever_the_weight),
+    "a-boundary-for-every-look": rewritten(boundary.width, one_look),
+    "blocks-that-are-few": rewritten(boundary.few, as_if_there_were_many),
+    "every-rate-above-the-limit": rewritten(evalues.log_exceeds, at_the_best_rate),
+    "margins-that-are-mixed": rewritten(evalues.log_worse, at_one_ratio),
     "means-of-squares": instead(Quality, "mse", property(of_the_sample_less_one)),
     "means-of-sizes": instead(Quality, "mae", property(as_far_as_it_does_not_cancel)),
     "shares-as-they-are": instead(Quality, "accuracy", property(smoothed_share)),
