@@ -142,7 +142,7 @@ def right(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) ->
         "Role",
         "Decided by",
         "Outcome known",
-        "Followed the prediction",
+        "Followed it",
         "And were right",
         "Decided otherwise",
         "Prediction right",
