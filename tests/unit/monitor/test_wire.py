@@ -147,11 +147,15 @@ TEXTS = [
     ),
     *('{"kind":"human"}', '{"kind":"human","id":null}', '{"kind":"human","more":1}', "[]", "{}", '{"a":1,"a":2}'),
     *(deep(levels, kind) for levels in (99, 102, 150, 196, 205, 400, 1200) for kind in "[{"),
+    *(f'{{"a":{deep(levels, "[")},"a":1}}' for levels in (150, 205)),
 ]
 
 
 def rendered(value: Any, swaps: dict[tuple[str | int, ...], str], path: tuple[str | int, ...] = ()) -> str:
-    """A document as text, with other text in some places; `+` and a name is a member more, `-` one less."""
+    """A document as text, with other text in some places.
+
+    `+` and a name is a member more, after all others; `<` one before them, `-` one less.
+    """
     if path in swaps:
         return swaps[path]
     if isinstance(value, dict):
@@ -160,9 +164,9 @@ def rendered(value: Any, swaps: dict[tuple[str | int, ...], str], path: tuple[st
             for name, item in value.items()
             if (*path, f"-{name}") not in swaps
         ]
-        more = [(step, text) for (*stem, step), text in swaps.items() if tuple(stem) == path and str(step)[:1] == "+"]
-        members += [f"{json.dumps(str(step)[1:])}:{text}" for step, text in more]
-        return "{" + ",".join(members) + "}"
+        more = [(str(step), text) for (*stem, step), text in swaps.items() if tuple(stem) == path]
+        before, after = ([f"{json.dumps(s[1:])}:{text}" for s, text in more if s[:1] == mark] for mark in "<+")
+        return "{" + ",".join([*before, *members, *after]) + "}"
     if isinstance(value, list):
         return "[" + ",".join(rendered(item, swaps, (*path, step)) for step, item in enumerate(value)) + "]"
     return json.dumps(value)
@@ -179,11 +183,11 @@ def mangled(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(0, 3))):
         path = draw(st.sampled_from(known))
         text = draw(st.sampled_from(TEXTS) | st.floats().map(repr) | st.text(max_size=4).map(json.dumps))
-        how = draw(st.sampled_from(["swap", "swap", "again", "more", "less"]))
+        how = draw(st.sampled_from(["swap", "swap", "again", "before", "more", "less"]))
         if how == "swap":
             swaps[path] = text
-        elif how == "again" and path:
-            swaps[(*path[:-1], f"+{path[-1]}")] = text
+        elif how in ("again", "before") and path:
+            swaps[(*path[:-1], f"{'+' if how == 'again' else '<'}{path[-1]}")] = text
         elif how == "more":
             swaps[(*path, "+more")] = text
         elif how == "less" and path:
@@ -208,8 +212,8 @@ def test_whatever_is_usual_is_what_the_types_say(value: bytes) -> None:
 def test_every_odd_value_in_every_place(kind: EventType) -> None:
     document = json.loads(written(kind))
     for path, text in product(places(document), TEXTS):
-        for swaps in ({path: text}, {(*path[:-1], f"+{path[-1]}"): text} if path else {}):
-            value = rendered(document, swaps).encode(errors="surrogatepass")
+        for at in (path, *((*path[:-1], f"{mark}{path[-1]}") for mark in "<+" if path)):
+            value = rendered(document, {at: text}).encode(errors="surrogatepass")
             if wire.read(value) is not None:
                 fact = read(Record(0, 0, 0, None, value))
                 assert fact is not None
