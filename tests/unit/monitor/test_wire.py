@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic.alias_generators import to_snake
 from switchyard_contracts.events import (
     Actor,
     Assignment,
@@ -146,6 +147,7 @@ TEXTS = [
         '"9999-12-31T23:59:59.999999Z"',
     ),
     *('{"kind":"human"}', '{"kind":"human","id":null}', '{"kind":"human","more":1}', "[]", "{}", '{"a":1,"a":2}'),
+    *(f'"{"r" * length}"' for length in (32, 33, 128, 129)),
     *(deep(levels, kind) for levels in (99, 102, 150, 196, 205, 400, 1200) for kind in "[{"),
     *(f'{{"a":{deep(levels, "[")},"a":1}}' for levels in (150, 205)),
 ]
@@ -199,13 +201,20 @@ def mangled(draw: st.DrawFn) -> bytes:
     return value
 
 
+def held_to_the_types(value: bytes) -> bool:
+    """Whether it is usual; then it must be what the types say."""
+    if wire.read(value) is None:
+        return False
+    fact = read(Record(0, 0, 0, None, value))
+    assert fact is not None
+    assert as_told(fact) == by_types(value), value
+    return True
+
+
 @settings(max_examples=300, deadline=None)
 @given(mangled())
 def test_whatever_is_usual_is_what_the_types_say(value: bytes) -> None:
-    if wire.read(value) is not None:
-        fact = read(Record(0, 0, 0, None, value))
-        assert fact is not None
-        assert as_told(fact) == by_types(value)
+    held_to_the_types(value)
 
 
 @pytest.mark.parametrize("kind", EventType)
@@ -213,8 +222,22 @@ def test_every_odd_value_in_every_place(kind: EventType) -> None:
     document = json.loads(written(kind))
     for path, text in product(places(document), TEXTS):
         for at in (path, *((*path[:-1], f"{mark}{path[-1]}") for mark in "<+" if path)):
-            value = rendered(document, {at: text}).encode(errors="surrogatepass")
-            if wire.read(value) is not None:
-                fact = read(Record(0, 0, 0, None, value))
-                assert fact is not None
-                assert as_told(fact) == by_types(value), value
+            held_to_the_types(rendered(document, {at: text}).encode(errors="surrogatepass"))
+
+
+@pytest.mark.parametrize("kind", EventType)
+def test_every_member_left_out(kind: EventType) -> None:
+    document = json.loads(written(kind))
+    without = [rendered(document, {(*path[:-1], f"-{path[-1]}"): ""}) for path in places(document) if path]
+    usual = [held_to_the_types(text.encode()) for text in without]
+    assert any(usual)
+
+
+@pytest.mark.parametrize("kind", EventType)
+def test_every_member_by_its_other_name(kind: EventType) -> None:
+    document = json.loads(written(kind))
+    for *stem, name in [path for path in places(document) if path]:
+        if (other := to_snake(str(name))) != name:
+            for text in ("1", '"1"', json.dumps(document["data"].get(name))):
+                for less in ({}, {(*stem, f"-{name}"): ""}):
+                    held_to_the_types(rendered(document, {(*stem, f"+{other}"): text, **less}).encode())
