@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 
@@ -20,7 +21,7 @@ def count(value: int) -> str:
 
 def number(value: float | None) -> str:
     """Three or four digits that matter."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return NOTHING
     if value < 0:
         return f"{MINUS}{number(-value)}"
