@@ -21,7 +21,7 @@ from switchyard_monitor.drift_keeper import DriftKeeper
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_profile.profile import Profile
 from switchyard_testkit.databases import Databases
-from switchyard_testkit.monitor_world import NOON_US, REFERENCE, SECOND, SUBJECT, WATCHED, World, inference
+from switchyard_testkit.monitor_world import MONITORING, NOON_US, REFERENCE, SECOND, SUBJECT, WATCHED, World, inference
 
 DAY_US = 86_400 * SECOND
 TODAY = NOON_US - NOON_US % DAY_US
@@ -158,6 +158,17 @@ def test_of_the_members_that_live_one_judges(kept: Kept) -> None:
     kept.world.store.announce("monitor-1", now_us=kept.world.now_us, ttl_us=60 * SECOND)
     kept.world.store.announce("monitor-0", now_us=kept.world.now_us, ttl_us=60 * SECOND)
     assert sorted(kept.keeper(member).step() for member in ("monitor-0", "monitor-1")) == [0, 1]
+
+
+def test_a_feature_with_a_name_that_no_database_keeps_is_not_learnt(kept: Kept) -> None:
+    kept.world.teach({**MONITORING, "window": "5m"}, stable="stable-1")
+    named = {"sure": 1, "half\0": 2}
+    kept.world.say(inference("p", request={"encoding": "json", "value": named}))
+    kept.read()
+    ((day, rows),) = kept.world.store.lessons(SUBJECT, "stable-1").items()
+    assert rows == 1
+    (example,) = kept.world.store.examples(SUBJECT, "stable-1", [day])
+    assert example.body.keys() == {"sure", "prediction"}
 
 
 def test_what_was_profiled_before_there_was_a_book_is_due(databases: Databases) -> None:

@@ -309,6 +309,14 @@ def test_rows_without_any_feature_teach_nothing() -> None:
     assert learn([row(1), row(2)]) is None
 
 
+@pytest.mark.parametrize("name", ["half\0", "", "x" * 257, "prediction"])
+def test_a_name_that_no_reference_can_have_is_passed_over(name: str) -> None:
+    (kept,) = Lesson().example(SUBJECT, "r", key_of("p"), 0, x={name: 1.0, "sure": 2.0}, y=3.0)
+    assert kept.body == {"sure": 2.0, "prediction": 3.0}
+    (alone,) = Lesson().example(SUBJECT, "r", key_of("p"), 0, x={name: 1.0}, y=None)
+    assert alone.body == {"prediction": None}
+
+
 def test_features_stand_where_the_resource_says(tmp_path: Path) -> None:
     features = [{"name": "free", "path": "$.flight.seats.free"}]
     world = world_of(tmp_path, monitoring=LONGER | {"features": features})

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 
 from switchyard_contracts.model_deployment import Monitoring
 from switchyard_contracts.windows import start
-from switchyard_profile.binning import PREDICTION
+from switchyard_profile.binning import MOST_NAME, PREDICTION
 from switchyard_profile.errors import TableError
 from switchyard_profile.reference import DAY_SECONDS, MOST_FEATURES, Reference
 from switchyard_profile.training import Options, reference
@@ -31,7 +31,6 @@ MOST_A_DAY = 2_000
 """Rows of one revision and day that are kept; seven such days are more than the rows it takes."""
 NEARLY = 0.99
 """A feature whose values are of one type in fewer rows is left out."""
-MOST_NAME = 256
 MOST_TEXT = 256
 """A longer string is not kept, and a feature with such is left out."""
 MOST_NAMES = 4_096
@@ -100,7 +99,7 @@ class Lesson:
         else:
             inner = unwrapped(x)
             found = inner if isinstance(inner, dict) else {}
-        kept = sorted(name for name, value in found.items() if 0 < len(name) <= MOST_NAME and _plain(value))
+        kept = sorted(name for name, value in found.items() if _named(name) and _plain(value))
         return {name: _short(found[name]) for name in kept[:MOST_FEATURES]}
 
 
@@ -169,6 +168,11 @@ def _kind(value: Any) -> Type | None:
         return Type.NUMBER if math.isfinite(value) else None
     except OverflowError:  # a whole number without end
         return None
+
+
+def _named(name: str) -> bool:
+    """Whether a reference can have a feature of this name; its answer's name is no feature's."""
+    return 0 < len(name) <= MOST_NAME and "\0" not in name and name != PREDICTION
 
 
 def _plain(value: Any) -> bool:
