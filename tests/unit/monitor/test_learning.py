@@ -6,7 +6,7 @@ import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fastapi.testclient import TestClient
@@ -19,8 +19,8 @@ from switchyard_monitor.domain.learning import DAY_US, MOST_A_DAY, Example, Lear
 from switchyard_monitor.domain.profiling import Span
 from switchyard_monitor.health import Health
 from switchyard_monitor.learner import OLD_US, Learner
-from switchyard_monitor.ports import Lease, Work
-from switchyard_profile.reference import MOST_FEATURES
+from switchyard_monitor.ports import Lease, Store, Work
+from switchyard_profile.reference import MOST_FEATURES, Reference
 from switchyard_profile.values import Type
 from switchyard_testkit.local_broker import LocalBroker
 from switchyard_testkit.monitor_world import (
@@ -64,12 +64,19 @@ def serve(world: World, days: Sequence[int], rows: int, **changes: Any) -> None:
     read_until(world, max(days) + 1)
 
 
-def keep(world: World, days: Sequence[int], rows: int, *, revision: str = "r1") -> None:
+def keep(world: World, days: Sequence[int], rows: int, *, revision: str = "r1", y: Any = 5.0, x: Any = None) -> None:
     """The same, without the events: what they would have left behind."""
     world.run()
     everyone = Lesson()
     kept = [
-        everyone.example(SUBJECT, revision, key_of(f"{revision}-{day}-{place}"), at_us, x={"distance": place}, y=5.0)
+        everyone.example(
+            SUBJECT,
+            revision,
+            key_of(f"{revision}-{day}-{place}"),
+            at_us,
+            x={"distance": place} if x is None else x,
+            y=y,
+        )
         for day in days
         for place in range(rows)
         for at_us in [NOON_US + day * DAY_US + place * SECOND]
@@ -155,6 +162,38 @@ def test_few_rows_a_day_take_more_days(tmp_path: Path) -> None:
     keep(world, [8, 9, 10], 1000)
     learner_of(world).step()
     assert len(world.store.learnt(SUBJECT)) == 1
+
+
+def test_of_more_days_than_it_takes_the_first_ones_are_learnt_of(tmp_path: Path) -> None:
+    """Who was away for weeks has as much to hold in memory as anybody, and comes to the same."""
+    world = world_of(tmp_path)
+    keep(world, range(20), 1500)
+    learner_of(world).step()
+    (learnt,) = world.store.learnt(SUBJECT)
+    made = Reference.of_bytes(world.store.baseline(learnt.digest) or b"")
+    assert made.starts == [(MIDNIGHT_US + day * DAY_US) // SECOND for day in range(1, 8)]
+
+
+def test_of_what_teaches_nothing_nothing_is_learnt_twice(tmp_path: Path) -> None:
+    class Counted:
+        def __init__(self) -> None:
+            self.asked = 0
+
+        def examples(self, subject: str, revision: str, days: Sequence[int]) -> list[Example]:
+            self.asked += 1
+            return world.store.examples(subject, revision, days)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.store, name)
+
+    world, counted = world_of(tmp_path), Counted()
+    keep(world, range(8), 1500, y="long" * 100, x={})
+    learner = Learner(store=cast(Store, counted), models=world.models, clock_us=lambda: world.now_us)
+    for _ in range(3):
+        learner.step()
+    assert world.store.learnt(SUBJECT) == []
+    assert counted.asked == 7, "each of its days was read once"
+    assert world.store.lessons(SUBJECT, "r1") == {}, "and what is served from now on is another chance"
 
 
 def test_of_many_rows_the_same_ones_are_kept_in_whatever_order_they_come(tmp_path: Path) -> None:
@@ -297,6 +336,17 @@ def test_of_very_many_features_the_most_frequent_ones_are_learnt() -> None:
     assert len(names) == MOST_FEATURES - 1
     assert {"sure", "f299"} <= names
     assert len(row(1, **{f"f{name}": 1.0 for name in range(2 * MOST_FEATURES)}).body) == MOST_FEATURES
+
+
+def test_a_feature_that_few_rows_have_is_left_out() -> None:
+    """Where a request's names are somebody's, each stands in a row or two."""
+    rows = [
+        row(at, sure=1.0, **({"rare": 1.0} if at < 9 else {}), **({"seldom": 1.0} if at < 10 else {}))
+        for at in range(1000)
+    ]
+    made = learn(rows)
+    assert made is not None
+    assert [feature.name for feature in made.features] == ["seldom", "sure"]
 
 
 def test_requests_that_name_something_else_each_time_take_no_room_without_end() -> None:
