@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,7 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import Token, Tokens
+from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.learning import DAY_US, MOST_A_DAY, Example, Learnt, Lesson, fitting, full, learn
@@ -379,6 +381,33 @@ def test_features_stand_where_the_resource_says(tmp_path: Path) -> None:
 def test_the_first_day_and_the_one_that_is_not_over_are_not_full() -> None:
     assert full([0, DAY_US, 2 * DAY_US], mark_us=3 * DAY_US - 1) == [DAY_US]
     assert full([0, DAY_US, 2 * DAY_US], mark_us=3 * DAY_US) == [DAY_US, 2 * DAY_US]
+
+
+def test_whoever_reads_a_reference_does_not_wait_until_another_is_worked_out(tmp_path: Path) -> None:
+    """Of many features and days the one takes milliseconds, the other seconds."""
+    world, asked, go = world_of(tmp_path), threading.Event(), threading.Event()
+    baselines = Baselines(world.store)
+
+    class Large:
+        digest, starts = "sha256:large", ()
+
+        @property
+        def features(self) -> list[Any]:
+            asked.set()
+            assert go.wait(60)
+            return []
+
+    measuring = threading.Thread(target=baselines.yardstick, args=[Large()])
+    measuring.start()
+    assert asked.wait(60)
+    reading = threading.Thread(target=baselines.reference, args=["sha256:none"])
+    reading.start()
+    reading.join(timeout=10)
+    waits = reading.is_alive()
+    go.set()
+    measuring.join()
+    reading.join()
+    assert not waits
 
 
 def test_a_reference_goes_with_its_revision_else_the_last_one_does() -> None:

@@ -57,6 +57,11 @@ def chance(p: float) -> str:
     return "under 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
+def short(text: str, most: int) -> str:
+    """At most so many characters of a text that may have any number."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def weight(basis_points: int) -> str:
     """A weight in percent, as short as it is exact."""
     return f"{basis_points / 100:g}{GAP}%"
