@@ -6,13 +6,17 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from switchyard_contracts.alarm_records import AlarmEvent
 from switchyard_contracts.base import LABEL_REQUEST
 from switchyard_contracts.model_deployment import Phase
 from switchyard_contracts.notifications import Event
-from switchyard_contracts.retraining import TrainingPhase
+from switchyard_contracts.retraining import TrainingPhase, TrainingWebhook
+from switchyard_operator.adapters.webhooks import HttpTrainers, HttpWebhooks
 from switchyard_operator.domain import kinds, letters, retraining
+from switchyard_operator.domain.gates import State
+from switchyard_operator.domain.reviews import Review
 from switchyard_testkit.alarming import CALL, JOB, end_the_job, record, say, spec
 from switchyard_testkit.rollout_world import CANARY_SPEC, KEY, NOON, Model, Simulation
 from switchyard_testkit.telling import Told
@@ -278,6 +282,28 @@ def test_a_trainer_that_hangs_holds_up_no_rollout() -> None:
     world.trainers.come_round()
     world.run_for(SECONDS)
     assert [state.phase for state in world.status.retraining] == [TrainingPhase.TOLD]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("http://trainer..example/runs", id="an empty label"),
+        pytest.param(f"http://{'a' * 64}.example/runs", id="a label of 64 letters"),
+        pytest.param("http://[::1/runs", id="half an address"),
+        pytest.param("http://xn--/runs", id="a label that stands for nothing"),
+    ],
+)
+def test_an_address_that_can_be_none_is_said_and_stops_no_pass(url: str) -> None:
+    called = TrainingWebhook(url=url)
+    with httpx.Client() as http:
+        trainers = HttpTrainers(http, key=lambda: "", clock=lambda: NOON)
+        words = trainers.tell(called.url, record(REQUESTED, NOON, number=1), timeout=timedelta(seconds=1))
+        answer = HttpWebhooks(http, key=lambda: "", clock=lambda: NOON).ask(
+            called.url, Review(key="k", body={}), timeout=timedelta(seconds=1)
+        )
+    assert words.startswith(f"monitoring.retrain.webhook.url: {url} is no address (")
+    assert words.endswith("); mend it")
+    assert (answer.state, url in answer.message) == (State.ERROR, True)
 
 
 # --- the candidate that comes of it -----------------------------------------------------------------------------------
