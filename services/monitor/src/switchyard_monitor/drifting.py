@@ -14,11 +14,12 @@ from switchyard_contracts.windows import start
 from switchyard_profile.binning import Side
 
 from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.domain.drift_book import N
 from switchyard_monitor.domain.gauges import SERVED
 from switchyard_monitor.domain.profiling import SECOND_US, Profiles, Span
 from switchyard_monitor.domain.usual import Aspect
 from switchyard_monitor.domain.watermark import watermark
-from switchyard_monitor.drift_answers import DriftAnswer, N, drift
+from switchyard_monitor.drift_answers import DriftAnswer, drift
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Store
 
