@@ -178,6 +178,42 @@ def test_what_is_deleted_closes_its_alarms_and_is_forgotten(watched: AlarmWorld,
     assert len(watched.records()) == 2
 
 
+def test_a_rule_that_is_edited_there_and_back_is_told_again(watched: AlarmWorld) -> None:
+    watched.teach(WORSE)
+    watched.serve(0, error=9.0)
+    watched.until(WINDOW + LABELS)
+    for later, rules in enumerate(([WORSE | {"max": "99"}], [WORSE], [], [WORSE]), start=1):
+        watched.teach(*rules)
+        watched.until(WINDOW + LABELS + later)
+    fired, closed, again, gone, last = watched.records()
+    assert watched.events() == [("worse", event) for event in ("Fired", "Closed", "Fired", "Closed", "Fired")]
+    assert (closed.cause, gone.cause) == (fired.id, again.id)
+    book = watched.client().get(f"{BASE}/alarms").json()
+    assert (book["alarms"][0]["firing"], book["alarms"][0]["event"]) == (True, last.id)
+
+
+@pytest.mark.parametrize("metric", ["outcome.rmse", "error_rate"])
+def test_silence_from_before_it_was_watched_fires_nobody(watched: AlarmWorld, metric: str) -> None:
+    limit = {"max": "3"} if metric == "outcome.rmse" else {"max": "3%"}
+    silent = rule("silent", metric, onNoData="fire", breaches=2, of=3, **limit)
+    watched.until(20 * WINDOW)
+    watched.teach(silent)
+    watched.serve(20)
+    watched.until(21 * WINDOW)
+    assert watched.events() == [], "it was asked nothing while nobody watched it"
+    watched.serve(21)
+    watched.until(22 * WINDOW)
+    watched.teach(silent, stable="next-2")
+    for window in (22, 23, 24):
+        watched.serve(window, revision="next-2")
+        watched.until((window + 1) * WINDOW)
+    assert watched.events() == [], "nor was the revision that serves now"
+    watched.until(28 * WINDOW + (LABELS if metric == "outcome.rmse" else 0))
+    assert watched.events() == [("silent", "Fired")]
+    (record,) = watched.records()
+    assert record.looks[-1].start.second == (25 + 1) * WINDOW % 60
+
+
 def test_a_topic_of_models_that_is_not_there_yet_closes_nothing(watched: AlarmWorld) -> None:
     watched.teach(WORSE)
     watched.serve(0, error=9.0)

@@ -55,7 +55,8 @@ class AlarmRecord(Part):
     """One thing that is said of an alarm, with the numbers it rests on; a record of the topic `switchyard.alarms`."""
 
     id: str
-    """A hash of the deployment, the rule, the window and the revision, so that a record sent twice is one."""
+    """A hash of the deployment, the rule, the window, the revision and the alarm that was closed before, so that a
+    record sent twice is one."""
     event: AlarmEvent
     namespace: str
     name: str

@@ -361,6 +361,8 @@ class Turn:
     epoch: int
     states: Mapping[str, State]
     asked: Asked
+    closed: Mapping[str, str] = field(default_factory=dict)
+    """By rules, the id of the record that closed an alarm of it last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,8 @@ class State:
     """Which revision it is about; empty where it is about all who serve."""
     next_us: int
     """The start of the window that is judged next."""
+    since_us: int = 0
+    """From when on it is watched; windows that began before were silent for good reasons."""
     looks: tuple[Look, ...] = ()
     firing: bool = False
     fired_us: int | None = None
@@ -154,6 +156,7 @@ class State:
             "definition": self.definition,
             "revision": self.revision,
             "next": self.next_us,
+            "since": self.since_us,
             "looks": looks,
             "firing": self.firing,
             "fired": self.fired_us,
@@ -171,6 +174,7 @@ class State:
             definition=body["definition"],
             revision=body["revision"],
             next_us=body["next"],
+            since_us=body["since"],
             looks=looks,
             firing=body["firing"],
             fired_us=body["fired"],
@@ -212,14 +216,19 @@ def advance(terms: Terms, state: State, reading: Reading, *, event: str) -> Step
     looks = (*state.looks, look)[-MOST_LOOKS:]
     state = replace(state, next_us=start + terms.window_us, looks=looks)
     last = looks[-terms.of :]
-    if broken(terms, last):
-        cool = state.fired_us is None or at >= state.fired_us + terms.cooldown_us
-        if not state.firing and cool:
+    watched = [look for look in last if look.standing is not Standing.NO_DATA or look.start_us >= state.since_us]
+    if broken(terms, watched):
+        if not state.firing and rested(terms, state, at_us=at):
             state = replace(state, firing=True, fired_us=at, event=event)
             return Step(state, at, look, reading, fired=True)
     elif state.firing and _count(last, Standing.CLEAR) >= terms.breaches:
         return Step(replace(state, firing=False), at, look, reading, recovered=True)
     return Step(state, at, look, reading)
+
+
+def rested(terms: Terms, state: State, *, at_us: int) -> bool:
+    """Whether it may fire again."""
+    return state.fired_us is None or at_us >= state.fired_us + terms.cooldown_us
 
 
 def broken(terms: Terms, last: Sequence[Look]) -> bool:
