@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from switchyard_contracts.alarm_records import AlarmEvent
+from switchyard_contracts.alarm_records import AlarmBook, AlarmEvent
+from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.alarms import SqlAlarms
 from switchyard_monitor.domain.leases import owner
 from switchyard_monitor.domain.roster import Judged
@@ -266,6 +267,44 @@ def test_retraining_is_asked_for_with_its_evidence(watched: AlarmWorld) -> None:
     assert (second.at - first.at).total_seconds() == 20.0
     assert (first.value, first.limit, first.samples, len(first.looks)) == (9.0, "max 3", 10, 1)
     assert watched.client().get(f"{BASE}/alarms").json()["request"]["id"] == second.id
+
+
+# --- what a newer release left behind ---------------------------------------------------------------------------------
+
+
+def test_what_a_newer_release_wrote_is_passed_over_and_the_rule_begins_anew(watched: AlarmWorld) -> None:
+    watched.teach(WORSE)
+    watched.serve(0, error=1.0)
+    watched.until(WINDOW + LABELS)
+    foretold = {
+        "subject": SUBJECT,
+        "id": "f" * 32,
+        "event": "Foretold",
+        "alarm": "worse",
+        "body": '{"event": "Foretold"}',
+    }
+    with watched.alarms._writer.begin() as connection:
+        connection.execute(tables.alarm.update().values(body='{"looks": [["not", "ours"]]}'))
+        connection.execute(tables.alarm_record.insert().values(foretold))
+    watched.serve(1, error=9.0)
+    watched.until(2 * WINDOW + LABELS)
+    assert watched.evaluator.trouble == ""
+    assert watched.events() == [("worse", "Fired")]
+    assert 'alarm="worse"' in watched.client().get("/metrics").text
+
+
+def test_an_operator_of_before_hears_what_it_can_read(watched: AlarmWorld) -> None:
+    watched.teach(WORSE)
+    watched.serve(0, error=9.0)
+    watched.until(WINDOW + LABELS)
+    book = watched.client().get(f"{BASE}/alarms").json()
+    newer = book | {
+        "records": [book["records"][0] | {"event": "Foretold"}, *book["records"]],
+        "alarms": [*book["alarms"], book["alarms"][0] | {"alarm": "other", "looks": [{"standing": "Foretold"}]}],
+        "request": book["records"][0] | {"event": "Foretold"},
+    }
+    read = AlarmBook.model_validate(newer)
+    assert ([said.alarm for said in read.alarms], len(read.records), read.request) == (["worse"], 1, None)
 
 
 # --- told at least once, under one id ---------------------------------------------------------------------------------

@@ -153,7 +153,8 @@ class SqlStore:
 
     def outbox(self, limit: int) -> list[Letter]:
         """What waits to be sent, oldest first; so many at most of each topic."""
-        table, rows = tables.outbox, []
+        table = tables.outbox
+        rows: list[Row[Any]] = []
         with self._look() as connection:
             for topic in connection.execute(select(table.c.topic).distinct()).scalars().all():
                 own = select(table).where(table.c.topic == topic).order_by(table.c.n).limit(limit)

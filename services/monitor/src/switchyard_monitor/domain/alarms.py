@@ -10,6 +10,7 @@ nothing, and what was broken before it grows old meanwhile. Only a rule that say
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -162,6 +163,14 @@ class State:
             "fired": self.fired_us,
             "event": self.event,
         }
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """From JSON text; None where it is not of this release, and the rule has to begin anew."""
+        try:
+            return cls.decode(json.loads(text))
+        except (KeyError, TypeError, ValueError):
+            return None
 
     @classmethod
     def decode(cls, body: Any) -> Self:

@@ -174,7 +174,7 @@ class Roster:
         namespace, _, deployment = self.subject.partition("/")
         words = {
             "Superseded": f"{held.revision or 'what served'} is no longer the revision that serves",
-            "RuleChanged": "the rule was changed, and begins anew",
+            "RuleChanged": "the rule or its reference was changed, and it begins anew",
             "RuleRemoved": "the rule was taken out",
         }
         metric = next((terms.metric for terms in self.terms if terms.name == name), "")
