@@ -82,6 +82,19 @@ def test_no_window_is_judged_before_its_labels_are_old_enough(watched: AlarmWorl
     assert watched.until(WINDOW + LABELS) == 0, "each window once"
 
 
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [pytest.param({}, 0.5, id="a tenth of the window"), pytest.param({"after": "12s"}, 12.0, id="as it is said")],
+)
+def test_decisions_without_an_outcome_are_waited_for(watched: AlarmWorld, said: dict[str, Any], seconds: float) -> None:
+    watched.teach(rule("trust", "decision.agreement", min="80%", **said), outcome=None)
+    watched.serve(0, agreed=2, error=None)
+    watched.until(WINDOW + seconds - 0.25)
+    assert watched.events() == []
+    watched.until(WINDOW + seconds + 1)
+    assert watched.events() == [("trust", "Fired")]
+
+
 def test_what_is_still_on_its_way_is_waited_for(watched: AlarmWorld) -> None:
     watched.teach(rule("silent", "requests", min=1, after="3s"))
     watched.serve(0)

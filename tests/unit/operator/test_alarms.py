@@ -418,3 +418,9 @@ def test_evidence_that_is_too_long_goes_without_its_features() -> None:
     long = record(REQUESTED, NOON, number=1, features=many)
     assert len(retraining.evidence(long)) < retraining.MOST_EVIDENCE
     assert json.loads(retraining.evidence(long))["id"] == long.id
+
+
+def test_nothing_is_put_into_the_names_of_features() -> None:
+    drifted = [{"feature": "$(REGISTRY_PASSWORD)", "side": "X", "aspect": "missing", "effect": 1.0, "usual": 0.1}]
+    said = retraining.evidence(record(REQUESTED, NOON, number=1, features=drifted))
+    assert "$$(REGISTRY_PASSWORD)" in said, "Kubernetes makes $( of it, and looks for no variable"

@@ -153,10 +153,14 @@ def _told(world: World, request: AlarmRecord, *, stable: Revision | None) -> dic
 
 
 def evidence(request: AlarmRecord) -> str:
-    """The request as JSON: the rule, its limit, its windows, the reference, and what drifted."""
+    """The request as JSON: the rule, its limit, its windows, the reference, and what drifted.
+
+    Names of features may come from whoever asks the model: Kubernetes is to put nothing in their `$(…)`.
+    """
     found = request.model_dump(mode="json", by_alias=True)
     text = json.dumps(found, sort_keys=True, ensure_ascii=False)
-    return text if len(text) <= MOST_EVIDENCE else json.dumps({**found, "features": []}, sort_keys=True)
+    short = text if len(text) <= MOST_EVIDENCE else json.dumps({**found, "features": []}, sort_keys=True)
+    return short.replace("$(", "$$(")
 
 
 def read(job: Body | None, made: Sequence[Body], state: TrainingState, *, owner: str) -> TrainingState:

@@ -64,13 +64,15 @@ class Terms:
 
     @classmethod
     def of_alarm(
-        cls, alarm: Alarm, *, base: timedelta, judged_after: timedelta, reference_us: int, baseline: str = ""
+        cls, alarm: Alarm, *, base: timedelta, judged_after: timedelta | None, reference_us: int, baseline: str = ""
     ) -> Self:
-        """The rule of a resource, beside what else this says of windows, labels and the reference."""
+        """The rule of a resource, beside what else this says of windows, labels and the reference. Labels are judged
+        at an age L where the resource says one; decisions alone have none."""
         limit = alarm.min or alarm.max
         value, text = (limit.value, limit.text) if limit else (0.0, "0")
         span = alarm.span(base)
         window = reference_us * MICROSECOND if span is None else span
+        at_age = judged_after if alarm.waits_for_labels and alarm.after is None else None
         return cls(
             name=alarm.name,
             metric=alarm.metric,
@@ -81,7 +83,7 @@ class Terms:
             limit=f"{'min' if alarm.min else 'max'} {text}",
             clear_text=alarm.clear.text if alarm.clear else "",
             window_us=window // MICROSECOND,
-            age_us=(judged_after if alarm.waits_for_labels else alarm.settled(window)) // MICROSECOND,
+            age_us=(alarm.settled(window) if at_age is None else at_age) // MICROSECOND,
             breaches=alarm.breaches,
             of=alarm.of,
             samples=1 if alarm.metric == REQUESTS else alarm.min_samples,
