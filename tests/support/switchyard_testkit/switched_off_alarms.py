@@ -64,7 +64,7 @@ SWITCHES: Mapping[str, Switch] = {
     "enough-of-the-last-windows": instead(alarms, "broken", the_newest_look_decides),
     "what-clears-an-alarm": the_limit_itself_clears,
     "silence-that-says-nothing": silence_is_a_breach,
-    "cool-downs-of-alarms": instead(alarms, "rested", always(True)),
+    "cool-downs-of-alarms": instead(alarms, "cooled", always(True)),
     "one-id-for-one-happening": instead(roster, "identity", _any_name),
     "a-turn-that-is-one-members": whoever_comes_evaluates,
     "requests-that-wait-for-each-other": instead(

@@ -229,7 +229,7 @@ def advance(terms: Terms, state: State, reading: Reading, *, event: str) -> Step
     last = looks[-terms.of :]
     watched = [look for look in last if look.standing is not Standing.NO_DATA or look.start_us >= state.since_us]
     if broken(terms, watched):
-        if not state.firing and rested(terms, state, at_us=at):
+        if not state.firing and cooled(terms, state, at):
             state = replace(state, firing=True, fired_us=at, event=event)
             return Step(state, at, look, reading, fired=True)
     elif state.firing and _count(last, Standing.CLEAR) >= terms.breaches:
@@ -237,7 +237,7 @@ def advance(terms: Terms, state: State, reading: Reading, *, event: str) -> Step
     return Step(state, at, look, reading)
 
 
-def rested(terms: Terms, state: State, *, at_us: int) -> bool:
+def cooled(terms: Terms, state: State, at_us: int) -> bool:
     """Whether it may fire again."""
     return state.fired_us is None or at_us >= state.fired_us + terms.cooldown_us
 
