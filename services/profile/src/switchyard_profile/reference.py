@@ -76,7 +76,7 @@ class Reference(Shape):
     format: Literal["switchyard.dev/profile.v1"] = "switchyard.dev/profile.v1"
     rows: Annotated[int, Field(ge=1)]
     features: Annotated[list[Feature], Field(min_length=1, max_length=MOST_FEATURES)]
-    window_seconds: Annotated[int, Field(ge=60)] | None = None
+    window_seconds: Annotated[int, Field(ge=1)] | None = None
     """How long its own windows are; none where its rows had no time."""
     starts: Annotated[list[int], Field(max_length=MOST_WINDOWS)] = []
     """When each of them began, in seconds since 1970."""
