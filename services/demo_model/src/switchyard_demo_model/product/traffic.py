@@ -127,6 +127,7 @@ class Traffic:
             with suppress(TimeoutError):
                 await asyncio.wait_for(until.wait(), EVERY)
             await self._flush(session)
+        await self._flush(session)  # what came while the last batch was on its way
 
     async def _flush(self, session: aiohttp.ClientSession) -> None:
         for what in self._batches:

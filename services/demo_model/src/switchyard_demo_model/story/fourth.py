@@ -84,7 +84,9 @@ class Fourth:
         self._apply()
         if not self._within(patience.watched, self._handed_over, "the monitor has not taken the reference"):
             return
-        self._narrator.say(f"the monitor has the reference of {version}: {self._telling.reference.rows:,} rows of winter")
+        self._narrator.say(
+            f"the monitor has the reference of {version}: {self._telling.reference.rows:,} rows of winter"
+        )
         wanted = self._script.pace.calm_short if self._telling.short else self._script.pace.calm
         calm = f"{wanted} windows in a row by which neither alarm is broken"
         if not self._within(patience.calm, lambda: self._calm(wanted), f"{calm} have not come"):

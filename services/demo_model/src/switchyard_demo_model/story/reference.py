@@ -28,9 +28,7 @@ def on_the_clock(world: World, model: LinearModel, *, window_seconds: int) -> Re
     if day is None or day.midnight.date() != FIRST:
         raise ValueError(f"this world does not begin on {FIRST}, the first day of the training")
     end = ((LAST - FIRST).days + 1) * day.pace.day_seconds
-    asked = [
-        action for action in takewhile(lambda one: one.due < end, world.actions()) if isinstance(action, Predict)
-    ]
+    asked = [action for action in takewhile(lambda one: one.due < end, world.actions()) if isinstance(action, Predict)]
     columns = {name: [getattr(action.flight, name) for action in asked] for name in FEATURES}
     columns[ANSWER] = [model.predict(action.flight) for action in asked]
     options = Options(limits=LIMITS, prediction=ANSWER, window_seconds=window_seconds)

@@ -15,7 +15,7 @@ from typing import Protocol
 from switchyard_contracts import conditions
 from switchyard_contracts.model_deployment import ModelDeploymentStatus, Phase, RolloutStatus, StepRecord
 
-from switchyard_demo_model.product.ledger import Failure, Statistics
+from switchyard_demo_model.product.ledger import Failure
 from switchyard_demo_model.story import fourth
 from switchyard_demo_model.story.expectations import Held, Script
 from switchyard_demo_model.story.figures import Account, Quality, Read, Serving, Switch, Told, Topic, figures, tables

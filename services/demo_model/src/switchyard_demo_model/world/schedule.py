@@ -144,7 +144,7 @@ class World:
         return Day(index, midnight, tuple(flown[position] for position in sorted(chosen)), self._pace)
 
     def clock(self, moment: datetime, *, seen_from: Day) -> float:
-        """Where the demo's clock stands at a moment of that day or of a later one; where no day is known, it runs evenly.
+        """Where the demo's clock stands at a moment of that day or a later one; beyond the last day it runs evenly.
 
         What left before a leap lands as if there were none.
         """
