@@ -184,8 +184,11 @@ class Readings:
         with api_client(self.installation.slot) as api:
             jobs = client.BatchV1Api(api).list_namespaced_job(self.namespace, label_selector=LABEL_REQUEST)
             pods = client.CoreV1Api(api).list_namespaced_pod(self.namespace, label_selector=LABEL_REQUEST)
-        words = {pod.metadata.labels[LABEL_REQUEST]: last_words(pod) for pod in pods.items}
-        return [training(job, words) for job in jobs.items]
+            # As JSON has them: what the API server always sets need not be asked for part by part.
+            untyped: Any = api
+            made, ran = ([untyped.sanitize_for_serialization(one) for one in found.items] for found in (jobs, pods))
+        words = {pod["metadata"]["labels"][LABEL_REQUEST]: last_words(pod) for pod in ran}
+        return [training(job, words) for job in made]
 
     def topic(self) -> Topic:
         """How many inference events the topic holds of each prediction id of this story."""
@@ -272,13 +275,13 @@ class Readings:
         )
 
 
-def training(job: client.V1Job, words: Mapping[str, str]) -> Training:
+def training(job: Mapping[str, Any], words: Mapping[str, str]) -> Training:
     """What a Job of retraining was told, and how it ended."""
-    request = job.metadata.labels[LABEL_REQUEST]
-    told = {item.name: item.value for item in job.spec.template.spec.containers[0].env}
-    ends = [item.type for item in job.status.conditions or [] if item.status == "True"]
+    request = job["metadata"]["labels"][LABEL_REQUEST]
+    told = {item["name"]: item.get("value", "") for item in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    ends = [item["type"] for item in job.get("status", {}).get("conditions", []) if item["status"] == "True"]
     return Training(
-        name=job.metadata.name,
+        name=job["metadata"]["name"],
         request=request,
         evidence=told.get("SWITCHYARD_RETRAIN_EVIDENCE", ""),
         ended=next((end for end in ("Complete", "Failed") if end in ends), ""),
@@ -286,7 +289,7 @@ def training(job: client.V1Job, words: Mapping[str, str]) -> Training:
     )
 
 
-def last_words(pod: client.V1Pod) -> str:
+def last_words(pod: Mapping[str, Any]) -> str:
     """What its container left when it ended."""
-    states = [one.state for one in pod.status.container_statuses or [] if one.state]
-    return next((state.terminated.message or "" for state in states if state.terminated), "")
+    states = [one.get("state", {}) for one in pod.get("status", {}).get("containerStatuses", [])]
+    return next((str(state["terminated"].get("message", "")) for state in states if "terminated" in state), "")

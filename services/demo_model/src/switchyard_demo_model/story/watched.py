@@ -161,6 +161,11 @@ def _of_request(watched: Watched, request: AlarmRecord) -> dict[str, Figure]:
 
 def tables(watched: Watched) -> list[tuple[str, tuple[str, ...], Rows]]:
     """For people: what drifted, what fired, and what was asked for."""
+    said: Rows = [
+        (one.event.value, one.alarm, f"{(one.at - watched.leapt).total_seconds():.0f} s", one.message)
+        for one in reversed(watched.book.records)
+    ]
+    said += [("Job", one.name, one.ended or "not ended", one.words) for one in watched.trainings]
     return [
         (
             "What left the reference of 2.0.0 after the leap",
@@ -175,11 +180,7 @@ def tables(watched: Watched) -> list[tuple[str, tuple[str, ...], Rows]]:
         (
             "Alarms and requests",
             ("what", "alarm", "after the leap", "in numbers"),
-            [
-                (one.event.value, one.alarm, f"{(one.at - watched.leapt).total_seconds():.0f} s", one.message)
-                for one in reversed(watched.book.records)
-            ]
-            + [("Job", one.name, one.ended or "not ended", one.words) for one in watched.trainings],
+            said,
         ),
     ]
 
