@@ -126,17 +126,25 @@ class Proof:
         return bool(red)
 
     def _red(self, row: Row, name: str) -> str:
-        """The first test that fails by its own assertion, or nothing."""
+        """The first test that fails by its own assertion, and passes with the rule in place; or nothing."""
         for item in self._tests[row.id]:
-            self._fault = None
             with pytest.MonkeyPatch.context() as patch:
                 SWITCHES[name](patch)
-                runtestprotocol(item, log=False, nextitem=None)
-            if isinstance(self._fault, RED):
+                fault = self._run(item)
+            if fault is None:
+                continue
+            if not isinstance(fault, RED):
+                print(f"  {row.id} without {name}: {item.name} died of {fault!r}", flush=True)
+            elif (own := self._run(item)) is not None:
+                print(f"  {row.id}: {item.name} is red with the rule in place too: {own!r}", flush=True)
+            else:
                 return item.name
-            if self._fault is not None:
-                print(f"  {row.id} without {name}: {item.name} died of {self._fault!r}", flush=True)
         return ""
+
+    def _run(self, item: pytest.Item) -> BaseException | None:
+        self._fault = None
+        runtestprotocol(item, log=False, nextitem=None)
+        return self._fault
 
 
 def prove(only: frozenset[str] = frozenset()) -> Proof:
