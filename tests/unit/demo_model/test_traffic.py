@@ -255,6 +255,19 @@ def test_many_outcomes_travel_in_few_batches() -> None:
     assert sum(batches) == 800
 
 
+def test_what_comes_while_the_last_batch_is_on_its_way_is_sent_too() -> None:
+    fake = FakeSwitchyard(good)
+    kept = fake.feedback
+
+    async def slow(request: web.Request) -> web.Response:
+        await asyncio.sleep(0.8)
+        return await kept(request)
+
+    fake.feedback = slow  # type: ignore[method-assign]
+    ledger = play(in_order(one_flight(0, due=0.0), one_flight(1, due=2 * EVERY)), fake)
+    assert ledger.decisions == len(fake.told["decisions"]) == 2
+
+
 def test_a_quantile_is_a_value_that_was_seen() -> None:
     assert quantile([], 0.99) == 0.0
     assert quantile([1.0, 2.0, 3.0, 4.0], 0.5) == 2.0
