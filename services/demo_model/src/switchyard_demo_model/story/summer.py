@@ -21,8 +21,8 @@ season. Later weeks have single days that are as bad."""
 DAYS = 2
 """In a window. Of the 45 days of training that makes 23, and what is usual takes 20; a week would make 6."""
 LIMIT = 25
-"""Minutes of RMSE. As the story draws flights, of spring's windows the 18th and 19th of April alone came to more, 25.6;
-the first two windows after the leap come to 26.6 and 27.7."""
+"""Minutes of RMSE. As the story draws flights, of spring's windows to the middle of May the 18th and
+19th of April alone came to more, 25.6; the first two windows after the leap come to 26.6 and 27.7."""
 ROWS = 100
 """In a window before it says anything."""
 DRIFTED, WORSE = "drifted", "worse"
