@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from switchyard_contracts.windows import DAY_US
 from switchyard_monitor.domain.drift_book import Page
 from switchyard_monitor.domain.effects import wasserstein
-from switchyard_monitor.domain.learning import DAY_US, Example, learn
+from switchyard_monitor.domain.learning import Example, learn
 from switchyard_monitor.domain.usual import Yardstick
 from switchyard_monitor.page import units
 from switchyard_profile import training

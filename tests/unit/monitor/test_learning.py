@@ -12,12 +12,13 @@ from typing import Any, cast
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
+from switchyard_contracts.windows import DAY_US
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import Token, Tokens
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
-from switchyard_monitor.domain.learning import DAY_US, MOST_A_DAY, Example, Learnt, Lesson, fitting, full, learn
+from switchyard_monitor.domain.learning import MOST_A_DAY, Example, Learnt, Lesson, fitting, full, learn
 from switchyard_monitor.domain.profiling import Span
 from switchyard_monitor.health import Health
 from switchyard_monitor.learner import OLD_US, Learner

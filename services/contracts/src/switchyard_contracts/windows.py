@@ -6,8 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 WINDOW = timedelta(minutes=5)
 """How long one is, where `monitoring.window` says nothing."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+SECOND_US = 1_000_000
+HOUR_US = 3_600 * SECOND_US
+DAY_US = 24 * HOUR_US
 
 
 def start(at_us: int, window_us: int) -> int:
@@ -17,5 +20,5 @@ def start(at_us: int, window_us: int) -> int:
 
 def end(at: datetime, window: timedelta) -> datetime:
     """When the window that a time lies in is over."""
-    begun_us = start((at - _EPOCH) // _MICROSECOND, window // _MICROSECOND)
-    return _EPOCH + begun_us * _MICROSECOND + window
+    begun_us = start((at - EPOCH) // MICROSECOND, window // MICROSECOND)
+    return EPOCH + begun_us * MICROSECOND + window

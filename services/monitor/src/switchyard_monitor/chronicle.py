@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from switchyard_contracts.windows import DAY_US, SECOND_US
+
 from switchyard_monitor.domain.rollouts import Happening, read
 from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable, Unreadable
 from switchyard_monitor.ports import RolloutLog, Timeline
 
 log = logging.getLogger(__name__)
 
-SECOND_US = 1_000_000
 EVERY_US = SECOND_US
 PAUSE_US = 10 * SECOND_US
-KEEP_US = 400 * 86_400 * SECOND_US
+KEEP_US = 400 * DAY_US
 
 
 class Chronicle:

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from switchyard_contracts.windows import HOUR_US
+
 from switchyard_monitor.baselines import Watches
-from switchyard_monitor.domain.gauges import FINE_US, HOUR_US, HOURLY_US
+from switchyard_monitor.domain.gauges import FINE_US, HOURLY_US
 from switchyard_monitor.domain.profiling import Coarsening
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Lease, Store

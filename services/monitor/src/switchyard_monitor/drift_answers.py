@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from switchyard_contracts.base import Timestamp
 from switchyard_contracts.events import Part
+from switchyard_contracts.windows import SECOND_US
 from switchyard_profile.binning import Side
 from switchyard_profile.profile import Profile
 from switchyard_profile.readings import Reading, quantile
@@ -14,7 +15,7 @@ from switchyard_profile.reference import Feature, Reference
 from switchyard_monitor.domain.drift import Finding, judge, lasting
 from switchyard_monitor.domain.drift_book import K, N
 from switchyard_monitor.domain.gauges import SERVED
-from switchyard_monitor.domain.profiling import SECOND_US, Profiles
+from switchyard_monitor.domain.profiling import Profiles
 from switchyard_monitor.domain.rows import moment
 from switchyard_monitor.domain.twosample import LEAST
 from switchyard_monitor.domain.usual import Yardstick

@@ -7,12 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic import AwareDatetime
 from starlette.concurrency import run_in_threadpool
+from switchyard_contracts.windows import SECOND_US
 from switchyard_profile.errors import UnreadableProfile
 from switchyard_profile.reference import DAY_SECONDS, Reference
 
 from switchyard_monitor import drift_answers
 from switchyard_monitor.desk import DEPLOYMENT, AtDesk, Desk, Revision, Subject
-from switchyard_monitor.domain.profiling import SECOND_US, Span, misfits
+from switchyard_monitor.domain.profiling import Span, misfits
 from switchyard_monitor.domain.watermark import watermark
 
 MOST_BASELINE = 8 * 2**20

@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from switchyard_contracts.windows import start
+from switchyard_contracts.windows import SECOND_US, start
 from switchyard_profile.profile import Profile
 from switchyard_profile.reference import Reference
 
 from switchyard_monitor.baselines import Baselines
-from switchyard_monitor.domain.drift_book import SECOND_US, Due, Page
+from switchyard_monitor.domain.drift_book import Due, Page
 from switchyard_monitor.domain.gauges import SERVED
 from switchyard_monitor.domain.leases import owner
 from switchyard_monitor.domain.profiling import Span

@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from switchyard_contracts.windows import start
+from switchyard_contracts.windows import SECOND_US, start
 from switchyard_profile.binning import Side
 
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain.drift_book import N
 from switchyard_monitor.domain.gauges import SERVED
-from switchyard_monitor.domain.profiling import SECOND_US, Profiles, Span
+from switchyard_monitor.domain.profiling import Profiles, Span
 from switchyard_monitor.domain.usual import Aspect
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.drift_answers import DriftAnswer, drift

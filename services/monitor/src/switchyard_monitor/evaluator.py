@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 
 from switchyard_contracts.alarms import REQUESTS
+from switchyard_contracts.windows import SECOND_US
 
 from switchyard_monitor.domain import gauges
 from switchyard_monitor.domain.alarms import Reading, Terms
@@ -25,7 +26,6 @@ from switchyard_monitor.rosters import Rosters
 
 log = logging.getLogger(__name__)
 
-SECOND_US = 1_000_000
 EVERY_US = SECOND_US
 PAUSE_US = 10 * SECOND_US
 TURN_US = 30 * SECOND_US

@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable
 
 from switchyard_contracts.topics import ModelRecord
+from switchyard_contracts.windows import DAY_US
 
-from switchyard_monitor.domain.learning import DAY_US, Learnt, enough, learn
+from switchyard_monitor.domain.learning import Learnt, enough, learn
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.models import Models

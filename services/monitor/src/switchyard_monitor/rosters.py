@@ -8,15 +8,14 @@ from time import time_ns
 from switchyard_contracts.alarm_records import AlarmBook
 from switchyard_contracts.model_deployment import Monitoring
 from switchyard_contracts.topics import ModelRecord
+from switchyard_contracts.windows import DAY_US, MICROSECOND, SECOND_US
 
 from switchyard_monitor.baselines import Baselines
-from switchyard_monitor.domain.alarms import MICROSECOND, Terms
+from switchyard_monitor.domain.alarms import Terms
 from switchyard_monitor.domain.roster import Retraining, Roster, state
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Said
 
-SECOND_US = 1_000_000
-DAY_US = 86_400 * SECOND_US
 ASK_AGAIN_US = 5 * SECOND_US
 """A profile that was named before it was handed over is looked for again so much later."""
 LOOK_AGAIN_US = 60 * SECOND_US

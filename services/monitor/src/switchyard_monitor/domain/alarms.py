@@ -20,8 +20,8 @@ from typing import Any, Self
 from switchyard_contracts.alarm_records import DriftedFeature, Standing
 from switchyard_contracts.alarms import DRIFT, MOST_LOOKS, REQUESTS, Alarm, WithoutData
 from switchyard_contracts.canonical import digest
+from switchyard_contracts.windows import MICROSECOND
 
-MICROSECOND = timedelta(microseconds=1)
 MOST_NAMES = 100
 """Of the features that drifted in one window, so many are remembered, those that drifted most."""
 

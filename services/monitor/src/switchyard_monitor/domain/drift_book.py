@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from switchyard_contracts.canonical import canonical
+from switchyard_contracts.windows import SECOND_US
 from switchyard_profile.binning import Side
 from switchyard_profile.profile import FeatureSums, Profile
 
@@ -21,7 +22,6 @@ from switchyard_monitor.domain.usual import Aspect, Usual, Yardstick
 
 K, N = 2, 3
 """Of so many windows in a row, so many must have drifted before it is said to last."""
-SECOND_US = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

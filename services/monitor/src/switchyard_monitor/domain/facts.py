@@ -6,7 +6,7 @@ does not fit is a dead letter.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
@@ -21,14 +21,13 @@ from switchyard_contracts.events import (
     PredictionOnly,
 )
 from switchyard_contracts.quantities import FULL
+from switchyard_contracts.windows import EPOCH, MICROSECOND
 
 from switchyard_monitor.domain import identity, kserve, shapes, wire
 from switchyard_monitor.domain.cloudevents import Headers, structured
 from switchyard_monitor.errors import Unreadable
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-LATEST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+LATEST_US = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 """The last moment of the calendar; what a producer writes for a time may lie beyond, and beyond what databases hold."""
 
 
@@ -151,7 +150,7 @@ def _of_kserve(value: bytes, record: Record) -> Fact | None:
 def _received(record: Record) -> datetime:
     """When the broker had it; on a topic without LogAppendTime a producer may have written any number there."""
     try:
-        return _EPOCH + record.broker_us * _MICROSECOND
+        return EPOCH + record.broker_us * MICROSECOND
     except OverflowError as error:
         raise Unreadable(f"the record's time, {record.broker_us} µs after 1970, is in no calendar") from error
 
@@ -172,4 +171,4 @@ def microseconds(at: datetime) -> int:
     """A time in whole microseconds since 1970; one without a zone could be anywhere, so it is refused."""
     if at.tzinfo is None:
         raise Unreadable(f"the time {at.isoformat()} has no zone; write it in UTC, such as {at.isoformat()}Z")
-    return (at - _EPOCH) // _MICROSECOND
+    return (at - EPOCH) // MICROSECOND

@@ -13,6 +13,7 @@ from re import Pattern
 from switchyard_contracts.alarm_records import DriftedFeature
 from switchyard_contracts.alarms import DRIFT, REQUESTS
 from switchyard_contracts.judgement import count, counted, percent
+from switchyard_contracts.windows import DAY_US, HOUR_US, SECOND_US
 from switchyard_profile.binning import Side
 from switchyard_profile.profile import Profile
 from switchyard_profile.reference import Feature, Reference
@@ -34,9 +35,6 @@ _SUMS = {
     "outcome": only(*_QUALITY),
     "decision": only("dec.n", "dec.agree"),
 }
-SECOND_US = 1_000_000
-HOUR_US = 3_600 * SECOND_US
-DAY_US = 24 * HOUR_US
 FINE_US, HOURLY_US = 2 * HOUR_US, 48 * HOUR_US
 """After which profiles are put together to hours and, in turn, to windows of the reference."""
 

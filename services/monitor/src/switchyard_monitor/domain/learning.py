@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 from switchyard_contracts.model_deployment import Monitoring
-from switchyard_contracts.windows import start
+from switchyard_contracts.windows import DAY_US, start
 from switchyard_profile.binning import MOST_NAME, PREDICTION
 from switchyard_profile.errors import TableError
-from switchyard_profile.reference import DAY_SECONDS, MOST_FEATURES, Reference
+from switchyard_profile.reference import MOST_FEATURES, Reference
 from switchyard_profile.training import Options, reference
 from switchyard_profile.values import Type
 
@@ -28,7 +28,6 @@ from switchyard_monitor.domain.drift import LEARNING_DAYS, LEARNING_ROWS, NoBase
 from switchyard_monitor.domain.profiling import Path, unwrapped
 from switchyard_monitor.domain.rules import follow, steps
 
-DAY_US = DAY_SECONDS * 1_000_000
 MOST_A_DAY = 2_000
 """Rows of one revision and day that are kept; seven such days are more than the rows it takes."""
 NEARLY = 0.99

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self
 from switchyard_contracts import profile_fit
 from switchyard_contracts.model_deployment import Monitoring
 from switchyard_contracts.profile_fit import Profiled
-from switchyard_contracts.windows import start
+from switchyard_contracts.windows import SECOND_US, start
 from switchyard_profile.binning import Binning, Side
 from switchyard_profile.profile import Profile
 from switchyard_profile.reference import Reference
@@ -25,7 +25,6 @@ from switchyard_profile.reference import Reference
 from switchyard_monitor.domain.rules import follow, steps
 
 Path = tuple[str | int, ...]
-SECOND_US = 1_000_000
 
 
 class ProfileKey(NamedTuple):

@@ -18,8 +18,9 @@ from switchyard_contracts.alarm_records import AlarmEvent, AlarmRecord, AlarmSta
 from switchyard_contracts.alarms import DRIFT, REQUESTS
 from switchyard_contracts.judgement import count, number, percent
 from switchyard_contracts.quantities import format_duration
+from switchyard_contracts.windows import MICROSECOND
 
-from switchyard_monitor.domain.alarms import MICROSECOND, Look, Reading, State, Step, Terms, advance, due, first
+from switchyard_monitor.domain.alarms import Look, Reading, State, Step, Terms, advance, due, first
 from switchyard_monitor.domain.rows import moment
 
 MOST_LOOKS = 500

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from switchyard_contracts.quantities import FULL
+from switchyard_contracts.windows import DAY_US
 
 from switchyard_monitor.domain.buckets import ERROR_PARTS, Histogram
 from switchyard_monitor.domain.entries import NO_FOLD, Cell
@@ -19,7 +20,6 @@ from switchyard_monitor.domain.losses import Cap, cap_of
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums, histogram, merged
 
-DAY_US = 86_400_000_000
 COMPARED_ASSIGNMENTS = frozenset({"split", "sticky"})
 COMPARED_ROLES = frozenset({"stable", "candidate"})
 REFERENCE_ERRORS = 200

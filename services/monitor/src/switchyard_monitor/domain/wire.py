@@ -9,7 +9,7 @@ taken must be what they would have taken, and tests hold the two to each other.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, ClassVar, Literal
 
@@ -18,6 +18,7 @@ from msgspec.json import Decoder
 from switchyard_contracts.events import SUBJECT_PATTERN, EventType
 from switchyard_contracts.quantities import FULL
 from switchyard_contracts.sticky import BUCKETS
+from switchyard_contracts.windows import EPOCH, MICROSECOND
 
 from switchyard_monitor.domain import shapes
 
@@ -28,7 +29,6 @@ MOST_BRACKETS = 99
 """Of a kind. The other parser refuses what is nested more deeply than 200, and this one does not."""
 _NUL = rb"\u0000"
 _SUBJECT = re.compile(SUBJECT_PATTERN)
-_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 _Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}\Z")]
 _Time = Annotated[
@@ -185,4 +185,4 @@ def _is_subject(text: str) -> bool:
 @lru_cache(maxsize=4096)
 def _minute(text: str) -> int:
     """When a minute begins, in microseconds since 1970."""
-    return (datetime.fromisoformat(f"{text}+00:00") - _EPOCH) // _MICROSECOND
+    return (datetime.fromisoformat(f"{text}+00:00") - EPOCH) // MICROSECOND

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from switchyard_contracts.judgement import counted
+from switchyard_contracts.windows import SECOND_US
 from switchyard_profile.reference import Feature, Reference
 
-from switchyard_monitor.domain.drift_book import SECOND_US, FeatureDrift, K, N, WindowDrift
+from switchyard_monitor.domain.drift_book import FeatureDrift, K, N, WindowDrift
 from switchyard_monitor.domain.profiling import misfits
 from switchyard_monitor.domain.usual import ENOUGH
 from switchyard_monitor.models import Models

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from switchyard_contracts.windows import SECOND_US
 from switchyard_profile.profile import FeatureSums
 from switchyard_profile.readings import Reading, quantile
 from switchyard_profile.reference import Feature
 
 from switchyard_monitor.domain.drift import Finding
-from switchyard_monitor.domain.drift_book import SECOND_US, FeatureDrift, K, N
+from switchyard_monitor.domain.drift_book import FeatureDrift, K, N
 from switchyard_monitor.domain.usual import Aspect
 from switchyard_monitor.page import tables, units
 from switchyard_monitor.page.charts import FAILURE, Chart, Line, Mark, Span, chart
