@@ -23,6 +23,11 @@ PREDICTION = "prediction"
 """What Y is called in every profile; no feature of X may have this name."""
 
 
+def is_name(text: str) -> bool:
+    """Whether a feature can have this name; `Name` says the same of what is read."""
+    return 0 < len(text) <= MOST_NAME and "\0" not in text
+
+
 class Side(StrEnum):
     """Whether something is asked of the model (X), or answered by it (Y)."""
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from switchyard_profile import bins
-from switchyard_profile.binning import MOST_NAME, PREDICTION, Binning, Side
+from switchyard_profile.binning import MOST_NAME, PREDICTION, Binning, Side, is_name
 from switchyard_profile.errors import TableError
 from switchyard_profile.profile import FeatureSums
 from switchyard_profile.reference import DAY_SECONDS, MOST_FEATURES, MOST_WINDOWS, Feature, Reference
@@ -127,7 +127,7 @@ def _known(columns: Columns, options: Options) -> None:
             if name not in columns:
                 raise TableError(f"{option} {name}: there is no such column; there are {', '.join(sorted(columns))}")
     for name in columns:
-        if not 0 < len(name) <= MOST_NAME or "\0" in name:
+        if not is_name(name):
             raise TableError(
                 f"column {name[:40]!r}: a name has 1 to {MOST_NAME} characters, none of them a NUL; rename it"
             )

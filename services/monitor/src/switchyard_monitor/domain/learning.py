@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self
 
 from switchyard_contracts.model_deployment import Monitoring
 from switchyard_contracts.windows import DAY_US, start
-from switchyard_profile.binning import MOST_NAME, PREDICTION
+from switchyard_profile.binning import PREDICTION, is_name
 from switchyard_profile.errors import TableError
 from switchyard_profile.reference import MOST_FEATURES, Reference
 from switchyard_profile.training import Options, reference
@@ -200,7 +200,7 @@ def _kind(value: Any) -> Type | None:
 
 def _named(name: str) -> bool:
     """Whether a reference can have a feature of this name; its answer's name is no feature's."""
-    return 0 < len(name) <= MOST_NAME and "\0" not in name and name != PREDICTION
+    return is_name(name) and name != PREDICTION
 
 
 def _plain(value: Any) -> bool:
