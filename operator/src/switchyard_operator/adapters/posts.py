@@ -16,7 +16,7 @@ from switchyard_contracts.producer import Producer
 from switchyard_contracts.topics import TopicSpec
 
 from switchyard_operator.adapters.topics import TopicSettings, ensure
-from switchyard_operator.adapters.webhooks import headers
+from switchyard_operator.adapters.webhooks import NO_ADDRESS, headers
 from switchyard_operator.domain import letters
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class WebhookPost:
                 follow_redirects=False,
             ) as response:
                 return "" if response.is_success else f"{host} answered {response.status_code}"
-        except (httpx.InvalidURL, UnicodeError):
+        except NO_ADDRESS:
             return "its URL cannot be read; write one such as https://hooks.example.com/rollouts"
         except httpx.TimeoutException:
             return f"{host} has not answered within {seconds:g}s"
