@@ -14,6 +14,8 @@ from switchyard_contracts.events import EventType
 from switchyard_contracts.model_deployment import Monitoring
 from switchyard_contracts.topics import ModelRecord
 from switchyard_monitor.adapters.store import SqlStore
+from switchyard_monitor.domain.retention import Keep
+from switchyard_monitor.evaluator import Evaluator, Piece
 from switchyard_monitor.models import Models
 from switchyard_monitor.reader import Pace, Reader
 
@@ -183,6 +185,19 @@ class World:
         """A member of the group."""
         return Reader(
             member=name, broker=broker, store=self.store, models=models, pace=self.pace, clock_us=lambda: self.now_us
+        )
+
+    def evaluator(self, *, keep: Keep | None = None, piece: Piece | None = None, name: str = "monitor-0") -> Evaluator:
+        """Who puts away what is old; no rollout is under way."""
+        return Evaluator(
+            member=name,
+            store=self.store,
+            upkeep=self.store.upkeep,
+            models=self.models,
+            rollout=lambda _: None,
+            keep=keep or Keep(),
+            clock_us=lambda: self.now_us,
+            piece=piece or Piece(),
         )
 
     def teach(self, monitoring: Mapping[str, Any] | None = MONITORING, *, subject: str = SUBJECT) -> None:

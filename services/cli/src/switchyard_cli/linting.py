@@ -19,6 +19,7 @@ from switchyard_contracts.judgement import count
 from switchyard_contracts.model_command import ModelCommandSpec, Verb
 from switchyard_contracts.quantities import format_duration
 
+from switchyard_cli import storage
 from switchyard_cli.course import Way, outside, plot
 from switchyard_cli.documents import Document, value_at
 
@@ -55,8 +56,8 @@ def lint(documents: Iterable[Document]) -> list[Finding]:
     return found + _twice(kept)
 
 
-def notes(documents: Iterable[Document]) -> list[Finding]:
-    """What is no fault, and has to be known; of documents without faults."""
+def notes(documents: Iterable[Document], *, rate: float | None = None) -> list[Finding]:
+    """What is no fault, and has to be known; of documents without faults. At a rate, what their rows take."""
     found = []
     for document in documents:
         if document.kind == "ModelDeployment" and ours(document):
@@ -75,6 +76,9 @@ def notes(documents: Iterable[Document]) -> list[Finding]:
             if spec.judged_by_pairs and spec.block > spec.analysis.block:
                 text = f"monitoring.window is longer, so that pairs are compared by {format_duration(spec.block)}"
                 found.append(_finding(document, f"spec.analysis.block: {text}; shorten that too if it is meant"))
+            if rate is not None:
+                about = "spec.monitoring" if spec.monitoring else "spec"
+                found.append(_finding(document, f"{about}: {storage.sentence(spec, rate=rate)}"))
     return found
 
 

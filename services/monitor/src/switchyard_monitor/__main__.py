@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from datetime import timedelta
 from types import FrameType
 
 import uvicorn
@@ -26,13 +27,16 @@ from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import TokenFile
 from switchyard_monitor.bus import KafkaBroker, connection
 from switchyard_monitor.chronicle import Chronicle
+from switchyard_monitor.domain.retention import Keep
 from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable
+from switchyard_monitor.evaluator import Evaluator
 from switchyard_monitor.health import Health
 from switchyard_monitor.metrics import MonitorCollector, commit_seconds
 from switchyard_monitor.models import Models
 from switchyard_monitor.page.app import Page, create_page
 from switchyard_monitor.reader import Pace, Reader
 from switchyard_monitor.rollout_bus import KafkaRollouts
+from switchyard_monitor.room import Room
 from switchyard_monitor.settings import Settings
 
 log = logging.getLogger("switchyard_monitor")
@@ -53,8 +57,10 @@ def main() -> int:
         tokens = TokenFile(settings.tokens_file)
         database = settings.database.get_secret_value()
         store = SqlStore(database)
+        room = Room(size=store.upkeep.size, most=settings.database_max_bytes, clock_us=_now_us)
         if not store.has_server:
             store.migrate()
+            room.look()
         timeline, looks = SqlTimeline(database), SqlLooks(database)
         rollouts = KafkaRollouts(lambda: connection(settings), topic=settings.topic_names.rollouts)
         chronicle = Chronicle(log=rollouts, timeline=timeline, clock_us=_now_us)
@@ -62,6 +68,18 @@ def main() -> int:
         log.error("cannot start: %s", error)
         return 2
     models, health = Models(), Health(time.monotonic)
+    health.sees(room)
+    evaluator = Evaluator(
+        member=settings.member,
+        store=store,
+        upkeep=store.upkeep,
+        models=models,
+        rollout=timeline.last,
+        keep=_keep(settings),
+        clock_us=_now_us,
+        behind=lambda: bool(chronicle.trouble),
+        hold_us=_us(settings.hold),
+    )
     registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
     health.on_commit = commit_seconds(registry).observe
     registry.register(MonitorCollector(store=store, health=health))
@@ -87,7 +105,7 @@ def main() -> int:
 
     def read() -> None:
         try:
-            _read(settings, store, models, health, stop, chronicle)
+            _read(settings, store, models, health, stop, chronicle, evaluator, room)
         except Exception as error:  # a fault of ours: end the process, so that it is seen and started anew
             log.exception("the reader failed")
             failed.append(error)
@@ -117,6 +135,8 @@ def _read(
     health: Health,
     stop: threading.Event,
     chronicle: Chronicle,
+    evaluator: Evaluator,
+    room: Room,
 ) -> None:
     explain = Complaints.hear(settings).explain
     broker: KafkaBroker | None = None
@@ -124,10 +144,10 @@ def _read(
     pace = Pace(
         batch=settings.batch,
         linger=settings.linger.total_seconds(),
-        lease_us=round(settings.lease.total_seconds() * 1e6),
-        pulse_us=round(settings.pulse.total_seconds() * 1e6),
-        margin_us=round(settings.clock_margin.total_seconds() * 1e6),
-        hold_us=round(settings.hold.total_seconds() * 1e6),
+        lease_us=_us(settings.lease),
+        pulse_us=_us(settings.pulse),
+        margin_us=_us(settings.clock_margin),
+        hold_us=_us(settings.hold),
     )
     migrated = not store.has_server
     while not stop.is_set():
@@ -135,6 +155,8 @@ def _read(
             if not migrated:  # a server may come later than we do
                 store.migrate()
                 migrated = True
+            room.look()
+            health.sees(room)
             if broker is None or reader is None:
                 broker = KafkaBroker(
                     connection(settings),
@@ -152,6 +174,7 @@ def _read(
                     clock_us=_now_us,
                     on_commit=health.on_commit,
                     letters_to=settings.topic_names.deadletter,
+                    paused=lambda: room.full,
                 )
             health.passed(reader.step())
             health.lag = dict(reader.lag)
@@ -161,6 +184,10 @@ def _read(
             health.create_time_records = broker.create_time_records
             chronicle.step()
             health.timeline = chronicle.trouble
+            evaluator.step(reader.members)
+            health.expired_rows = evaluator.rows
+            if room.full:
+                stop.wait(PAUSE_SECONDS)
         except (StoreUnavailable, BrokerUnavailable) as error:
             if health.trouble != str(error):
                 log.warning("waiting: %s", error)
@@ -175,6 +202,20 @@ def _read(
         except StoreUnavailable as error:
             log.warning("the leases run out by themselves: %s", error)
         broker.close()
+
+
+def _keep(settings: Settings) -> Keep:
+    return Keep(
+        rows_us=_us(settings.retention_rows),
+        margin_us=_us(settings.retention_margin),
+        windows_us=_us(settings.retention_windows),
+        hourly_us=_us(settings.retention_hourly),
+        daily_us=_us(settings.retention_daily),
+    )
+
+
+def _us(duration: timedelta) -> int:
+    return round(duration.total_seconds() * 1e6)
 
 
 def _now_us() -> int:

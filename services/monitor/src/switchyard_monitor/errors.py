@@ -23,6 +23,10 @@ class Deposed(MonitorError):
         self.partition = partition
 
 
+class Relieved(MonitorError):
+    """Another member does now what this one was about to do. Nothing was written; it must not go on with it."""
+
+
 class OffsetLost(MonitorError):
     """The stored offset does not fit the topic. Only a person can say what to do; it is never reset."""
 

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 STUCK_SECONDS = 60.0
+
+
+class Roomy(Protocol):
+    """What is known of the database's size."""
+
+    used: int | None
+    limit: int | None
+    full: bool
+    words: str
 
 
 @dataclass(slots=True)
@@ -27,8 +37,22 @@ class Health:
     """Sent since this start."""
     dead_letters_waiting: bool = False
     """Whether some could not be sent, and wait in the store."""
+    room: str = ""
+    """What a person must know of how large the database is; empty while there is room."""
+    full: bool = False
+    """Whether nothing is read, because there is none."""
+    database_bytes: int | None = None
+    database_limit_bytes: int | None = None
+    """Where reading pauses; None where there is no limit."""
+    expired_rows: int = 0
+    """Deleted since this start."""
     on_commit: Callable[[float], None] = lambda _seconds: None
     """Hears how long each transaction took."""
+
+    def sees(self, room: Roomy) -> None:
+        """How large the database is by now."""
+        self.room, self.full = room.words, room.full
+        self.database_bytes, self.database_limit_bytes = room.used, room.limit
 
     def passed(self, records: int) -> None:
         """A pass was done."""

@@ -11,6 +11,7 @@ from typing import Protocol
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.retention import Gone, Old, Rungs
 from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums
@@ -237,6 +238,87 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of all connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """The right to do one thing that is done from time to time; a stale epoch is refused."""
+
+    name: str
+    owner: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A piece of the keys' range."""
+
+    rows: Sequence[Old]
+    """Rows of predictions and labels that may have had their time."""
+    remains: bool
+    """Whether something lies there that was only kept to know it again, and need not be any longer."""
+    end: bytes
+    """Where the next one begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Bytes that the database takes; what was freed in it is free again."""
+
+    used: int
+    free: int | None
+    """What its volume still has; None where it is a server's."""
+
+
+class Tidying(Protocol):
+    """One transaction of the evaluator's: small, so that nobody who joins events waits for long."""
+
+    @property
+    def book(self) -> Book:
+        """The arms and rules."""
+
+    def hold(self, duty: Duty, *, now_us: int, ttl_us: int) -> None:
+        """Hold the duty's row, and keep it for so long; `Relieved` when the epoch is another one. Comes first."""
+
+    def alone(self, subjects: Iterable[str]) -> None:
+        """As in `Batch`: nobody folds these deployments until the end."""
+
+    def entries(self, keys: Iterable[bytes]) -> dict[bytes, Entry]:
+        """All that is known of these keys."""
+
+    def forget(self, gone: Gone, start: bytes, end: bytes, *, seen_us: int) -> int:
+        """Delete entries, and in a range what was seen before then and left no Y; answers how many rows went."""
+
+    def coarsen(self, subject: str, *, to: Rungs, most: int) -> bool:
+        """Move windows towards these marks, about so many rows of them; whether there is more to move."""
+
+    def drop(self, subject: str, *, before_us: int) -> bool:
+        """Forget some of the windows that start before then; whether there are more."""
+
+
+class Upkeep(Protocol):
+    """What is done to the database from time to time, by one member each. Calls may raise `StoreUnavailable`."""
+
+    def claim(self, name: str, member: str, *, now_us: int, ttl_us: int) -> Duty | None:
+        """Take a duty that is free, expired or our own, with a new epoch; None when another has it."""
+
+    def release(self, duty: Duty) -> None:
+        """Give a duty back."""
+
+    def rules(self) -> list[Rule]:
+        """Every rule that rows were made by."""
+
+    def look(self, start: bytes, stop: bytes, *, before_us: int, seen_us: int, rows: int, keys: int) -> Slice:
+        """What lies from here on, of so many rows at most, that is older than that; nobody waits for it.
+
+        `seen_us` is for what left no Y. At most about so many keys are answered.
+        """
+
+    def begin(self) -> AbstractContextManager[Tidying]:
+        """One transaction: committed at the end of the block, or undone."""
+
+    def size(self) -> Size:
+        """How large the database is."""
 
 
 class RolloutLog(Protocol):

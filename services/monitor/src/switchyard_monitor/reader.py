@@ -88,6 +88,7 @@ class Reader:
         clock_us: Callable[[], int],
         on_commit: Callable[[float], None] = lambda _seconds: None,
         letters_to: str = TOPIC_DEADLETTER,
+        paused: Callable[[], bool] = lambda: False,
     ) -> None:
         self._member = member
         self._broker = broker
@@ -97,6 +98,7 @@ class Reader:
         self._clock = clock_us
         self._on_commit = on_commit
         self._letters_to = letters_to
+        self._paused = paused
         self._leases: dict[int, Lease] = {}
         self._next: dict[int, int] = {}
         self._held: dict[int, dict[str, int]] = {}
@@ -107,6 +109,8 @@ class Reader:
         """Sent since this start."""
         self.dead_letters_waiting = False
         """Whether some could not be sent, and wait in the store."""
+        self.members: list[str] = []
+        """Who lived at the last pulse."""
         self.lag: dict[int, int] = {}
         """Records that are in the log and not yet committed, per partition that is held."""
 
@@ -116,9 +120,11 @@ class Reader:
         return sorted(self._leases)
 
     def step(self) -> int:
-        """One pass; answers how many records were committed."""
+        """One pass; answers how many records were committed. While paused, leases are kept and nothing is read."""
         self._models.learn(self._broker.models())
         self._pulse()
+        if self._paused():
+            return 0
         if self._moved:
             self._broker.assign(self._next)
             self._moved = False
@@ -153,8 +159,8 @@ class Reader:
         topic = self._broker.topic()
         if self._pulsed_us is None:
             self._store.prepare(topic.partitions)
-        live = self._store.announce(self._member, now_us=now_us, ttl_us=self._pace.lease_us)
-        mine = {number for number in topic.partitions if owner(number, live) == self._member}
+        self.members = self._store.announce(self._member, now_us=now_us, ttl_us=self._pace.lease_us)
+        mine = {number for number in topic.partitions if owner(number, self.members) == self._member}
         for number in sorted(self._leases.keys() - mine):
             self._store.release(self._leases[number])
             self._let_go(number)

@@ -20,6 +20,7 @@ from switchyard_monitor.adapters.book import BookCache, SqlBook
 from switchyard_monitor.adapters.engine import guarded, migrate, open_reader, open_writer
 from switchyard_monitor.adapters.statements import alone, inserting
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
+from switchyard_monitor.adapters.upkeep import SqlUpkeep
 from switchyard_monitor.domain.entries import Arm, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.sums import Sums, add, decode
 from switchyard_monitor.ports import Lease, Ledger, Letter, Position
@@ -33,6 +34,8 @@ class SqlStore:
         self._reader = open_reader(url)
         self._written = BookCache()
         self._read = BookCache()
+        self.upkeep = SqlUpkeep(self._writer, self._reader, self._written)
+        """For the evaluator, who works in the reader's thread."""
 
     @property
     def has_server(self) -> bool:

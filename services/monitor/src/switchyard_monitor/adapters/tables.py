@@ -94,6 +94,7 @@ label = Table(
     Column("number", Float),
     Column("name", TEXT),
     Column("actor", TEXT, nullable=False),
+    Column("rule", Integer),
     sqlite_with_rowid=False,
 )
 
@@ -102,6 +103,7 @@ exchange = Table(
     metadata,
     Column("k", LargeBinary, primary_key=True),
     Column("event", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_us", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 
@@ -111,6 +113,7 @@ input_ = Table(
     Column("k", LargeBinary, primary_key=True),
     Column("event", BigInteger, primary_key=True, autoincrement=False),
     Column("x", BigInteger, nullable=False),
+    Column("at_us", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 
@@ -203,6 +206,23 @@ outbox = Table(
     Column("key", LargeBinary),
     Column("value", LargeBinary),
     Column("headers", TEXT, nullable=False),
+)
+
+duty = Table(
+    "duty",
+    metadata,
+    Column("name", TEXT, primary_key=True),
+    Column("owner", TEXT),
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+)
+
+coarse = Table(
+    "coarse",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("hourly_us", BigInteger, nullable=False),
+    Column("daily_us", BigInteger, nullable=False),
 )
 
 rollout_event = Table(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import case, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
+from switchyard_contracts.topics import RolloutRecord
 
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.engine import guarded, open_reader, open_writer
@@ -96,6 +97,11 @@ class SqlTimeline:
                 row.subject: Happening(row.subject, row.id, row.first_us, row.last_us, row.body)
                 for row in connection.execute(query)
             }
+
+    def last(self, subject: str) -> RolloutRecord | None:
+        """What was said last of a deployment's rollouts."""
+        found = self.latest([subject]).get(subject)
+        return found.record if found else None
 
     def close(self) -> None:
         """Let go of all connections."""

@@ -8,6 +8,23 @@ from switchyard_monitor.domain.entries import Cells, Pred, Version
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.sums import Sums
 
+COLUMNS = (
+    "stored",
+    "repeat",
+    "superseded",
+    "stale",
+    "duplicate",
+    "conflict",
+    "invalid",
+    "truncated",
+    "late",
+    "deleted",
+    "refused",
+    "ignored",
+    "gaps",
+)
+"""What may become of an offset, beside being held for a while."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dead:
@@ -24,8 +41,10 @@ class Changes:
 
     preds: list[tuple[bytes, Pred]] = field(default_factory=list)
     versions: list[tuple[bytes, Version]] = field(default_factory=list)
-    exchanges: list[tuple[bytes, int]] = field(default_factory=list)
-    inputs: list[tuple[bytes, int, int]] = field(default_factory=list)
+    exchanges: list[tuple[bytes, int, int]] = field(default_factory=list)
+    """Key, hash of the event, and its time."""
+    inputs: list[tuple[bytes, int, int, int]] = field(default_factory=list)
+    """Key, hash of the event and of the X, and the event's time."""
     erased: set[bytes] = field(default_factory=set)
     removed: set[bytes] = field(default_factory=set)
     cells: Cells = field(default_factory=dict)

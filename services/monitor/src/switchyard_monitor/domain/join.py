@@ -138,7 +138,7 @@ class Fold:
             return self._label(fact, data, known, key, entry, at_us)
         if isinstance(data, PredictionOnly):
             return self._prediction(fact, data, known, key, entry, at_us)
-        return self._input(fact, data, key, entry)
+        return self._input(fact, data, key, entry, at_us)
 
     def _exchange(self, fact: Fact, data: Inference, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
         event = identity.short(fact.event_id)
@@ -157,18 +157,18 @@ class Fold:
 
         x = identity.content(data.request.value) if data.request.complete else None
         if x is not None and entry.x is not None and x != entry.x:
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
             bump(cell, "conflicts")
             self.bury(fact.record, "conflict", f"prediction {data.prediction_id!r} came before with another X")
             return "conflict"
         if data.error or not 200 <= data.status < 300:
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
             return "stored"
         if data.answered_by and data.answered_by != data.revision:
             bump(cell, "failover")
             if data.role is RouteRole.SHADOW:
                 # Nobody stands in for a mirrored revision: a Y of stable's would be filed as a second one.
-                self._seen(key, entry, event)
+                self._seen(key, entry, event, at_us)
                 return "stored"
             # Stable stood in for it. The Y is stable's, but not by the lot, so it is never compared.
             revision, role, assignment = data.answered_by, RouteRole.STABLE, Assignment.RETRY
@@ -176,17 +176,17 @@ class Fold:
         else:
             revision, role = data.revision, data.role
         if entry.preds and self._answered(entry, revision, role):
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
             return "repeat"
         if not data.response.complete:
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
             bump(cell, "unreadable")
             return "truncated"
         value = None
         if known.rule.task is not None:
             value = known.rule.value(follow(known.paths[0], data.response.value))
             if value is None:
-                self._seen(key, entry, event)
+                self._seen(key, entry, event, at_us)
                 bump(cell, "unreadable")
                 return "stored"
         latency_us = None if data.latency_us is None else max(0, min(MOST_LATENCY_US, data.latency_us))
@@ -198,7 +198,7 @@ class Fold:
         if entry.saw(event):
             return "duplicate"
         if self._answered(entry, data.revision, data.role):
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
             return "repeat"
         value = known.rule.value(follow(known.paths[0], data.value))
         if value is None and known.rule.task is not None:
@@ -208,7 +208,7 @@ class Fold:
         self._add(key, entry, fact.subject, Pred(arm, at_us, event, None, value))
         return "stored"
 
-    def _input(self, fact: Fact, data: InputOnly, key: bytes, entry: Entry) -> str:
+    def _input(self, fact: Fact, data: InputOnly, key: bytes, entry: Entry, at_us: int) -> str:
         event, x = identity.short(fact.event_id), identity.content(data.value)
         if event in entry.inputs:
             return "duplicate"
@@ -218,7 +218,7 @@ class Fold:
         if entry.inputs:
             return "repeat"
         entry.inputs[event] = x
-        self.changes.inputs.append((key, event, x))
+        self.changes.inputs.append((key, event, x, at_us))
         return "stored"
 
     def _label(self, fact: Fact, data: Label, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
@@ -239,7 +239,7 @@ class Fold:
         if any(version.event_id == fact.event_id for version in same):
             return "duplicate"
         actor = data.actor.kind if data.actor else "unknown"
-        new = Version(kind, fact.event_id, data.revision, at_us, fact.record.broker_us, value, actor)
+        new = Version(kind, fact.event_id, data.revision, at_us, fact.record.broker_us, value, actor, known.id)
         self._touch(key, entry, fact.subject)
         entry.versions.append(new)
         self.changes.versions.append((key, new))
@@ -267,9 +267,9 @@ class Fold:
         entry.preds.append(pred)
         self.changes.preds.append((key, pred))
 
-    def _seen(self, key: bytes, entry: Entry, event: int) -> None:
+    def _seen(self, key: bytes, entry: Entry, event: int, at_us: int) -> None:
         entry.exchanges.add(event)
-        self.changes.exchanges.append((key, event))
+        self.changes.exchanges.append((key, event, at_us))
 
     def _touch(self, key: bytes, entry: Entry, subject: str) -> None:
         if key not in self._touched:

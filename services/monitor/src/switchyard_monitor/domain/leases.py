@@ -1,6 +1,6 @@
-"""Who reads which partition: rendezvous hashing, so that every member comes to the same answer alone.
+"""Who reads which partition, and who has which duty: by rendezvous hashing, so that all members come to one answer.
 
-When a member joins or leaves, only the partitions that it gains or loses move.
+When a member joins or leaves, only what it gains or loses moves.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import hashlib
 from collections.abc import Iterable
 
 
-def owner(partition: int, members: Iterable[str]) -> str | None:
-    """The member with the highest hash of (member, partition)."""
-    return max(members, key=lambda member: _weight(member, partition), default=None)
+def owner(what: int | str, members: Iterable[str]) -> str | None:
+    """The member with the highest hash of (member, what it is about: a partition's number, or a duty's name)."""
+    return max(members, key=lambda member: _weight(member, what), default=None)
 
 
-def _weight(member: str, partition: int) -> tuple[bytes, str]:
-    return hashlib.blake2b(f"{member}\0{partition}".encode(), digest_size=8).digest(), member
+def _weight(member: str, what: int | str) -> tuple[bytes, str]:
+    return hashlib.blake2b(f"{member}\0{what}".encode(), digest_size=8).digest(), member

@@ -259,6 +259,8 @@ class _Doors:
         troubles = []
         if health.trouble:
             troubles.append(f"The monitor is not reading events: {health.trouble}. What is shown may be old.")
+        if health.room:
+            troubles.append(f"{health.room[0].upper()}{health.room[1:]}.")
         if health.timeline:
             troubles.append(f"The timeline of rollouts may be old: {health.timeline}.")
         text = self._templates.render(

@@ -1,0 +1,37 @@
+"""Retention: when each row came and whose it is, who prunes, and up to where windows are coarser.
+
+What left no Y and was kept before this is as old as the newest record that was read, so that none of it goes too soon.
+A label that waits for its Y and was kept before this does not say whose it is: it waits on.
+
+Revision ID: 0005
+Revises: 0004
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from switchyard_monitor.adapters.columns import TEXT
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("label", sa.Column("rule", sa.Integer))
+    for table in ("exchange", "input"):
+        op.add_column(table, sa.Column("at_us", sa.BigInteger, nullable=False, server_default="0"))
+        op.execute(f'UPDATE {table} SET at_us = (SELECT coalesce(max(watermark_us), 0) FROM "partition")')
+    op.create_table(
+        "duty",
+        sa.Column("name", TEXT, primary_key=True),
+        sa.Column("owner", TEXT),
+        sa.Column("epoch", sa.BigInteger, nullable=False),
+        sa.Column("expires_us", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "coarse",
+        sa.Column("subject", TEXT, primary_key=True),
+        sa.Column("hourly_us", sa.BigInteger, nullable=False),
+        sa.Column("daily_us", sa.BigInteger, nullable=False),
+    )

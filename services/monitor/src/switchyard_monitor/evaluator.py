@@ -1,0 +1,198 @@
+"""The evaluator: what is done to the store from time to time, each thing by one member, a little at a time.
+
+It works beside the reader, in the same thread: between two passes it does one piece of some ten milliseconds, so that
+events never wait for it. A piece that writes is one transaction, which first holds the row of its duty: who was thought
+dead and comes back finds another epoch there, and writes nothing. What was not finished is found again.
+
+The duty `rows` is all rows that have had their time, and each deployment's name is its windows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from switchyard_contracts.topics import RolloutRecord
+
+from switchyard_monitor.domain import identity
+from switchyard_monitor.domain.leases import owner
+from switchyard_monitor.domain.retention import DAY_US, Keep, candidates, cuts, expired, widest
+from switchyard_monitor.domain.rules import Rule
+from switchyard_monitor.domain.watermark import watermark
+from switchyard_monitor.errors import Relieved, StoreUnavailable
+from switchyard_monitor.models import Models
+from switchyard_monitor.ports import Duty, Store, Upkeep
+
+log = logging.getLogger(__name__)
+
+ROWS = "rows"
+LAST_KEY = b"\xff" * (identity.PREFIX_BYTES + identity.ROW_BYTES + 1)
+PIECE_US = 250_000
+"""Between two pieces at least."""
+ROUND_US = 3_600_000_000
+"""Between two rounds."""
+PAUSE_US = 10_000_000
+"""Before a round is tried again that could not be begun, or failed."""
+TTL_US = 60_000_000
+"""A duty is held for so long after its last piece that wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """How much is done at once."""
+
+    rows: int = 10_000
+    """Rows of each kind that are looked through, in order of their keys."""
+    keys: int = 1_000
+    """Of those, so many at most are forgotten."""
+    moves: int = 500
+    """Rows of sums that are moved into coarser windows."""
+
+
+class Evaluator:
+    """One member's share of the duties. Raises nothing of the world's: what fails is tried again."""
+
+    def __init__(
+        self,
+        *,
+        member: str,
+        store: Store,
+        upkeep: Upkeep,
+        models: Models,
+        rollout: Callable[[str], RolloutRecord | None],
+        keep: Keep,
+        clock_us: Callable[[], int],
+        behind: Callable[[], bool] = lambda: False,
+        hold_us: int = 0,
+        piece: Piece = Piece(),
+    ) -> None:
+        """Make one.
+
+        Args:
+            member: this replica's name.
+            rollout: what was said last of a deployment's rollouts.
+            keep: for how long.
+            behind: whether the timeline may not know of every rollout; then windows stay as they are.
+            hold_us: how long records of an unknown deployment wait to be folded, in microseconds.
+            piece: how much is done at once.
+        """
+        self._member = member
+        self._store = store
+        self._upkeep = upkeep
+        self._models = models
+        self._rollout = rollout
+        self._keep = keep
+        self._clock = clock_us
+        self._members: Sequence[str] = ()
+        self._behind = behind
+        self._hold_us = hold_us
+        self._piece = piece
+        self._round: Iterator[None] | None = None
+        self._next_us = 0
+        self._trouble = ""
+        self.rows = 0
+        """Rows that were deleted since this start, because they had had their time."""
+
+    def step(self, members: Sequence[str]) -> None:
+        """One piece, if it is time for one. `members` are those who live, each of whom has a share of the duties."""
+        self._members = members
+        now_us = self._clock()
+        if now_us < self._next_us:
+            return
+        self._next_us = now_us + PIECE_US
+        try:
+            if self._round is None:
+                self._round = self._begin()
+            if self._round is None:
+                self._next_us = now_us + PAUSE_US
+            elif next(self._round, self) is self:
+                self._round = None
+                self._next_us = now_us + ROUND_US
+            self._trouble = ""
+        except StoreUnavailable as error:
+            if self._trouble != str(error):
+                log.warning("old rows and windows wait to be put away: %s", error)
+            self._trouble = str(error)
+            self._round = None
+            self._next_us = now_us + PAUSE_US
+
+    def run(self, members: Sequence[str]) -> None:
+        """A whole round at once, whatever the time is. Unlike `step` it hides no failure."""
+        self._members = members
+        for _ in self._begin() or ():
+            pass
+
+    def _begin(self) -> Iterator[None] | None:
+        """A round; None while there are partitions of which nothing was read, and nobody knows how old anything is."""
+        mark_us = watermark(self._store.positions())
+        return None if mark_us is None else self._all(mark_us - self._hold_us)
+
+    def _all(self, mark_us: int) -> Iterator[None]:
+        for name in (ROWS, *self._store.deployments()):
+            if owner(name, self._members) != self._member:
+                continue
+            duty = self._upkeep.claim(name, self._member, now_us=self._clock(), ttl_us=TTL_US)
+            if duty is None:
+                continue
+            try:
+                yield from self._prune(duty, mark_us) if name == ROWS else self._coarsen(duty, mark_us)
+                self._upkeep.release(duty)
+            except Relieved as relieved:
+                log.warning("%s", relieved)
+
+    def _prune(self, duty: Duty, mark_us: int) -> Iterator[None]:
+        """Delete what nobody can join or judge any more: where old ids lie, and where callers' own do."""
+        before = cuts(self._rules(), self._keep, mark_us)
+        before_us, seen_us = max(before.values(), default=0), mark_us - self._keep.seen_us
+        # Minted ids lie in order of time. Of a caller's own a few lie among them, and go when time has passed there.
+        old = b"", identity.earliest(max(before_us, seen_us))
+        own = identity.earliest(mark_us + DAY_US), LAST_KEY
+        for start, stop in (old, own):
+            place = start
+            while place < stop:
+                piece = self._upkeep.look(
+                    place, stop, before_us=before_us, seen_us=seen_us, rows=self._piece.rows, keys=self._piece.keys
+                )
+                keys = candidates(piece.rows, before)
+                if keys or piece.remains:
+                    with self._upkeep.begin() as tidying:
+                        tidying.hold(duty, now_us=self._clock(), ttl_us=TTL_US)
+                        tidying.alone(keys)
+                        entries = tidying.entries(set().union(*keys.values()))
+                        gone = expired(entries, tidying.book, before)
+                        rows = tidying.forget(gone, place, piece.end, seen_us=seen_us)
+                    self.rows += rows
+                place = piece.end
+                yield
+
+    def _coarsen(self, duty: Duty, mark_us: int) -> Iterator[None]:
+        """Move a deployment's windows into coarser ones, and forget the oldest."""
+        subject = duty.name
+        if self._behind():
+            return
+        widest_us = widest(self._models.record(subject), self._rollout(subject))
+        if not widest_us:
+            return
+        rule = next(rule for rule in self._rules() if rule.subject == subject)
+        to = self._keep.marks(rule, mark_us, widest_us=widest_us)
+        before_us = self._keep.forgotten(rule, mark_us)
+        for moving in (True, False):
+            more = True
+            while more:
+                with self._upkeep.begin() as tidying:
+                    tidying.hold(duty, now_us=self._clock(), ttl_us=TTL_US)
+                    tidying.alone([subject])
+                    if moving:
+                        more = tidying.coarsen(subject, to=to, most=self._piece.moves)
+                    else:
+                        more = tidying.drop(subject, before_us=before_us)
+                yield
+
+    def _rules(self) -> list[Rule]:
+        """The rule of each deployment that has rows; of one that nobody publishes any more, all that it had."""
+        found: dict[str, list[Rule]] = {}
+        for rule in self._upkeep.rules():
+            known = self._models.rule(rule.subject)
+            found.setdefault(rule.subject, []).append(known or rule)
+        return [rule for rules in found.values() for rule in rules]

@@ -1,0 +1,582 @@
+"""What is kept and for how long: pure rules, and rows and windows that are put away beside a reader."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from switchyard_contracts.model_deployment import Analysis, Monitoring, Phase
+from switchyard_contracts.model_route import Route, RouteRole
+from switchyard_contracts.topics import ModelRecord, RolloutRecord
+from switchyard_monitor.domain.entries import OUTCOME, Arm, Entry, Pair, Pred, Version
+from switchyard_monitor.domain.identity import earliest, key
+from switchyard_monitor.domain.retention import (
+    DAY_US,
+    HOUR_US,
+    Keep,
+    Rungs,
+    cuts,
+    expired,
+    of_prediction,
+    settled,
+    spread,
+    widest,
+)
+from switchyard_monitor.domain.rules import MAX_AGE_US, Rule
+from switchyard_monitor.domain.sums import add
+from switchyard_monitor.evaluator import Piece
+from switchyard_monitor.reader import Pace
+from switchyard_testkit.local_broker import LocalBroker
+from switchyard_testkit.monitor_world import (
+    MONITORING,
+    NOON_US,
+    SECOND,
+    SUBJECT,
+    World,
+    decision,
+    inference,
+    mirrored,
+    model_record,
+    outcome,
+)
+
+DAY = 86_400
+HOUR = 3_600
+SHORT = Keep(rows_us=0, windows_us=500 * DAY_US, hourly_us=500 * DAY_US, daily_us=500 * DAY_US)
+"""Rows for a week and a day, as the world's horizon asks; windows stay as they are."""
+ME = ["monitor-0"]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    made.teach()
+    yield made
+    made.store.close()
+
+
+def after(world: World, seconds: float) -> None:
+    """So much later, everything read, and nothing new there."""
+    world.run()
+    world.pass_time(seconds)
+    world.run()
+
+
+def totals(world: World, subject: str = SUBJECT) -> list[Any]:
+    """What no retention may change."""
+    store = world.store
+    cells = [(cell.arm.revision, cell.arm.role, cell.sums) for cell in store.totals(store.arms(subject))]
+    return [cells, [cell.sums for cell in store.pair_totals(store.pairs(subject))]]
+
+
+def known(world: World, prediction_id: str, subject: str = SUBJECT) -> Entry | None:
+    return world.store.entry(key(subject, prediction_id))[0]
+
+
+def closes(labels: dict[str, int]) -> bool:
+    return labels.get("in", 0) == sum(value for name, value in labels.items() if name != "in")
+
+
+@pytest.mark.parametrize(
+    ("rule", "keep", "kept_us"),
+    [
+        pytest.param(Rule("a/b", horizon_us=HOUR_US), Keep(), 30 * DAY_US, id="as long as people look at them"),
+        pytest.param(Rule("a/b", horizon_us=90 * DAY_US), Keep(), 91 * DAY_US, id="as long as outcomes may take"),
+        pytest.param(Rule("a/b", horizon_us=HOUR_US), Keep(rows_us=0), 8 * DAY_US, id="as long as events come again"),
+        pytest.param(
+            Rule("a/b", horizon_us=HOUR_US, judged_after_us=20 * DAY_US),
+            Keep(rows_us=0),
+            21 * DAY_US,
+            id="until judged",
+        ),
+        pytest.param(
+            Rule("a/b", horizon_us=9 * DAY_US), Keep(rows_us=0, margin_us=0), 9 * DAY_US, id="with no margin at all"
+        ),
+    ],
+)
+def test_rows_are_kept(rule: Rule, keep: Keep, kept_us: int) -> None:
+    assert keep.rows(rule) == kept_us
+
+
+@given(st.integers(0, 10**16), st.integers(0, 10**16), st.integers(0, 10**16), st.integers(1, 10**12))
+def test_nothing_that_may_be_joined_judged_or_sent_again_has_had_its_time(
+    horizon_us: int, judged_us: int, rows_us: int, at_us: int
+) -> None:
+    rule = Rule("a/b", horizon_us=horizon_us, judged_after_us=judged_us)
+    mark_us = at_us + max(MAX_AGE_US, horizon_us, judged_us)
+    assert at_us >= cuts([rule], Keep(rows_us=rows_us), mark_us)["a/b"]
+
+
+class Shelf:
+    """A book of one arm under one rule."""
+
+    def id_of(self, arm: Arm) -> int:
+        raise NotImplementedError
+
+    def pair_id(self, pair: Pair) -> int:
+        raise NotImplementedError
+
+    def arm(self, arm_id: int) -> Arm:
+        return Arm(arm_id, "r", "stable", 1, 10_000, "split")
+
+    def rule(self, rule_id: int) -> Rule:
+        return Rule("a/b")
+
+
+def label(at_us: int, rule: int | None = 1) -> Version:
+    return Version(OUTCOME, f"e{at_us}", 0, at_us, at_us, 1.0, "human", rule)
+
+
+@pytest.mark.parametrize(
+    ("entry", "goes", "ledger"),
+    [
+        pytest.param(Entry([Pred(1, 99, 1, 1, 1.0)], [label(99)]), True, {}, id="joined and old"),
+        pytest.param(Entry([Pred(1, 100, 1, 1, 1.0)], [label(99)]), False, {}, id="a young Y"),
+        pytest.param(Entry([Pred(1, 99, 1, 1, 1.0)], [label(1), label(100)]), False, {}, id="a young correction"),
+        pytest.param(Entry([], [label(98), label(99)]), True, {"orphan": -2, "expired": 2}, id="waited in vain"),
+        pytest.param(Entry([], [label(99, rule=None)]), False, {}, id="nobody knows whose it is"),
+        pytest.param(Entry([Pred(1, 99, 1, 1, 1.0)], [label(99, rule=None)]), True, {}, id="the Y says whose it is"),
+        pytest.param(Entry(), False, {}, id="nothing there"),
+    ],
+)
+def test_an_entry_goes_whole_or_not_at_all(entry: Entry, goes: bool, ledger: dict[str, int]) -> None:
+    gone = expired({b"k": entry}, Shelf(), {"a/b": 100})
+    assert (gone.keys, gone.labels) == ([b"k"] if goes else [], {"a/b": ledger} if ledger else {})
+
+
+MARKS = Rungs(hourly_us=10 * DAY_US, daily_us=5 * DAY_US)
+
+
+@pytest.mark.parametrize(
+    ("start_us", "window_us", "places"),
+    [
+        pytest.param(10 * DAY_US, 300 * SECOND, (10 * DAY_US, 10 * DAY_US), id="young"),
+        pytest.param(
+            9 * DAY_US + 65 * 60 * SECOND, 300 * SECOND, (9 * DAY_US + HOUR_US, 9 * DAY_US + HOUR_US), id="by the hour"
+        ),
+        pytest.param(
+            4 * DAY_US + 65 * 60 * SECOND, 300 * SECOND, (4 * DAY_US + HOUR_US, 4 * DAY_US), id="by hour and by day"
+        ),
+        pytest.param(9 * DAY_US + HOUR_US, 6 * HOUR_US, (9 * DAY_US + HOUR_US,) * 2, id="a window of hours stays"),
+        pytest.param(
+            4 * DAY_US + 6 * HOUR_US,
+            6 * HOUR_US,
+            (4 * DAY_US + 6 * HOUR_US, 4 * DAY_US),
+            id="a window of hours, by day",
+        ),
+        pytest.param(3 * DAY_US, 7 * DAY_US, (3 * DAY_US,) * 2, id="a window of days stays"),
+    ],
+)
+def test_where_the_sums_of_a_window_lie(start_us: int, window_us: int, places: tuple[int, int]) -> None:
+    assert MARKS.places(start_us, window_us) == places
+    # What was moved stays where it is.
+    assert all(at_us in MARKS.places(at_us, window_us) for at_us in places)
+
+
+def test_as_many_windows_as_the_charts_show_stay_as_they_are() -> None:
+    mark_us = 1000 * DAY_US
+    assert Keep().marks(Rule("a/b"), mark_us, widest_us=DAY_US) == (998 * DAY_US, 986 * DAY_US)
+    assert Keep().marks(Rule("a/b", window_us=HOUR_US), mark_us, widest_us=DAY_US) == (990 * DAY_US, 986 * DAY_US)
+    assert Keep().marks(Rule("a/b"), mark_us, widest_us=HOUR_US) == (998 * DAY_US, 0)
+    assert Keep().marks(Rule("a/b"), mark_us, widest_us=0) == (0, 0)
+
+
+small = st.dictionaries(
+    st.sampled_from(["requests", "latency:7", "predictions", "n", "age.ee", "now.n", "dec.n", "delay:3"]),
+    st.integers(-(2**90), 2**90).filter(bool),
+)
+
+
+@given(st.dictionaries(st.tuples(st.integers(1, 2), st.integers(0, 12 * 24).map(lambda h: h * HOUR_US // 2)), small))
+def test_what_is_settled_is_the_same_in_all(cells: dict[tuple[int, int], dict[str, int]]) -> None:
+    before = json.dumps(sorted(cells.items()))
+    found = settled(cells, lambda _, start_us: MARKS.places(start_us, 300 * SECOND))
+    for number in (1, 2):
+        whole: list[dict[str, int]] = [{}, {}]
+        for total, held in zip(whole, (cells, found), strict=True):
+            for (owner, _), sums in held.items():
+                if owner == number:
+                    add(total, sums)
+        assert whole[0] == whole[1]
+    assert json.dumps(sorted(cells.items())) == before, "what is given is not changed"
+    assert settled(found, lambda _, start_us: MARKS.places(start_us, 300 * SECOND)) == found
+
+
+@given(small)
+def test_what_predictions_add_goes_by_the_hour_and_all_else_by_the_day(sums: dict[str, int]) -> None:
+    parts = spread(sums, (HOUR_US, 0))
+    assert all(of_prediction(name) for name in parts.get(HOUR_US, {}))
+    assert not any(of_prediction(name) for name in parts.get(0, {}))
+    assert parts.get(HOUR_US, {}) | parts.get(0, {}) == sums
+
+
+def route(role: RouteRole, **more: Any) -> Route:
+    return Route(revision="m-1", role=role, weight_bp=more.pop("weight_bp", 0), service="m-1", port=3000, **more)
+
+
+def record(*routes: Route, block: str = "1d", window: str = "5m") -> ModelRecord:
+    return ModelRecord(
+        namespace="a",
+        name="b",
+        generation=1,
+        routes=[route(RouteRole.STABLE, weight_bp=10_000), *routes],
+        analysis=Analysis.model_validate({"block": block}),
+        monitoring=Monitoring.model_validate({**MONITORING, "window": window}),
+    )
+
+
+def said(phase: Phase) -> RolloutRecord:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    return RolloutRecord(
+        id="1", namespace="a", name="b", rollout="b-1.1", revision="b-1", at=at, phase=phase.value, reason="r"
+    )
+
+
+@pytest.mark.parametrize(
+    ("known", "last", "widest_us"),
+    [
+        pytest.param(record(), None, DAY_US, id="at rest"),
+        *(
+            pytest.param(record(), said(phase), 0, id=phase.value)
+            for phase in (Phase.PROGRESSING, Phase.AWAITING_EVIDENCE, Phase.PAUSED, Phase.WATCHING, Phase.SUSPENDED)
+        ),
+        *(
+            pytest.param(record(), said(phase), DAY_US, id=phase.value)
+            for phase in (Phase.COMPLETED, Phase.ROLLED_BACK, Phase.REFUSED, Phase.SUPERSEDED)
+        ),
+        pytest.param(record(route(RouteRole.CANDIDATE, weight_bp=1)), None, 0, id="a candidate nobody spoke of yet"),
+        pytest.param(record(route(RouteRole.CANDIDATE, mirror_bp=1)), None, 0, id="a candidate that is mirrored to"),
+        pytest.param(record(route(RouteRole.CANDIDATE)), said(Phase.ROLLED_BACK), DAY_US, id="one that was sent home"),
+        pytest.param(record(route(RouteRole.SHADOW, sample_bp=100)), None, DAY_US, id="a shadow judged by days"),
+        pytest.param(
+            record(route(RouteRole.SHADOW, sample_bp=100), block="2h"), None, HOUR_US, id="a shadow judged by two hours"
+        ),
+        pytest.param(
+            record(route(RouteRole.SHADOW, sample_bp=100), block="90m"),
+            None,
+            0,
+            id="a shadow whose blocks no hour fills",
+        ),
+        pytest.param(None, said(Phase.PROGRESSING), DAY_US, id="a deployment that is gone"),
+    ],
+)
+def test_windows_that_a_verdict_may_ask_for_stay_as_they_are(
+    known: ModelRecord | None, last: RolloutRecord | None, widest_us: int
+) -> None:
+    assert widest(known, last) == widest_us
+
+
+def test_what_had_its_time_is_forgotten_and_its_sums_stay(world: World) -> None:
+    world.say(inference("joined"), at=0)
+    world.say(mirrored("joined"), at=0)
+    world.say(outcome("joined", 12.0, at=1), at=1)
+    world.say(decision("joined", True, at=1), at=1)
+    world.say(outcome("orphan", 1.0, at=1), at=1)
+    world.say(inference("failed", error=True, status=503), at=1)
+    after(world, 5 * DAY)
+    world.say(inference("young", at=5 * DAY), at=5 * DAY)
+    world.say(outcome("young", 9.0, at=5 * DAY), at=5 * DAY)
+    world.say(outcome("waiting", 9.0, at=5 * DAY), at=5 * DAY)
+    after(world, 3 * DAY + 2)
+    before = totals(world), world.sums()
+    evaluator = world.evaluator(keep=SHORT)
+    evaluator.run(ME)
+    assert [known(world, name) is None for name in ("joined", "orphan", "failed", "young", "waiting")] == [
+        *(True, True, True),
+        *(False, False),
+    ]
+    assert (totals(world), world.sums()) == before
+    labels = world.store.labels(SUBJECT)
+    assert labels == {"in": 5, "joined": 3, "orphan": 1, "expired": 1}
+    assert closes(labels)
+    assert evaluator.rows == 6
+    evaluator.run(ME)
+    assert (world.store.labels(SUBJECT), evaluator.rows) == (labels, 6)
+
+
+def test_events_that_come_again_afterwards_change_nothing(world: World) -> None:
+    events = [inference("a"), inference("b", error=True, status=503), outcome("a", 1.0), decision("a", True)]
+    for value in events:
+        world.say(value)
+    after(world, 9 * DAY)
+    before = totals(world)
+    world.evaluator(keep=SHORT).run(ME)
+    for value in events:
+        world.say(value, at=9 * DAY)
+    after(world, 2)
+    assert totals(world) == before
+    assert world.ledger() == {"stored": 4, "late": 4}
+    assert world.store.labels(SUBJECT) == {"in": 2, "joined": 2}
+
+
+def test_a_correction_that_comes_afterwards_waits_in_vain_and_the_ledger_closes(world: World) -> None:
+    world.say(inference("a"))
+    world.say(outcome("a", 1.0))
+    after(world, 9 * DAY)
+    before = totals(world)
+    world.evaluator(keep=SHORT).run(ME)
+    world.say(outcome("a", 2.0, at=9 * DAY, revision=1), at=9 * DAY)
+    after(world, 9 * DAY)
+    assert world.store.labels(SUBJECT) == {"in": 2, "joined": 1, "orphan": 1}
+    world.evaluator(keep=SHORT).run(ME)
+    assert world.store.labels(SUBJECT) == {"in": 2, "joined": 1, "expired": 1}
+    assert totals(world) == before
+
+
+@pytest.mark.parametrize(("age", "there"), [(8 * DAY, True), (8 * DAY + 0.000001, False)])
+def test_the_last_microsecond(world: World, age: float, there: bool) -> None:
+    world.say(inference("a"))
+    after(world, age)
+    world.evaluator(keep=SHORT).run(ME)
+    assert (known(world, "a") is not None) is there
+
+
+def test_nothing_grows_old_while_events_wait_to_be_read(world: World) -> None:
+    world.say(inference("a"))
+    world.run()
+    world.say(outcome("a", 1.0, at=1), at=1)
+    world.pass_time(90 * DAY)
+    world.evaluator(keep=SHORT).run(ME)
+    assert known(world, "a") is not None
+    world.run()
+    assert world.store.labels(SUBJECT) == {"in": 1, "joined": 1}
+
+
+def test_a_partition_that_nobody_has_read_yet_holds_all_of_it(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    evaluator = world.evaluator(keep=SHORT)
+    evaluator.step(ME)
+    evaluator.run(ME)
+    assert evaluator.rows == 0
+    world.store.close()
+
+
+def test_records_that_wait_for_their_deployment_grow_no_older_than_they_may_wait(world: World) -> None:
+    world.say(inference("a"))
+    after(world, 8 * DAY + 60)
+    evaluator = world.evaluator(keep=SHORT)
+    evaluator._hold_us = 61 * SECOND
+    evaluator.run(ME)
+    assert known(world, "a") is not None
+
+
+def test_each_deployment_has_its_own_time(world: World) -> None:
+    world.teach({**MONITORING, "outcome": {**MONITORING["outcome"], "horizon": "60d"}}, subject="demo/loans")
+    for subject in (SUBJECT, "demo/loans"):
+        world.say(inference("a", subject=subject))
+        world.say(outcome("orphan", 1.0, subject=subject))
+    after(world, 30 * DAY)
+    world.evaluator(keep=SHORT).run(ME)
+    assert (known(world, "a"), known(world, "orphan")) == (None, None)
+    assert known(world, "a", "demo/loans") is not None
+    assert known(world, "orphan", "demo/loans") is not None
+    after(world, 32 * DAY)
+    world.broker.teach("demo/loans", None)
+    world.run()
+    world.evaluator(keep=SHORT).run(ME)
+    assert known(world, "a", "demo/loans") is None, "of a deployment that is gone they go too"
+    assert world.store.labels("demo/loans") == {"in": 1, "expired": 1}
+
+
+def minted(at: float) -> str:
+    """An id as the gateway makes it."""
+    return f"{(NOON_US // 1000) + round(at * 1000):013d}-{uuid.UUID(int=round(at * 1000))}"
+
+
+@pytest.mark.parametrize("piece", [Piece(rows=1, keys=1), Piece(rows=3, keys=2), Piece(rows=7, keys=100), Piece()])
+def test_pieces_of_any_size_come_to_the_same(world: World, piece: Piece) -> None:
+    world.teach({**MONITORING, "outcome": {**MONITORING["outcome"], "horizon": "60d"}}, subject="demo/loans")
+    for i in range(12):
+        for name in (minted(i), f"own-{i}"):
+            world.say(inference(name, at=i), at=i)
+            world.say(inference(name, at=i, subject="demo/loans"), at=i)
+            world.say(inference(name, at=i, event_id=f"again-{name}"), at=i)
+            for revision in range(3):
+                world.say(outcome(name, 3.0, at=i, revision=revision), at=i)
+            world.say(outcome(f"o{name}", 3.0, at=i), at=i)
+    after(world, 8 * DAY + 6.5)
+    evaluator = world.evaluator(keep=SHORT, piece=piece)
+    evaluator.run(ME)
+    left = [i for i in range(12) if known(world, f"own-{i}")]
+    assert left == [i for i in range(12) if known(world, minted(i))] == list(range(7, 12))
+    assert all(known(world, name, "demo/loans") for i in range(12) for name in (minted(i), f"own-{i}"))
+    assert world.store.labels(SUBJECT) == {"in": 96, "joined": 72, "orphan": 10, "expired": 14}
+    # 14 predictions, each with its repeat and three labels, and 14 labels that waited in vain.
+    assert evaluator.rows == 14 * 5 + 14
+
+
+def test_minted_ids_lie_in_order_of_time() -> None:
+    assert key(SUBJECT, minted(5)) >= earliest(NOON_US + 5 * SECOND) > key(SUBJECT, minted(4.999))
+
+
+def by_hour(world: World) -> dict[tuple[str, str, int], dict[str, int]]:
+    """All sums, by revision, role and hour after NOON."""
+    found: dict[tuple[str, str, int], dict[str, int]] = {}
+    for (revision, role, _, start), sums in world.sums().items():
+        add(found.setdefault((revision, role, start // HOUR), {}), sums)
+    for (stable, other, _, start), sums in world.pair_sums().items():
+        add(found.setdefault((stable, other, start // HOUR), {}), sums)
+    return {place: sums for place, sums in found.items() if sums}
+
+
+def events(chance: random.Random) -> list[tuple[float, bytes]]:
+    """Two days of a rollout with mirrored answers; labels come up to five days late. By the time they reach Kafka."""
+    made: list[tuple[float, bytes]] = []
+    for i in range(80):
+        at = chance.uniform(0, 2 * DAY)
+        made.append((at, inference(f"p{i}", y=chance.gauss(0, 30), at=at)))
+        if chance.random() < 0.5:
+            made.append((at, mirrored(f"p{i}", y=chance.gauss(0, 30), at=at)))
+        for revision in range(chance.randrange(3)):
+            late = at + chance.uniform(0, 5 * DAY)
+            made.append((late, outcome(f"p{i}", chance.gauss(0, 30), at=late, revision=revision)))
+        late = at + chance.uniform(0, DAY)
+        made.append((late, decision(f"p{i}", chance.random() < 0.5, at=late)))
+    return sorted(made)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_windows_made_coarser_at_any_time_hold_what_they_would_have_held(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    told = events(chance)
+    # A day, so that windows are made coarser while labels still come.
+    keep = Keep(rows_us=0, windows_us=DAY_US, hourly_us=100 * DAY_US)
+    worlds = []
+    for name in ("plain", "tidied"):
+        (tmp_path / name).mkdir()
+        world = World(tmp_path / name, broker=LocalBroker(2), pace=Pace(batch=9, linger=0.0, margin_us=0))
+        world.teach()
+        for place, (at, value) in enumerate(told):
+            world.now_us = max(world.now_us, NOON_US + round(at * SECOND))
+            world.say(value, at=at, partition=place % 2)
+            if chance.random() < 0.2:
+                world.run()
+            if name == "tidied" and chance.random() < 0.2:
+                world.evaluator(keep=keep, piece=Piece(moves=chance.randrange(1, 40))).run(ME)
+        after(world, 60)
+        worlds.append(world)
+    plain, tidied = worlds
+    tidied.evaluator(keep=keep).run(ME)
+    assert {start % HOUR for *_, start in plain.sums()} != {0}
+    old = [start for *_, start in [*tidied.sums(), *tidied.pair_sums()] if start < 5 * DAY]
+    assert old
+    assert {start % HOUR for start in old} == {0}
+    assert by_hour(tidied) == by_hour(plain)
+    assert (totals(tidied), tidied.store.labels(SUBJECT)) == (totals(plain), plain.store.labels(SUBJECT))
+    for world in worlds:
+        world.store.close()
+
+
+def test_by_the_day_at_last_and_then_no_more(world: World) -> None:
+    for i in range(30):
+        at = i * HOUR + 7
+        world.say(inference(f"p{i}", at=at), at=at)
+        world.say(outcome(f"p{i}", 9.0, at=at), at=at)
+    after(world, 30 * HOUR)
+    before = totals(world)
+    after(world, 20 * DAY)
+    world.evaluator(keep=Keep(rows_us=0), piece=Piece(moves=3)).run(ME)
+    sums = {start // HOUR: held for (_, _, _, start), held in world.sums().items()}
+    # NOON is the middle of a day: 12 hours of the first, 18 of the next.
+    assert {hour: held["requests"] for hour, held in sums.items() if "requests" in held} == {-12: 12, 12: 18}
+    assert {hour for hour, held in sums.items() if held.get("predictions")} == set(range(30))
+    assert {held["age.n"] for held in sums.values() if "age.n" in held} == {1}
+    assert totals(world) == before
+    world.say(outcome("p3", 4.0, at=20 * DAY, revision=1), at=20 * DAY)
+    after(world, 2)
+    assert totals(world) == before, "its row has had its time"
+    after(world, 381 * DAY)
+    world.evaluator(keep=Keep(rows_us=0)).run(ME)
+    assert world.sums() == {}
+    assert totals(world) == before
+
+
+def test_windows_stay_as_they_are_while_a_rollout_is_under_way(world: World) -> None:
+    world.say(inference("a", at=7), at=7)
+    after(world, 500 * DAY)
+    before = world.sums()
+    evaluator = world.evaluator()
+    evaluator._rollout = lambda _: said(Phase.WATCHING)
+    evaluator.run(ME)
+    assert (world.sums(), known(world, "a")) == (before, None)
+    evaluator._rollout = lambda _: None
+    evaluator._behind = lambda: True
+    evaluator.run(ME)
+    assert world.sums() == before, "it may be that nobody heard of a rollout"
+    evaluator._behind = lambda: False
+    evaluator.run(ME)
+    assert world.sums() == {}
+
+
+def test_each_duty_is_one_members_and_a_little_is_done_at_a_time(world: World) -> None:
+    subjects = [f"demo/m{i}" for i in range(8)]
+    for subject in subjects:
+        world.broker.teach(subject, model_record(subject=subject))
+        world.say(inference("a", subject=subject, at=7), at=7)
+    after(world, 3 * DAY)
+    both = ["monitor-0", "monitor-1"]
+    one, other = (world.evaluator(name=name) for name in both)
+
+    def coarse() -> int:
+        return sum(start % HOUR == 0 for subject in subjects for *_, start in world.sums(subject))
+
+    steps: list[int] = []
+    for _ in range(60):
+        world.pass_time(0.25)
+        one.step(both)
+        steps.append(coarse())
+    mine = steps[-1]
+    assert 0 < mine < len(subjects)
+    assert max(later - earlier for earlier, later in itertools.pairwise(steps)) == 1
+    for _ in range(60):
+        world.pass_time(0.25)
+        other.step(both)
+    assert coarse() == len(subjects)
+
+
+def test_between_two_rounds_it_rests(world: World) -> None:
+    world.say(inference("a"))
+    after(world, 8 * DAY - 60)
+    evaluator = world.evaluator(keep=SHORT)
+    for _ in range(20):
+        world.pass_time(1)
+        evaluator.step(ME)
+    after(world, 120)
+    evaluator.step(ME)
+    assert known(world, "a") is not None
+    after(world, 3600)
+    for _ in range(20):
+        world.pass_time(1)
+        evaluator.step(ME)
+    assert known(world, "a") is None
+
+
+def test_a_store_that_is_away_is_asked_again(world: World, tmp_path: Path) -> None:
+    evaluator = world.evaluator(keep=SHORT)
+    world.say(inference("a"))
+    after(world, 9 * DAY)
+    missing = World(tmp_path, url=f"sqlite:///{tmp_path / 'no' / 'such.db'}")
+    evaluator._upkeep, there = missing.store.upkeep, evaluator._upkeep
+    evaluator.step(ME)
+    assert "unable to open" in evaluator._trouble
+    evaluator._upkeep = there
+    for _ in range(20):
+        world.pass_time(1)
+        evaluator.step(ME)
+    assert (known(world, "a"), evaluator._trouble) == (None, "")
+    missing.store.close()
+
+
+def test_keep_is_what_the_design_says() -> None:
+    keep = Keep()
+    days = [timedelta(microseconds=us).days for us in (keep.windows_us, keep.hourly_us, keep.daily_us)]
+    assert days == [2, 14, 400]
