@@ -387,6 +387,39 @@ def test_each_deployment_has_its_own_time(world: World) -> None:
     assert world.store.labels("demo/loans") == {"in": 1, "expired": 1}
 
 
+@pytest.mark.parametrize(
+    "now",
+    [
+        pytest.param({**MONITORING, "outcome": {**MONITORING["outcome"], "horizon": "1h"}}, id="a shorter horizon"),
+        pytest.param({name: MONITORING[name] for name in ("prediction", "decision")}, id="no outcome any more"),
+        pytest.param(None, id="no monitoring at all"),
+    ],
+)
+def test_a_rule_of_today_takes_nothing_from_what_an_older_one_may_yet_judge(
+    world: World, now: dict[str, Any] | None
+) -> None:
+    world.teach({**MONITORING, "outcome": {**MONITORING["outcome"], "horizon": "60d"}})
+    world.say(inference("a"))
+    world.run()
+    world.teach(now)
+    after(world, 59 * DAY)
+    world.evaluator(keep=SHORT).run(ME)
+    assert known(world, "a") is not None
+    world.teach({**MONITORING, "outcome": {**MONITORING["outcome"], "horizon": "60d"}})
+    world.say(outcome("a", 3.0, at=59 * DAY), at=59 * DAY)
+    world.run()
+    assert world.store.labels(SUBJECT) == {"in": 1, "joined": 1}
+
+
+def test_a_horizon_that_became_longer_holds_what_is_still_there(world: World) -> None:
+    world.say(inference("a"))
+    world.run()
+    world.teach({**MONITORING, "outcome": {**MONITORING["outcome"], "horizon": "60d"}})
+    after(world, 59 * DAY)
+    world.evaluator(keep=SHORT).run(ME)
+    assert known(world, "a") is not None
+
+
 def minted(at: float) -> str:
     """An id as the gateway makes it."""
     return f"{(NOON_US // 1000) + round(at * 1000):013d}-{uuid.UUID(int=round(at * 1000))}"

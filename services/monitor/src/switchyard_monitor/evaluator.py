@@ -174,9 +174,9 @@ class Evaluator:
         widest_us = widest(self._models.record(subject), self._rollout(subject))
         if not widest_us:
             return
-        rule = next(rule for rule in self._rules() if rule.subject == subject)
-        to = self._keep.marks(rule, mark_us, widest_us=widest_us)
-        before_us = self._keep.forgotten(rule, mark_us)
+        rules = [rule for rule in self._rules() if rule.subject == subject]
+        to = self._keep.marks(rules[0], mark_us, widest_us=widest_us)
+        before_us = min(self._keep.forgotten(rule, mark_us) for rule in rules)
         for moving in (True, False):
             more = True
             while more:
@@ -190,9 +190,10 @@ class Evaluator:
                 yield
 
     def _rules(self) -> list[Rule]:
-        """The rule of each deployment that has rows; of one that nobody publishes any more, all that it had."""
-        found: dict[str, list[Rule]] = {}
-        for rule in self._upkeep.rules():
-            known = self._models.rule(rule.subject)
-            found.setdefault(rule.subject, []).append(known or rule)
-        return [rule for rules in found.values() for rule in rules]
+        """Of each deployment that has rows every rule that they were made by; one that is published has today's first.
+
+        Today's alone would not do: what an older one may yet judge would go while somebody tries a shorter horizon.
+        """
+        held = self._upkeep.rules()
+        today = [self._models.rule(subject) for subject in sorted({rule.subject for rule in held})]
+        return [*filter(None, today), *held]
