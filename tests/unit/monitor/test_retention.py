@@ -242,37 +242,45 @@ def said(phase: Phase) -> RolloutRecord:
 
 
 @pytest.mark.parametrize(
-    ("known", "last", "widest_us"),
+    ("known", "last", "gone", "widest_us"),
     [
-        pytest.param(record(), None, DAY_US, id="at rest"),
+        pytest.param(record(), None, False, DAY_US, id="at rest"),
         *(
-            pytest.param(record(), said(phase), 0, id=phase.value)
+            pytest.param(record(), said(phase), False, 0, id=phase.value)
             for phase in (Phase.PROGRESSING, Phase.AWAITING_EVIDENCE, Phase.PAUSED, Phase.WATCHING, Phase.SUSPENDED)
         ),
         *(
-            pytest.param(record(), said(phase), DAY_US, id=phase.value)
+            pytest.param(record(), said(phase), False, DAY_US, id=phase.value)
             for phase in (Phase.COMPLETED, Phase.ROLLED_BACK, Phase.REFUSED, Phase.SUPERSEDED)
         ),
-        pytest.param(record(route(RouteRole.CANDIDATE, weight_bp=1)), None, 0, id="a candidate nobody spoke of yet"),
-        pytest.param(record(route(RouteRole.CANDIDATE, mirror_bp=1)), None, 0, id="a candidate that is mirrored to"),
-        pytest.param(record(route(RouteRole.CANDIDATE)), said(Phase.ROLLED_BACK), DAY_US, id="one that was sent home"),
-        pytest.param(record(route(RouteRole.SHADOW, sample_bp=100)), None, DAY_US, id="a shadow judged by days"),
+        pytest.param(record(route(RouteRole.CANDIDATE, weight_bp=1)), None, False, 0, id="a candidate nobody spoke of yet"),
+        pytest.param(record(route(RouteRole.CANDIDATE, mirror_bp=1)), None, False, 0, id="a candidate that is mirrored to"),
+        pytest.param(record(route(RouteRole.CANDIDATE)), said(Phase.ROLLED_BACK), False, DAY_US, id="one that was sent home"),
+        pytest.param(record(route(RouteRole.SHADOW, sample_bp=100)), None, False, DAY_US, id="a shadow judged by days"),
         pytest.param(
-            record(route(RouteRole.SHADOW, sample_bp=100), block="2h"), None, HOUR_US, id="a shadow judged by two hours"
+            record(route(RouteRole.SHADOW, sample_bp=100), block="2h"),
+            None,
+            False,
+            HOUR_US,
+            id="a shadow judged by two hours",
         ),
         pytest.param(
             record(route(RouteRole.SHADOW, sample_bp=100), block="90m"),
             None,
+            False,
             0,
             id="a shadow whose blocks no hour fills",
         ),
-        pytest.param(None, said(Phase.PROGRESSING), DAY_US, id="a deployment that is gone"),
+        pytest.param(None, said(Phase.PROGRESSING), True, DAY_US, id="a deployment that was heard to go"),
+        pytest.param(None, said(Phase.PROGRESSING), False, 0, id="one whose record is missing, under way"),
+        pytest.param(None, said(Phase.COMPLETED), False, DAY_US, id="one whose record is missing, at rest"),
+        pytest.param(None, None, False, DAY_US, id="one of which nobody ever spoke"),
     ],
 )
 def test_windows_that_a_verdict_may_ask_for_stay_as_they_are(
-    known: ModelRecord | None, last: RolloutRecord | None, widest_us: int
+    known: ModelRecord | None, last: RolloutRecord | None, gone: bool, widest_us: int
 ) -> None:
-    assert widest(known, last) == widest_us
+    assert widest(known, last, gone=gone) == widest_us
 
 
 def test_what_had_its_time_is_forgotten_and_its_sums_stay(world: World) -> None:
@@ -363,9 +371,7 @@ def test_a_partition_that_nobody_has_read_yet_holds_all_of_it(tmp_path: Path) ->
 def test_records_that_wait_for_their_deployment_grow_no_older_than_they_may_wait(world: World) -> None:
     world.say(inference("a"))
     after(world, 8 * DAY + 60)
-    evaluator = world.evaluator(keep=SHORT)
-    evaluator._hold_us = 61 * SECOND
-    evaluator.run(ME)
+    world.evaluator(keep=SHORT, hold=61).run(ME)
     assert known(world, "a") is not None
 
 
@@ -537,17 +543,26 @@ def test_windows_stay_as_they_are_while_a_rollout_is_under_way(world: World) -> 
     world.say(inference("a", at=7), at=7)
     after(world, 500 * DAY)
     before = world.sums()
-    evaluator = world.evaluator()
-    evaluator._rollout = lambda _: said(Phase.WATCHING)
-    evaluator.run(ME)
+    world.evaluator(rollout=lambda _: said(Phase.WATCHING)).run(ME)
     assert (world.sums(), known(world, "a")) == (before, None)
-    evaluator._rollout = lambda _: None
-    evaluator._behind = lambda: True
-    evaluator.run(ME)
+    world.evaluator(behind=lambda subject: subject == SUBJECT).run(ME)
     assert world.sums() == before, "it may be that nobody heard of a rollout"
-    evaluator._behind = lambda: False
-    evaluator.run(ME)
+    world.evaluator().run(ME)
     assert world.sums() == {}
+
+
+def test_windows_stay_as_they_are_while_a_record_of_their_deployment_cannot_be_read(world: World) -> None:
+    world.say(inference("a", at=7), at=7)
+    after(world, 500 * DAY)
+    before = world.sums()
+    world.broker.teach(SUBJECT, b"{")
+    world.run()
+    world.evaluator().run(ME)
+    assert world.sums() == before
+    world.broker.teach(SUBJECT, None)
+    world.run()
+    world.evaluator(rollout=lambda _: said(Phase.WATCHING)).run(ME)
+    assert world.sums() == {}, "who is gone, and was heard to go, asks for no evidence"
 
 
 def test_each_duty_is_one_members_and_a_little_is_done_at_a_time(world: World) -> None:

@@ -77,7 +77,7 @@ def main() -> int:
         rollout=timeline.last,
         keep=_keep(settings),
         clock_us=_now_us,
-        behind=lambda: bool(chronicle.trouble),
+        behind=chronicle.missed,
         hold_us=_us(settings.hold),
     )
     registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")

@@ -63,7 +63,7 @@ class Evaluator:
         rollout: Callable[[str], RolloutRecord | None],
         keep: Keep,
         clock_us: Callable[[], int],
-        behind: Callable[[], bool] = lambda: False,
+        behind: Callable[[str], bool] = lambda _: False,
         hold_us: int = 0,
         piece: Piece = Piece(),
     ) -> None:
@@ -73,7 +73,7 @@ class Evaluator:
             member: this replica's name.
             rollout: what was said last of a deployment's rollouts.
             keep: for how long.
-            behind: whether the timeline may not know of every rollout; then windows stay as they are.
+            behind: whether the timeline may not know of a deployment's last rollout; then its windows stay as they are.
             hold_us: how long records of an unknown deployment wait to be folded, in microseconds.
             piece: how much is done at once.
         """
@@ -169,9 +169,7 @@ class Evaluator:
     def _coarsen(self, duty: Duty, mark_us: int) -> Iterator[None]:
         """Move a deployment's windows into coarser ones, and forget the oldest."""
         subject = duty.name
-        if self._behind():
-            return
-        widest_us = widest(self._models.record(subject), self._rollout(subject))
+        widest_us = self._widest(subject)
         if not widest_us:
             return
         rules = [rule for rule in self._rules() if rule.subject == subject]
@@ -188,6 +186,13 @@ class Evaluator:
                     else:
                         more = tidying.drop(subject, before_us=before_us)
                 yield
+
+    def _widest(self, subject: str) -> int:
+        """As `retention.widest`; 0 also where what is known of a deployment may not be the last."""
+        if self._behind(subject) or subject in self._models.unread:
+            return 0
+        models = self._models
+        return widest(models.record(subject), self._rollout(subject), gone=subject in models.gone)
 
     def _rules(self) -> list[Rule]:
         """Of each deployment that has rows every rule that they were made by; one that is published has today's first.

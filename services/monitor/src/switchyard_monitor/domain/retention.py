@@ -180,16 +180,19 @@ def settled(cells: Cells, places: Places) -> Cells:
     return found
 
 
-def widest(record: ModelRecord | None, last: RolloutRecord | None) -> int:
+def widest(record: ModelRecord | None, last: RolloutRecord | None, *, gone: bool = False) -> int:
     """The widest windows that evidence which may still be asked for allows, in microseconds; 0: none may change.
 
     A rollout is judged window by window, over and over, also while it is watched: its windows, and those before it,
-    stay as they are. Shadows are judged by blocks of time, which whole hours or days must fill.
+    stay as they are. Shadows are judged by blocks of time, which whole hours or days must fill. `gone` is who was heard to
+    go: where a record is only missing, what was said last of its rollouts counts.
     """
-    if record is None:
+    if gone:
         return DAY_US
     if last is not None and last.phase not in ENDED:
         return 0
+    if record is None:
+        return DAY_US
     if any(route.role is RouteRole.CANDIDATE and (route.weight_bp or route.mirror_bp) for route in record.routes):
         return 0
     if any(route.role is RouteRole.SHADOW for route in record.routes):
