@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from switchyard_contracts.model_deployment import Analysis, Monitoring, Phase
 from switchyard_contracts.model_route import Route, RouteRole
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
+from switchyard_monitor.adapters.timeline import SqlTimeline
 from switchyard_monitor.domain.entries import OUTCOME, Arm, Entry, Pair, Pred, Version
 from switchyard_monitor.domain.identity import earliest, key
 from switchyard_monitor.domain.retention import (
@@ -31,6 +33,7 @@ from switchyard_monitor.domain.retention import (
     spread,
     widest,
 )
+from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.rules import MAX_AGE_US, Rule
 from switchyard_monitor.domain.sums import add
 from switchyard_monitor.evaluator import Piece
@@ -563,6 +566,71 @@ def test_windows_stay_as_they_are_while_a_record_of_their_deployment_cannot_be_r
     world.run()
     world.evaluator(rollout=lambda _: said(Phase.WATCHING)).run(ME)
     assert world.sums() == {}, "who is gone, and was heard to go, asks for no evidence"
+
+
+@pytest.mark.parametrize("body", ["", "{}", "[]", '{"subject": "demo/loans", "colour": 1}', '{"subject": 1, "horizon_us": ""}'])
+def test_a_stored_rule_that_cannot_be_read_keeps_its_deployment_as_it_is(
+    world: World, caplog: pytest.LogCaptureFixture, body: str
+) -> None:
+    world.teach(subject="demo/loans")
+    for subject in (SUBJECT, "demo/loans"):
+        world.say(inference("a", subject=subject, at=7), at=7)
+    after(world, 500 * DAY)
+    before = world.sums("demo/loans")
+    spoil(world, "UPDATE rule SET body = ? WHERE subject = 'demo/loans'", body)
+    evaluator = world.evaluator(keep=Keep(rows_us=0))
+    evaluator.run(ME)
+    evaluator.run(ME)
+    assert (known(world, "a"), world.sums()) == (None, {}), "the others are put away"
+    assert sorted(evaluator.held) == ["demo/loans", "rows"]
+    assert caplog.text.count("demo/loans: its windows stay as they are: rule 2 in the database cannot be read") == 1
+    assert rows(world) == 1
+    spoil(world, "UPDATE rule SET body = ? WHERE subject = 'demo/loans'", json.dumps(Rule("demo/loans").body))
+    assert world.sums("demo/loans") == before
+    evaluator = world.evaluator(keep=Keep(rows_us=0))
+    evaluator.run(ME)
+    assert (rows(world), world.sums("demo/loans"), evaluator.held) == (0, {}, {})
+
+
+def spoil(world: World, sql: str, body: str) -> None:
+    """Change a row as nobody does, and open the store anew."""
+    world.store.close()
+    with sqlite3.connect(world.path / "monitor.db") as connection:
+        connection.execute(sql, (body,))
+    connection.close()
+    world.open()
+    world.start()
+    world.run()
+
+
+def rows(world: World) -> int:
+    """How many predictions are kept."""
+    with sqlite3.connect(world.path / "monitor.db") as connection:
+        (count,) = connection.execute("SELECT count(*) FROM prediction").fetchone()
+    connection.close()
+    return int(count)
+
+
+def test_a_rollout_that_cannot_be_read_keeps_its_windows_as_they_are(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.say(inference("a", at=7), at=7)
+    after(world, 500 * DAY)
+    before = world.sums()
+    timeline = SqlTimeline(f"sqlite:///{world.path / 'monitor.db'}")
+    happening = Happening(SUBJECT, "1", 1, 1, "{}")
+    timeline.learn([happening], topic_id="t", offsets={}, oldest_us=0)
+    evaluator = world.evaluator(rollout=timeline.last)
+    evaluator.run(ME)
+    evaluator.run(ME)
+    assert (world.sums(), known(world, "a")) == (before, None)
+    assert list(evaluator.held) == [SUBJECT]
+    assert caplog.text.count("what was said last of its rollouts cannot be read") == 1
+    happening = Happening(SUBJECT, "2", 2, 2, said(Phase.COMPLETED).model_dump_json(by_alias=True))
+    timeline.learn([happening], topic_id="t", offsets={}, oldest_us=0)
+    evaluator.run(ME)
+    assert (world.sums(), evaluator.held) == ({}, {})
+    timeline.close()
 
 
 def test_each_duty_is_one_members_and_a_little_is_done_at_a_time(world: World) -> None:

@@ -170,6 +170,11 @@ def test_who_asks_is_told(world: World) -> None:
     question = "metric=error_rate&revision=next-2&against=stable-1&traffic=3"
     evidence = f"/v1/deployments/demo/flight-delay/evidence?{question}"
 
+    assert client.get("/readyz").json()["retention"] == ""
+    health.held = {"demo/loans": "its windows stay as they are"}
+    assert client.get("/readyz").json()["retention"] == "demo/loans: its windows stay as they are"
+    assert "switchyard_monitor_retention_held 1.0" in generate_latest(registry).decode()
+
     scales = Scales()
     room = scales.room()
     scales.becomes(room, 85 * GB)

@@ -186,6 +186,7 @@ def _read(
             health.timeline = chronicle.trouble
             evaluator.step(reader.members)
             health.expired_rows = evaluator.rows
+            health.held = dict(evaluator.held)
             if room.full:
                 stop.wait(PAUSE_SECONDS)
         except (StoreUnavailable, BrokerUnavailable) as error:

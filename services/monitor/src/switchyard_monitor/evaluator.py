@@ -18,11 +18,10 @@ from switchyard_contracts.topics import RolloutRecord
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.leases import owner
 from switchyard_monitor.domain.retention import DAY_US, Keep, candidates, cuts, expired, widest
-from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.watermark import watermark
-from switchyard_monitor.errors import Relieved, StoreUnavailable
+from switchyard_monitor.errors import Relieved, StoreUnavailable, Unreadable
 from switchyard_monitor.models import Models
-from switchyard_monitor.ports import Duty, Store, Upkeep
+from switchyard_monitor.ports import Duty, Rules, Store, Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ class Evaluator:
 
         Args:
             member: this replica's name.
-            rollout: what was said last of a deployment's rollouts.
+            rollout: what was said last of a deployment's rollouts; may raise `Unreadable`.
             keep: for how long.
             behind: whether the timeline may not know of a deployment's last rollout; then its windows stay as they are.
             hold_us: how long records of an unknown deployment wait to be folded, in microseconds.
@@ -93,6 +92,8 @@ class Evaluator:
         self._trouble = ""
         self.rows = 0
         """Rows that were deleted since this start, because they had had their time."""
+        self.held: dict[str, str] = {}
+        """What stays as it is until a person looks, and why: by deployment, or `rows`."""
 
     def step(self, members: Sequence[str]) -> None:
         """One piece, if it is time for one. `members` are those who live, each of whom has a share of the duties."""
@@ -140,10 +141,14 @@ class Evaluator:
                 self._upkeep.release(duty)
             except Relieved as relieved:
                 log.warning("%s", relieved)
+            except Unreadable as error:
+                self._say(name, str(error))
 
     def _prune(self, duty: Duty, mark_us: int) -> Iterator[None]:
         """Delete what nobody can join or judge any more: where old ids lie, and where callers' own do."""
-        before = cuts(self._rules(), self._keep, mark_us)
+        rules = self._rules()
+        self._say(ROWS, "; ".join(f"those of {subject} stay: {why}" for subject, why in rules.unreadable.items()))
+        before = cuts((rule for rule in rules.known if rule.subject not in rules.unreadable), self._keep, mark_us)
         before_us, seen_us = max(before.values(), default=0), mark_us - self._keep.seen_us
         # Minted ids lie in order of time. Of a caller's own a few lie among them, and go when time has passed there.
         old = b"", identity.earliest(max(before_us, seen_us))
@@ -169,10 +174,14 @@ class Evaluator:
     def _coarsen(self, duty: Duty, mark_us: int) -> Iterator[None]:
         """Move a deployment's windows into coarser ones, and forget the oldest."""
         subject = duty.name
+        held = self._rules()
+        if why := held.unreadable.get(subject):
+            raise Unreadable(f"its windows stay as they are: {why}")
         widest_us = self._widest(subject)
+        self._say(subject, "")
         if not widest_us:
             return
-        rules = [rule for rule in self._rules() if rule.subject == subject]
+        rules = [rule for rule in held.known if rule.subject == subject]
         to = self._keep.marks(rules[0], mark_us, widest_us=widest_us)
         before_us = min(self._keep.forgotten(rule, mark_us) for rule in rules)
         for moving in (True, False):
@@ -194,11 +203,19 @@ class Evaluator:
         models = self._models
         return widest(models.record(subject), self._rollout(subject), gone=subject in models.gone)
 
-    def _rules(self) -> list[Rule]:
+    def _rules(self) -> Rules:
         """Of each deployment that has rows every rule that they were made by; one that is published has today's first.
 
         Today's alone would not do: what an older one may yet judge would go while somebody tries a shorter horizon.
         """
         held = self._upkeep.rules()
-        today = [self._models.rule(subject) for subject in sorted({rule.subject for rule in held})]
-        return [*filter(None, today), *held]
+        today = [self._models.rule(subject) for subject in sorted({rule.subject for rule in held.known})]
+        return Rules([*filter(None, today), *held.known], held.unreadable)
+
+    def _say(self, name: str, why: str) -> None:
+        """Keep in mind why something stays as it is, and log it once; nothing where it need not any longer."""
+        if not why:
+            self.held.pop(name, None)
+        elif self.held.get(name) != why:
+            log.warning("%s: %s", name, why)
+            self.held[name] = why

@@ -88,6 +88,11 @@ class MonitorCollector(Collector):
             health.expired_rows,
         )
         yield GaugeMetricFamily(
+            "switchyard_monitor_retention_held",
+            "Deployments (and rows) that are not put away, because what says how long they are needed cannot be read.",
+            float(len(health.held)),
+        )
+        yield GaugeMetricFamily(
             "switchyard_monitor_paused",
             "1 while nothing is read because the database is as large as it may be; events wait in Kafka.",
             float(health.full),

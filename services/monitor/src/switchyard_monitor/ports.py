@@ -270,6 +270,15 @@ class Size:
     """What its volume still has; None where it is a server's."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules that rows were made by."""
+
+    known: Sequence[Rule]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Deployments of whose rules one cannot be read, and why: nobody knows how long their rows are needed."""
+
+
 class Tidying(Protocol):
     """One transaction of the evaluator's: small, so that nobody who joins events waits for long."""
 
@@ -305,7 +314,7 @@ class Upkeep(Protocol):
     def release(self, duty: Duty) -> None:
         """Give a duty back."""
 
-    def rules(self) -> list[Rule]:
+    def rules(self) -> Rules:
         """Every rule that rows were made by."""
 
     def look(self, start: bytes, stop: bytes, *, before_us: int, seen_us: int, rows: int, keys: int) -> Slice:

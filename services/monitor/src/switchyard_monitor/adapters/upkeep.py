@@ -24,8 +24,8 @@ from switchyard_monitor.adapters.summed import ARMS, PAIRS, Summed
 from switchyard_monitor.domain.entries import Entry
 from switchyard_monitor.domain.retention import DAY_US, HOUR_US, Gone, Old, Places, Rungs
 from switchyard_monitor.domain.rules import Rule
-from switchyard_monitor.errors import Relieved
-from switchyard_monitor.ports import Duty, Size, Slice
+from switchyard_monitor.errors import Relieved, Unreadable
+from switchyard_monitor.ports import Duty, Rules, Size, Slice
 
 NO_PARTITION = -1
 """The evaluator's own row in a ledger of labels, of which each partition has one."""
@@ -71,11 +71,18 @@ class SqlUpkeep:
         with guarded(), self._writer.begin() as connection:
             connection.execute(update(tables.duty).where(_is(duty)).values(owner=None, expires_us=0))
 
-    def rules(self) -> list[Rule]:
+    def rules(self) -> Rules:
         """Every rule that rows were made by."""
+        known: list[Rule] = []
+        unreadable: dict[str, str] = {}
         with guarded(), self._reader.begin() as connection:
             book = SqlBook(connection, self._cache)
-            return [book.rule(number) for number in connection.execute(select(tables.rule.c.id)).scalars().all()]
+            for number, subject in connection.execute(select(tables.rule.c.id, tables.rule.c.subject)).all():
+                try:
+                    known.append(book.rule(number))
+                except Unreadable as error:
+                    unreadable[subject] = str(error)
+        return Rules(known, unreadable)
 
     def look(self, start: bytes, stop: bytes, *, before_us: int, seen_us: int, rows: int, keys: int) -> Slice:
         """What lies from here on, of so many rows at most, that is older than that."""
