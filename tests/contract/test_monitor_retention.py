@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -243,6 +244,38 @@ def test_the_database_says_how_large_it_is(opened: Open) -> None:
     size = opened().upkeep.size()
     assert size.used > 50_000
     assert size.free is None or size.free > 0
+
+
+def test_the_database_says_what_time_it_is(opened: Open) -> None:
+    store = opened()
+    before_us = time.time_ns() // 1000 - 1_000_000
+    assert before_us < store.upkeep.now_us() < time.time_ns() // 1000 + 1_000_000
+
+
+def test_age_is_the_brokers_and_a_quiet_partition_has_that_of_the_newest_event(opened: Open) -> None:
+    store = opened()
+    store.prepare([0, 1])
+    leases = []
+    for number in (0, 1):
+        position = store.claim(number, "a", now_us=0, ttl_us=10)
+        assert position is not None
+        leases.append(Lease(number, "a", position.epoch))
+        store.start(leases[-1], topic_id="t", offset=0)
+
+    def ages() -> list[int | None]:
+        return [position.aged_us for position in store.positions()]
+
+    store.renew(leases, now_us=1, ttl_us=10, watermarks={0: 900, 1: 900})
+    assert ages() == [None, None], "no event, no age"
+    for offset, broker_us in enumerate((70, 9_999, 80)):
+        with store.begin() as batch:
+            batch.lock(leases[0], offset)
+            batch.write(leases[0], Work(changes=Changes(), next_offset=offset + 1, watermark_us=broker_us))
+        assert ages()[0] == broker_us, "what one event said of the future the next one mends"
+        store.renew(leases, now_us=2, ttl_us=10, watermarks={1: 900})
+        assert ages() == [broker_us, broker_us]
+    store.renew(leases, now_us=2, ttl_us=10, watermarks={})
+    assert ages() == [80, 80]
 
 
 def story(world: World) -> None:

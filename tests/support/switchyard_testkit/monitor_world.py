@@ -196,6 +196,7 @@ class World:
         rollout: Callable[[str], RolloutRecord | None] = lambda _: None,
         behind: Callable[[str], bool] = lambda _: False,
         hold: float = 0.0,
+        database_us: int | None = None,
     ) -> Evaluator:
         """Who puts away what is old; no rollout is under way, unless a test says so. `hold` is in seconds."""
         return Evaluator(
@@ -206,6 +207,7 @@ class World:
             rollout=rollout,
             keep=keep or Keep(),
             clock_us=lambda: self.now_us,
+            database_us=lambda: self.now_us if database_us is None else database_us,
             behind=behind,
             hold_us=round(hold * SECOND),
             piece=piece or Piece(),
@@ -222,6 +224,11 @@ class World:
     def pass_time(self, seconds: float) -> None:
         """Move the clock."""
         self.now_us += round(seconds * SECOND)
+
+    def tick(self) -> None:
+        """Time passes at the broker too: a record of a type that is not ours reaches each partition."""
+        for partition in range(self.broker.partitions):
+            self.broker.append(b'{"type": "tick"}', partition=partition, at_us=self.now_us)
 
     def run(self) -> None:
         """Passes until nothing is left to be read."""

@@ -68,9 +68,10 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def after(world: World, seconds: float) -> None:
-    """So much later, everything read, and nothing new there."""
+    """So much later, everything read, and nothing new there but that others' events come."""
     world.run()
     world.pass_time(seconds)
+    world.tick()
     world.run()
 
 
@@ -325,7 +326,7 @@ def test_events_that_come_again_afterwards_change_nothing(world: World) -> None:
         world.say(value, at=9 * DAY)
     after(world, 2)
     assert totals(world) == before
-    assert world.ledger() == {"stored": 4, "late": 4}
+    assert world.ledger() == {"stored": 4, "late": 4, "ignored": 2}
     assert world.store.labels(SUBJECT) == {"in": 2, "joined": 2}
 
 
@@ -360,6 +361,54 @@ def test_nothing_grows_old_while_events_wait_to_be_read(world: World) -> None:
     assert known(world, "a") is not None
     world.run()
     assert world.store.labels(SUBJECT) == {"in": 1, "joined": 1}
+
+
+def test_a_wall_clock_that_is_wrong_makes_nothing_old(tmp_path: Path) -> None:
+    world = World(tmp_path, broker=LocalBroker(3))
+    world.teach()
+    world.say(inference("a"), partition=1)
+    world.say(inference("b", at=5 * DAY + 7), at=5 * DAY + 7)
+    world.run()
+    world.pass_time(40 * DAY)  # and every partition is read to its end
+    world.run()
+    evaluator = world.evaluator(keep=Keep(rows_us=0))
+    evaluator.run(ME)
+    assert [known(world, name) is not None for name in ("a", "b")] == [True, True]
+    assert any(start % HOUR for *_, start in world.sums()), "a young window stays as it is"
+    world.say(inference("c", at=9 * DAY), at=9 * DAY)
+    world.run()
+    world.pass_time(2)
+    world.run()
+    evaluator.run(ME)
+    assert [known(world, name) is not None for name in ("a", "b")] == [False, True], "a quiet partition holds nobody"
+    world.store.close()
+
+
+def test_one_event_of_the_future_holds_all_until_the_next(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.say(inference("a"))
+    world.say(inference("b", at=7 * DAY), at=7 * DAY)
+    after(world, 7 * DAY)
+    world.say(inference("c", at=40 * DAY), at=40 * DAY)
+    world.run()
+    evaluator = world.evaluator(keep=SHORT)
+    for _ in range(3):
+        evaluator.step(ME)
+        world.pass_time(11)
+    assert known(world, "a") is not None
+    assert list(evaluator.held) == ["clocks"]
+    assert caplog.text.count("Kafka's newest event is of 2026-04-10") == 1
+    after(world, 2 * DAY)
+    evaluator.run(ME)
+    assert ([known(world, name) is not None for name in "abc"], evaluator.held) == ([False, True, True], {})
+
+
+def test_a_clock_of_the_database_that_is_behind_holds_all(world: World) -> None:
+    world.say(inference("a"))
+    after(world, 30 * DAY)
+    world.evaluator(keep=SHORT, database_us=world.now_us - DAY_US - 1).run(ME)
+    assert known(world, "a") is not None
+    world.evaluator(keep=SHORT, database_us=world.now_us - DAY_US).run(ME)
+    assert known(world, "a") is None
 
 
 def test_a_partition_that_nobody_has_read_yet_holds_all_of_it(tmp_path: Path) -> None:

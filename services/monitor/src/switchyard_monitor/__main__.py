@@ -77,6 +77,7 @@ def main() -> int:
         rollout=timeline.last,
         keep=_keep(settings),
         clock_us=_now_us,
+        database_us=store.upkeep.now_us,
         behind=chronicle.missed,
         hold_us=_us(settings.hold),
     )

@@ -12,13 +12,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from switchyard_contracts.topics import RolloutRecord
 
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.leases import owner
 from switchyard_monitor.domain.retention import DAY_US, Keep, candidates, cuts, expired, widest
-from switchyard_monitor.domain.watermark import watermark
+from switchyard_monitor.domain.watermark import aged
 from switchyard_monitor.errors import Relieved, StoreUnavailable, Unreadable
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Duty, Rules, Store, Upkeep
@@ -26,6 +27,7 @@ from switchyard_monitor.ports import Duty, Rules, Store, Upkeep
 log = logging.getLogger(__name__)
 
 ROWS = "rows"
+CLOCKS = "clocks"
 LAST_KEY = b"\xff" * (identity.PREFIX_BYTES + identity.ROW_BYTES + 1)
 PIECE_US = 250_000
 """Between two pieces at least."""
@@ -62,6 +64,7 @@ class Evaluator:
         rollout: Callable[[str], RolloutRecord | None],
         keep: Keep,
         clock_us: Callable[[], int],
+        database_us: Callable[[], int],
         behind: Callable[[str], bool] = lambda _: False,
         hold_us: int = 0,
         piece: Piece = Piece(),
@@ -72,6 +75,7 @@ class Evaluator:
             member: this replica's name.
             rollout: what was said last of a deployment's rollouts; may raise `Unreadable`.
             keep: for how long.
+            database_us: what the database's clock says; no age is more than a day ahead of it.
             behind: whether the timeline may not know of a deployment's last rollout; then its windows stay as they are.
             hold_us: how long records of an unknown deployment wait to be folded, in microseconds.
             piece: how much is done at once.
@@ -84,6 +88,7 @@ class Evaluator:
         self._keep = keep
         self._clock = clock_us
         self._members: Sequence[str] = ()
+        self._database_us = database_us
         self._behind = behind
         self._hold_us = hold_us
         self._piece = piece
@@ -93,7 +98,7 @@ class Evaluator:
         self.rows = 0
         """Rows that were deleted since this start, because they had had their time."""
         self.held: dict[str, str] = {}
-        """What stays as it is until a person looks, and why: by deployment, or `rows`."""
+        """What stays as it is until a person looks, and why: by deployment, `rows` or `clocks`."""
 
     def step(self, members: Sequence[str]) -> None:
         """One piece, if it is time for one. `members` are those who live, each of whom has a share of the duties."""
@@ -125,9 +130,23 @@ class Evaluator:
             pass
 
     def _begin(self) -> Iterator[None] | None:
-        """A round; None while there are partitions of which nothing was read, and nobody knows how old anything is."""
-        mark_us = watermark(self._store.positions())
-        return None if mark_us is None else self._all(mark_us - self._hold_us)
+        """A round; None while nobody knows how old anything is.
+
+        So it is where a partition was never read, and where clocks do not agree: what is deleted never comes back.
+        """
+        mark_us = aged(self._store.positions())
+        if mark_us is None:
+            return None
+        if mark_us > self._database_us() + DAY_US:
+            day = datetime.fromtimestamp(mark_us / 1e6, UTC).date()
+            self._say(
+                CLOCKS,
+                f"nothing is put away, because Kafka's newest event is of {day} and the database's clock is more than a"
+                " day behind that; set right the clock that is wrong, a broker's or the database's",
+            )
+            return None
+        self._say(CLOCKS, "")
+        return self._all(mark_us - self._hold_us)
 
     def _all(self, mark_us: int) -> Iterator[None]:
         for name in (ROWS, *self._store.deployments()):

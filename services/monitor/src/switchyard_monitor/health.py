@@ -47,7 +47,7 @@ class Health:
     expired_rows: int = 0
     """Deleted since this start."""
     held: Mapping[str, str] = field(default_factory=dict)
-    """What is not put away though it may be old, and why: by deployment, or `rows`."""
+    """What is not put away though it may be old, and why: by deployment, `rows` or `clocks`."""
     on_commit: Callable[[float], None] = lambda _seconds: None
     """Hears how long each transaction took."""
 

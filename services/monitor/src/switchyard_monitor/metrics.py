@@ -89,7 +89,7 @@ class MonitorCollector(Collector):
         )
         yield GaugeMetricFamily(
             "switchyard_monitor_retention_held",
-            "Deployments (and rows) that are not put away, because what says how long they are needed cannot be read.",
+            "Deployments, rows or clocks for which nothing is put away, until a person looks (/readyz says why).",
             float(len(health.held)),
         )
         yield GaugeMetricFamily(

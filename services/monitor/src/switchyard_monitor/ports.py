@@ -85,6 +85,8 @@ class Position:
     expires_us: int
     watermark_us: int | None
     stopped: str | None
+    aged_us: int | None = None
+    """Up to when all was read by the broker's clock alone; None while there was no event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,10 @@ class Store(Protocol):
         """Where a partition is read from for the first time."""
 
     def renew(self, leases: Sequence[Lease], *, now_us: int, ttl_us: int, watermarks: Mapping[int, int]) -> list[Lease]:
-        """Keep leases and raise the watermarks of idle partitions; answers which leases still hold."""
+        """Keep leases and raise the watermarks of idle partitions; answers which leases still hold.
+
+        An idle partition is as old as the newest event of any.
+        """
 
     def release(self, lease: Lease) -> None:
         """Give a partition back."""
@@ -328,6 +333,9 @@ class Upkeep(Protocol):
 
     def size(self) -> Size:
         """How large the database is."""
+
+    def now_us(self) -> int:
+        """What the database's clock says, in microseconds."""
 
 
 class RolloutLog(Protocol):

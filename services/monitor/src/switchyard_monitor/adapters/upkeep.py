@@ -30,6 +30,8 @@ from switchyard_monitor.ports import Duty, Rules, Size, Slice
 NO_PARTITION = -1
 """The evaluator's own row in a ledger of labels, of which each partition has one."""
 ROWS = ("prediction", "label", "exchange", "input")
+SQLITE_NOW = "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+POSTGRES_NOW = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 OLD_PREDICTIONS = (
     "SELECT p.k, r.subject, p.at_us FROM prediction p JOIN arm a ON a.id = p.arm JOIN rule r ON r.id = a.rule"
     " WHERE p.k >= ? AND p.k < ? AND p.at_us < ? ORDER BY p.k LIMIT ?"
@@ -121,6 +123,13 @@ class SqlUpkeep:
             pages, unused, page = (execute(connection, f"PRAGMA {name}").scalar_one() for name in names)
         folder = Path(self._reader.url.database or "").absolute().parent
         return Size((pages - unused) * page, shutil.disk_usage(folder).free)
+
+    def now_us(self) -> int:
+        """What the database's clock says."""
+        with guarded(), self._reader.begin() as connection:
+            postgres = connection.dialect.name == "postgresql"
+            now: int = execute(connection, POSTGRES_NOW if postgres else SQLITE_NOW).scalar_one()
+        return now
 
 
 class SqlTidying:

@@ -2,7 +2,8 @@
 
 An entry goes whole or not at all: if its Y went and its X′ stayed, a correction would find the half of it. What it
 added to the sums stays, and an X′ or Y′ that never met its Y is booked as expired, so that the ledger of labels closes.
-Age is the watermark's, not the wall's: while events wait to be read, nothing that they may speak of grows old.
+Age is the brokers', not the wall's: while events wait to be read, nothing that they may speak of grows old, and while none
+come, nothing does.
 
 Windows are made coarser up to a mark of their deployment, and a label that comes later adds to the coarser one. What a
 prediction adds (judged, followed, and itself) stays hourly where what an exchange adds is kept by day.
