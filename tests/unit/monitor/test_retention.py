@@ -617,6 +617,19 @@ def test_windows_stay_as_they_are_while_a_record_of_their_deployment_cannot_be_r
     assert world.sums() == {}, "who is gone, and was heard to go, asks for no evidence"
 
 
+def test_a_rollout_that_begins_between_two_pieces_finds_what_is_left_as_it_is(world: World) -> None:
+    for hour in range(6):
+        world.say(inference(f"p{hour}", at=hour * HOUR + 7), at=hour * HOUR + 7)
+    after(world, 5 * DAY)
+    asked = itertools.count()
+    begins = 3
+    world.evaluator(
+        piece=Piece(moves=1), rollout=lambda _: said(Phase.PROGRESSING) if next(asked) >= begins else None
+    ).run(ME)
+    assert sum(start % HOUR == 0 for *_, start in world.sums()) == begins
+    assert len(world.sums()) == 6
+
+
 @pytest.mark.parametrize("body", ["", "{}", "[]", '{"subject": "demo/loans", "colour": 1}', '{"subject": 1, "horizon_us": ""}'])
 def test_a_stored_rule_that_cannot_be_read_keeps_its_deployment_as_it_is(
     world: World, caplog: pytest.LogCaptureFixture, body: str

@@ -196,16 +196,17 @@ class Evaluator:
         held = self._rules()
         if why := held.unreadable.get(subject):
             raise Unreadable(f"its windows stay as they are: {why}")
-        widest_us = self._widest(subject)
-        self._say(subject, "")
-        if not widest_us:
-            return
         rules = [rule for rule in held.known if rule.subject == subject]
-        to = self._keep.marks(rules[0], mark_us, widest_us=widest_us)
         before_us = min(self._keep.forgotten(rule, mark_us) for rule in rules)
         for moving in (True, False):
             more = True
             while more:
+                # Each time anew: a rollout may have begun since the last piece.
+                widest_us = self._widest(subject)
+                self._say(subject, "")
+                if not widest_us:
+                    return
+                to = self._keep.marks(rules[0], mark_us, widest_us=widest_us)
                 with self._upkeep.begin() as tidying:
                     tidying.hold(duty, now_us=self._clock(), ttl_us=TTL_US)
                     tidying.alone([subject])
