@@ -273,6 +273,8 @@ class Size:
     used: int
     free: int | None
     """What its volume still has; None where it is a server's."""
+    freed: int = 0
+    """What the file holds and no longer needs: it is used again before the file grows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ class SqlUpkeep:
             names = ("page_count", "freelist_count", "page_size")
             pages, unused, page = (execute(connection, f"PRAGMA {name}").scalar_one() for name in names)
         folder = Path(self._reader.url.database or "").absolute().parent
-        return Size((pages - unused) * page, shutil.disk_usage(folder).free)
+        return Size((pages - unused) * page, shutil.disk_usage(folder).free, unused * page)
 
     def now_us(self) -> int:
         """What the database's clock says."""
