@@ -721,6 +721,24 @@ def test_each_duty_is_one_members_and_a_little_is_done_at_a_time(world: World) -
     assert coarse() == len(subjects)
 
 
+def test_in_a_hurry_a_round_goes_on_without_rest_and_then_rests_as_ever(world: World) -> None:
+    for i in range(20):
+        world.say(inference(f"p{i}"))
+    after(world, 9 * DAY)
+    evaluator = world.evaluator(keep=SHORT, piece=Piece(rows=4, keys=2))
+    evaluator.step(ME, hurry=True)
+    assert evaluator.busy
+    steps = 0
+    while evaluator.busy:
+        evaluator.step(ME, hurry=True)
+        steps += 1
+    assert steps > 5
+    assert evaluator.rows == 20
+    for _ in range(5):
+        evaluator.step(ME, hurry=True)
+    assert not evaluator.busy, "the next one begins in its own time"
+
+
 def test_between_two_rounds_it_rests(world: World) -> None:
     world.say(inference("a"))
     after(world, 8 * DAY - 60)

@@ -85,6 +85,8 @@ def test_the_words_say_how_much_and_what_helps() -> None:
     scales.becomes(room, 100 * GB)
     assert room.words.startswith("the database takes 100 GB of the 100 GB that it may, so events are not read: events")
     assert "PersistentVolumeClaim" not in room.words
+    assert "nothing more grows old until they are read, so it takes a person, within" in room.words
+    assert "kafka.topics.retention" in room.words
     for setting in ("monitor.database.maxBytes", "monitor.retention.rows", "monitor.database)"):
         assert setting in room.words
 

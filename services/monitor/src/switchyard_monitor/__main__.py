@@ -185,10 +185,10 @@ def _read(
             health.create_time_records = broker.create_time_records
             chronicle.step()
             health.timeline = chronicle.trouble
-            evaluator.step(reader.members)
+            evaluator.step(reader.members, hurry=room.full)
             health.expired_rows = evaluator.rows
             health.held = dict(evaluator.held)
-            if room.full:
+            if room.full and not evaluator.busy:
                 stop.wait(PAUSE_SECONDS)
         except (StoreUnavailable, BrokerUnavailable) as error:
             if health.trouble != str(error):

@@ -100,11 +100,19 @@ class Evaluator:
         self.held: dict[str, str] = {}
         """What stays as it is until a person looks, and why: by deployment, `rows` or `clocks`."""
 
-    def step(self, members: Sequence[str]) -> None:
-        """One piece, if it is time for one. `members` are those who live, each of whom has a share of the duties."""
+    @property
+    def busy(self) -> bool:
+        """Whether a round has begun and is not over."""
+        return self._round is not None
+
+    def step(self, members: Sequence[str], *, hurry: bool = False) -> None:
+        """One piece, if it is time for one. `members` are those who live, each of whom has a share of the duties.
+
+        In a hurry a round that has begun goes on at once: nobody reads events, whom it might keep waiting.
+        """
         self._members = members
         now_us = self._clock()
-        if now_us < self._next_us:
+        if now_us < self._next_us and not (hurry and self.busy):
             return
         self._next_us = now_us + PIECE_US
         try:
