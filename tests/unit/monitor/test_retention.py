@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from switchyard_contracts.model_deployment import Analysis, Monitoring, Phase
+from switchyard_contracts.model_deployment import Monitoring, Phase
 from switchyard_contracts.model_route import Route, RouteRole
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
 from switchyard_monitor.adapters.timeline import SqlTimeline
@@ -227,14 +227,13 @@ def route(role: RouteRole, **more: Any) -> Route:
     return Route(revision="m-1", role=role, weight_bp=more.pop("weight_bp", 0), service="m-1", port=3000, **more)
 
 
-def record(*routes: Route, block: str = "1d", window: str = "5m") -> ModelRecord:
+def record(*routes: Route) -> ModelRecord:
     return ModelRecord(
         namespace="a",
         name="b",
         generation=1,
         routes=[route(RouteRole.STABLE, weight_bp=10_000), *routes],
-        analysis=Analysis.model_validate({"block": block}),
-        monitoring=Monitoring.model_validate({**MONITORING, "window": window}),
+        monitoring=Monitoring.model_validate(MONITORING),
     )
 
 
@@ -260,21 +259,8 @@ def said(phase: Phase) -> RolloutRecord:
         pytest.param(record(route(RouteRole.CANDIDATE, weight_bp=1)), None, False, 0, id="a candidate nobody spoke of yet"),
         pytest.param(record(route(RouteRole.CANDIDATE, mirror_bp=1)), None, False, 0, id="a candidate that is mirrored to"),
         pytest.param(record(route(RouteRole.CANDIDATE)), said(Phase.ROLLED_BACK), False, DAY_US, id="one that was sent home"),
-        pytest.param(record(route(RouteRole.SHADOW, sample_bp=100)), None, False, DAY_US, id="a shadow judged by days"),
-        pytest.param(
-            record(route(RouteRole.SHADOW, sample_bp=100), block="2h"),
-            None,
-            False,
-            HOUR_US,
-            id="a shadow judged by two hours",
-        ),
-        pytest.param(
-            record(route(RouteRole.SHADOW, sample_bp=100), block="90m"),
-            None,
-            False,
-            0,
-            id="a shadow whose blocks no hour fills",
-        ),
+        pytest.param(record(route(RouteRole.SHADOW, sample_bp=100)), None, False, 0, id="a shadow"),
+        pytest.param(record(route(RouteRole.SHADOW)), said(Phase.COMPLETED), False, 0, id="a shadow of a rollout's winner"),
         pytest.param(None, said(Phase.PROGRESSING), True, DAY_US, id="a deployment that was heard to go"),
         pytest.param(None, said(Phase.PROGRESSING), False, 0, id="one whose record is missing, under way"),
         pytest.param(None, said(Phase.COMPLETED), False, DAY_US, id="one whose record is missing, at rest"),

@@ -185,8 +185,8 @@ def widest(record: ModelRecord | None, last: RolloutRecord | None, *, gone: bool
     """The widest windows that evidence which may still be asked for allows, in microseconds; 0: none may change.
 
     A rollout is judged window by window, over and over, also while it is watched: its windows, and those before it,
-    stay as they are. Shadows are judged by blocks of time, which whole hours or days must fill. `gone` is who was heard to
-    go: where a record is only missing, what was said last of its rollouts counts.
+    stay as they are. So do those of a deployment with shadows, whose comparisons begin at any time, and not on the hour.
+    `gone` is who was heard to go: where a record is only missing, what was said last of its rollouts counts.
     """
     if gone:
         return DAY_US
@@ -196,11 +196,7 @@ def widest(record: ModelRecord | None, last: RolloutRecord | None, *, gone: bool
         return DAY_US
     if any(route.role is RouteRole.CANDIDATE and (route.weight_bp or route.mirror_bp) for route in record.routes):
         return 0
-    if any(route.role is RouteRole.SHADOW for route in record.routes):
-        window = record.monitoring.window if record.monitoring else windows.WINDOW
-        block_us = max(record.analysis.block, window) // MICROSECOND
-        return next((unit for unit in (DAY_US, HOUR_US) if block_us % unit == 0), 0)
-    return DAY_US
+    return 0 if any(route.role is RouteRole.SHADOW for route in record.routes) else DAY_US
 
 
 def _floor(at_us: int, unit_us: int) -> int:
