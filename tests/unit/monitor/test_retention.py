@@ -256,11 +256,19 @@ def said(phase: Phase) -> RolloutRecord:
             pytest.param(record(), said(phase), False, DAY_US, id=phase.value)
             for phase in (Phase.COMPLETED, Phase.ROLLED_BACK, Phase.REFUSED, Phase.SUPERSEDED)
         ),
-        pytest.param(record(route(RouteRole.CANDIDATE, weight_bp=1)), None, False, 0, id="a candidate nobody spoke of yet"),
-        pytest.param(record(route(RouteRole.CANDIDATE, mirror_bp=1)), None, False, 0, id="a candidate that is mirrored to"),
-        pytest.param(record(route(RouteRole.CANDIDATE)), said(Phase.ROLLED_BACK), False, DAY_US, id="one that was sent home"),
+        pytest.param(
+            record(route(RouteRole.CANDIDATE, weight_bp=1)), None, False, 0, id="a candidate nobody spoke of yet"
+        ),
+        pytest.param(
+            record(route(RouteRole.CANDIDATE, mirror_bp=1)), None, False, 0, id="a candidate that is mirrored to"
+        ),
+        pytest.param(
+            record(route(RouteRole.CANDIDATE)), said(Phase.ROLLED_BACK), False, DAY_US, id="one that was sent home"
+        ),
         pytest.param(record(route(RouteRole.SHADOW, sample_bp=100)), None, False, 0, id="a shadow"),
-        pytest.param(record(route(RouteRole.SHADOW)), said(Phase.COMPLETED), False, 0, id="a shadow of a rollout's winner"),
+        pytest.param(
+            record(route(RouteRole.SHADOW)), said(Phase.COMPLETED), False, 0, id="a shadow of a rollout's winner"
+        ),
         pytest.param(None, said(Phase.PROGRESSING), True, DAY_US, id="a deployment that was heard to go"),
         pytest.param(None, said(Phase.PROGRESSING), False, 0, id="one whose record is missing, under way"),
         pytest.param(None, said(Phase.COMPLETED), False, DAY_US, id="one whose record is missing, at rest"),
@@ -616,7 +624,9 @@ def test_a_rollout_that_begins_between_two_pieces_finds_what_is_left_as_it_is(wo
     assert len(world.sums()) == 6
 
 
-@pytest.mark.parametrize("body", ["", "{}", "[]", '{"subject": "demo/loans", "colour": 1}', '{"subject": 1, "horizon_us": ""}'])
+@pytest.mark.parametrize(
+    "body", ["", "{}", "[]", '{"subject": "demo/loans", "colour": 1}', '{"subject": 1, "horizon_us": ""}']
+)
 def test_a_stored_rule_that_cannot_be_read_keeps_its_deployment_as_it_is(
     world: World, caplog: pytest.LogCaptureFixture, body: str
 ) -> None:

@@ -1,8 +1,8 @@
 """Room: how large the database is, and whether it may grow.
 
 At its limit, or when its volume is full, nothing more is read: events wait in Kafka, where they are safe, and nothing
-is dropped, until the topic forgets them. What was pruned makes room again inside the file, which does not become smaller.
-Nothing grows older while nothing is read: what had its time by then goes at once, and then it is a person's turn.
+is dropped, until the topic forgets them. What was pruned makes room again inside the file, which does not become
+smaller. Nothing grows older while nothing is read: what had its time goes at once, and then it is a person's turn.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ SPARE_BYTES = 64 * 1024 * 1024
 """Of a volume, left for what SQLite writes beside its file, and to prune."""
 WAIT = "events wait in Kafka and nothing is dropped until the topic of events forgets them"
 IN_TIME = (
-    "nothing more grows old until they are read, so it takes a person, within what kafka.topics.retention says (7d, where"
-    " nothing else is set)"
+    "nothing more grows old until they are read, so it takes a person, within what kafka.topics.retention says (7d,"
+    " where nothing else is set)"
 )
 KEEP_LESS = "keep rows for a shorter time (monitor.retention.rows)"
 MOVE = "move to a PostgreSQL (monitor.database)"

@@ -2,8 +2,8 @@
 
 An entry goes whole or not at all: if its Y went and its X′ stayed, a correction would find the half of it. What it
 added to the sums stays, and an X′ or Y′ that never met its Y is booked as expired, so that the ledger of labels closes.
-Age is the brokers', not the wall's: while events wait to be read, nothing that they may speak of grows old, and while none
-come, nothing does.
+Age is the brokers', not the wall's: while events wait to be read, nothing that they may speak of grows old, and while
+none come, nothing does.
 
 Windows are made coarser up to a mark of their deployment, and a label that comes later adds to the coarser one. What a
 prediction adds (judged, followed, and itself) stays hourly where what an exchange adds is kept by day.
@@ -185,7 +185,7 @@ def widest(record: ModelRecord | None, last: RolloutRecord | None, *, gone: bool
     """The widest windows that evidence which may still be asked for allows, in microseconds; 0: none may change.
 
     A rollout is judged window by window, over and over, also while it is watched: its windows, and those before it,
-    stay as they are. So do those of a deployment with shadows, whose comparisons begin at any time, and not on the hour.
+    stay as they are. So do those of a deployment with shadows, whose comparisons begin at any time, not on the hour.
     `gone` is who was heard to go: where a record is only missing, what was said last of its rollouts counts.
     """
     if gone:

@@ -3,8 +3,8 @@
 It is the least of the partitions' own. A partition's own is the broker's time of its last record that was committed,
 or, when it was read to its end, the time of asking. A partition that nobody reads holds the watermark back.
 
-What is deleted because of its age is deleted for good, and one wrong clock of a node's would do. So age has a mark of its
-own, by the brokers' clocks alone: a partition that was read to its end is as old as the newest event of any.
+What is deleted because of its age is deleted for good, and one wrong clock of a node's would do. So age has a mark of
+its own, by the brokers' clocks alone: a partition that was read to its end is as old as the newest event of any.
 """
 
 from __future__ import annotations
