@@ -448,7 +448,11 @@ def test_what_is_put_away_while_events_are_read_is_what_is_put_away_afterwards(
             each.teach()
         world.run()
         other.models.learn(other.broker.models())
-        evaluator = other.evaluator(keep=Keep(rows_us=0, windows_us=DAY_US), piece=Piece(rows=30, keys=9, moves=20))
+        evaluator = other.evaluator(
+            keep=Keep(rows_us=0, windows_us=DAY_US),
+            piece=Piece(rows=30, keys=9, moves=20),
+            database_us=NOON_US + 30 * DAY * SECOND,
+        )
         with ThreadPoolExecutor(1) as threads:
             for i in range(30):
                 tell(world, i)
