@@ -158,6 +158,16 @@ def test_what_is_old_is_found_in_pieces_of_the_keys(opened: Open) -> None:
     assert not store.upkeep.look(FIRST, LAST, before_us=0, seen_us=10, rows=100, keys=100).remains
 
 
+def test_a_kind_without_a_time_is_not_looked_through(opened: Open) -> None:
+    """Predictions and labels lie at 1 to 5, what was seen without a Y at 1 and 6 to 9."""
+    store = opened()
+    filled(store)
+    seen = store.upkeep.look(FIRST, LAST, before_us=0, seen_us=50, rows=3, keys=100)
+    assert (seen.rows, seen.remains, seen.end) == ([], True, LAST)
+    kept = store.upkeep.look(k(6), LAST, before_us=50, seen_us=0, rows=1, keys=100)
+    assert (kept.rows, kept.remains, kept.end) == ([], False, LAST)
+
+
 def test_what_is_forgotten_is_gone_and_the_ledger_says_so(opened: Open) -> None:
     store = opened()
     filled(store)

@@ -31,6 +31,7 @@ from switchyard_monitor.domain.retention import (
     of_prediction,
     settled,
     spread,
+    stretches,
     widest,
 )
 from switchyard_monitor.domain.rollouts import Happening
@@ -499,6 +500,21 @@ def test_pieces_of_any_size_come_to_the_same(world: World, piece: Piece) -> None
     assert evaluator.rows == 14 * 5 + 14
 
 
+@pytest.mark.parametrize(
+    ("before_us", "seen_us"), [(3 * DAY_US, 9 * DAY_US), (9 * DAY_US, 3 * DAY_US), (0, 9 * DAY_US)]
+)
+def test_what_is_kept_longer_is_not_looked_through_before_its_time(before_us: int, seen_us: int) -> None:
+    mark_us = 10 * DAY_US
+    found = stretches(before_us, seen_us, mark_us)
+    for kind, old_us in (("before_us", before_us), ("seen_us", seen_us)):
+        ranges = [(each.start, each.stop) for each in found if getattr(each, kind)]
+        assert all(getattr(each, kind) in (0, old_us) for each in found)
+        looked = [stop for start, stop in ranges if start < earliest(mark_us)]
+        assert max(looked, default=b"") == (earliest(old_us) if old_us else b"")
+        assert any(stop > earliest(2 * mark_us) for _, stop in ranges) is bool(old_us), "callers' own ids lie anywhere"
+    assert all(one.stop <= other.start for one, other in itertools.pairwise(found))
+
+
 def test_minted_ids_lie_in_order_of_time() -> None:
     assert key(SUBJECT, minted(5)) >= earliest(NOON_US + 5 * SECOND) > key(SUBJECT, minted(4.999))
 
@@ -625,7 +641,11 @@ def test_a_rollout_that_begins_between_two_pieces_finds_what_is_left_as_it_is(wo
 
 
 @pytest.mark.parametrize(
-    "body", ["", "{}", "[]", '{"subject": "demo/loans", "colour": 1}', '{"subject": 1, "horizon_us": ""}']
+    "body",
+    [
+        *("", "{}", "[]", '{"subject": "demo/flight-delay"}'),
+        *('{"subject": "demo/loans", "colour": 1}', '{"subject": "demo/loans", "horizon_us": ""}'),
+    ],
 )
 def test_a_stored_rule_that_cannot_be_read_keeps_its_deployment_as_it_is(
     world: World, caplog: pytest.LogCaptureFixture, body: str

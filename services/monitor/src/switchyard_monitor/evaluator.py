@@ -16,9 +16,8 @@ from datetime import UTC, datetime
 
 from switchyard_contracts.topics import RolloutRecord
 
-from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.leases import owner
-from switchyard_monitor.domain.retention import DAY_US, Keep, candidates, cuts, expired, widest
+from switchyard_monitor.domain.retention import DAY_US, Keep, candidates, cuts, expired, stretches, widest
 from switchyard_monitor.domain.watermark import aged
 from switchyard_monitor.errors import Relieved, StoreUnavailable, Unreadable
 from switchyard_monitor.models import Models
@@ -28,7 +27,6 @@ log = logging.getLogger(__name__)
 
 ROWS = "rows"
 CLOCKS = "clocks"
-LAST_KEY = b"\xff" * (identity.PREFIX_BYTES + identity.ROW_BYTES + 1)
 PIECE_US = 250_000
 """Between two pieces at least."""
 ROUND_US = 3_600_000_000
@@ -177,14 +175,16 @@ class Evaluator:
         self._say(ROWS, "; ".join(f"those of {subject} stay: {why}" for subject, why in rules.unreadable.items()))
         before = cuts((rule for rule in rules.known if rule.subject not in rules.unreadable), self._keep, mark_us)
         before_us, seen_us = max(before.values(), default=0), mark_us - self._keep.seen_us
-        # Minted ids lie in order of time. Of a caller's own a few lie among them, and go when time has passed there.
-        old = b"", identity.earliest(max(before_us, seen_us))
-        own = identity.earliest(mark_us + DAY_US), LAST_KEY
-        for start, stop in (old, own):
-            place = start
-            while place < stop:
+        for stretch in stretches(before_us, seen_us, mark_us):
+            place, seen_us = stretch.start, stretch.seen_us
+            while place < stretch.stop:
                 piece = self._upkeep.look(
-                    place, stop, before_us=before_us, seen_us=seen_us, rows=self._piece.rows, keys=self._piece.keys
+                    place,
+                    stretch.stop,
+                    before_us=stretch.before_us,
+                    seen_us=seen_us,
+                    rows=self._piece.rows,
+                    keys=self._piece.keys,
                 )
                 keys = candidates(piece.rows, before)
                 if keys or piece.remains:

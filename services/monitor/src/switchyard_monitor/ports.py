@@ -327,7 +327,8 @@ class Upkeep(Protocol):
     def look(self, start: bytes, stop: bytes, *, before_us: int, seen_us: int, rows: int, keys: int) -> Slice:
         """What lies from here on, of so many rows at most, that is older than that; nobody waits for it.
 
-        `seen_us` is for what left no Y. At most about so many keys are answered.
+        `seen_us` is for what left no Y; a kind whose time is 0 is not looked through. At most about so many keys are
+        answered.
         """
 
     def begin(self) -> AbstractContextManager[Tidying]:

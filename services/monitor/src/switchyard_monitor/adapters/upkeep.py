@@ -29,7 +29,8 @@ from switchyard_monitor.ports import Duty, Rules, Size, Slice
 
 NO_PARTITION = -1
 """The evaluator's own row in a ledger of labels, of which each partition has one."""
-ROWS = ("prediction", "label", "exchange", "input")
+KEPT = ("prediction", "label")
+SEEN = ("exchange", "input")
 SQLITE_NOW = "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 POSTGRES_NOW = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 OLD_PREDICTIONS = (
@@ -81,17 +82,23 @@ class SqlUpkeep:
             book = SqlBook(connection, self._cache)
             for number, subject in connection.execute(select(tables.rule.c.id, tables.rule.c.subject)).all():
                 try:
-                    known.append(book.rule(number))
+                    rule = book.rule(number)
                 except Unreadable as error:
                     unreadable[subject] = str(error)
+                    continue
+                if rule.subject == subject:
+                    known.append(rule)
+                else:
+                    unreadable[subject] = f"rule {number} in the database cannot be read: it is another deployment's"
         return Rules(known, unreadable)
 
     def look(self, start: bytes, stop: bytes, *, before_us: int, seen_us: int, rows: int, keys: int) -> Slice:
         """What lies from here on, of so many rows at most, that is older than that."""
         with guarded(), self._reader.begin() as connection:
-            end = min(_after(connection, table, start, stop, rows) for table in ROWS)
+            asked = (KEPT if before_us > 0 else ()) + (SEEN if seen_us > 0 else ())
+            end = min((_after(connection, table, start, stop, rows) for table in asked), default=stop)
             found = []
-            for sql in (OLD_PREDICTIONS, OLD_LABELS):
+            for sql in (OLD_PREDICTIONS, OLD_LABELS) if before_us > 0 else ():
                 old = [Old(*row) for row in execute(connection, sql, (start, end, before_us, keys))]
                 if len(old) == keys:
                     # There may be more of the last key's rows: it comes again with the next piece.
@@ -103,7 +110,7 @@ class SqlUpkeep:
                     f"SELECT 1 FROM {table} WHERE k >= ? AND k < ? AND at_us < ? LIMIT 1",
                     (start, end, seen_us),
                 ).first()
-                for table in ("exchange", "input")
+                for table in (SEEN if seen_us > 0 else ())
             )
         return Slice([row for row in found if row.key < end], remains, end)
 
@@ -161,9 +168,9 @@ class SqlTidying:
     def forget(self, gone: Gone, start: bytes, end: bytes, *, seen_us: int) -> int:
         """Delete entries, and in a range what was seen before then and left no Y; answers how many rows went."""
         rows = 0
-        for table in ("prediction", "label"):
+        for table in KEPT:
             rows += delete_in(self._connection, f"DELETE FROM {table} WHERE k IN", sorted(gone.keys))
-        for table in ("exchange", "input"):
+        for table in SEEN:
             sql = f"DELETE FROM {table} WHERE k >= ? AND k < ? AND at_us < ?"
             rows += execute(self._connection, sql, (start, end, seen_us)).rowcount
         add_to_label_ledger(self._connection, NO_PARTITION, gone.labels)

@@ -20,6 +20,7 @@ from switchyard_contracts import retention, windows
 from switchyard_contracts.model_route import RouteRole
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
 
+from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.entries import Book, Cells, Entry, cell_of
 from switchyard_monitor.domain.rollouts import ENDED
 from switchyard_monitor.domain.rules import MAX_AGE_US, Rule
@@ -30,6 +31,7 @@ HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 SHOWN_WINDOWS = 240
 """So many of a deployment's newest windows stay as they are, however long one is: charts show half as many."""
+LAST_KEY = b"\xff" * (identity.PREFIX_BYTES + identity.ROW_BYTES + 1)
 OF_PREDICTIONS = ("now.", "age.", "delay:", "dec.")
 COUNTS_OF_PREDICTIONS = frozenset({"predictions", "n"})
 
@@ -115,6 +117,32 @@ def cuts(rules: Iterable[Rule], keep: Keep, mark_us: int) -> dict[str, int]:
         cut_us = mark_us - keep.rows(rule)
         found[rule.subject] = min(cut_us, found.get(rule.subject, cut_us))
     return found
+
+
+class Stretch(NamedTuple):
+    """A range of keys, and before when what lies there has had its time; 0 where nothing of a kind is looked for."""
+
+    start: bytes
+    stop: bytes
+    before_us: int
+    """Of predictions and labels."""
+    seen_us: int
+    """Of what left no Y."""
+
+
+def stretches(before_us: int, seen_us: int, mark_us: int) -> list[Stretch]:
+    """Where old rows lie. Minted ids lie in order of time; of a caller's own a few lie among them.
+
+    What is kept longer is not looked through before its time: rows may be kept for months, what was seen for a week.
+    """
+    first_us, then_us = sorted((before_us, seen_us))
+    first, then = identity.earliest(first_us), identity.earliest(then_us)
+    found = [
+        Stretch(b"", first, before_us, seen_us),
+        Stretch(first, then, before_us if before_us > seen_us else 0, seen_us if seen_us > before_us else 0),
+        Stretch(identity.earliest(mark_us + DAY_US), LAST_KEY, before_us, seen_us),
+    ]
+    return [stretch for stretch in found if stretch.start < stretch.stop]
 
 
 def candidates(rows: Iterable[Old], before: Mapping[str, int]) -> dict[str, set[bytes]]:
