@@ -1,7 +1,7 @@
 """Retention: when each row came and whose it is, who prunes, and up to where windows are coarser.
 
-What left no Y and was kept before this is as old as the newest record that was read, so that none of it goes too soon. It
-says so by the column's default, of which both databases make a note: rows are not written anew, be they billions.
+What left no Y and was kept before this is as old as the newest record that was read, so that none of it goes too soon.
+It says so by the column's default, of which both databases make a note: rows are not written anew, be they billions.
 A label that waits for its Y and was kept before this does not say whose it is: it waits on.
 
 Revision ID: 0005
