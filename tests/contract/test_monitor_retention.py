@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -157,6 +158,16 @@ def test_what_is_old_is_found_in_pieces_of_the_keys(opened: Open) -> None:
     assert not store.upkeep.look(FIRST, LAST, before_us=0, seen_us=10, rows=100, keys=100).remains
 
 
+def test_a_kind_without_a_time_is_not_looked_through(opened: Open) -> None:
+    """Predictions and labels lie at 1 to 5, what was seen without a Y at 1 and 6 to 9."""
+    store = opened()
+    filled(store)
+    seen = store.upkeep.look(FIRST, LAST, before_us=0, seen_us=50, rows=3, keys=100)
+    assert (seen.rows, seen.remains, seen.end) == ([], True, LAST)
+    kept = store.upkeep.look(k(6), LAST, before_us=50, seen_us=0, rows=1, keys=100)
+    assert (kept.rows, kept.remains, kept.end) == ([], False, LAST)
+
+
 def test_what_is_forgotten_is_gone_and_the_ledger_says_so(opened: Open) -> None:
     store = opened()
     filled(store)
@@ -243,6 +254,38 @@ def test_the_database_says_how_large_it_is(opened: Open) -> None:
     size = opened().upkeep.size()
     assert size.used > 50_000
     assert size.free is None or size.free > 0
+
+
+def test_the_database_says_what_time_it_is(opened: Open) -> None:
+    store = opened()
+    before_us = time.time_ns() // 1000 - 1_000_000
+    assert before_us < store.upkeep.now_us() < time.time_ns() // 1000 + 1_000_000
+
+
+def test_age_is_the_brokers_and_a_quiet_partition_has_that_of_the_newest_event(opened: Open) -> None:
+    store = opened()
+    store.prepare([0, 1])
+    leases = []
+    for number in (0, 1):
+        position = store.claim(number, "a", now_us=0, ttl_us=10)
+        assert position is not None
+        leases.append(Lease(number, "a", position.epoch))
+        store.start(leases[-1], topic_id="t", offset=0)
+
+    def ages() -> list[int | None]:
+        return [position.aged_us for position in store.positions()]
+
+    store.renew(leases, now_us=1, ttl_us=10, watermarks={0: 900, 1: 900})
+    assert ages() == [None, None], "no event, no age"
+    for offset, broker_us in enumerate((70, 9_999, 80)):
+        with store.begin() as batch:
+            batch.lock(leases[0], offset)
+            batch.write(leases[0], Work(changes=Changes(), next_offset=offset + 1, watermark_us=broker_us))
+        assert ages()[0] == broker_us, "what one event said of the future the next one mends"
+        store.renew(leases, now_us=2, ttl_us=10, watermarks={1: 900})
+        assert ages() == [broker_us, broker_us]
+    store.renew(leases, now_us=2, ttl_us=10, watermarks={})
+    assert ages() == [80, 80]
 
 
 def story(world: World) -> None:
@@ -415,7 +458,11 @@ def test_what_is_put_away_while_events_are_read_is_what_is_put_away_afterwards(
             each.teach()
         world.run()
         other.models.learn(other.broker.models())
-        evaluator = other.evaluator(keep=Keep(rows_us=0, windows_us=DAY_US), piece=Piece(rows=30, keys=9, moves=20))
+        evaluator = other.evaluator(
+            keep=Keep(rows_us=0, windows_us=DAY_US),
+            piece=Piece(rows=30, keys=9, moves=20),
+            database_us=NOON_US + 30 * DAY * SECOND,
+        )
         with ThreadPoolExecutor(1) as threads:
             for i in range(30):
                 tell(world, i)

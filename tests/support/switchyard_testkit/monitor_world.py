@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from switchyard_contracts.events import EventType
 from switchyard_contracts.model_deployment import Monitoring
-from switchyard_contracts.topics import ModelRecord
+from switchyard_contracts.topics import ModelRecord, RolloutRecord
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.domain.retention import Keep
 from switchyard_monitor.evaluator import Evaluator, Piece
@@ -187,16 +187,29 @@ class World:
             member=name, broker=broker, store=self.store, models=models, pace=self.pace, clock_us=lambda: self.now_us
         )
 
-    def evaluator(self, *, keep: Keep | None = None, piece: Piece | None = None, name: str = "monitor-0") -> Evaluator:
-        """Who puts away what is old; no rollout is under way."""
+    def evaluator(
+        self,
+        *,
+        keep: Keep | None = None,
+        piece: Piece | None = None,
+        name: str = "monitor-0",
+        rollout: Callable[[str], RolloutRecord | None] = lambda _: None,
+        behind: Callable[[str], bool] = lambda _: False,
+        hold: float = 0.0,
+        database_us: int | None = None,
+    ) -> Evaluator:
+        """Who puts away what is old; no rollout is under way, unless a test says so. `hold` is in seconds."""
         return Evaluator(
             member=name,
             store=self.store,
             upkeep=self.store.upkeep,
             models=self.models,
-            rollout=lambda _: None,
+            rollout=rollout,
             keep=keep or Keep(),
             clock_us=lambda: self.now_us,
+            database_us=lambda: self.now_us if database_us is None else database_us,
+            behind=behind,
+            hold_us=round(hold * SECOND),
             piece=piece or Piece(),
         )
 
@@ -211,6 +224,11 @@ class World:
     def pass_time(self, seconds: float) -> None:
         """Move the clock."""
         self.now_us += round(seconds * SECOND)
+
+    def tick(self) -> None:
+        """Time passes at the broker too: a record of a type that is not ours reaches each partition."""
+        for partition in range(self.broker.partitions):
+            self.broker.append(b'{"type": "tick"}', partition=partition, at_us=self.now_us)
 
     def run(self) -> None:
         """Passes until nothing is left to be read."""

@@ -49,6 +49,18 @@ def test_a_record_that_can_never_be_read_holds_nobody_up(page: PageWorld) -> Non
     assert (ids(page.timeline), page.chronicle.unreadable, page.chronicle.trouble) == (["a"], 2, "")
 
 
+def test_what_could_not_be_read_of_a_deployment_is_remembered_until_it_says_more(page: PageWorld) -> None:
+    page.rollouts.append(b"{", key=b"demo/loans")
+    page.happen(rollout_record("a"))
+    assert [page.chronicle.missed(subject) for subject in (SUBJECT, "demo/loans")] == [False, True]
+    page.rollouts.append(encoded(rollout_record("b", subject="demo/loans")), key=b"demo/loans")
+    page.happen(rollout_record("c"))
+    assert not page.chronicle.missed("demo/loans")
+    page.rollouts.append(b"{")
+    page.happen(rollout_record("d"))
+    assert page.chronicle.missed(SUBJECT), "it may have been anybody's"
+
+
 def test_a_broker_that_is_away_is_said_and_asked_again_after_a_pause(page: PageWorld) -> None:
     page.rollouts.append(encoded(rollout_record("a")))
     page.rollouts.away = True

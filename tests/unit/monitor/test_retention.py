@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,9 +15,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from switchyard_contracts.model_deployment import Analysis, Monitoring, Phase
+from switchyard_contracts.model_deployment import Monitoring, Phase
 from switchyard_contracts.model_route import Route, RouteRole
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
+from switchyard_monitor.adapters.timeline import SqlTimeline
 from switchyard_monitor.domain.entries import OUTCOME, Arm, Entry, Pair, Pred, Version
 from switchyard_monitor.domain.identity import earliest, key
 from switchyard_monitor.domain.retention import (
@@ -29,8 +31,10 @@ from switchyard_monitor.domain.retention import (
     of_prediction,
     settled,
     spread,
+    stretches,
     widest,
 )
+from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.rules import MAX_AGE_US, Rule
 from switchyard_monitor.domain.sums import add
 from switchyard_monitor.evaluator import Piece
@@ -65,9 +69,10 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def after(world: World, seconds: float) -> None:
-    """So much later, everything read, and nothing new there."""
+    """So much later, everything read, and nothing new there but that others' events come."""
     world.run()
     world.pass_time(seconds)
+    world.tick()
     world.run()
 
 
@@ -223,14 +228,13 @@ def route(role: RouteRole, **more: Any) -> Route:
     return Route(revision="m-1", role=role, weight_bp=more.pop("weight_bp", 0), service="m-1", port=3000, **more)
 
 
-def record(*routes: Route, block: str = "1d", window: str = "5m") -> ModelRecord:
+def record(*routes: Route) -> ModelRecord:
     return ModelRecord(
         namespace="a",
         name="b",
         generation=1,
         routes=[route(RouteRole.STABLE, weight_bp=10_000), *routes],
-        analysis=Analysis.model_validate({"block": block}),
-        monitoring=Monitoring.model_validate({**MONITORING, "window": window}),
+        monitoring=Monitoring.model_validate(MONITORING),
     )
 
 
@@ -242,37 +246,40 @@ def said(phase: Phase) -> RolloutRecord:
 
 
 @pytest.mark.parametrize(
-    ("known", "last", "widest_us"),
+    ("known", "last", "gone", "widest_us"),
     [
-        pytest.param(record(), None, DAY_US, id="at rest"),
+        pytest.param(record(), None, False, DAY_US, id="at rest"),
         *(
-            pytest.param(record(), said(phase), 0, id=phase.value)
+            pytest.param(record(), said(phase), False, 0, id=phase.value)
             for phase in (Phase.PROGRESSING, Phase.AWAITING_EVIDENCE, Phase.PAUSED, Phase.WATCHING, Phase.SUSPENDED)
         ),
         *(
-            pytest.param(record(), said(phase), DAY_US, id=phase.value)
+            pytest.param(record(), said(phase), False, DAY_US, id=phase.value)
             for phase in (Phase.COMPLETED, Phase.ROLLED_BACK, Phase.REFUSED, Phase.SUPERSEDED)
         ),
-        pytest.param(record(route(RouteRole.CANDIDATE, weight_bp=1)), None, 0, id="a candidate nobody spoke of yet"),
-        pytest.param(record(route(RouteRole.CANDIDATE, mirror_bp=1)), None, 0, id="a candidate that is mirrored to"),
-        pytest.param(record(route(RouteRole.CANDIDATE)), said(Phase.ROLLED_BACK), DAY_US, id="one that was sent home"),
-        pytest.param(record(route(RouteRole.SHADOW, sample_bp=100)), None, DAY_US, id="a shadow judged by days"),
         pytest.param(
-            record(route(RouteRole.SHADOW, sample_bp=100), block="2h"), None, HOUR_US, id="a shadow judged by two hours"
+            record(route(RouteRole.CANDIDATE, weight_bp=1)), None, False, 0, id="a candidate nobody spoke of yet"
         ),
         pytest.param(
-            record(route(RouteRole.SHADOW, sample_bp=100), block="90m"),
-            None,
-            0,
-            id="a shadow whose blocks no hour fills",
+            record(route(RouteRole.CANDIDATE, mirror_bp=1)), None, False, 0, id="a candidate that is mirrored to"
         ),
-        pytest.param(None, said(Phase.PROGRESSING), DAY_US, id="a deployment that is gone"),
+        pytest.param(
+            record(route(RouteRole.CANDIDATE)), said(Phase.ROLLED_BACK), False, DAY_US, id="one that was sent home"
+        ),
+        pytest.param(record(route(RouteRole.SHADOW, sample_bp=100)), None, False, 0, id="a shadow"),
+        pytest.param(
+            record(route(RouteRole.SHADOW)), said(Phase.COMPLETED), False, 0, id="a shadow of a rollout's winner"
+        ),
+        pytest.param(None, said(Phase.PROGRESSING), True, DAY_US, id="a deployment that was heard to go"),
+        pytest.param(None, said(Phase.PROGRESSING), False, 0, id="one whose record is missing, under way"),
+        pytest.param(None, said(Phase.COMPLETED), False, DAY_US, id="one whose record is missing, at rest"),
+        pytest.param(None, None, False, DAY_US, id="one of which nobody ever spoke"),
     ],
 )
 def test_windows_that_a_verdict_may_ask_for_stay_as_they_are(
-    known: ModelRecord | None, last: RolloutRecord | None, widest_us: int
+    known: ModelRecord | None, last: RolloutRecord | None, gone: bool, widest_us: int
 ) -> None:
-    assert widest(known, last) == widest_us
+    assert widest(known, last, gone=gone) == widest_us
 
 
 def test_what_had_its_time_is_forgotten_and_its_sums_stay(world: World) -> None:
@@ -314,7 +321,7 @@ def test_events_that_come_again_afterwards_change_nothing(world: World) -> None:
         world.say(value, at=9 * DAY)
     after(world, 2)
     assert totals(world) == before
-    assert world.ledger() == {"stored": 4, "late": 4}
+    assert world.ledger() == {"stored": 4, "late": 4, "ignored": 2}
     assert world.store.labels(SUBJECT) == {"in": 2, "joined": 2}
 
 
@@ -351,6 +358,54 @@ def test_nothing_grows_old_while_events_wait_to_be_read(world: World) -> None:
     assert world.store.labels(SUBJECT) == {"in": 1, "joined": 1}
 
 
+def test_a_wall_clock_that_is_wrong_makes_nothing_old(tmp_path: Path) -> None:
+    world = World(tmp_path, broker=LocalBroker(3))
+    world.teach()
+    world.say(inference("a"), partition=1)
+    world.say(inference("b", at=5 * DAY + 7), at=5 * DAY + 7)
+    world.run()
+    world.pass_time(40 * DAY)  # and every partition is read to its end
+    world.run()
+    evaluator = world.evaluator(keep=Keep(rows_us=0))
+    evaluator.run(ME)
+    assert [known(world, name) is not None for name in ("a", "b")] == [True, True]
+    assert any(start % HOUR for *_, start in world.sums()), "a young window stays as it is"
+    world.say(inference("c", at=9 * DAY), at=9 * DAY)
+    world.run()
+    world.pass_time(2)
+    world.run()
+    evaluator.run(ME)
+    assert [known(world, name) is not None for name in ("a", "b")] == [False, True], "a quiet partition holds nobody"
+    world.store.close()
+
+
+def test_one_event_of_the_future_holds_all_until_the_next(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.say(inference("a"))
+    world.say(inference("b", at=7 * DAY), at=7 * DAY)
+    after(world, 7 * DAY)
+    world.say(inference("c", at=40 * DAY), at=40 * DAY)
+    world.run()
+    evaluator = world.evaluator(keep=SHORT)
+    for _ in range(3):
+        evaluator.step(ME)
+        world.pass_time(11)
+    assert known(world, "a") is not None
+    assert list(evaluator.held) == ["clocks"]
+    assert caplog.text.count("Kafka's newest event is of 2026-04-10") == 1
+    after(world, 2 * DAY)
+    evaluator.run(ME)
+    assert ([known(world, name) is not None for name in "abc"], evaluator.held) == ([False, True, True], {})
+
+
+def test_a_clock_of_the_database_that_is_behind_holds_all(world: World) -> None:
+    world.say(inference("a"))
+    after(world, 30 * DAY)
+    world.evaluator(keep=SHORT, database_us=world.now_us - DAY_US - 1).run(ME)
+    assert known(world, "a") is not None
+    world.evaluator(keep=SHORT, database_us=world.now_us - DAY_US).run(ME)
+    assert known(world, "a") is None
+
+
 def test_a_partition_that_nobody_has_read_yet_holds_all_of_it(tmp_path: Path) -> None:
     world = World(tmp_path)
     evaluator = world.evaluator(keep=SHORT)
@@ -363,9 +418,7 @@ def test_a_partition_that_nobody_has_read_yet_holds_all_of_it(tmp_path: Path) ->
 def test_records_that_wait_for_their_deployment_grow_no_older_than_they_may_wait(world: World) -> None:
     world.say(inference("a"))
     after(world, 8 * DAY + 60)
-    evaluator = world.evaluator(keep=SHORT)
-    evaluator._hold_us = 61 * SECOND
-    evaluator.run(ME)
+    world.evaluator(keep=SHORT, hold=61).run(ME)
     assert known(world, "a") is not None
 
 
@@ -385,6 +438,39 @@ def test_each_deployment_has_its_own_time(world: World) -> None:
     world.evaluator(keep=SHORT).run(ME)
     assert known(world, "a", "demo/loans") is None, "of a deployment that is gone they go too"
     assert world.store.labels("demo/loans") == {"in": 1, "expired": 1}
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        pytest.param({**MONITORING, "outcome": {**MONITORING["outcome"], "horizon": "1h"}}, id="a shorter horizon"),
+        pytest.param({name: MONITORING[name] for name in ("prediction", "decision")}, id="no outcome any more"),
+        pytest.param(None, id="no monitoring at all"),
+    ],
+)
+def test_a_rule_of_today_takes_nothing_from_what_an_older_one_may_yet_judge(
+    world: World, now: dict[str, Any] | None
+) -> None:
+    world.teach({**MONITORING, "outcome": {**MONITORING["outcome"], "horizon": "60d"}})
+    world.say(inference("a"))
+    world.run()
+    world.teach(now)
+    after(world, 59 * DAY)
+    world.evaluator(keep=SHORT).run(ME)
+    assert known(world, "a") is not None
+    world.teach({**MONITORING, "outcome": {**MONITORING["outcome"], "horizon": "60d"}})
+    world.say(outcome("a", 3.0, at=59 * DAY), at=59 * DAY)
+    world.run()
+    assert world.store.labels(SUBJECT) == {"in": 1, "joined": 1}
+
+
+def test_a_horizon_that_became_longer_holds_what_is_still_there(world: World) -> None:
+    world.say(inference("a"))
+    world.run()
+    world.teach({**MONITORING, "outcome": {**MONITORING["outcome"], "horizon": "60d"}})
+    after(world, 59 * DAY)
+    world.evaluator(keep=SHORT).run(ME)
+    assert known(world, "a") is not None
 
 
 def minted(at: float) -> str:
@@ -412,6 +498,21 @@ def test_pieces_of_any_size_come_to_the_same(world: World, piece: Piece) -> None
     assert world.store.labels(SUBJECT) == {"in": 96, "joined": 72, "orphan": 10, "expired": 14}
     # 14 predictions, each with its repeat and three labels, and 14 labels that waited in vain.
     assert evaluator.rows == 14 * 5 + 14
+
+
+@pytest.mark.parametrize(
+    ("before_us", "seen_us"), [(3 * DAY_US, 9 * DAY_US), (9 * DAY_US, 3 * DAY_US), (0, 9 * DAY_US)]
+)
+def test_what_is_kept_longer_is_not_looked_through_before_its_time(before_us: int, seen_us: int) -> None:
+    mark_us = 10 * DAY_US
+    found = stretches(before_us, seen_us, mark_us)
+    for kind, old_us in (("before_us", before_us), ("seen_us", seen_us)):
+        ranges = [(each.start, each.stop) for each in found if getattr(each, kind)]
+        assert all(getattr(each, kind) in (0, old_us) for each in found)
+        looked = [stop for start, stop in ranges if start < earliest(mark_us)]
+        assert max(looked, default=b"") == (earliest(old_us) if old_us else b"")
+        assert any(stop > earliest(2 * mark_us) for _, stop in ranges) is bool(old_us), "callers' own ids lie anywhere"
+    assert all(one.stop <= other.start for one, other in itertools.pairwise(found))
 
 
 def test_minted_ids_lie_in_order_of_time() -> None:
@@ -504,17 +605,110 @@ def test_windows_stay_as_they_are_while_a_rollout_is_under_way(world: World) -> 
     world.say(inference("a", at=7), at=7)
     after(world, 500 * DAY)
     before = world.sums()
-    evaluator = world.evaluator()
-    evaluator._rollout = lambda _: said(Phase.WATCHING)
+    world.evaluator(rollout=lambda _: said(Phase.WATCHING)).run(ME)
+    assert (world.sums(), known(world, "a")) == (before, None)
+    world.evaluator(behind=lambda subject: subject == SUBJECT).run(ME)
+    assert world.sums() == before, "it may be that nobody heard of a rollout"
+    world.evaluator().run(ME)
+    assert world.sums() == {}
+
+
+def test_windows_stay_as_they_are_while_a_record_of_their_deployment_cannot_be_read(world: World) -> None:
+    world.say(inference("a", at=7), at=7)
+    after(world, 500 * DAY)
+    before = world.sums()
+    world.broker.teach(SUBJECT, b"{")
+    world.run()
+    world.evaluator().run(ME)
+    assert world.sums() == before
+    world.broker.teach(SUBJECT, None)
+    world.run()
+    world.evaluator(rollout=lambda _: said(Phase.WATCHING)).run(ME)
+    assert world.sums() == {}, "who is gone, and was heard to go, asks for no evidence"
+
+
+def test_a_rollout_that_begins_between_two_pieces_finds_what_is_left_as_it_is(world: World) -> None:
+    for hour in range(6):
+        world.say(inference(f"p{hour}", at=hour * HOUR + 7), at=hour * HOUR + 7)
+    after(world, 5 * DAY)
+    asked = itertools.count()
+    begins = 3
+    world.evaluator(
+        piece=Piece(moves=1), rollout=lambda _: said(Phase.PROGRESSING) if next(asked) >= begins else None
+    ).run(ME)
+    assert sum(start % HOUR == 0 for *_, start in world.sums()) == begins
+    assert len(world.sums()) == 6
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("", "{}", "[]", '{"subject": "demo/flight-delay"}'),
+        *('{"subject": "demo/loans", "colour": 1}', '{"subject": "demo/loans", "horizon_us": ""}'),
+    ],
+)
+def test_a_stored_rule_that_cannot_be_read_keeps_its_deployment_as_it_is(
+    world: World, caplog: pytest.LogCaptureFixture, body: str
+) -> None:
+    world.teach(subject="demo/loans")
+    for subject in (SUBJECT, "demo/loans"):
+        world.say(inference("a", subject=subject, at=7), at=7)
+    after(world, 500 * DAY)
+    before = world.sums("demo/loans")
+    spoil(world, "UPDATE rule SET body = ? WHERE subject = 'demo/loans'", body)
+    evaluator = world.evaluator(keep=Keep(rows_us=0))
+    evaluator.run(ME)
+    evaluator.run(ME)
+    assert (known(world, "a"), world.sums()) == (None, {}), "the others are put away"
+    assert sorted(evaluator.held) == ["demo/loans", "rows"]
+    assert caplog.text.count("demo/loans: its windows stay as they are: rule 2 in the database cannot be read") == 1
+    assert rows(world) == 1
+    spoil(world, "UPDATE rule SET body = ? WHERE subject = 'demo/loans'", json.dumps(Rule("demo/loans").body))
+    assert world.sums("demo/loans") == before
+    evaluator = world.evaluator(keep=Keep(rows_us=0))
+    evaluator.run(ME)
+    assert (rows(world), world.sums("demo/loans"), evaluator.held) == (0, {}, {})
+
+
+def spoil(world: World, sql: str, body: str) -> None:
+    """Change a row as nobody does, and open the store anew."""
+    world.store.close()
+    with sqlite3.connect(world.path / "monitor.db") as connection:
+        connection.execute(sql, (body,))
+    connection.close()
+    world.open()
+    world.start()
+    world.run()
+
+
+def rows(world: World) -> int:
+    """How many predictions are kept."""
+    with sqlite3.connect(world.path / "monitor.db") as connection:
+        (count,) = connection.execute("SELECT count(*) FROM prediction").fetchone()
+    connection.close()
+    return int(count)
+
+
+def test_a_rollout_that_cannot_be_read_keeps_its_windows_as_they_are(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.say(inference("a", at=7), at=7)
+    after(world, 500 * DAY)
+    before = world.sums()
+    timeline = SqlTimeline(f"sqlite:///{world.path / 'monitor.db'}")
+    happening = Happening(SUBJECT, "1", 1, 1, "{}")
+    timeline.learn([happening], topic_id="t", offsets={}, oldest_us=0)
+    evaluator = world.evaluator(rollout=timeline.last)
+    evaluator.run(ME)
     evaluator.run(ME)
     assert (world.sums(), known(world, "a")) == (before, None)
-    evaluator._rollout = lambda _: None
-    evaluator._behind = lambda: True
+    assert list(evaluator.held) == [SUBJECT]
+    assert caplog.text.count("what was said last of its rollouts cannot be read") == 1
+    happening = Happening(SUBJECT, "2", 2, 2, said(Phase.COMPLETED).model_dump_json(by_alias=True))
+    timeline.learn([happening], topic_id="t", offsets={}, oldest_us=0)
     evaluator.run(ME)
-    assert world.sums() == before, "it may be that nobody heard of a rollout"
-    evaluator._behind = lambda: False
-    evaluator.run(ME)
-    assert world.sums() == {}
+    assert (world.sums(), evaluator.held) == ({}, {})
+    timeline.close()
 
 
 def test_each_duty_is_one_members_and_a_little_is_done_at_a_time(world: World) -> None:
@@ -541,6 +735,24 @@ def test_each_duty_is_one_members_and_a_little_is_done_at_a_time(world: World) -
         world.pass_time(0.25)
         other.step(both)
     assert coarse() == len(subjects)
+
+
+def test_in_a_hurry_a_round_goes_on_without_rest_and_then_rests_as_ever(world: World) -> None:
+    for i in range(20):
+        world.say(inference(f"p{i}"))
+    after(world, 9 * DAY)
+    evaluator = world.evaluator(keep=SHORT, piece=Piece(rows=4, keys=2))
+    evaluator.step(ME, hurry=True)
+    assert evaluator.busy
+    steps = 0
+    while evaluator.busy:
+        evaluator.step(ME, hurry=True)
+        steps += 1
+    assert steps > 5
+    assert evaluator.rows == 20
+    for _ in range(5):
+        evaluator.step(ME, hurry=True)
+    assert not evaluator.busy, "the next one begins in its own time"
 
 
 def test_between_two_rounds_it_rests(world: World) -> None:

@@ -84,6 +84,9 @@ def test_the_words_say_how_much_and_what_helps() -> None:
     assert room.words.startswith("the database takes 82 GB of the 100 GB that it may (82%); at the whole of it")
     scales.becomes(room, 100 * GB)
     assert room.words.startswith("the database takes 100 GB of the 100 GB that it may, so events are not read: events")
+    assert "PersistentVolumeClaim" not in room.words
+    assert "nothing more grows old until they are read, so it takes a person, within" in room.words
+    assert "kafka.topics.retention" in room.words
     for setting in ("monitor.database.maxBytes", "monitor.retention.rows", "monitor.database)"):
         assert setting in room.words
 
@@ -111,12 +114,41 @@ def test_a_file_says_what_it_takes_without_what_was_freed_in_it(tmp_path: Path) 
     world.run()
     full = world.store.upkeep.size()
     world.pass_time(40 * 86_400)
+    world.tick()
     world.run()
     world.evaluator().run(["monitor-0"])
     less = world.store.upkeep.size()
     assert less.used < full.used - 50_000
     assert less.free is not None
     assert less.free > 0
+    world.store.close()
+
+
+def test_a_file_that_filled_its_volume_goes_on_when_pages_of_it_were_freed(tmp_path: Path) -> None:
+    """The volume is as large as the file was at its largest: nothing is left of it, but what is free in the file."""
+    world = World(tmp_path)
+    world.teach()
+    for i in range(2000):
+        world.say(inference(f"own-{i}"))
+    world.run()
+    left = SPARE_BYTES - world.store.upkeep.size().freed
+
+    def size() -> Size:
+        found = world.store.upkeep.size()
+        return Size(found.used, left, found.freed)
+
+    now_us = 0
+    room = Room(size=size, most=0, clock_us=lambda: now_us)
+    room.look()
+    assert room.full
+    assert "make the volume larger (the PersistentVolumeClaim itself" in room.words
+    world.pass_time(40 * 86_400)
+    world.tick()
+    world.run()
+    world.evaluator().run(["monitor-0"])
+    now_us += EVERY_US
+    room.look()
+    assert not room.full
     world.store.close()
 
 
@@ -169,6 +201,11 @@ def test_who_asks_is_told(world: World) -> None:
     client = TestClient(app, headers={"Authorization": "Bearer all"})
     question = "metric=error_rate&revision=next-2&against=stable-1&traffic=3"
     evidence = f"/v1/deployments/demo/flight-delay/evidence?{question}"
+
+    assert client.get("/readyz").json()["retention"] == ""
+    health.held = {"demo/loans": "its windows stay as they are"}
+    assert client.get("/readyz").json()["retention"] == "demo/loans: its windows stay as they are"
+    assert "switchyard_monitor_retention_held 1.0" in generate_latest(registry).decode()
 
     scales = Scales()
     room = scales.room()

@@ -77,7 +77,8 @@ def main() -> int:
         rollout=timeline.last,
         keep=_keep(settings),
         clock_us=_now_us,
-        behind=lambda: bool(chronicle.trouble),
+        database_us=store.upkeep.now_us,
+        behind=chronicle.missed,
         hold_us=_us(settings.hold),
     )
     registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
@@ -184,9 +185,10 @@ def _read(
             health.create_time_records = broker.create_time_records
             chronicle.step()
             health.timeline = chronicle.trouble
-            evaluator.step(reader.members)
+            evaluator.step(reader.members, hurry=room.full)
             health.expired_rows = evaluator.rows
-            if room.full:
+            health.held = dict(evaluator.held)
+            if room.full and not evaluator.busy:
                 stop.wait(PAUSE_SECONDS)
         except (StoreUnavailable, BrokerUnavailable) as error:
             if health.trouble != str(error):

@@ -289,7 +289,7 @@ def _add_probes(app: FastAPI, *, store: Store, health: Health, registry: Collect
     def readyz() -> Response:
         """Ready when the store answers. Kafka being away, a full database or a stopped partition is said, no more."""
         stopped = {str(held.partition): held.stopped for held in store.positions() if held.stopped}
-        said = {"trouble": health.trouble, "room": health.room, "stopped": stopped}
+        said = {"trouble": health.trouble, "room": health.room, "retention": health.retention, "stopped": stopped}
         return JSONResponse({"status": "ok", **said})
 
     @app.get("/metrics", include_in_schema=False)

@@ -33,6 +33,8 @@ class Chronicle:
         self.trouble = ""
         """Why the timeline may be behind; empty when it is not."""
         self.unreadable = 0
+        self._unread: set[str] = set()
+        """Deployments whose newest record could not be read; "" where it did not say whose it was."""
 
     def step(self) -> int:
         """One look at the topic, if it is time; answers how many records were read. Raises nothing of the world's."""
@@ -52,6 +54,10 @@ class Chronicle:
             self._next_us = now_us + EVERY_US
         return count
 
+    def missed(self, subject: str) -> bool:
+        """Whether the timeline may not know what was said last of a deployment."""
+        return bool(self.trouble) or not self._unread.isdisjoint(("", subject))
+
     def close(self) -> None:
         """Let go of the topic."""
         self._log.close()
@@ -68,10 +74,13 @@ class Chronicle:
             return 0
         happenings: list[Happening] = []
         for record in records:
+            subject = (record.key or b"").decode(errors="replace")
             try:
                 happenings.append(read(record))
+                self._unread.discard(subject or happenings[-1].subject)
             except Unreadable as error:
                 self.unreadable += 1
+                self._unread.add(subject)
                 log.warning("switchyard.rollouts, offset %d: passed over: %s", record.offset, error)
         self._timeline.learn(
             happenings,

@@ -12,22 +12,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from switchyard_contracts.topics import RolloutRecord
 
-from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.leases import owner
-from switchyard_monitor.domain.retention import DAY_US, Keep, candidates, cuts, expired, widest
-from switchyard_monitor.domain.rules import Rule
-from switchyard_monitor.domain.watermark import watermark
-from switchyard_monitor.errors import Relieved, StoreUnavailable
+from switchyard_monitor.domain.retention import DAY_US, Keep, candidates, cuts, expired, stretches, widest
+from switchyard_monitor.domain.watermark import aged
+from switchyard_monitor.errors import Relieved, StoreUnavailable, Unreadable
 from switchyard_monitor.models import Models
-from switchyard_monitor.ports import Duty, Store, Upkeep
+from switchyard_monitor.ports import Duty, Rules, Store, Upkeep
 
 log = logging.getLogger(__name__)
 
 ROWS = "rows"
-LAST_KEY = b"\xff" * (identity.PREFIX_BYTES + identity.ROW_BYTES + 1)
+CLOCKS = "clocks"
 PIECE_US = 250_000
 """Between two pieces at least."""
 ROUND_US = 3_600_000_000
@@ -63,7 +62,8 @@ class Evaluator:
         rollout: Callable[[str], RolloutRecord | None],
         keep: Keep,
         clock_us: Callable[[], int],
-        behind: Callable[[], bool] = lambda: False,
+        database_us: Callable[[], int],
+        behind: Callable[[str], bool] = lambda _: False,
         hold_us: int = 0,
         piece: Piece = Piece(),
     ) -> None:
@@ -71,9 +71,10 @@ class Evaluator:
 
         Args:
             member: this replica's name.
-            rollout: what was said last of a deployment's rollouts.
+            rollout: what was said last of a deployment's rollouts; may raise `Unreadable`.
             keep: for how long.
-            behind: whether the timeline may not know of every rollout; then windows stay as they are.
+            database_us: what the database's clock says; no age is more than a day ahead of it.
+            behind: whether the timeline may not know of a deployment's last rollout; then its windows stay as they are.
             hold_us: how long records of an unknown deployment wait to be folded, in microseconds.
             piece: how much is done at once.
         """
@@ -85,6 +86,7 @@ class Evaluator:
         self._keep = keep
         self._clock = clock_us
         self._members: Sequence[str] = ()
+        self._database_us = database_us
         self._behind = behind
         self._hold_us = hold_us
         self._piece = piece
@@ -93,12 +95,22 @@ class Evaluator:
         self._trouble = ""
         self.rows = 0
         """Rows that were deleted since this start, because they had had their time."""
+        self.held: dict[str, str] = {}
+        """What stays as it is until a person looks, and why: by deployment, `rows` or `clocks`."""
 
-    def step(self, members: Sequence[str]) -> None:
-        """One piece, if it is time for one. `members` are those who live, each of whom has a share of the duties."""
+    @property
+    def busy(self) -> bool:
+        """Whether a round has begun and is not over."""
+        return self._round is not None
+
+    def step(self, members: Sequence[str], *, hurry: bool = False) -> None:
+        """One piece, if it is time for one. `members` are those who live, each of whom has a share of the duties.
+
+        In a hurry a round that has begun goes on at once: nobody reads events, whom it might keep waiting.
+        """
         self._members = members
         now_us = self._clock()
-        if now_us < self._next_us:
+        if now_us < self._next_us and not (hurry and self.busy):
             return
         self._next_us = now_us + PIECE_US
         try:
@@ -124,9 +136,23 @@ class Evaluator:
             pass
 
     def _begin(self) -> Iterator[None] | None:
-        """A round; None while there are partitions of which nothing was read, and nobody knows how old anything is."""
-        mark_us = watermark(self._store.positions())
-        return None if mark_us is None else self._all(mark_us - self._hold_us)
+        """A round; None while nobody knows how old anything is.
+
+        So it is where a partition was never read, and where clocks do not agree: what is deleted never comes back.
+        """
+        mark_us = aged(self._store.positions())
+        if mark_us is None:
+            return None
+        if mark_us > self._database_us() + DAY_US:
+            day = datetime.fromtimestamp(mark_us / 1e6, UTC).date()
+            self._say(
+                CLOCKS,
+                f"nothing is put away, because Kafka's newest event is of {day} and the database's clock is more than a"
+                " day behind that; set right the clock that is wrong, a broker's or the database's",
+            )
+            return None
+        self._say(CLOCKS, "")
+        return self._all(mark_us - self._hold_us)
 
     def _all(self, mark_us: int) -> Iterator[None]:
         for name in (ROWS, *self._store.deployments()):
@@ -140,19 +166,25 @@ class Evaluator:
                 self._upkeep.release(duty)
             except Relieved as relieved:
                 log.warning("%s", relieved)
+            except Unreadable as error:
+                self._say(name, str(error))
 
     def _prune(self, duty: Duty, mark_us: int) -> Iterator[None]:
         """Delete what nobody can join or judge any more: where old ids lie, and where callers' own do."""
-        before = cuts(self._rules(), self._keep, mark_us)
+        rules = self._rules()
+        self._say(ROWS, "; ".join(f"those of {subject} stay: {why}" for subject, why in rules.unreadable.items()))
+        before = cuts((rule for rule in rules.known if rule.subject not in rules.unreadable), self._keep, mark_us)
         before_us, seen_us = max(before.values(), default=0), mark_us - self._keep.seen_us
-        # Minted ids lie in order of time. Of a caller's own a few lie among them, and go when time has passed there.
-        old = b"", identity.earliest(max(before_us, seen_us))
-        own = identity.earliest(mark_us + DAY_US), LAST_KEY
-        for start, stop in (old, own):
-            place = start
-            while place < stop:
+        for stretch in stretches(before_us, seen_us, mark_us):
+            place, seen_us = stretch.start, stretch.seen_us
+            while place < stretch.stop:
                 piece = self._upkeep.look(
-                    place, stop, before_us=before_us, seen_us=seen_us, rows=self._piece.rows, keys=self._piece.keys
+                    place,
+                    stretch.stop,
+                    before_us=stretch.before_us,
+                    seen_us=seen_us,
+                    rows=self._piece.rows,
+                    keys=self._piece.keys,
                 )
                 keys = candidates(piece.rows, before)
                 if keys or piece.remains:
@@ -169,17 +201,20 @@ class Evaluator:
     def _coarsen(self, duty: Duty, mark_us: int) -> Iterator[None]:
         """Move a deployment's windows into coarser ones, and forget the oldest."""
         subject = duty.name
-        if self._behind():
-            return
-        widest_us = widest(self._models.record(subject), self._rollout(subject))
-        if not widest_us:
-            return
-        rule = next(rule for rule in self._rules() if rule.subject == subject)
-        to = self._keep.marks(rule, mark_us, widest_us=widest_us)
-        before_us = self._keep.forgotten(rule, mark_us)
+        held = self._rules()
+        if why := held.unreadable.get(subject):
+            raise Unreadable(f"its windows stay as they are: {why}")
+        rules = [rule for rule in held.known if rule.subject == subject]
+        before_us = min(self._keep.forgotten(rule, mark_us) for rule in rules)
         for moving in (True, False):
             more = True
             while more:
+                # Each time anew: a rollout may have begun since the last piece.
+                widest_us = self._widest(subject)
+                self._say(subject, "")
+                if not widest_us:
+                    return
+                to = self._keep.marks(rules[0], mark_us, widest_us=widest_us)
                 with self._upkeep.begin() as tidying:
                     tidying.hold(duty, now_us=self._clock(), ttl_us=TTL_US)
                     tidying.alone([subject])
@@ -189,10 +224,26 @@ class Evaluator:
                         more = tidying.drop(subject, before_us=before_us)
                 yield
 
-    def _rules(self) -> list[Rule]:
-        """The rule of each deployment that has rows; of one that nobody publishes any more, all that it had."""
-        found: dict[str, list[Rule]] = {}
-        for rule in self._upkeep.rules():
-            known = self._models.rule(rule.subject)
-            found.setdefault(rule.subject, []).append(known or rule)
-        return [rule for rules in found.values() for rule in rules]
+    def _widest(self, subject: str) -> int:
+        """As `retention.widest`; 0 also where what is known of a deployment may not be the last."""
+        if self._behind(subject) or subject in self._models.unread:
+            return 0
+        models = self._models
+        return widest(models.record(subject), self._rollout(subject), gone=subject in models.gone)
+
+    def _rules(self) -> Rules:
+        """Of each deployment that has rows every rule that they were made by; one that is published has today's first.
+
+        Today's alone would not do: what an older one may yet judge would go while somebody tries a shorter horizon.
+        """
+        held = self._upkeep.rules()
+        today = [self._models.rule(subject) for subject in sorted({rule.subject for rule in held.known})]
+        return Rules([*filter(None, today), *held.known], held.unreadable)
+
+    def _say(self, name: str, why: str) -> None:
+        """Keep in mind why something stays as it is, and log it once; nothing where it need not any longer."""
+        if not why:
+            self.held.pop(name, None)
+        elif self.held.get(name) != why:
+            log.warning("%s: %s", name, why)
+            self.held[name] = why

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -46,6 +46,8 @@ class Health:
     """Where reading pauses; None where there is no limit."""
     expired_rows: int = 0
     """Deleted since this start."""
+    held: Mapping[str, str] = field(default_factory=dict)
+    """What is not put away though it may be old, and why: by deployment, `rows` or `clocks`."""
     on_commit: Callable[[float], None] = lambda _seconds: None
     """Hears how long each transaction took."""
 
@@ -65,6 +67,11 @@ class Health:
         self.last_pass = self.clock()
         self.trouble = trouble
         self.passes_failed += 1
+
+    @property
+    def retention(self) -> str:
+        """What a person must know of what is not put away; empty while all is."""
+        return "; ".join(f"{name}: {why}" for name, why in sorted(self.held.items()))
 
     @property
     def alive(self) -> bool:

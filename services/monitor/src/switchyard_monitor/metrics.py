@@ -88,6 +88,11 @@ class MonitorCollector(Collector):
             health.expired_rows,
         )
         yield GaugeMetricFamily(
+            "switchyard_monitor_retention_held",
+            "Deployments, rows or clocks for which nothing is put away, until a person looks (/readyz says why).",
+            float(len(health.held)),
+        )
+        yield GaugeMetricFamily(
             "switchyard_monitor_paused",
             "1 while nothing is read because the database is as large as it may be; events wait in Kafka.",
             float(health.full),

@@ -85,6 +85,8 @@ class Position:
     expires_us: int
     watermark_us: int | None
     stopped: str | None
+    aged_us: int | None = None
+    """Up to when all was read by the broker's clock alone; None while there was no event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,10 @@ class Store(Protocol):
         """Where a partition is read from for the first time."""
 
     def renew(self, leases: Sequence[Lease], *, now_us: int, ttl_us: int, watermarks: Mapping[int, int]) -> list[Lease]:
-        """Keep leases and raise the watermarks of idle partitions; answers which leases still hold."""
+        """Keep leases and raise the watermarks of idle partitions; answers which leases still hold.
+
+        An idle partition is as old as the newest event of any.
+        """
 
     def release(self, lease: Lease) -> None:
         """Give a partition back."""
@@ -268,6 +273,17 @@ class Size:
     used: int
     free: int | None
     """What its volume still has; None where it is a server's."""
+    freed: int = 0
+    """What the file holds and no longer needs: it is used again before the file grows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules that rows were made by."""
+
+    known: Sequence[Rule]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Deployments of whose rules one cannot be read, and why: nobody knows how long their rows are needed."""
 
 
 class Tidying(Protocol):
@@ -305,13 +321,14 @@ class Upkeep(Protocol):
     def release(self, duty: Duty) -> None:
         """Give a duty back."""
 
-    def rules(self) -> list[Rule]:
+    def rules(self) -> Rules:
         """Every rule that rows were made by."""
 
     def look(self, start: bytes, stop: bytes, *, before_us: int, seen_us: int, rows: int, keys: int) -> Slice:
         """What lies from here on, of so many rows at most, that is older than that; nobody waits for it.
 
-        `seen_us` is for what left no Y. At most about so many keys are answered.
+        `seen_us` is for what left no Y; a kind whose time is 0 is not looked through. At most about so many keys are
+        answered.
         """
 
     def begin(self) -> AbstractContextManager[Tidying]:
@@ -319,6 +336,9 @@ class Upkeep(Protocol):
 
     def size(self) -> Size:
         """How large the database is."""
+
+    def now_us(self) -> int:
+        """What the database's clock says, in microseconds."""
 
 
 class RolloutLog(Protocol):

@@ -140,6 +140,8 @@ class SqlBatch:
             mark = tables.partition.c.watermark_us
             # A quiet partition may have been said to be read up to a later time; a watermark never falls.
             values["watermark_us"] = case((mark > work.watermark_us, mark), else_=work.watermark_us)
+            # These may fall: the next event mends what one with a time of the future did.
+            values["broker_us"] = values["aged_us"] = work.watermark_us
         partition = tables.partition
         self._connection.execute(update(partition).where(partition.c.number == lease.partition).values(**values))
 

@@ -104,6 +104,8 @@ class SqlStore:
         table = tables.partition
         kept: list[Lease] = []
         with self._write() as connection:
+            # Nothing was left to be read when the newest event that is known of had come. No clock of ours says so.
+            newest = connection.execute(select(func.max(table.c.broker_us))).scalar() if watermarks else None
             # In one order, so that two members who both think that they hold a partition never wait for each other.
             for lease in sorted(leases, key=lambda lease: lease.partition):
                 renewed = connection.execute(update(table).where(_is(lease)).values(expires_us=now_us + ttl_us))
@@ -113,6 +115,8 @@ class SqlStore:
                 if (mark := watermarks.get(lease.partition)) is not None:
                     higher = or_(table.c.watermark_us.is_(None), table.c.watermark_us < mark)
                     connection.execute(update(table).where(_is(lease), higher).values(watermark_us=mark))
+                    other = table.c.aged_us.is_distinct_from(newest)
+                    connection.execute(update(table).where(_is(lease), other).values(aged_us=newest))
         return kept
 
     def release(self, lease: Lease) -> None:
@@ -281,6 +285,7 @@ def _position(row: Row[Any]) -> Position:
         expires_us=row.expires_us,
         watermark_us=row.watermark_us,
         stopped=row.stopped,
+        aged_us=row.aged_us,
     )
 
 

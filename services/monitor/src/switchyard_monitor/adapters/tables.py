@@ -35,6 +35,8 @@ partition = Table(
     Column("expires_us", BigInteger, nullable=False),
     Column("watermark_us", BigInteger),
     Column("stopped", TEXT),
+    Column("broker_us", BigInteger),
+    Column("aged_us", BigInteger),
 )
 
 member = Table(

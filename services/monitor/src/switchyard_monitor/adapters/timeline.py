@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pydantic import ValidationError
 from sqlalchemy import case, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from switchyard_contracts.topics import RolloutRecord
@@ -12,6 +13,7 @@ from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.engine import guarded, open_reader, open_writer
 from switchyard_monitor.adapters.statements import alone, inserting
 from switchyard_monitor.domain.rollouts import Happening
+from switchyard_monitor.errors import Unreadable
 
 MOST_OF_A_DEPLOYMENT = 2000
 """About twenty rollouts' worth at a hundred records each; a year of them where one happens every few weeks."""
@@ -99,9 +101,12 @@ class SqlTimeline:
             }
 
     def last(self, subject: str) -> RolloutRecord | None:
-        """What was said last of a deployment's rollouts."""
+        """What was said last of a deployment's rollouts; `Unreadable` where its row is no record."""
         found = self.latest([subject]).get(subject)
-        return found.record if found else None
+        try:
+            return found.record if found else None
+        except ValidationError as error:
+            raise Unreadable(f"what was said last of its rollouts cannot be read: {found and found.id!r}") from error
 
     def close(self) -> None:
         """Let go of all connections."""

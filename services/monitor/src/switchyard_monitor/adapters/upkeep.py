@@ -24,12 +24,15 @@ from switchyard_monitor.adapters.summed import ARMS, PAIRS, Summed
 from switchyard_monitor.domain.entries import Entry
 from switchyard_monitor.domain.retention import DAY_US, HOUR_US, Gone, Old, Places, Rungs
 from switchyard_monitor.domain.rules import Rule
-from switchyard_monitor.errors import Relieved
-from switchyard_monitor.ports import Duty, Size, Slice
+from switchyard_monitor.errors import Relieved, Unreadable
+from switchyard_monitor.ports import Duty, Rules, Size, Slice
 
 NO_PARTITION = -1
 """The evaluator's own row in a ledger of labels, of which each partition has one."""
-ROWS = ("prediction", "label", "exchange", "input")
+KEPT = ("prediction", "label")
+SEEN = ("exchange", "input")
+SQLITE_NOW = "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+POSTGRES_NOW = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 OLD_PREDICTIONS = (
     "SELECT p.k, r.subject, p.at_us FROM prediction p JOIN arm a ON a.id = p.arm JOIN rule r ON r.id = a.rule"
     " WHERE p.k >= ? AND p.k < ? AND p.at_us < ? ORDER BY p.k LIMIT ?"
@@ -71,18 +74,31 @@ class SqlUpkeep:
         with guarded(), self._writer.begin() as connection:
             connection.execute(update(tables.duty).where(_is(duty)).values(owner=None, expires_us=0))
 
-    def rules(self) -> list[Rule]:
+    def rules(self) -> Rules:
         """Every rule that rows were made by."""
+        known: list[Rule] = []
+        unreadable: dict[str, str] = {}
         with guarded(), self._reader.begin() as connection:
             book = SqlBook(connection, self._cache)
-            return [book.rule(number) for number in connection.execute(select(tables.rule.c.id)).scalars().all()]
+            for number, subject in connection.execute(select(tables.rule.c.id, tables.rule.c.subject)).all():
+                try:
+                    rule = book.rule(number)
+                except Unreadable as error:
+                    unreadable[subject] = str(error)
+                    continue
+                if rule.subject == subject:
+                    known.append(rule)
+                else:
+                    unreadable[subject] = f"rule {number} in the database cannot be read: it is another deployment's"
+        return Rules(known, unreadable)
 
     def look(self, start: bytes, stop: bytes, *, before_us: int, seen_us: int, rows: int, keys: int) -> Slice:
         """What lies from here on, of so many rows at most, that is older than that."""
         with guarded(), self._reader.begin() as connection:
-            end = min(_after(connection, table, start, stop, rows) for table in ROWS)
+            asked = (KEPT if before_us > 0 else ()) + (SEEN if seen_us > 0 else ())
+            end = min((_after(connection, table, start, stop, rows) for table in asked), default=stop)
             found = []
-            for sql in (OLD_PREDICTIONS, OLD_LABELS):
+            for sql in (OLD_PREDICTIONS, OLD_LABELS) if before_us > 0 else ():
                 old = [Old(*row) for row in execute(connection, sql, (start, end, before_us, keys))]
                 if len(old) == keys:
                     # There may be more of the last key's rows: it comes again with the next piece.
@@ -94,7 +110,7 @@ class SqlUpkeep:
                     f"SELECT 1 FROM {table} WHERE k >= ? AND k < ? AND at_us < ? LIMIT 1",
                     (start, end, seen_us),
                 ).first()
-                for table in ("exchange", "input")
+                for table in (SEEN if seen_us > 0 else ())
             )
         return Slice([row for row in found if row.key < end], remains, end)
 
@@ -113,7 +129,14 @@ class SqlUpkeep:
             names = ("page_count", "freelist_count", "page_size")
             pages, unused, page = (execute(connection, f"PRAGMA {name}").scalar_one() for name in names)
         folder = Path(self._reader.url.database or "").absolute().parent
-        return Size((pages - unused) * page, shutil.disk_usage(folder).free)
+        return Size((pages - unused) * page, shutil.disk_usage(folder).free, unused * page)
+
+    def now_us(self) -> int:
+        """What the database's clock says."""
+        with guarded(), self._reader.begin() as connection:
+            postgres = connection.dialect.name == "postgresql"
+            now: int = execute(connection, POSTGRES_NOW if postgres else SQLITE_NOW).scalar_one()
+        return now
 
 
 class SqlTidying:
@@ -145,9 +168,9 @@ class SqlTidying:
     def forget(self, gone: Gone, start: bytes, end: bytes, *, seen_us: int) -> int:
         """Delete entries, and in a range what was seen before then and left no Y; answers how many rows went."""
         rows = 0
-        for table in ("prediction", "label"):
+        for table in KEPT:
             rows += delete_in(self._connection, f"DELETE FROM {table} WHERE k IN", sorted(gone.keys))
-        for table in ("exchange", "input"):
+        for table in SEEN:
             sql = f"DELETE FROM {table} WHERE k >= ? AND k < ? AND at_us < ?"
             rows += execute(self._connection, sql, (start, end, seen_us)).rowcount
         add_to_label_ledger(self._connection, NO_PARTITION, gone.labels)

@@ -2,7 +2,8 @@
 
 An entry goes whole or not at all: if its Y went and its X′ stayed, a correction would find the half of it. What it
 added to the sums stays, and an X′ or Y′ that never met its Y is booked as expired, so that the ledger of labels closes.
-Age is the watermark's, not the wall's: while events wait to be read, nothing that they may speak of grows old.
+Age is the brokers', not the wall's: while events wait to be read, nothing that they may speak of grows old, and while
+none come, nothing does.
 
 Windows are made coarser up to a mark of their deployment, and a label that comes later adds to the coarser one. What a
 prediction adds (judged, followed, and itself) stays hourly where what an exchange adds is kept by day.
@@ -19,6 +20,7 @@ from switchyard_contracts import retention, windows
 from switchyard_contracts.model_route import RouteRole
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
 
+from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.entries import Book, Cells, Entry, cell_of
 from switchyard_monitor.domain.rollouts import ENDED
 from switchyard_monitor.domain.rules import MAX_AGE_US, Rule
@@ -29,6 +31,7 @@ HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 SHOWN_WINDOWS = 240
 """So many of a deployment's newest windows stay as they are, however long one is: charts show half as many."""
+LAST_KEY = b"\xff" * (identity.PREFIX_BYTES + identity.ROW_BYTES + 1)
 OF_PREDICTIONS = ("now.", "age.", "delay:", "dec.")
 COUNTS_OF_PREDICTIONS = frozenset({"predictions", "n"})
 
@@ -116,6 +119,32 @@ def cuts(rules: Iterable[Rule], keep: Keep, mark_us: int) -> dict[str, int]:
     return found
 
 
+class Stretch(NamedTuple):
+    """A range of keys, and before when what lies there has had its time; 0 where nothing of a kind is looked for."""
+
+    start: bytes
+    stop: bytes
+    before_us: int
+    """Of predictions and labels."""
+    seen_us: int
+    """Of what left no Y."""
+
+
+def stretches(before_us: int, seen_us: int, mark_us: int) -> list[Stretch]:
+    """Where old rows lie. Minted ids lie in order of time; of a caller's own a few lie among them.
+
+    What is kept longer is not looked through before its time: rows may be kept for months, what was seen for a week.
+    """
+    first_us, then_us = sorted((before_us, seen_us))
+    first, then = identity.earliest(first_us), identity.earliest(then_us)
+    found = [
+        Stretch(b"", first, before_us, seen_us),
+        Stretch(first, then, before_us if before_us > seen_us else 0, seen_us if seen_us > before_us else 0),
+        Stretch(identity.earliest(mark_us + DAY_US), LAST_KEY, before_us, seen_us),
+    ]
+    return [stretch for stretch in found if stretch.start < stretch.stop]
+
+
 def candidates(rows: Iterable[Old], before: Mapping[str, int]) -> dict[str, set[bytes]]:
     """The keys of rows that have had their time, by deployment."""
     found: dict[str, set[bytes]] = {}
@@ -180,23 +209,22 @@ def settled(cells: Cells, places: Places) -> Cells:
     return found
 
 
-def widest(record: ModelRecord | None, last: RolloutRecord | None) -> int:
+def widest(record: ModelRecord | None, last: RolloutRecord | None, *, gone: bool = False) -> int:
     """The widest windows that evidence which may still be asked for allows, in microseconds; 0: none may change.
 
     A rollout is judged window by window, over and over, also while it is watched: its windows, and those before it,
-    stay as they are. Shadows are judged by blocks of time, which whole hours or days must fill.
+    stay as they are. So do those of a deployment with shadows, whose comparisons begin at any time, not on the hour.
+    `gone` is who was heard to go: where a record is only missing, what was said last of its rollouts counts.
     """
-    if record is None:
+    if gone:
         return DAY_US
     if last is not None and last.phase not in ENDED:
         return 0
+    if record is None:
+        return DAY_US
     if any(route.role is RouteRole.CANDIDATE and (route.weight_bp or route.mirror_bp) for route in record.routes):
         return 0
-    if any(route.role is RouteRole.SHADOW for route in record.routes):
-        window = record.monitoring.window if record.monitoring else windows.WINDOW
-        block_us = max(record.analysis.block, window) // MICROSECOND
-        return next((unit for unit in (DAY_US, HOUR_US) if block_us % unit == 0), 0)
-    return DAY_US
+    return 0 if any(route.role is RouteRole.SHADOW for route in record.routes) else DAY_US
 
 
 def _floor(at_us: int, unit_us: int) -> int:

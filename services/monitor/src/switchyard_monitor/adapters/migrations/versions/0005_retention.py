@@ -1,6 +1,7 @@
 """Retention: when each row came and whose it is, who prunes, and up to where windows are coarser.
 
 What left no Y and was kept before this is as old as the newest record that was read, so that none of it goes too soon.
+It says so by the column's default, of which both databases make a note: rows are not written anew, be they billions.
 A label that waits for its Y and was kept before this does not say whose it is: it waits on.
 
 Revision ID: 0005
@@ -19,9 +20,10 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("label", sa.Column("rule", sa.Integer))
+    newest = sa.text('SELECT coalesce(max(watermark_us), 0) FROM "partition"')
+    newest_us = int(op.get_bind().execute(newest).scalar_one())
     for table in ("exchange", "input"):
-        op.add_column(table, sa.Column("at_us", sa.BigInteger, nullable=False, server_default="0"))
-        op.execute(f'UPDATE {table} SET at_us = (SELECT coalesce(max(watermark_us), 0) FROM "partition")')
+        op.add_column(table, sa.Column("at_us", sa.BigInteger, nullable=False, server_default=sa.text(str(newest_us))))
     op.create_table(
         "duty",
         sa.Column("name", TEXT, primary_key=True),
