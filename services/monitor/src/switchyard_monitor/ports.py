@@ -209,7 +209,7 @@ class Store(Protocol):
         """Every deployment that has rules."""
 
     def arms(self, subject: str) -> dict[int, Arm]:
-        """A deployment's arms, by number."""
+        """A deployment's arms, by number and in that order."""
 
     def cells(self, arms: Iterable[int], *, limit: int | None = None, names: Pattern[str] | None = None) -> list[Cell]:
         """The cells of these arms, oldest first; with a limit, at most so many rows, the earlier arms' latest first.
@@ -221,7 +221,7 @@ class Store(Protocol):
         """Each arm's windows added up, as one cell that starts at 0."""
 
     def pairs(self, subject: str) -> dict[int, Pair]:
-        """A deployment's pairs of revisions, by number."""
+        """A deployment's pairs of revisions, by number and in that order."""
 
     def pair_cells(self, pairs: Iterable[int]) -> list[PairCell]:
         """The cells of these pairs, oldest first."""

@@ -174,9 +174,9 @@ class SqlStore:
             return list(connection.execute(query).scalars())
 
     def arms(self, subject: str) -> dict[int, Arm]:
-        """A deployment's arms, by number."""
+        """A deployment's arms, by number and in that order."""
         arm, rule = tables.arm, tables.rule
-        query = select(arm).join(rule, arm.c.rule == rule.c.id).where(rule.c.subject == subject)
+        query = select(arm).join(rule, arm.c.rule == rule.c.id).where(rule.c.subject == subject).order_by(arm.c.id)
         with self._look() as connection:
             return {row.id: _arm(row) for row in connection.execute(query)}
 
@@ -199,9 +199,9 @@ class SqlStore:
             ]
 
     def pairs(self, subject: str) -> dict[int, Pair]:
-        """A deployment's pairs of revisions, by number."""
+        """A deployment's pairs of revisions, by number and in that order."""
         pair, rule = tables.pair, tables.rule
-        query = select(pair).join(rule, pair.c.rule == rule.c.id).where(rule.c.subject == subject)
+        query = select(pair).join(rule, pair.c.rule == rule.c.id).where(rule.c.subject == subject).order_by(pair.c.id)
         with self._look() as connection:
             return {row.id: Pair(row.rule, row.stable, row.mirrored, row.traffic) for row in connection.execute(query)}
 

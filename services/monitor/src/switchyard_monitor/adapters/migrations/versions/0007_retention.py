@@ -4,7 +4,7 @@ What left no Y and was kept before this is as old as the newest record that was 
 It says so by the column's default, of which both databases make a note: rows are not written anew, be they billions.
 A label that waits for its Y and was kept before this does not say whose it is: it waits on.
 
-Revision ID: 0005
+Revision ID: 0007
 Revises: 0004
 """
 
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 from switchyard_monitor.adapters.columns import TEXT
 
-revision = "0005"
+revision = "0007"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
