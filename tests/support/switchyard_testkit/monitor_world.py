@@ -195,10 +195,10 @@ class World:
         name: str = "monitor-0",
         rollout: Callable[[str], RolloutRecord | None] = lambda _: None,
         behind: Callable[[str], bool] = lambda _: False,
-        hold: float = 0.0,
+        doubt: str = "",
         database_us: int | None = None,
     ) -> Evaluator:
-        """Who puts away what is old; no rollout is under way, unless a test says so. `hold` is in seconds."""
+        """Who puts away what is old; no rollout is under way, unless a test says so."""
         return Evaluator(
             member=name,
             store=self.store,
@@ -209,7 +209,7 @@ class World:
             clock_us=lambda: self.now_us,
             database_us=lambda: self.now_us if database_us is None else database_us,
             behind=behind,
-            hold_us=round(hold * SECOND),
+            doubt=lambda: doubt,
             piece=piece or Piece(),
         )
 

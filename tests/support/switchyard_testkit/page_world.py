@@ -60,6 +60,10 @@ class LocalRollouts:
         self.position += len(new)
         return new
 
+    def ended(self) -> bool:
+        self._answer()
+        return self.position >= self.start + len(self.log)
+
     def close(self) -> None:
         self.position = self.start
 

@@ -7,7 +7,7 @@ import json
 import random
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from switchyard_monitor.domain.retention import (
 from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.rules import MAX_AGE_US, Rule
 from switchyard_monitor.domain.sums import add
-from switchyard_monitor.evaluator import Piece
+from switchyard_monitor.evaluator import SECOND_LOOK_US, Evaluator, Piece
 from switchyard_monitor.reader import Pace
 from switchyard_testkit.local_broker import LocalBroker
 from switchyard_testkit.monitor_world import (
@@ -74,6 +74,13 @@ def after(world: World, seconds: float) -> None:
     world.pass_time(seconds)
     world.tick()
     world.run()
+
+
+def look(world: World, evaluator: Evaluator, members: Sequence[str] = ME) -> None:
+    """The first look at the clocks, and as much later as the second one is."""
+    evaluator.step(members)
+    assert not evaluator.busy
+    world.pass_time(SECOND_LOOK_US / SECOND)
 
 
 def totals(world: World, subject: str = SUBJECT) -> list[Any]:
@@ -189,10 +196,10 @@ def test_where_the_sums_of_a_window_lie(start_us: int, window_us: int, places: t
 
 def test_as_many_windows_as_the_charts_show_stay_as_they_are() -> None:
     mark_us = 1000 * DAY_US
-    assert Keep().marks(Rule("a/b"), mark_us, widest_us=DAY_US) == (998 * DAY_US, 986 * DAY_US)
-    assert Keep().marks(Rule("a/b", window_us=HOUR_US), mark_us, widest_us=DAY_US) == (990 * DAY_US, 986 * DAY_US)
-    assert Keep().marks(Rule("a/b"), mark_us, widest_us=HOUR_US) == (998 * DAY_US, 0)
-    assert Keep().marks(Rule("a/b"), mark_us, widest_us=0) == (0, 0)
+    assert Keep().marks(Rule("a/b"), mark_us, widest_us=DAY_US) == Rungs(998 * DAY_US, 986 * DAY_US)
+    assert Keep().marks(Rule("a/b", window_us=HOUR_US), mark_us, widest_us=DAY_US) == Rungs(990 * DAY_US, 986 * DAY_US)
+    assert Keep().marks(Rule("a/b"), mark_us, widest_us=HOUR_US) == Rungs(998 * DAY_US, 0)
+    assert Keep().marks(Rule("a/b"), mark_us, widest_us=0) == Rungs(0, 0)
 
 
 small = st.dictionaries(
@@ -415,11 +422,19 @@ def test_a_partition_that_nobody_has_read_yet_holds_all_of_it(tmp_path: Path) ->
     world.store.close()
 
 
-def test_records_that_wait_for_their_deployment_grow_no_older_than_they_may_wait(world: World) -> None:
+def test_nothing_grows_older_than_a_record_that_waits_for_its_deployment(tmp_path: Path) -> None:
+    world = World(tmp_path, pace=Pace(linger=0.0, margin_us=0, hold_us=90 * DAY_US))
+    world.teach()
     world.say(inference("a"))
-    after(world, 8 * DAY + 60)
-    world.evaluator(keep=SHORT, hold=61).run(ME)
+    world.say(inference("b", at=60, subject="demo/loans"), at=60)
+    after(world, 30 * DAY)
+    world.evaluator(keep=SHORT).run(ME)
     assert known(world, "a") is not None
+    world.teach(subject="demo/loans")
+    after(world, 2)
+    world.evaluator(keep=SHORT).run(ME)
+    assert known(world, "a") is None
+    world.store.close()
 
 
 def test_each_deployment_has_its_own_time(world: World) -> None:
@@ -723,6 +738,7 @@ def test_each_duty_is_one_members_and_a_little_is_done_at_a_time(world: World) -
     def coarse() -> int:
         return sum(start % HOUR == 0 for subject in subjects for *_, start in world.sums(subject))
 
+    look(world, one, both)
     steps: list[int] = []
     for _ in range(60):
         world.pass_time(0.25)
@@ -731,6 +747,7 @@ def test_each_duty_is_one_members_and_a_little_is_done_at_a_time(world: World) -
     mine = steps[-1]
     assert 0 < mine < len(subjects)
     assert max(later - earlier for earlier, later in itertools.pairwise(steps)) == 1
+    look(world, other, both)
     for _ in range(60):
         world.pass_time(0.25)
         other.step(both)
@@ -742,6 +759,7 @@ def test_in_a_hurry_a_round_goes_on_without_rest_and_then_rests_as_ever(world: W
         world.say(inference(f"p{i}"))
     after(world, 9 * DAY)
     evaluator = world.evaluator(keep=SHORT, piece=Piece(rows=4, keys=2))
+    look(world, evaluator)
     evaluator.step(ME, hurry=True)
     assert evaluator.busy
     steps = 0
@@ -757,8 +775,9 @@ def test_in_a_hurry_a_round_goes_on_without_rest_and_then_rests_as_ever(world: W
 
 def test_between_two_rounds_it_rests(world: World) -> None:
     world.say(inference("a"))
-    after(world, 8 * DAY - 60)
+    after(world, 8 * DAY - 60 - SECOND_LOOK_US // SECOND)
     evaluator = world.evaluator(keep=SHORT)
+    look(world, evaluator)
     for _ in range(20):
         world.pass_time(1)
         evaluator.step(ME)
@@ -776,9 +795,11 @@ def test_a_store_that_is_away_is_asked_again(world: World, tmp_path: Path) -> No
     evaluator = world.evaluator(keep=SHORT)
     world.say(inference("a"))
     after(world, 9 * DAY)
+    look(world, evaluator)
     missing = World(tmp_path, url=f"sqlite:///{tmp_path / 'no' / 'such.db'}")
     evaluator._upkeep, there = missing.store.upkeep, evaluator._upkeep
-    evaluator.step(ME)
+    for _ in range(2):
+        evaluator.step(ME, hurry=True)
     assert "unable to open" in evaluator._trouble
     evaluator._upkeep = there
     for _ in range(20):

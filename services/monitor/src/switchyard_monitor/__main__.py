@@ -79,7 +79,7 @@ def main() -> int:
         clock_us=_now_us,
         database_us=store.upkeep.now_us,
         behind=chronicle.missed,
-        hold_us=_us(settings.hold),
+        doubt=lambda: health.times_doubted,
     )
     registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
     health.on_commit = commit_seconds(registry).observe

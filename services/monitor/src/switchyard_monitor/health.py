@@ -69,6 +69,13 @@ class Health:
         self.passes_failed += 1
 
     @property
+    def times_doubted(self) -> str:
+        """Why the times of events say nothing of when they came; empty where they do."""
+        if not self.create_time_records:
+            return ""
+        return "producers set the times of events, which may be any; the topic of events must use LogAppendTime"
+
+    @property
     def retention(self) -> str:
         """What a person must know of what is not put away; empty while all is."""
         return "; ".join(f"{name}: {why}" for name, why in sorted(self.held.items()))

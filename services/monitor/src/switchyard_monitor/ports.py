@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from re import Pattern
@@ -324,6 +324,9 @@ class Upkeep(Protocol):
     def rules(self) -> Rules:
         """Every rule that rows were made by."""
 
+    def newest(self, subject: str, roles: Collection[str] = ()) -> int | None:
+        """The start of a deployment's newest window, of these roles (none named: of all); None where it has none."""
+
     def look(self, start: bytes, stop: bytes, *, before_us: int, seen_us: int, rows: int, keys: int) -> Slice:
         """What lies from here on, of so many rows at most, that is older than that; nobody waits for it.
 
@@ -353,6 +356,9 @@ class RolloutLog(Protocol):
     def poll(self) -> list[Record]:
         """What is new; nothing is waited for."""
 
+    def ended(self) -> bool:
+        """Whether all was handed over that was there when it was opened."""
+
     def close(self) -> None:
         """Let go of all connections."""
 
@@ -366,7 +372,7 @@ class Timeline(Protocol):
     def learn(
         self, happenings: Sequence[Happening], *, topic_id: str, offsets: Mapping[int, int], oldest_us: int
     ) -> None:
-        """Merge these in, move the offsets and forget what is older, in one transaction.
+        """Merge these in, move the offsets and forget what is older but for each one's last, in one transaction.
 
         The same records again, in any order, change nothing. Of a deployment, the newest so many stay.
         """

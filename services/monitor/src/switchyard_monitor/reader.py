@@ -102,6 +102,7 @@ class Reader:
         self._leases: dict[int, Lease] = {}
         self._next: dict[int, int] = {}
         self._held: dict[int, dict[str, int]] = {}
+        self._prepared: set[int] = set()
         self._pulsed_us: int | None = None
         self._moved = False
         self._send_after_us = 0
@@ -142,6 +143,7 @@ class Reader:
         """After a failure: forget what was in hand, and read on from what was committed."""
         self._leases.clear()
         self._next.clear()
+        self._prepared.clear()
         self._pulsed_us = None
         self._moved = True
 
@@ -157,8 +159,10 @@ class Reader:
         if self._pulsed_us is not None and now_us - self._pulsed_us < self._pace.pulse_us:
             return
         topic = self._broker.topic()
-        if self._pulsed_us is None:
-            self._store.prepare(topic.partitions)
+        if fresh := set(topic.partitions) - self._prepared:
+            # Also of a topic that has grown: until it is read, nobody knows how old anything is.
+            self._store.prepare(sorted(fresh))
+            self._prepared |= fresh
         self.members = self._store.announce(self._member, now_us=now_us, ttl_us=self._pace.lease_us)
         mine = {number for number in topic.partitions if owner(number, self.members) == self._member}
         for number in sorted(self._leases.keys() - mine):

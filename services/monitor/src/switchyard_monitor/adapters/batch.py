@@ -117,8 +117,8 @@ class SqlBatch:
         """Rows, sums, outbox, offset."""
         self._rows(work.changes)
         arms, pairs = self._settled(work.changes)
-        ARMS.write(self._connection, lease.partition, arms)
-        PAIRS.write(self._connection, lease.partition, pairs)
+        ARMS.write(self._connection, lease.partition, work.changes.cells, arms)
+        PAIRS.write(self._connection, lease.partition, work.changes.pairs, pairs)
         self._ledgers(lease.partition, work.changes)
         self._hold(lease.partition, work)
         if work.letters:
@@ -183,9 +183,10 @@ class SqlBatch:
             return changes.cells, changes.pairs
 
         def places(kind: str) -> Places:
-            def of(number: int, start_us: int) -> tuple[int, int]:
+            def of(number: int, start_us: int) -> tuple[int, int] | None:
                 rule = rules[kind, number]
-                return marks.get(rule.subject, Rungs()).places(start_us, rule.window_us)
+                rungs = marks.get(rule.subject, Rungs())
+                return None if start_us < rungs.forgotten_us else rungs.places(start_us, rule.window_us)
 
             return of
 
@@ -246,7 +247,7 @@ class SqlBatch:
 
 def read_marks(connection: Connection, subjects: Iterable[str]) -> dict[str, Rungs]:
     """Up to where the windows of these deployments are coarser, of those that have any that are."""
-    sql = "SELECT subject, hourly_us, daily_us FROM coarse WHERE subject IN"
+    sql = "SELECT subject, hourly_us, daily_us, forgotten_us FROM coarse WHERE subject IN"
     return {subject: Rungs(*marks) for subject, *marks in select_in(connection, sql, sorted(subjects))}
 
 

@@ -33,8 +33,8 @@ class Summed:
     windows: str
     totals: str
 
-    def write(self, connection: Connection, partition: int, cells: Cells) -> None:
-        """Add what a batch changed."""
+    def write(self, connection: Connection, partition: int, changed: Cells, cells: Cells) -> None:
+        """Add what a batch changed; `cells` is the same, put where the windows lie by now."""
         touched: dict[int, list[int]] = {}
         for (owner, start_us), sums in cells.items():
             if any(sums.values()):
@@ -58,7 +58,7 @@ class Summed:
             f" ON CONFLICT ({self.owner}, start_us, partition) DO UPDATE SET sums = excluded.sums",
             rows,
         )
-        self._write_totals(connection, partition, cells)
+        self._write_totals(connection, partition, changed)
 
     def _write_totals(self, connection: Connection, partition: int, cells: Cells) -> None:
         parts: dict[int, Sums] = {}
@@ -121,6 +121,14 @@ class Summed:
         )
         return {owner: start_us for owner, start_us in select_in(connection, sql, owners) if start_us is not None}
 
+    def newest(self, connection: Connection, owners: Sequence[int]) -> int | None:
+        """The start of these owners' newest window; None where they have none."""
+        sql = (
+            f"SELECT (SELECT max(start_us) FROM {self.windows} WHERE {self.windows}.{self.owner} = {self.owner}.id)"
+            f" FROM {self.owner} WHERE id IN"
+        )
+        return max((at_us for (at_us,) in select_in(connection, sql, owners) if at_us is not None), default=None)
+
     def move(
         self, connection: Connection, owners: Sequence[int], *, since_us: int, until_us: int, most: int, places: Places
     ) -> int:
@@ -154,7 +162,7 @@ class Summed:
         for place, sums in held.items():
             owner, start_us, partition = place
             to = places(owner, start_us)
-            if set(to) == {start_us}:
+            if to is None or set(to) == {start_us}:
                 continue
             touched.add(place)
             parts = spread(sums, to)

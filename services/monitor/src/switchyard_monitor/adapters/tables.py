@@ -225,6 +225,7 @@ coarse = Table(
     Column("subject", TEXT, primary_key=True),
     Column("hourly_us", BigInteger, nullable=False),
     Column("daily_us", BigInteger, nullable=False),
+    Column("forgotten_us", BigInteger, nullable=False),
 )
 
 rollout_event = Table(

@@ -8,7 +8,7 @@ say their day. What is found is read beside the writer; only what has had its ti
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,13 @@ class SqlUpkeep:
             )
         return Slice([row for row in found if row.key < end], remains, end)
 
+    def newest(self, subject: str, roles: Collection[str] = ()) -> int | None:
+        """The start of a deployment's newest window, of these roles (none named: of all); None where it has none."""
+        with guarded(), self._reader.begin() as connection:
+            sql = "SELECT a.id, a.role FROM arm a JOIN rule r ON r.id = a.rule WHERE r.subject = ? ORDER BY a.id"
+            arms = [number for number, role in execute(connection, sql, (subject,)) if not roles or role in roles]
+            return ARMS.newest(connection, arms)
+
     @contextmanager
     def begin(self) -> Iterator[SqlTidying]:
         """One transaction: committed at the end of the block, or undone."""
@@ -180,28 +187,32 @@ class SqlTidying:
         """Move windows towards these marks, about so many rows of them; whether there is more to move."""
         held = read_marks(self._connection, [subject]).get(subject, Rungs())
         if to.hourly_us > held.hourly_us:
-            at_us = self._move(subject, Rungs(to.hourly_us, held.daily_us), held.hourly_us, HOUR_US, most=most)
-            self._mark(subject, Rungs(at_us, held.daily_us))
+            at_us = self._move(subject, held._replace(hourly_us=to.hourly_us), held.hourly_us, HOUR_US, most=most)
+            self._mark(subject, held._replace(hourly_us=at_us))
             return at_us < to.hourly_us or to.daily_us > held.daily_us
         if to.daily_us > held.daily_us:
-            at_us = self._move(subject, Rungs(held.hourly_us, to.daily_us), held.daily_us, DAY_US, most=most)
-            self._mark(subject, Rungs(held.hourly_us, at_us))
+            at_us = self._move(subject, held._replace(daily_us=to.daily_us), held.daily_us, DAY_US, most=most)
+            self._mark(subject, held._replace(daily_us=at_us))
             return at_us < to.daily_us
         return False
 
     def drop(self, subject: str, *, before_us: int) -> bool:
-        """Forget a day of the windows that start before then; whether there are more."""
+        """Forget a day of the windows that start before then; whether there are more.
+
+        What comes for them afterwards is added to the totals alone.
+        """
+        held = read_marks(self._connection, [subject]).get(subject, Rungs())
         old = {
             summed: {owner: at_us for owner, at_us in self._oldest(summed, subject).items() if at_us < before_us}
             for summed in (ARMS, PAIRS)
         }
         starts = [at_us for owners in old.values() for at_us in owners.values()]
-        if not starts:
-            return False
-        until_us = min(before_us, min(starts) // DAY_US * DAY_US + DAY_US)
+        until_us = min(before_us, min(starts, default=before_us) // DAY_US * DAY_US + DAY_US)
         for summed, owners in old.items():
             due = [owner for owner, at_us in owners.items() if at_us < until_us]
             summed.drop(self._connection, due, before_us=until_us)
+        if until_us > held.forgotten_us:
+            self._mark(subject, held._replace(forgotten_us=until_us))
         return until_us < before_us
 
     def _move(self, subject: str, rungs: Rungs, since_us: int, unit_us: int, *, most: int) -> int:
@@ -226,7 +237,7 @@ class SqlTidying:
     def _places(self, summed: Summed, rungs: Rungs) -> Places:
         book = self.book
 
-        def of(number: int, start_us: int) -> tuple[int, int]:
+        def of(number: int, start_us: int) -> tuple[int, int] | None:
             owner = book.arm(number) if summed is ARMS else book.pair(number)
             return rungs.places(start_us, book.rule(owner.rule).window_us)
 
@@ -242,8 +253,9 @@ class SqlTidying:
     def _mark(self, subject: str, marks: Rungs) -> None:
         execute(
             self._connection,
-            "INSERT INTO coarse (subject, hourly_us, daily_us) VALUES (?,?,?) ON CONFLICT (subject)"
-            " DO UPDATE SET hourly_us = excluded.hourly_us, daily_us = excluded.daily_us",
+            "INSERT INTO coarse (subject, hourly_us, daily_us, forgotten_us) VALUES (?,?,?,?) ON CONFLICT (subject)"
+            " DO UPDATE SET hourly_us = excluded.hourly_us, daily_us = excluded.daily_us,"
+            " forgotten_us = excluded.forgotten_us",
             (subject, *marks),
         )
 

@@ -78,6 +78,8 @@ class Rungs(NamedTuple):
 
     hourly_us: int = 0
     daily_us: int = 0
+    forgotten_us: int = 0
+    """Windows before this are no more."""
 
     def places(self, start_us: int, window_us: int) -> tuple[int, int]:
         """Where a window's sums lie: those that predictions add, and those that exchanges add."""
@@ -89,8 +91,8 @@ class Rungs(NamedTuple):
         return hour, hour
 
 
-Places = Callable[[int, int], tuple[int, int]]
-"""Where the sums of an owner's window lie, by the owner and the window's start; as `Rungs.places`."""
+Places = Callable[[int, int], tuple[int, int] | None]
+"""Where the sums of an owner's window lie, by the owner and the window's start, as `Rungs.places`; None: nowhere."""
 
 
 class Old(NamedTuple):
@@ -197,13 +199,16 @@ def spread(sums: Mapping[str, int], places: tuple[int, int]) -> dict[int, Sums]:
 
 
 def settled(cells: Cells, places: Places) -> Cells:
-    """What a batch changes, put where the windows lie by now; the cells themselves where none has moved."""
-    moved = {key: to for key in cells if set(to := places(*key)) != {key[1]}}
+    """What a batch changes, put where the windows lie by now; the cells themselves where none has moved.
+
+    What belongs to a window that was forgotten is left out: half a window would say what nobody measured.
+    """
+    moved = {key: to for key in cells if (to := places(*key)) is None or set(to) != {key[1]}}
     if not moved:
         return cells
     found: Cells = {key: sums for key, sums in cells.items() if key not in moved}
     for (number, start_us), to in moved.items():
-        for at_us, sums in spread(cells[number, start_us], to).items():
+        for at_us, sums in spread(cells[number, start_us], to).items() if to else ():
             held = cell_of(found, number, at_us)
             found[number, at_us] = add(dict(held), sums)
     return found

@@ -36,4 +36,5 @@ def upgrade() -> None:
         sa.Column("subject", TEXT, primary_key=True),
         sa.Column("hourly_us", sa.BigInteger, nullable=False),
         sa.Column("daily_us", sa.BigInteger, nullable=False),
+        sa.Column("forgotten_us", sa.BigInteger, nullable=False),
     )
