@@ -235,6 +235,13 @@ class World:
         while self.reader.step():
             pass
 
+    def elapse(self, seconds: float) -> None:
+        """So much later: everything is read, and nothing new is there but that others' events come."""
+        self.run()
+        self.pass_time(seconds)
+        self.tick()
+        self.run()
+
     def sums(self, subject: str = SUBJECT) -> dict[tuple[str, str, int, int], dict[str, int]]:
         """All sums, by (revision, role, traffic, start of the window in seconds after NOON)."""
         return {

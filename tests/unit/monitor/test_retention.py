@@ -68,14 +68,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.store.close()
 
 
-def after(world: World, seconds: float) -> None:
-    """So much later, everything read, and nothing new there but that others' events come."""
-    world.run()
-    world.pass_time(seconds)
-    world.tick()
-    world.run()
-
-
 def look(world: World, evaluator: Evaluator, members: Sequence[str] = ME) -> None:
     """The first look at the clocks, and as much later as the second one is."""
     evaluator.step(members)
@@ -296,11 +288,11 @@ def test_what_had_its_time_is_forgotten_and_its_sums_stay(world: World) -> None:
     world.say(decision("joined", True, at=1), at=1)
     world.say(outcome("orphan", 1.0, at=1), at=1)
     world.say(inference("failed", error=True, status=503), at=1)
-    after(world, 5 * DAY)
+    world.elapse(5 * DAY)
     world.say(inference("young", at=5 * DAY), at=5 * DAY)
     world.say(outcome("young", 9.0, at=5 * DAY), at=5 * DAY)
     world.say(outcome("waiting", 9.0, at=5 * DAY), at=5 * DAY)
-    after(world, 3 * DAY + 2)
+    world.elapse(3 * DAY + 2)
     before = totals(world), world.sums()
     evaluator = world.evaluator(keep=SHORT)
     evaluator.run(ME)
@@ -321,12 +313,12 @@ def test_events_that_come_again_afterwards_change_nothing(world: World) -> None:
     events = [inference("a"), inference("b", error=True, status=503), outcome("a", 1.0), decision("a", True)]
     for value in events:
         world.say(value)
-    after(world, 9 * DAY)
+    world.elapse(9 * DAY)
     before = totals(world)
     world.evaluator(keep=SHORT).run(ME)
     for value in events:
         world.say(value, at=9 * DAY)
-    after(world, 2)
+    world.elapse(2)
     assert totals(world) == before
     assert world.ledger() == {"stored": 4, "late": 4, "ignored": 2}
     assert world.store.labels(SUBJECT) == {"in": 2, "joined": 2}
@@ -335,11 +327,11 @@ def test_events_that_come_again_afterwards_change_nothing(world: World) -> None:
 def test_a_correction_that_comes_afterwards_waits_in_vain_and_the_ledger_closes(world: World) -> None:
     world.say(inference("a"))
     world.say(outcome("a", 1.0))
-    after(world, 9 * DAY)
+    world.elapse(9 * DAY)
     before = totals(world)
     world.evaluator(keep=SHORT).run(ME)
     world.say(outcome("a", 2.0, at=9 * DAY, revision=1), at=9 * DAY)
-    after(world, 9 * DAY)
+    world.elapse(9 * DAY)
     assert world.store.labels(SUBJECT) == {"in": 2, "joined": 1, "orphan": 1}
     world.evaluator(keep=SHORT).run(ME)
     assert world.store.labels(SUBJECT) == {"in": 2, "joined": 1, "expired": 1}
@@ -349,7 +341,7 @@ def test_a_correction_that_comes_afterwards_waits_in_vain_and_the_ledger_closes(
 @pytest.mark.parametrize(("age", "there"), [(8 * DAY, True), (8 * DAY + 0.000001, False)])
 def test_the_last_microsecond(world: World, age: float, there: bool) -> None:
     world.say(inference("a"))
-    after(world, age)
+    world.elapse(age)
     world.evaluator(keep=SHORT).run(ME)
     assert (known(world, "a") is not None) is there
 
@@ -389,7 +381,7 @@ def test_a_wall_clock_that_is_wrong_makes_nothing_old(tmp_path: Path) -> None:
 def test_one_event_of_the_future_holds_all_until_the_next(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.say(inference("a"))
     world.say(inference("b", at=7 * DAY), at=7 * DAY)
-    after(world, 7 * DAY)
+    world.elapse(7 * DAY)
     world.say(inference("c", at=40 * DAY), at=40 * DAY)
     world.run()
     evaluator = world.evaluator(keep=SHORT)
@@ -399,14 +391,14 @@ def test_one_event_of_the_future_holds_all_until_the_next(world: World, caplog: 
     assert known(world, "a") is not None
     assert list(evaluator.held) == ["clocks"]
     assert caplog.text.count("Kafka's newest event is of 2026-04-10") == 1
-    after(world, 2 * DAY)
+    world.elapse(2 * DAY)
     evaluator.run(ME)
     assert ([known(world, name) is not None for name in "abc"], evaluator.held) == ([False, True, True], {})
 
 
 def test_a_clock_of_the_database_that_is_behind_holds_all(world: World) -> None:
     world.say(inference("a"))
-    after(world, 30 * DAY)
+    world.elapse(30 * DAY)
     world.evaluator(keep=SHORT, database_us=world.now_us - DAY_US - 1).run(ME)
     assert known(world, "a") is not None
     world.evaluator(keep=SHORT, database_us=world.now_us - DAY_US).run(ME)
@@ -427,11 +419,11 @@ def test_nothing_grows_older_than_a_record_that_waits_for_its_deployment(tmp_pat
     world.teach()
     world.say(inference("a"))
     world.say(inference("b", at=60, subject="demo/loans"), at=60)
-    after(world, 30 * DAY)
+    world.elapse(30 * DAY)
     world.evaluator(keep=SHORT).run(ME)
     assert known(world, "a") is not None
     world.teach(subject="demo/loans")
-    after(world, 2)
+    world.elapse(2)
     world.evaluator(keep=SHORT).run(ME)
     assert known(world, "a") is None
     world.store.close()
@@ -442,12 +434,12 @@ def test_each_deployment_has_its_own_time(world: World) -> None:
     for subject in (SUBJECT, "demo/loans"):
         world.say(inference("a", subject=subject))
         world.say(outcome("orphan", 1.0, subject=subject))
-    after(world, 30 * DAY)
+    world.elapse(30 * DAY)
     world.evaluator(keep=SHORT).run(ME)
     assert (known(world, "a"), known(world, "orphan")) == (None, None)
     assert known(world, "a", "demo/loans") is not None
     assert known(world, "orphan", "demo/loans") is not None
-    after(world, 32 * DAY)
+    world.elapse(32 * DAY)
     world.broker.teach("demo/loans", None)
     world.run()
     world.evaluator(keep=SHORT).run(ME)
@@ -470,7 +462,7 @@ def test_a_rule_of_today_takes_nothing_from_what_an_older_one_may_yet_judge(
     world.say(inference("a"))
     world.run()
     world.teach(now)
-    after(world, 59 * DAY)
+    world.elapse(59 * DAY)
     world.evaluator(keep=SHORT).run(ME)
     assert known(world, "a") is not None
     world.teach({**MONITORING, "outcome": {**MONITORING["outcome"], "horizon": "60d"}})
@@ -483,7 +475,7 @@ def test_a_horizon_that_became_longer_holds_what_is_still_there(world: World) ->
     world.say(inference("a"))
     world.run()
     world.teach({**MONITORING, "outcome": {**MONITORING["outcome"], "horizon": "60d"}})
-    after(world, 59 * DAY)
+    world.elapse(59 * DAY)
     world.evaluator(keep=SHORT).run(ME)
     assert known(world, "a") is not None
 
@@ -504,7 +496,7 @@ def test_pieces_of_any_size_come_to_the_same(world: World, piece: Piece) -> None
             for revision in range(3):
                 world.say(outcome(name, 3.0, at=i, revision=revision), at=i)
             world.say(outcome(f"o{name}", 3.0, at=i), at=i)
-    after(world, 8 * DAY + 6.5)
+    world.elapse(8 * DAY + 6.5)
     evaluator = world.evaluator(keep=SHORT, piece=piece)
     evaluator.run(ME)
     left = [i for i in range(12) if known(world, f"own-{i}")]
@@ -578,7 +570,7 @@ def test_windows_made_coarser_at_any_time_hold_what_they_would_have_held(tmp_pat
                 world.run()
             if name == "tidied" and chance.random() < 0.2:
                 world.evaluator(keep=keep, piece=Piece(moves=chance.randrange(1, 40))).run(ME)
-        after(world, 60)
+        world.elapse(60)
         worlds.append(world)
     plain, tidied = worlds
     tidied.evaluator(keep=keep).run(ME)
@@ -597,9 +589,9 @@ def test_by_the_day_at_last_and_then_no_more(world: World) -> None:
         at = i * HOUR + 7
         world.say(inference(f"p{i}", at=at), at=at)
         world.say(outcome(f"p{i}", 9.0, at=at), at=at)
-    after(world, 30 * HOUR)
+    world.elapse(30 * HOUR)
     before = totals(world)
-    after(world, 20 * DAY)
+    world.elapse(20 * DAY)
     world.evaluator(keep=Keep(rows_us=0), piece=Piece(moves=3)).run(ME)
     sums = {start // HOUR: held for (_, _, _, start), held in world.sums().items()}
     # NOON is the middle of a day: 12 hours of the first, 18 of the next.
@@ -608,9 +600,9 @@ def test_by_the_day_at_last_and_then_no_more(world: World) -> None:
     assert {held["age.n"] for held in sums.values() if "age.n" in held} == {1}
     assert totals(world) == before
     world.say(outcome("p3", 4.0, at=20 * DAY, revision=1), at=20 * DAY)
-    after(world, 2)
+    world.elapse(2)
     assert totals(world) == before, "its row has had its time"
-    after(world, 381 * DAY)
+    world.elapse(381 * DAY)
     world.evaluator(keep=Keep(rows_us=0)).run(ME)
     assert world.sums() == {}
     assert totals(world) == before
@@ -618,7 +610,7 @@ def test_by_the_day_at_last_and_then_no_more(world: World) -> None:
 
 def test_windows_stay_as_they_are_while_a_rollout_is_under_way(world: World) -> None:
     world.say(inference("a", at=7), at=7)
-    after(world, 500 * DAY)
+    world.elapse(500 * DAY)
     before = world.sums()
     world.evaluator(rollout=lambda _: said(Phase.WATCHING)).run(ME)
     assert (world.sums(), known(world, "a")) == (before, None)
@@ -630,7 +622,7 @@ def test_windows_stay_as_they_are_while_a_rollout_is_under_way(world: World) -> 
 
 def test_windows_stay_as_they_are_while_a_record_of_their_deployment_cannot_be_read(world: World) -> None:
     world.say(inference("a", at=7), at=7)
-    after(world, 500 * DAY)
+    world.elapse(500 * DAY)
     before = world.sums()
     world.broker.teach(SUBJECT, b"{")
     world.run()
@@ -645,7 +637,7 @@ def test_windows_stay_as_they_are_while_a_record_of_their_deployment_cannot_be_r
 def test_a_rollout_that_begins_between_two_pieces_finds_what_is_left_as_it_is(world: World) -> None:
     for hour in range(6):
         world.say(inference(f"p{hour}", at=hour * HOUR + 7), at=hour * HOUR + 7)
-    after(world, 5 * DAY)
+    world.elapse(5 * DAY)
     asked = itertools.count()
     begins = 3
     world.evaluator(
@@ -668,7 +660,7 @@ def test_a_stored_rule_that_cannot_be_read_keeps_its_deployment_as_it_is(
     world.teach(subject="demo/loans")
     for subject in (SUBJECT, "demo/loans"):
         world.say(inference("a", subject=subject, at=7), at=7)
-    after(world, 500 * DAY)
+    world.elapse(500 * DAY)
     before = world.sums("demo/loans")
     spoil(world, "UPDATE rule SET body = ? WHERE subject = 'demo/loans'", body)
     evaluator = world.evaluator(keep=Keep(rows_us=0))
@@ -708,7 +700,7 @@ def test_a_rollout_that_cannot_be_read_keeps_its_windows_as_they_are(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.say(inference("a", at=7), at=7)
-    after(world, 500 * DAY)
+    world.elapse(500 * DAY)
     before = world.sums()
     timeline = SqlTimeline(f"sqlite:///{world.path / 'monitor.db'}")
     happening = Happening(SUBJECT, "1", 1, 1, "{}")
@@ -731,7 +723,7 @@ def test_each_duty_is_one_members_and_a_little_is_done_at_a_time(world: World) -
     for subject in subjects:
         world.broker.teach(subject, model_record(subject=subject))
         world.say(inference("a", subject=subject, at=7), at=7)
-    after(world, 3 * DAY)
+    world.elapse(3 * DAY)
     both = ["monitor-0", "monitor-1"]
     one, other = (world.evaluator(name=name) for name in both)
 
@@ -757,7 +749,7 @@ def test_each_duty_is_one_members_and_a_little_is_done_at_a_time(world: World) -
 def test_in_a_hurry_a_round_goes_on_without_rest_and_then_rests_as_ever(world: World) -> None:
     for i in range(20):
         world.say(inference(f"p{i}"))
-    after(world, 9 * DAY)
+    world.elapse(9 * DAY)
     evaluator = world.evaluator(keep=SHORT, piece=Piece(rows=4, keys=2))
     look(world, evaluator)
     evaluator.step(ME, hurry=True)
@@ -775,16 +767,16 @@ def test_in_a_hurry_a_round_goes_on_without_rest_and_then_rests_as_ever(world: W
 
 def test_between_two_rounds_it_rests(world: World) -> None:
     world.say(inference("a"))
-    after(world, 8 * DAY - 60 - SECOND_LOOK_US // SECOND)
+    world.elapse(8 * DAY - 60 - SECOND_LOOK_US // SECOND)
     evaluator = world.evaluator(keep=SHORT)
     look(world, evaluator)
     for _ in range(20):
         world.pass_time(1)
         evaluator.step(ME)
-    after(world, 120)
+    world.elapse(120)
     evaluator.step(ME)
     assert known(world, "a") is not None
-    after(world, 3600)
+    world.elapse(3600)
     for _ in range(20):
         world.pass_time(1)
         evaluator.step(ME)
@@ -794,7 +786,7 @@ def test_between_two_rounds_it_rests(world: World) -> None:
 def test_a_store_that_is_away_is_asked_again(world: World, tmp_path: Path) -> None:
     evaluator = world.evaluator(keep=SHORT)
     world.say(inference("a"))
-    after(world, 9 * DAY)
+    world.elapse(9 * DAY)
     look(world, evaluator)
     missing = World(tmp_path, url=f"sqlite:///{tmp_path / 'no' / 'such.db'}")
     evaluator._upkeep, there = missing.store.upkeep, evaluator._upkeep
