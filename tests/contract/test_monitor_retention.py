@@ -5,17 +5,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import signal
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import event as sql_event
+from switchyard_contracts.retention import LABEL_BYTES, PREDICTION_BYTES, SERVER_TIMES
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
@@ -250,6 +255,59 @@ def test_windows_are_moved_a_piece_at_a_time_and_late_sums_follow_them(opened: O
     assert totals == ([cell.sums for cell in store.totals([number])], [c.sums for c in store.pair_totals([pair])])
 
 
+def test_the_newest_window_of_a_deployment_and_of_roles(opened: Open) -> None:
+    store = opened()
+    number, _ = filled(store)
+    lease = Lease(0, "a", store.positions()[0].epoch)
+    with store.begin() as batch:
+        shadow = batch.book.id_of(replace(batch.book.arm(number), role="shadow"))
+        cells = {(arm, at): {"requests": 1} for arm, at in ((number, 5), (number, 70), (shadow, 3), (shadow, 60))}
+        batch.lock(lease, 1)
+        batch.write(lease, Work(changes=Changes(cells=cells), next_offset=2, watermark_us=1))
+    upkeep = store.upkeep
+    found = [upkeep.newest(SUBJECT), upkeep.newest(SUBJECT, {"shadow", "candidate"}), upkeep.newest(SUBJECT, {"other"})]
+    assert found == [70, 60, None]
+    assert upkeep.newest(LOANS) is None
+
+
+def test_rows_take_what_lint_says(opened: Open) -> None:
+    """Minted ids, whose labels come in their order; events' ids as the gateway and the feedback service write them."""
+    store, count = opened(), 20_000
+    number, _ = filled(store)
+    lease, chance = Lease(0, "a", store.positions()[0].epoch), random.Random(1)
+    rule = store.arm(number).rule
+    offset, sizes = 1, [store.upkeep.size().used]
+
+    def uid() -> str:
+        return str(uuid.UUID(int=chance.getrandbits(128)))
+
+    def write(changes: Changes) -> None:
+        nonlocal offset
+        with store.begin() as batch:
+            batch.lock(lease, offset)
+            batch.write(lease, Work(changes=changes, next_offset=offset + 1, watermark_us=1))
+        offset += 1
+
+    rows = [(identity.key(SUBJECT, f"{(at := 1_772_366_400_000 + 10 * i)}-{uid()}"), at * 1000) for i in range(count)]
+    for some in batched(rows, 5000):
+        preds = [(key, Pred(number, at, identity.short(uid()), at, chance.gauss(), at % 9000)) for key, at in some]
+        write(Changes(preds=preds))
+    sizes.append(store.upkeep.size().used)
+    for some in batched(rows, 5000):
+        facts = [(uid(), at + HOUR_US, chance.gauss()) for _, at in some]
+        made = [Version(OUTCOME, name, 0, at, at + 12_345, value, "human", rule) for name, at, value in facts]
+        write(Changes(versions=[(key, one) for (key, _), one in zip(some, made, strict=True)]))
+    sizes.append(store.upkeep.size().used)
+    prediction, label = ((after - before) / count for before, after in itertools.pairwise(sizes))
+    times = SERVER_TIMES if store.has_server else 1
+    assert prediction == pytest.approx(PREDICTION_BYTES * times, rel=0.1)
+    assert label == pytest.approx(LABEL_BYTES * times, rel=0.1)
+
+
+def batched(rows: list[tuple[bytes, int]], size: int) -> Iterator[list[tuple[bytes, int]]]:
+    return (rows[place : place + size] for place in range(0, len(rows), size))
+
+
 def test_the_database_says_how_large_it_is(opened: Open) -> None:
     size = opened().upkeep.size()
     assert size.used > 50_000
@@ -403,7 +461,7 @@ class Sleepy:
     def __init__(self, store: SqlStore, meanwhile: Callable[[], None]) -> None:
         self._upkeep, self._meanwhile = store.upkeep, [meanwhile]
         self.claim, self.release = self._upkeep.claim, self._upkeep.release
-        self.rules, self.look, self.size = self._upkeep.rules, self._upkeep.look, self._upkeep.size
+        self.rules, self.look, self.newest = self._upkeep.rules, self._upkeep.look, self._upkeep.newest
 
     def begin(self) -> AbstractContextManager[Tidying]:
         while self._meanwhile:

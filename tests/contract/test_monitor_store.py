@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,16 @@ def test_renewal_says_which_leases_still_hold_and_never_lowers_a_watermark(store
     assert store.positions()[0].watermark_us == 50
     write(store, lease, Changes())
     assert store.positions()[0].watermark_us == 50
+
+
+def test_arms_and_pairs_are_answered_in_the_order_of_their_numbers(opened: Open, store: Store) -> None:
+    with store.begin() as batch:
+        rules = [batch.rule_id(each) for each in (RULE, replace(RULE, horizon_us=1))]
+        revisions = ("z", "y", "x", "a", "b")
+        arms = [batch.book.id_of(Arm(rule, name, "stable", 1, 10_000, "split")) for name in revisions for rule in rules]
+        pairs = [batch.book.pair_id(Pair(rule, name, "s", 1)) for name in revisions for rule in rules]
+    assert list(opened().arms(RULE.subject)) == arms == sorted(arms)
+    assert list(opened().pairs(RULE.subject)) == pairs == sorted(pairs)
 
 
 def test_members_are_seen_until_they_leave_or_fall_silent(store: Store) -> None:

@@ -74,7 +74,10 @@ def test_what_is_older_than_the_limit_is_forgotten_everywhere(make: Make) -> Non
 def test_the_last_word_on_a_deployment_stays_however_old_it_is(make: Make) -> None:
     timeline = make()
     learn(timeline, [happening("b", 5), happening("a", 5), happening("x", 5, subject=SUBJECTS[1])], oldest_us=1000)
-    assert {subject: one.id for subject, one in timeline.latest(SUBJECTS).items()} == {SUBJECTS[0]: "b", SUBJECTS[1]: "x"}
+    assert {subject: one.id for subject, one in timeline.latest(SUBJECTS).items()} == {
+        SUBJECTS[0]: "b",
+        SUBJECTS[1]: "x",
+    }
     assert [item.id for item in timeline.of(SUBJECTS[0], limit=9)] == ["b"]
 
 

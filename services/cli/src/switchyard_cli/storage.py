@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from switchyard_contracts.model_deployment import ModelDeploymentSpec
 from switchyard_contracts.quantities import format_duration
-from switchyard_contracts.retention import FILE_BYTES, LABEL_BYTES, PREDICTION_BYTES, Storage
+from switchyard_contracts.retention import FILE_BYTES, LABEL_BYTES, PREDICTION_BYTES, SERVER_TIMES, Storage
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -20,7 +20,8 @@ def sentence(spec: ModelDeploymentSpec, *, rate: float) -> str:
     )
     if found.whole <= FILE_BYTES:
         return text
-    return f"{text}; a SQLite file stops at {size(FILE_BYTES)}: name a PostgreSQL in monitor.database"
+    there = f"name a PostgreSQL in monitor.database, where they take about {size(found.whole * SERVER_TIMES)}"
+    return f"{text}; a SQLite file stops at {size(FILE_BYTES)}: {there}"
 
 
 def size(count: float) -> str:
