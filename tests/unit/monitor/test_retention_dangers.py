@@ -169,7 +169,8 @@ class TestClocks:
         assert known(world, "a") is not None, "what it did not read may speak of it"
         world.store.close()
 
-    def test_a_partition_that_is_new_in_the_topic_holds_all_until_it_is_read(self, world: World) -> None:
+    def test_a_partition_that_is_new_in_the_topic_holds_all_until_it_is_read(self, tmp_path: Path) -> None:
+        world = World(tmp_path, pace=Pace(batch=1, linger=0.0, margin_us=0))
         world.teach(horizon(60))
         world.say(inference("a"))
         world.elapse(30 * DAY)
@@ -178,11 +179,12 @@ class TestClocks:
         world.say(outcome("a", 1.0, at=at), at=at, partition=1)
         world.now_us = NOON_US + 90 * DAY_US
         world.broker.append(b'{"type": "tick"}', partition=0, at_us=world.now_us)
-        world.reader._pulse()
+        assert world.reader.step() == 1, "the first has been read to its end, of the second nothing"
         world.evaluator(keep=BARE).run(ME)
         assert known(world, "a") is not None
         world.run()
         assert world.store.labels(SUBJECT) == {"in": 1, "joined": 1}
+        world.store.close()
 
 
 class TestRecords:
@@ -319,13 +321,16 @@ def test_a_correction_of_a_window_that_is_no_more_makes_no_half_of_it(world: Wor
     """Corrections keep a row alive for as long as they come; the window of its prediction goes meanwhile."""
     keep = Keep(rows_us=0, windows_us=DAY_US, hourly_us=DAY_US, daily_us=DAY_US)
     world.say(inference("a"))
+    there = []
     for number in range(4):
         at = number * 6 * DAY
         world.say(outcome("a", float(number), at=at, revision=number), at=at)
+        world.run()
+        there.append(len(world.sums()))
         world.elapse(6 * DAY)
         world.evaluator(keep=keep).run(ME)
     assert known(world, "a") is not None
-    assert world.sums() == {}
+    assert there == [1, 2, 0, 0], "as it was, by hour and by day, and no more"
     (cell,) = world.store.totals(world.store.arms(SUBJECT))
     assert cell.sums["now.n"] == 1
     assert cell.sums["now.e"] == round((10.0 - 3.0) * 2**20), "the last correction is in the sum of all"
@@ -345,20 +350,22 @@ class Life:
         chance = self.chance
         for subject in (SUBJECT, LOANS):
             for at in sorted([0.0, *(chance.uniform(0, 100) for _ in range(2))]):
-                self.rules.append((at * DAY, subject, chance.choice([8, 20, 45])))
-        for i in range(90):
+                self.rules.append((at * DAY, subject, chance.choice([1, 20, 45])))
+        for i in range(60):
             at, subject = chance.uniform(0, 130) * DAY, chance.choice([SUBJECT, LOANS])
             came = at + chance.choice([0.0, chance.uniform(0, 6.9) * DAY])
             patience = min(days for since, name, days in self.rules if name == subject and since <= came) * DAY
             answers = [inference(f"p{i}", y=chance.gauss(0, 30), at=at, subject=subject)]
             if chance.random() < 0.5:
                 answers.append(mirrored(f"p{i}", y=chance.gauss(0, 30), at=at, subject=subject))
+            if chance.random() < 0.2:
+                answers.append(inference(f"f{i}", at=at, subject=subject, error=True, status=503))
+            if chance.random() < 0.2:
+                answers.append(inference(f"p{i}", event_id=f"again-{i}", at=at, subject=subject))
             for answer in answers:
                 self._say(came, answer)
-                if chance.random() < 0.3:
-                    self._say(came + chance.choice([0.5, 3, 7.5, 20]) * DAY, answer)
-            if chance.random() < 0.2:
-                self._say(came, inference(f"f{i}", at=at, subject=subject, error=True, status=503))
+                if chance.random() < 0.5:
+                    self._say(came + chance.choice([0.5, 3, 5, 7.5, 20]) * DAY, answer)
             for revision in range(chance.randrange(3)):
                 late = at + chance.uniform(0, patience * 0.99)
                 self._say(late, outcome(f"p{i}", chance.gauss(0, 30), at=late, revision=revision, subject=subject))
@@ -385,7 +392,7 @@ def live(world: World, life: Life, *, tidied: random.Random | None) -> None:
             world.broker.teach(subject, model_record(horizon(days), subject=subject))
         world.now_us = NOON_US + round(came * SECOND)
         world.say(value, at=came - behind[partition], partition=partition)
-        if number % 8 == 0:  # at the same times with and without: which of two partitions is first, the books say
+        if number % 12 == 0:  # at the same times with and without: which of two partitions is first, the books say
             world.run()
             if tidied is not None:
                 put_away(world, tidied)
@@ -415,7 +422,7 @@ def put_away(world: World, chance: random.Random) -> None:
         pass
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_life_with_retention_adds_up_to_the_same_as_one_without(tmp_path: Path, seed: int) -> None:
     life = Life(random.Random(seed))
     life.tell()
@@ -428,8 +435,8 @@ def test_a_life_with_retention_adds_up_to_the_same_as_one_without(tmp_path: Path
         for held in labels.values():
             held["orphan"] = held.get("orphan", 0) + held.pop("expired", 0)
         books.append((totals(world), world.ledger(), labels))
-        left.append(sum(known(world, f"p{i}", subject) is not None for i in range(90) for subject in (SUBJECT, LOANS)))
+        left.append(sum(known(world, f"p{i}", subject) is not None for i in range(60) for subject in (SUBJECT, LOANS)))
         world.store.close()
     plain, tidied = books
     assert tidied == plain
-    assert left[1] < left[0] - 20, "much must have gone meanwhile"
+    assert left[1] < left[0] - 15, "much must have gone meanwhile"
