@@ -24,7 +24,7 @@ UV := $(SWITCHYARD_CACHE)/bin/uv-$(UV_HASH)/bin/uv
 BIN := .venv/bin
 GATEWAY_BIN := .venv-gateway/bin
 DEMO_BIN := .venv-demo/bin
-PARTS := services/contracts operator services/feedback services/monitor services/cli
+PARTS := services/contracts services/profile operator services/feedback services/monitor services/cli
 STAGE := tests/support/stage.sh
 BESIDE := tests/support/beside.sh
 REPORTS := $(CURDIR)/build/reports
@@ -109,10 +109,10 @@ venv-gateway: .venv-gateway/.synced ## Make the gateway's environment (its proto
 
 .PHONY: venv-demo
 venv-demo: .venv-demo/.synced ## Make the demo's environment (BentoML, scikit-learn)
-.venv-demo/.synced: locks/demo-model.txt locks/uv.txt services/contracts/pyproject.toml services/demo_model/pyproject.toml .venv/.synced
+.venv-demo/.synced: locks/demo-model.txt locks/uv.txt services/contracts/pyproject.toml services/profile/pyproject.toml services/demo_model/pyproject.toml .venv/.synced
 	@$(UV) venv -q --allow-existing --python $(PYTHON) .venv-demo
 	@$(UV) pip sync -q --python $(DEMO_BIN)/python --require-hashes locks/demo-model.txt
-	@$(UV) pip install -q --python $(DEMO_BIN)/python --no-deps -e services/contracts -e services/demo_model
+	@$(UV) pip install -q --python $(DEMO_BIN)/python --no-deps -e services/contracts -e services/profile -e services/demo_model
 	@touch $@
 
 .PHONY: uv
@@ -176,7 +176,7 @@ lint-chart: ## helm lint, with the helm that `make cluster` builds
 
 .PHONY: types
 types: venv venv-gateway venv-demo ## mypy --strict, each part in its own environment
-	@$(BIN)/mypy services/contracts/src operator/src services/feedback/src services/monitor/src services/cli/src tests/support tests/simulation
+	@$(BIN)/mypy services/contracts/src services/profile/src operator/src services/feedback/src services/monitor/src services/cli/src tests/support tests/simulation
 	@$(GATEWAY_BIN)/mypy services/gateway/src
 	@$(DEMO_BIN)/mypy services/demo_model/src
 

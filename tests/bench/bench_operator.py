@@ -68,6 +68,9 @@ NAMES: Mapping[str, str] = {
     "restart_writes": "its writes after a restart",
 }
 
+PLACES: Mapping[str, int] = {"writes": 3}
+"""Of decimals, where one would hide that a write in a thousand deployments was one too many."""
+
 
 @dataclass
 class Figures:
@@ -235,10 +238,10 @@ def one_round(count: int, *, idle: float, progress: Progress, keep: Path | None)
             return asyncio.run(run(folder, api, log))
 
 
-def cell(values: Sequence[float]) -> str:
+def cell(values: Sequence[float], places: int) -> str:
     """The median, and all of the spread."""
-    text = f"{statistics.median(values):.1f}"
-    return text if len(values) == 1 else f"{text} ({min(values):.1f}–{max(values):.1f})"
+    text = f"{statistics.median(values):.{places}f}"
+    return text if len(values) == 1 else f"{text} ({min(values):.{places}f}–{max(values):.{places}f})"
 
 
 def table(found: Mapping[int, Sequence[Figures]]) -> str:
@@ -246,7 +249,7 @@ def table(found: Mapping[int, Sequence[Figures]]) -> str:
     lines = [f"{'':42}" + "".join(f"{count:>22,}" for count in found) + f"{'target':>10}"]
     for name, words in NAMES.items():
         columns = [[getattr(each, name) for each in rounds] for rounds in found.values()]
-        line = f"{words:42}" + "".join(f"{cell(values):>22}" for values in columns)
+        line = f"{words:42}" + "".join(f"{cell(values, PLACES.get(name, 1)):>22}" for values in columns)
         if name in TARGETS:
             worst = max(statistics.median(values) for values in columns)
             line += f"{f'≤ {TARGETS[name]:g}':>10}   {'met' if worst <= TARGETS[name] else 'MISSED'}"

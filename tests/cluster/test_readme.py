@@ -1,5 +1,5 @@
 """The README's commands, run as they stand there: install, deploy, call, send feedback, ask what became of it, and take
-a first canary to its promotion, another one back, and let it try again."""
+a first canary to its promotion, another one back, let it try again, and leave what was promoted."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ TOLD = (
     r"exit code 2",
     r"flight-delay +False +Available +2\.0\.0 +3\.0\.0 +RolledBack ",  # READY, and what serves
     r"flight-delay: Accepted \(Retried\): attempt 2 of ",
+    r"flight-delay: Accepted \(RolledBack\): back to ",
+    r"2\.0\.0 is RolledBack \(RolledBackByCommand\)",
+    r"exit code 2",
+    r"2\.0\.0 \(flight-delay-\w+\.1\) RolledBack after ",
+    r"2\.0\.0 \(flight-delay-\w+\.1\) Completed after ",
 )
 """What the guide's commands have to say, in this order."""
 FENCED = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

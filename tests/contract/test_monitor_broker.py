@@ -13,17 +13,17 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from switchyard_contracts.events import TOPIC_DEADLETTER
 from switchyard_monitor.adapters.store import SqlStore
-from switchyard_monitor.bus import KafkaBroker
+from switchyard_monitor.bus import KafkaBroker, KafkaLetters
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.errors import BrokerUnavailable, OffsetLost
 from switchyard_monitor.models import Models
-from switchyard_monitor.ports import Bounds, Letter
+from switchyard_monitor.ports import Bounds, DeadLetters, Letter
 from switchyard_monitor.ports import Broker as BrokerPort
 from switchyard_monitor.reader import Pace, Reader
 from switchyard_testkit.cache import Cache
 from switchyard_testkit.halting import halt
 from switchyard_testkit.kafka import Broker, broker
-from switchyard_testkit.local_broker import LocalBroker
+from switchyard_testkit.local_broker import LocalBroker, LocalLetters
 from switchyard_testkit.monitor_world import NOON, SUBJECT, inference, model_record, outcome
 from switchyard_testkit.waiting import until
 
@@ -39,6 +39,7 @@ class Bench(Protocol):
     def teach(self, key: str, value: bytes | None) -> None: ...
     def delete_before(self, partition: int, offset: int) -> None: ...
     def dead(self) -> list[tuple[bytes | None, bytes | None, dict[str, bytes]]]: ...
+    def letters(self) -> DeadLetters: ...
     def silence(self) -> None: ...
     def close(self) -> None: ...
 
@@ -60,6 +61,9 @@ class InMemory:
 
     def dead(self) -> list[tuple[bytes | None, bytes | None, dict[str, bytes]]]:
         return [(letter.key, letter.value, dict(letter.headers)) for letter in self.local.sent]
+
+    def letters(self) -> DeadLetters:
+        return LocalLetters(self.local)
 
     def silence(self) -> None:
         self.local.away = True
@@ -99,6 +103,9 @@ class OnKafka:
     def dead(self) -> list[tuple[bytes | None, bytes | None, dict[str, bytes]]]:
         records = self.process.read(TOPIC_DEADLETTER)[self.seen :]
         return [(record.key, record.value, dict(record.headers)) for record in records]
+
+    def letters(self) -> DeadLetters:
+        return KafkaLetters({"bootstrap_servers": self.process.servers}, topic=TOPIC_DEADLETTER)
 
     def silence(self) -> None:
         assert self.process.process is not None
@@ -225,6 +232,19 @@ def test_a_letter_that_its_headers_made_too_large_is_cut(kafka: Broker) -> None:
     assert value == b"x" * 65536
     assert headers["switchyard-cut-from"] == b"1048500"
     bench.close()
+
+
+def test_dead_letters_are_read_from_the_first_to_the_last(bench: Bench) -> None:
+    whole = Letter(0, TOPIC_DEADLETTER, b"k", b"\0\xff", (("why", b"\xfe"), ("why", b"again")))
+    sent = [whole, Letter(0, TOPIC_DEADLETTER, None, b""), Letter(0, TOPIC_DEADLETTER, b"k", None)]
+    bench.port.send(sent)
+    letters = bench.letters()
+    found = [record for some in letters.read() for record in some]
+    assert [(one.key, one.value, one.headers) for one in found[-3:]] == [
+        (one.key, one.value, one.headers) for one in sent
+    ]
+    assert [record for some in letters.read() for record in some] == found
+    letters.close()
 
 
 def test_a_broker_that_does_not_answer_is_said(bench: Bench) -> None:

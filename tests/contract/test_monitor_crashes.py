@@ -16,15 +16,29 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event as sql_event
+from switchyard_monitor.domain.profiling import Span
 from switchyard_monitor.ports import Letter
 from switchyard_testkit.databases import Databases, SqliteFiles
 from switchyard_testkit.local_broker import LocalBroker
-from switchyard_testkit.monitor_world import World, decision, deletion, inference, mirrored, outcome
+from switchyard_testkit.monitor_world import (
+    REFERENCE,
+    ROWS,
+    WATCHED,
+    World,
+    batch,
+    decision,
+    deletion,
+    inference,
+    input_alone,
+    mirrored,
+    outcome,
+    prediction_alone,
+)
 
 OTHER = "demo/other"
 SUBJECTS = ("demo/flight-delay", OTHER)
 SHARDS = 4
-COLUMNS = {"stored": 8, "invalid": 1, "superseded": 1, "repeat": 1, "conflict": 1, "deleted": 1}
+COLUMNS = {"stored": 10, "invalid": 1, "superseded": 1, "repeat": 1, "conflict": 1, "deleted": 1}
 
 
 @dataclass
@@ -39,17 +53,22 @@ class Posting(LocalBroker):
 
 
 def tell(world: World) -> None:
-    """New rows, a pair, poison, labels and a correction, a repeat, a conflict, an erasure."""
-    world.teach()
-    world.teach(subject=OTHER)
+    """New rows, a pair, poison, labels and a correction, a repeat, a conflict, an erasure; an X and a Y come apart.
+
+    X and Y are profiled; the other deployment's requests carry many rows.
+    """
+    world.teach(WATCHED)
+    world.teach(ROWS | WATCHED, subject=OTHER)
     world.say(inference("a"), at=0)
     world.say(b"\xff poison", at=1)
-    world.say(inference("z", subject=OTHER), at=1)
+    world.say(batch("z", [10.0, 20.0], subject=OTHER), at=1)
     world.say(inference("b"), at=1)
     world.say(mirrored("a", y=5.0), at=1)
+    world.say(input_alone("c"), at=1)
     world.say(outcome("a", 3.0), at=2)
     world.say(inference("a", event_id="retry"), at=2)
     world.say(inference("a", x=2, event_id="conflict"), at=3)
+    world.say(prediction_alone("c"), at=3)
     world.say(deletion("b"), at=4)
     world.say(outcome("b", 1.0), at=4)
     world.say(outcome("a", 4.0, revision=1), at=5)
@@ -62,6 +81,7 @@ def open_world(folder: Path, url: str) -> World:
     world = World(folder, url=url, broker=Posting(box=folder / "letters"))
     world.reader.close()
     world.pace = type(world.pace)(batch=4, linger=0.0, margin_us=0)
+    world.store.keep_baseline(REFERENCE.digest, REFERENCE.to_bytes())
     world.start()
     tell(world)
     return world
@@ -71,7 +91,9 @@ def books(world: World) -> tuple[Any, ...]:
     """Everything that must be the same."""
     letters = (world.path / "letters").read_text().split()
     sums = [(world.sums(subject), world.pair_sums(subject), world.store.labels(subject)) for subject in SUBJECTS]
-    return world.ledger(), sums, sorted(set(letters)), world.store.outbox(10)
+    everything = {"baseline": REFERENCE.digest, "since_us": 0, "until_us": 2**62}
+    profiles = [world.store.profiles(Span(subject=subject, **everything)) for subject in SUBJECTS]
+    return world.ledger(), sums, profiles, sorted(set(letters)), world.store.outbox(10)
 
 
 def killed_at(folder: Path, url: str, statement: int) -> bool:
@@ -111,6 +133,9 @@ def test_a_kill_at_any_statement_changes_nothing(databases: Databases, tmp_path:
 
     expected = lived(tmp_path, SqliteFiles(tmp_path).up_to_date())
     assert expected[0] == COLUMNS
+    for found, rows, why in zip(expected[2], (4, 2), ("a, b, c and what was mirrored of a", "z's rows"), strict=True):
+        for name in ("x", "prediction"):
+            assert sum(profile.features[name].rows for profile in found.values()) == rows, why
 
     url, statement, struck = databases.up_to_date(), shard, True
     while struck:

@@ -296,6 +296,47 @@ def test_while_the_database_is_away_it_waits_and_says_so_and_loses_nothing(
     assert "waiting: the database refused" in (monitor.folder / "monitor.log").read_text()
 
 
+def test_what_is_read_again_beside_a_monitor_that_runs_is_known_to_it(
+    kafka: Broker, topics: TopicNames, start: Start, databases: Databases
+) -> None:
+    events, poison = tell(kafka, topics, 300)
+    url = databases.up_to_date()
+    monitor = start(MONITOR_DATABASE=url)
+    monitor.start()
+    read_until(monitor, events)
+    found = counted_once(kafka, topics, url, poison=poison)
+
+    def replay(*arguments: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "switchyard_monitor", "replay", *arguments]
+        done = subprocess.run(command, env=monitor.environment, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+
+    code, said = replay("letters")
+    assert (code, said.splitlines()[0]) == (1, "0 taken in now, 0 were before")
+    assert said.count("Field required") == poison
+    code, said = replay("events")
+    assert (code, said.count("events are read once more")) == (0, PARTITIONS)
+
+    def books() -> list[dict[str, Any]]:
+        partitions: list[dict[str, Any]] = monitor.get(f"{BASE}/ledger")["partitions"]
+        return partitions
+
+    def known() -> int:
+        return sum(line["columns"].get("duplicate", 0) for line in books())
+
+    until(lambda: known() == events - poison, "all came", seconds=120)
+    read_until(monitor, events)
+    assert [line["closes"] for line in books()] == [True] * PARTITIONS
+    assert sum(line["columns"]["replayed"] for line in books()) == -events
+    assert counted_once(kafka, topics, url, poison=poison) == found
+    assert replay("events", "--offset", "99999")[0] == 2
+    assert replay("events", "--partition", "9") == (
+        2,
+        "nothing more was done: the topic has no partition 9; it has 0, 1, 2\n",
+    )
+    assert monitor.end(signal.SIGTERM) == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

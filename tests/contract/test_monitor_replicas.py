@@ -21,6 +21,7 @@ from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Arm, Pred
+from switchyard_monitor.domain.profiling import Span
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.errors import Deposed, StoreUnavailable
 from switchyard_monitor.models import Models
@@ -29,7 +30,9 @@ from switchyard_monitor.reader import Pace, Reader
 from switchyard_testkit.local_broker import LocalBroker
 from switchyard_testkit.monitor_world import (
     NOON_US,
+    REFERENCE,
     SUBJECT,
+    WATCHED,
     World,
     decision,
     deletion,
@@ -239,7 +242,7 @@ def history(chance: random.Random) -> list[bytes]:
 
 def taught(log: LocalBroker, said: list[bytes], chance: random.Random) -> LocalBroker:
     """The log with the deployment and its events, over all partitions as it falls."""
-    log.teach(SUBJECT, model_record())
+    log.teach(SUBJECT, model_record(WATCHED))
     for value in said:
         log.append(value, partition=chance.randrange(log.partitions), at_us=NOON_US + 3_000_000)
     return log
@@ -251,7 +254,14 @@ def books(store: SqlStore) -> tuple[Any, ...]:
     totals = [(cell.arm.revision, cell.arm.role, cell.sums) for cell in store.totals(store.arms(SUBJECT))]
     pairs = [(cell.start_us, cell.sums) for cell in store.pair_cells(store.pairs(SUBJECT))]
     by_name = operator.itemgetter(0, 1)
-    return sorted(cells, key=operator.itemgetter(0, 1, 2)), sorted(totals, key=by_name), pairs, store.labels(SUBJECT)
+    profiles = store.profiles(Span(subject=SUBJECT, baseline=REFERENCE.digest, since_us=0, until_us=2**62))
+    return (
+        sorted(cells, key=operator.itemgetter(0, 1, 2)),
+        sorted(totals, key=by_name),
+        pairs,
+        store.labels(SUBJECT),
+        profiles,
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -261,14 +271,17 @@ def test_three_members_of_which_one_falls_silent_count_as_one_does(
     chance = random.Random(seed)
     said = history(chance)
     plain = World(tmp_path, broker=taught(LocalBroker(1), said, chance))
+    plain.store.keep_baseline(REFERENCE.digest, REFERENCE.to_bytes())
     plain.run()
     expected = books(plain.store)
+    assert sum(profile.rows for profile in expected[-1].values()) > 120
     plain.store.close()
 
     log = taught(LocalBroker(PARTITIONS), said, chance)
     ticks = itertools.count(NOON_US, 20_000)
     members = [Member(name, url, log, lambda: next(ticks)) for name in "abc"]
     watching = opened()
+    watching.keep_baseline(REFERENCE.digest, REFERENCE.to_bytes())
 
     def read() -> int:
         return sum(position.next_offset or 0 for position in watching.positions())
@@ -300,6 +313,7 @@ def test_both_databases_hold_the_same_rows_bit_for_bit(seed: int, url: str, tmp_
         folder.mkdir()
         log = taught(LocalBroker(PARTITIONS), said, random.Random(seed))
         world = World(folder, url=url, broker=log, pace=Pace(batch=13, linger=0.0, margin_us=0))
+        world.store.keep_baseline(REFERENCE.digest, REFERENCE.to_bytes())
         world.run()
         with world.store._reader.connect() as connection:
             found = {
@@ -312,5 +326,6 @@ def test_both_databases_hold_the_same_rows_bit_for_bit(seed: int, url: str, tmp_
     ours, theirs = lived(tmp_path / "sqlite", None), lived(tmp_path / "postgres", url)
     assert len(ours["cell"]) > 5
     assert len(ours["held"]) == 5
+    assert len(ours["profile"]) > 5
     for name, rows in ours.items():
         assert theirs[name] == rows, name

@@ -9,6 +9,7 @@ import itertools
 import os
 import random
 import signal
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,16 +26,19 @@ from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import DECISION, OUTCOME, Arm, Pair, Pred, Version
+from switchyard_monitor.domain.profiling import ProfileKey, Span
 from switchyard_monitor.domain.retention import DAY_US, HOUR_US, Gone, Keep, Rungs
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.errors import Relieved
 from switchyard_monitor.evaluator import ROWS, Piece
 from switchyard_monitor.ports import Duty, Lease, Tidying, Work
+from switchyard_profile.profile import Profile
 from switchyard_testkit.databases import Databases, SqliteFiles
 from switchyard_testkit.local_broker import LocalBroker
 from switchyard_testkit.monitor_world import (
     MONITORING,
     NOON_US,
+    REFERENCE,
     SECOND,
     SUBJECT,
     World,
@@ -204,6 +208,51 @@ def test_what_was_begun_and_not_committed_never_was(opened: Open) -> None:
     assert entry is not None
     assert len(entry.preds) == len(entry.versions) == 2
     assert store.labels(SUBJECT) == {"in": 2, "joined": 2}
+
+
+def test_what_another_thread_writes_meanwhile_commits_nothing_of_it(opened: Open) -> None:
+    """To SQLite both have one connection."""
+    store = opened()
+    filled(store)
+    handing = threading.Thread(target=store.keep_baseline, args=(REFERENCE.digest, b"{}"))
+
+    def fail() -> None:
+        with store.upkeep.begin() as tidying:
+            tidying.forget(Gone([k(1)], {SUBJECT: {"expired": 1}}), FIRST, LAST, seen_us=50)
+            handing.start()
+            handing.join(0.2)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    handing.join(30)
+    assert store.baseline(REFERENCE.digest) == b"{}"
+    assert store.entry(k(1))[0] is not None
+    assert store.labels(SUBJECT) == {"in": 2, "joined": 2}
+
+
+def test_profiles_go_with_the_windows_of_their_time_and_no_reference_goes(opened: Open) -> None:
+    store = opened()
+    filled(store)
+    store.keep_baseline(REFERENCE.digest, b"{}")
+    lease = Lease(0, "a", store.positions()[0].epoch)
+    columns = {binning.name: list[float]() for binning in REFERENCE.binnings}
+    profile = Profile.of(REFERENCE.digest, REFERENCE.binnings, columns, rows=0)
+    starts = (0, DAY_US - 1, DAY_US, 3 * DAY_US)
+    places = [ProfileKey(name, "r", "stable", 1, REFERENCE.digest, at) for name in (SUBJECT, LOANS) for at in starts]
+    with store.begin() as batch:
+        batch.lock(lease, 1)
+        profiles = dict.fromkeys(places, profile)
+        batch.write(lease, Work(changes=Changes(profiles=profiles), next_offset=2, watermark_us=1))
+
+    def left(subject: str) -> list[int]:
+        wanted = Span(subject=subject, baseline=REFERENCE.digest, since_us=0, until_us=2**62)
+        return sorted(key.start_us for key in store.profiles(wanted))
+
+    with store.upkeep.begin() as tidying:
+        assert not tidying.drop(SUBJECT, before_us=DAY_US)
+    assert (left(SUBJECT), left(LOANS)) == ([DAY_US, 3 * DAY_US], list(starts))
+    assert store.baseline(REFERENCE.digest) == b"{}", "nobody knows who will name it"
 
 
 def test_windows_are_moved_a_piece_at_a_time_and_late_sums_follow_them(opened: Open) -> None:

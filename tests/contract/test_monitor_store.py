@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +20,14 @@ from switchyard_monitor.adapters.tables import metadata
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import NO_FOLD, OUTCOME, Arm, Pair, Pred, Version
 from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.profiling import Coarsening, ProfileKey, Span
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.errors import Deposed, StoreUnavailable
 from switchyard_monitor.ports import Batch, HeldRecord, Lease, Letter, Store, Work
+from switchyard_profile.binning import PREDICTION
+from switchyard_profile.profile import Profile
 from switchyard_testkit.databases import Databases
+from switchyard_testkit.monitor_world import REFERENCE
 
 Open = Callable[[], SqlStore]
 RULE = Rule("demo/m", task="regression", outcome="$")
@@ -199,6 +204,84 @@ def test_sums_of_several_commits_add_up_and_what_cancels_is_gone(store: Store) -
     write(store, lease, Changes(cells={(number, 0): {"a": 2, "b": 1}}), at=5)
     write(store, lease, Changes(cells={(number, 0): {"a": 1, "b": -1}}), at=6)
     assert [cell.sums for cell in store.cells([number])] == [{"a": 3}]
+
+
+def profiled(values: list[object]) -> Profile:
+    columns = {"x": values, PREDICTION: [1.0] * len(values)}
+    return Profile.of(REFERENCE.digest, REFERENCE.binnings, columns, rows=len(values))
+
+
+def test_profiles_of_several_commits_and_partitions_add_up(opened: Open, store: Store) -> None:
+    key = ProfileKey("demo/m", "r\u00e4", "stable", 3, REFERENCE.digest, 300)
+    lease = claimed(store)
+    write(store, lease, Changes(profiles={key: profiled([1, 2, "\0"])}), at=5)
+    write(store, lease, Changes(profiles={key: profiled([None, 1e300])}), at=6)
+    position = store.claim(1, "a", now_us=0, ttl_us=10)
+    assert position is not None
+    other = Lease(1, "a", position.epoch)
+    store.start(other, topic_id="t", offset=5)
+    write(store, other, Changes(profiles={key: profiled([-7]), key._replace(start_us=600): profiled([4])}), at=5)
+    span = Span(subject="demo/m", baseline=REFERENCE.digest, since_us=0, until_us=600)
+    later = key._replace(start_us=600)
+    again = opened()
+    assert again.profiles(span) == {key: profiled([1, 2, "\0", None, 1e300, -7])}
+    assert again.profiles(replace(span, since_us=600, until_us=601)) == {later: profiled([4])}
+    assert again.profiles(replace(span, until_us=900, length_us=900)) == {
+        key._replace(start_us=0): profiled([1, 2, "\0", None, 1e300, -7, 4])
+    }
+    assert again.profiles(replace(span, revision=key.revision)) == again.profiles(span)
+    for other_span in ({"subject": "demo/other"}, {"baseline": "sha256:other"}, {"revision": "r"}):
+        assert again.profiles(replace(span, **other_span)) == {}
+
+
+def test_profiles_are_put_together_to_longer_windows_and_hold_what_they_held(store: Store) -> None:
+    key = ProfileKey("demo/m", "r", "stable", 3, REFERENCE.digest, 600)
+    lease = claimed(store)
+    for at, start_us in enumerate((600, 900, 1500, 1800, 2100)):
+        write(store, lease, Changes(profiles={key._replace(start_us=start_us): profiled([at])}), at=5 + at)
+    span = Span(subject="demo/m", baseline=REFERENCE.digest, since_us=0, until_us=9000)
+    days = replace(span, length_us=600)
+    before = store.profiles(days)
+    moving = Coarsening("demo/m", REFERENCE.digest, before_us=2000, length_us=600)
+    assert store.fine_profiles(moving) == {0}
+    with store.begin() as batch:
+        batch.lock(lease, 10)
+        batch.coarsen(lease, moving, most=1)
+    assert {found.start_us for found in store.profiles(span)} == {600, 1500, 1800, 2100}
+    with store.begin() as batch:
+        batch.lock(lease, 10)
+        batch.coarsen(lease, moving, most=25)
+    assert store.fine_profiles(moving) == set()
+    assert {found.start_us for found in store.profiles(span)} == {600, 1200, 1800, 2100}
+    assert store.profiles(days) == before
+    assert store.profiles(replace(span, until_us=601)) == {key: profiled([0, 1])}
+
+
+def test_a_reference_is_kept_once(opened: Open, store: Store) -> None:
+    assert store.baseline(REFERENCE.digest) is None
+    store.keep_baseline(REFERENCE.digest, b"{}\0\xff")
+    store.keep_baseline(REFERENCE.digest, b"the same again")
+    assert opened().baseline(REFERENCE.digest) == b"{}\0\xff"
+
+
+def test_a_reference_that_comes_in_the_middle_of_a_batch_commits_nothing_of_it(store: Store) -> None:
+    """It comes by another thread, the API's; to SQLite both have one connection."""
+    lease = claimed(store)
+    handing = threading.Thread(target=store.keep_baseline, args=(REFERENCE.digest, b"{}"))
+
+    def fail(batch: Batch) -> None:
+        batch.lock(lease, 5)
+        batch.write(lease, Work(changes=Changes(ledger={"stored": 1}), next_offset=6, watermark_us=1))
+        handing.start()
+        handing.join(0.2)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), store.begin() as batch:
+        fail(batch)
+    handing.join(30)
+    assert store.baseline(REFERENCE.digest) == b"{}"
+    assert store.positions()[0].next_offset == 5
+    assert store.ledgers()[0].columns == {}
 
 
 def test_an_undone_transaction_leaves_nothing_not_even_numbers(store: Store) -> None:

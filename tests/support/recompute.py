@@ -5,8 +5,9 @@
 A program of its own on pandas: it imports nothing of Switchyard's, so an error of ours is not repeated here.
 
 - `events.jsonl`: the topic as any consumer reads it, a record a line: partition, offset, timestamp (milliseconds, the
-  broker's), value. Of one deployment.
-- `monitoring.json`: the `monitoring` block of its ModelDeployment: a regression, with or without decisions.
+  broker's), value, and headers where a CloudEvent has its attributes there. Of one deployment. A deletion lies in the
+  partition of all that it erases, where a producer that keys by prediction id puts it.
+- `monitoring.json`: the `monitoring` block of its ModelDeployment: a regression, with or without decisions and rows.
 - `found.json`: what the monitor holds: `cells` and `pairs` of its database, and what its API answers to `/counts`,
   `/quality` and `/pairs`.
 
@@ -17,13 +18,15 @@ ends with 1 and the differences where something is not so.
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import json
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +41,7 @@ TIME_PARTS, ERROR_PARTS = 16, 32
 FOLDS = 32
 ARM = ["revision", "role", "traffic", "weightBp", "assignment"]
 PAIR = ["stable", "mirrored", "traffic"]
-EPOCH = pd.Timestamp(0, tz="UTC")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Key = tuple[Any, ...]
 Sums = dict[Key, dict[str, int]]
 """By the owner and the start of the window, each name's number."""
@@ -62,6 +65,9 @@ class Rules:
     relative: bool
     threshold: float | None
     """Where decisions are yes or no: the prediction from which it says yes."""
+    answers: list[str] | None
+    """Where a request carries many rows: the list of their answers, and the one of the rows."""
+    inputs: list[str] | None
 
     @classmethod
     def of(cls, block: Mapping[str, Any]) -> Rules:
@@ -70,7 +76,7 @@ class Rules:
             raise ValueError("monitoring: only a regression is computed here")
         outcome, decision = block["outcome"], block.get("decision")
         said = decision or {}
-        threshold = said.get("threshold")
+        threshold, rows = said.get("threshold"), block.get("rows", {})
         return cls(
             window=span(block.get("window", "5m")),
             prediction=steps(block["prediction"].get("path", "$")),
@@ -82,6 +88,8 @@ class Rules:
             tolerance=amount(said.get("tolerance", 0)),
             relative=str(said.get("tolerance", 0)).endswith("%"),
             threshold=None if threshold is None else amount(threshold),
+            answers=steps(rows["response"]) if rows else None,
+            inputs=steps(rows["request"]) if rows.get("request") else None,
         )
 
     def agree(self, said: pd.Series, other: pd.Series) -> pd.Series:
@@ -103,23 +111,31 @@ def amount(written: str | int) -> float:
 
 
 def steps(path: str) -> list[str]:
-    """The members that `$.a.b` names one after another."""
-    return path.split(".")[1:]
+    """The members and places that `$.a[0].b` names one after another."""
+    return re.findall(r"\w+", path)
+
+
+def found(document: Any, path: Sequence[str]) -> Any:
+    """What stands there; None for nothing."""
+    for step in path:
+        if isinstance(document, list):
+            document = document[int(step)] if step.isdigit() and int(step) < len(document) else None
+        else:
+            document = document.get(step) if isinstance(document, dict) else None
+    return document
 
 
 def number(document: Any, path: Sequence[str]) -> float:
     """The number there, or NaN."""
-    for step in path:
-        document = document.get(step) if isinstance(document, dict) else None
-    return math.nan if isinstance(document, bool) or not isinstance(document, int | float) else float(document)
+    value = found(document, path)
+    return math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
 
 
 def yes_or_no(document: Any, path: Sequence[str]) -> float:
     """1 or 0 for what is true or false there, or 1 or 0 itself; NaN for anything else."""
-    for step in path:
-        document = document.get(step) if isinstance(document, dict) else None
-    known = isinstance(document, bool | int | float) and document in (0, 1)
-    return float(document) if known else math.nan
+    value = found(document, path)
+    known = isinstance(value, bool | int | float) and value in (0, 1)
+    return float(value) if known else math.nan
 
 
 def bucket(values: pd.Series, parts: int) -> pd.Series:
@@ -129,132 +145,243 @@ def bucket(values: pd.Series, parts: int) -> pd.Series:
     return shift * parts + np.right_shift(values.astype("int64"), shift)
 
 
-def fold(subject: str, data: Mapping[str, Any]) -> int:
+def fold(subject: str, pid: str, data: Mapping[str, Any]) -> int:
     """The group of its user, where one stays with an arm; else that of its id, by the last byte of a hash."""
-    of_user, by_id = data.get("unit"), data["predictionId"]
+    of_user = data.get("unit")
     stood_in = (data.get("answeredBy") or data["revision"]) != data["revision"]
     if of_user is not None and data["role"] in ("stable", "candidate") and not stood_in:
         return int(of_user) % FOLDS
-    minted = re.fullmatch(r"[0-9]{13}-.{36}", by_id)
-    return hashlib.blake2b(f"{subject}\0{by_id}".encode(), digest_size=7 if minted else 13).digest()[-1] % FOLDS
+    minted = re.fullmatch(r"[0-9]{13}-.{36}", pid)
+    return hashlib.blake2b(f"{subject}\0{pid}".encode(), digest_size=7 if minted else 13).digest()[-1] % FOLDS
 
 
-def microseconds(times: pd.Series) -> pd.Series:
-    """ISO times in whole microseconds since 1970."""
-    return (pd.to_datetime(times, format="ISO8601", utc=True) - EPOCH) // pd.Timedelta(microseconds=1)
+def microseconds(time: str) -> int:
+    """An ISO time in whole microseconds since 1970."""
+    return (datetime.fromisoformat(time) - EPOCH) // timedelta(microseconds=1)
 
 
 # --- from the topic to tables -----------------------------------------------------------------------------------------
 
+KSERVE = {"org.kubeflow.serving.inference.request": "input", "org.kubeflow.serving.inference.response": "prediction"}
+ALONE = {"role": "stable", "traffic": 0, "weightBp": 10_000, "assignment": "split"}
+"""What an X or Y that came alone is said to be, where it does not say."""
 
-def once(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Each event once, in the order of the log; one that was sent again keeps its id and its partition."""
-    seen: dict[str, Mapping[str, Any]] = {}
+
+@dataclass(frozen=True)
+class Event:
+    """A record of the topic in plain words."""
+
+    kind: str
+    id: str
+    subject: str
+    pid: str
+    row: int | None
+    """None for all rows of a request."""
+    at: int
+    broker: int
+    data: Mapping[str, Any]
+
+
+def read(record: Mapping[str, Any]) -> Event:
+    """One record, whichever form it has."""
+    value, headers = record["value"], record.get("headers") or {}
+    if "ce_type" in headers:
+        value = {name.removeprefix("ce_"): text for name, text in headers.items()} | {"data": value}
+    broker, kind = round(record["timestamp"] * 1000), value["type"]
+    if kind in KSERVE:
+        parts = (value["inferenceservicename"], value.get("component"), value.get("endpoint"))
+        body = json.loads(base64.b64decode(value["data_base64"])) if "data_base64" in value else value["data"]
+        data = ALONE | {"revision": "-".join(part for part in parts if part), "value": body}
+        name = f"{value['id']} {value['time']}"  # callers choose ids, and may choose one twice
+        subject, at = f"{value['namespace']}/{value['inferenceservicename']}", microseconds(value["time"])
+        return Event(KSERVE[kind], name, subject, value["id"], None, at, broker, data)
+    data, kind = value["data"], kind.split(".")[2]
+    if kind in ("input", "prediction"):
+        data = ALONE | data
+    at = microseconds(data["startedAt"] if kind == "inference" else data["at"])
+    row = None if kind in ("inference", "deletion") else data.get("row", 0)
+    return Event(kind, value["id"], value["subject"], data["predictionId"], row, at, broker, data)
+
+
+def accepted(records: Iterable[Mapping[str, Any]], rules: Rules) -> Iterator[Event]:
+    """Each event once, in the order of the log: in time, and of predictions that nobody has had deleted before.
+
+    One that was sent again keeps its id and its partition. A time ahead of the broker's becomes the broker's.
+    """
+    seen: set[tuple[str, str, str]] = set()
+    erased: set[str] = set()
     for record in sorted(records, key=lambda record: (record["partition"], record["offset"])):
-        seen.setdefault(record["value"]["id"], record)
-    return list(seen.values())
+        event = read(record)
+        me = event.kind, event.pid, event.id
+        if me in seen:
+            continue
+        seen.add(me)
+        if event.kind == "deletion":
+            erased.add(event.pid)
+            continue
+        most = rules.horizon if event.kind in ("decision", "outcome") else 7 * DAY
+        if event.broker - event.at > most or event.pid in erased:
+            continue
+        yield replace(event, at=event.broker) if event.at > event.broker + 300 * SECOND else event
 
 
-def timely(frame: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Without what came too late; a time ahead of the broker's becomes the broker's."""
-    kept = frame[frame["broker"] - frame["at"] <= most].copy()
-    kept["at"] = kept["at"].where(kept["at"] <= kept["broker"] + 300 * SECOND, kept["broker"])
-    return kept
+@dataclass(frozen=True)
+class Line:
+    """One row of a request."""
+
+    row: int
+    x: str | None
+    y: float
 
 
-def exchanges(records: Iterable[Mapping[str, Any]], rules: Rules) -> pd.DataFrame:
-    """Every exchange, with what became of it."""
-    rows = [
-        {
-            "event": record["value"]["id"],
-            "broker": record["timestamp"] * 1000,
-            "pid": data["predictionId"],
-            "startedAt": data["startedAt"],
-            **{name: data[name] for name in ARM},
-            "fold": fold(record["value"]["subject"], data),
-            "answeredBy": data.get("answeredBy") or data["revision"],
-            "error": bool(data["error"]),
-            "status": data["status"],
-            "latency": data.get("latencyUs"),
-            "x": json.dumps(data["request"].get("value"), sort_keys=True)
-            if data["request"].get("complete", True)
-            else None,
-            "whole": data["response"].get("complete", True),
-            "y": number(data["response"].get("value"), rules.prediction),
-        }
-        for record in records
-        if record["value"]["type"] == "dev.switchyard.inference.v1" and (data := record["value"]["data"])
-    ]
-    if not rows:
-        raise ValueError("the topic holds no exchange of this deployment")
-    frame = pd.DataFrame(rows)
-    frame["at"] = microseconds(frame.pop("startedAt"))
-    frame["latency"] = pd.to_numeric(frame["latency"]).astype("Int64")
-    frame = timely(frame, 7 * DAY)
-    frame["start"] = frame["at"] - frame["at"] % rules.window
-    frame["fate"] = list(fates(frame))
-    return frame
+def rows_of(body: Any, path: list[str] | None) -> list[Any] | None:
+    """The rows that a body carries."""
+    items = None if path is None else found(body, path)
+    return items if isinstance(items, list) else None
 
 
-def fates(frame: pd.DataFrame) -> Iterator[str]:
-    """`predictions` for what made a Y, else why it made none."""
-    first_x: dict[str, str] = {}
-    answered: set[tuple[str, str, bool]] = set()
-    rows: Iterable[Any] = frame.itertuples()
-    for row in rows:
-        known, shadow = first_x.get(row.pid), row.role == "shadow"
-        me = row.pid, row.answeredBy, shadow
-        if row.x is not None and known is not None and row.x != known:
-            yield "conflicts"
-        elif row.error or not 200 <= row.status < 300:
-            yield ""
-        elif shadow and row.answeredBy != row.revision:
-            yield "failover"
-        elif me in answered:
-            yield "repeat"
-        elif not row.whole or math.isnan(row.y):
-            yield "unreadable"
+def lines(event: Event, rules: Rules) -> list[Line]:
+    """The rows of an exchange, or of an X or a Y that came alone."""
+    data = event.data
+    if event.kind == "inference":
+        known = data["request"].get("complete", True)
+        asked, told = data["request"].get("value"), data["response"].get("value")
+        both = True
+    else:
+        known, both = event.kind == "input", False
+        asked, told = (data["value"], None) if known else (None, data["value"])
+    if rules.answers is None or event.row is not None:
+        x = json.dumps(asked, sort_keys=True) if known else None
+        return [Line(event.row or 0, x, number(told, rules.prediction))]
+    answers, inputs = rows_of(told, rules.answers), rows_of(asked, rules.inputs)
+    xs = [json.dumps(item, sort_keys=True) for item in inputs or [asked]] if known else [None]
+    if event.kind == "input":
+        return [Line(row, x, math.nan) for row, x in enumerate(xs)]
+    matched = answers is not None and not (
+        both and known and rules.inputs is not None and (inputs is None or len(inputs) != len(answers))
+    )
+    if answers is None or not matched:
+        return [Line(0, xs[0], math.nan)]
+    of_row = xs if inputs and known else xs * len(answers)
+    both_of_row = enumerate(zip(of_row, answers, strict=True))
+    return [Line(row, x, number(said, rules.prediction)) for row, (x, said) in both_of_row]
+
+
+@dataclass
+class History:
+    """What became of the topic."""
+
+    seen: list[dict[str, Any]] = field(default_factory=list)
+    """Exchanges, each once."""
+    made: list[dict[str, Any]] = field(default_factory=list)
+    """Ys, one for each row that has one."""
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    """What else is counted, by the arm that it counts against."""
+    labels: list[dict[str, Any]] = field(default_factory=list)
+    """Every version of every Y′ and X′."""
+
+    @classmethod
+    def of(cls, records: Iterable[Mapping[str, Any]], rules: Rules) -> History:
+        """Read the whole log."""
+        history = cls()
+        first_x: dict[tuple[str, int], str] = {}
+        given: set[tuple[str, int]] = set()
+        answered: set[tuple[str, int, str, bool]] = set()
+        for event in accepted(records, rules):
+            if event.kind in ("decision", "outcome"):
+                history._label(event, rules)
+                continue
+            data, found_lines = event.data, lines(event, rules)
+            owner = {name: data[name] for name in ARM} | {"start": event.at - event.at % rules.window}
+            if event.kind == "inference":
+                latency = data.get("latencyUs")
+                history.seen.append(owner | {"error": bool(data["error"]), "latency": latency})
+            known = [(line.x, first_x.get((event.pid, line.row))) for line in found_lines]
+            if any(x is not None and before is not None and x != before for x, before in known):
+                history.notes.append(owner | {"name": "conflicts"})
+            elif event.kind == "input":
+                for line in found_lines:
+                    if line.x is not None and (event.pid, line.row) not in given:
+                        given.add((event.pid, line.row))
+                        first_x.setdefault((event.pid, line.row), line.x)
+            else:
+                for line in history._answer(event, owner, found_lines, answered, many=rules.answers is not None):
+                    if line.x is not None:
+                        first_x.setdefault((event.pid, line.row), line.x)
+        if not history.made:
+            raise ValueError("the topic holds no prediction of this deployment")
+        return history
+
+    def _answer(
+        self,
+        event: Event,
+        owner: dict[str, Any],
+        answers: Sequence[Line],
+        answered: set[tuple[str, int, str, bool]],
+        *,
+        many: bool,
+    ) -> list[Line]:
+        """The rows that make a Y."""
+        data, exchange = event.data, event.kind == "inference"
+        by, shadow = data.get("answeredBy") or data["revision"], data["role"] == "shadow"
+        mine = dict(owner)
+        if exchange:
+            if data["error"] or not 200 <= data["status"] < 300:
+                return []
+            if by != data["revision"]:
+                self.notes.append(owner | {"name": "failover"})
+                if shadow:
+                    return []
+                mine |= {"revision": by, "role": "stable", "assignment": "retry"}
+        fresh = [line for line in answers if (event.pid, line.row, by, shadow) not in answered]
+        if answers and not fresh:
+            return []
+        if exchange and not data["response"].get("complete", True):
+            self.notes.append(owner | {"name": "unreadable"})
+            return []
+        group = fold(event.subject, event.pid, data)
+        good = [line for line in fresh if not math.isnan(line.y)]
+        if exchange or good:  # an answer that came alone and holds nothing is no answer
+            self.notes += [owner | {"name": "unreadable"}] * (len(fresh) - len(good))
+        if exchange and many and good and by == data["revision"]:
+            self.notes.append(owner | {"name": "answered"})
+        for line in good:
+            answered.add((event.pid, line.row, by, shadow))
+            latency = data.get("latencyUs") if line.row == 0 else None
+            place = {"pid": event.pid, "row": line.row, "at": event.at, "fold": group}
+            self.made.append(mine | place | {"y": line.y, "latency": latency})
+        return good
+
+    def _label(self, event: Event, rules: Rules) -> None:
+        data = event.data
+        if event.kind == "outcome":
+            value = number({"": data["value"]}, ["", *rules.outcome])
+        elif rules.decision is None:
+            return
         else:
-            answered.add(me)
-            if row.x is not None:
-                first_x.setdefault(row.pid, row.x)
-            yield "predictions"
+            way = number if rules.threshold is None else yes_or_no
+            value = way({"": data["value"]}, ["", *rules.decision])
+        if math.isnan(value):
+            return
+        actor = data["actor"].get("kind", "human") if data.get("actor") else "unknown"
+        place = {"kind": event.kind, "pid": event.pid, "row": event.row, "broker": event.broker}
+        rank = {"version": data.get("revision", 0), "at": event.at, "event": event.id}
+        self.labels.append(place | rank | {"actor": actor, "x": value})
+
+    def versions(self, kind: str) -> pd.DataFrame:
+        """Every version of one kind of label, the one that holds last."""
+        columns = ["kind", "pid", "row", "broker", "version", "at", "event", "actor", "x"]
+        frame = pd.DataFrame(self.labels, columns=columns)
+        frame = frame.astype({"pid": "str", "row": "int64", "broker": "int64", "at": "int64", "x": "float64"})
+        return frame[frame["kind"] == kind].sort_values(["version", "at", "event"])
 
 
-def outcomes(records: Iterable[Mapping[str, Any]], rules: Rules) -> pd.DataFrame:
-    """Every version of every X′, the one that holds last."""
-    return labels(records, rules, kind="outcome", read=lambda value: number({"": value}, ["", *rules.outcome]))
-
-
-def decisions(records: Iterable[Mapping[str, Any]], rules: Rules) -> pd.DataFrame:
-    """Every version of every Y′, the one that holds last; none where the monitor is not told what they mean."""
-    if rules.decision is None:
-        return labels((), rules, kind="decision", read=lambda _: math.nan)
-    path, read = ["", *rules.decision], number if rules.threshold is None else yes_or_no
-    return labels(records, rules, kind="decision", read=lambda value: read({"": value}, path))
-
-
-def labels(
-    records: Iterable[Mapping[str, Any]], rules: Rules, *, kind: str, read: Callable[[Any], float]
-) -> pd.DataFrame:
-    """Every version of one kind of label that can be read and came in time, the one that holds last."""
-    rows = [
-        {
-            "event": record["value"]["id"],
-            "broker": record["timestamp"] * 1000,
-            "pid": data["predictionId"],
-            "said": data["at"],
-            "version": data.get("revision", 0),
-            "actor": data["actor"].get("kind", "human") if data.get("actor") else "unknown",
-            "x": read(data["value"]),
-        }
-        for record in records
-        if record["value"]["type"] == f"dev.switchyard.{kind}.v1" and (data := record["value"]["data"])
-    ]
-    frame = pd.DataFrame(rows, columns=["event", "broker", "pid", "said", "version", "actor", "x"])
-    frame["at"] = microseconds(frame.pop("said")) if rows else pd.Series(dtype="int64")
-    frame = timely(frame, rules.horizon)
-    return frame[frame["x"].notna()].sort_values(["version", "at", "event"])
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Rows as a table that has its columns also where it is empty; latencies may be missing."""
+    frame = pd.DataFrame(rows, columns=[*columns])
+    if "latency" in columns:
+        frame["latency"] = pd.to_numeric(frame["latency"]).astype("Int64")
+    return frame
 
 
 # --- from tables to sums ----------------------------------------------------------------------------------------------
@@ -308,38 +435,34 @@ def parts(said: pd.Series, happened: pd.Series, scale: int) -> pd.Series:
 
 def judgements(predictions: pd.DataFrame, labels: pd.DataFrame, rules: Rules) -> dict[str, pd.DataFrame]:
     """Each prediction beside the X′ that holds now, and beside the one that held when it was judged."""
-    heard = labels[["pid", "broker", "x"]].rename(columns={"broker": "heard", "x": "happened"})
-    joined = predictions.merge(heard, on="pid", sort=False)
+    heard = labels[["pid", "row", "broker", "x"]].rename(columns={"broker": "heard", "x": "happened"})
+    joined = predictions.merge(heard, on=["pid", "row"], sort=False)
     known = joined[joined["heard"] <= joined["at"] + rules.judged_after]
     return {
-        "now": joined.drop_duplicates("row", keep="last"),
-        "age": known.drop_duplicates("row", keep="last"),
-        "first": joined.sort_values("heard").drop_duplicates("row", keep="first"),
+        "now": joined.drop_duplicates("n", keep="last"),
+        "age": known.drop_duplicates("n", keep="last"),
+        "first": joined.sort_values("heard").drop_duplicates("n", keep="first"),
     }
 
 
-def arm_sums(
-    seen: pd.DataFrame, happened: pd.DataFrame, decided: pd.DataFrame, rules: Rules
-) -> tuple[Sums, pd.DataFrame]:
+def arm_sums(history: History, rules: Rules) -> tuple[Sums, pd.DataFrame]:
     """The sums of every arm, and the predictions that were made."""
     ledger = Ledger(ARM)
+    owner = [*ARM, "start"]
+    seen = table(history.seen, [*owner, "error", "latency"])
     ledger.add(seen, "requests")
-    ledger.add(seen[seen["error"]], "errors")
+    ledger.add(seen[seen["error"].astype(bool)], "errors")
     ledger.add(seen[seen["latency"].isna()], "unmeasured")
     measured = seen[seen["latency"].notna()]
     ledger.spread(measured, "latency", bucket(measured["latency"].astype("int64").clip(lower=0), TIME_PARTS))
-    for fate in ("conflicts", "unreadable"):
-        ledger.add(seen[seen["fate"] == fate], fate)
-    readable = ~seen["error"] & seen["status"].between(200, 299) & (seen["fate"] != "conflicts")
-    ledger.add(seen[readable & (seen["answeredBy"] != seen["revision"])], "failover")
+    notes = table(history.notes, [*owner, "name"])
+    for name in sorted(notes["name"].unique()):
+        ledger.add(notes[notes["name"] == name], name)
 
-    made = seen[seen["fate"] == "predictions"].copy()
-    stood_in = made["answeredBy"] != made["revision"]
-    made.loc[stood_in, "role"] = "stable"
-    made.loc[stood_in, "assignment"] = "retry"
-    made["revision"] = made["answeredBy"]
-    made["row"] = range(len(made))
+    made = table(history.made, [*owner, "pid", "row", "at", "fold", "y", "latency"])
+    made["n"] = range(len(made))
     ledger.add(made, "predictions")
+    happened, decided = history.versions("outcome"), history.versions("decision")
     judged = judgements(made, happened, rules)
     first = judged.pop("first")
     waited = (first["heard"] - first["at"]).clip(lower=0) // 1000
@@ -365,10 +488,14 @@ def by_fold(ledger: Ledger, frame: pd.DataFrame, error: pd.Series) -> None:
 
 def follow(ledger: Ledger, made: pd.DataFrame, decided: pd.DataFrame, rules: Rules) -> None:
     """Count the predictions that people decided about, and those that they followed; all others they overrode."""
-    held = decided.drop_duplicates("pid", keep="last")[["pid", "actor", "x"]].rename(columns={"x": "decided"})
-    both = made.merge(held, on="pid", sort=False)
+    latest = decided.drop_duplicates(["pid", "row"], keep="last")
+    held = latest[["pid", "row", "actor", "x"]].rename(columns={"x": "decided"})
+    both = made.merge(held, on=["pid", "row"], sort=False)
     if both.empty:
         return
+    first = decided.groupby(["pid", "row"])["broker"].min()
+    heard = both.merge(first.rename("heard").reset_index(), on=["pid", "row"], sort=False)
+    ledger.spread(heard, "dec.delay", bucket((heard["heard"] - heard["at"]).clip(lower=0) // 1000, TIME_PARTS))
     if rules.threshold is None:
         followed = rules.agree(both["y"], both["decided"])
     else:
@@ -382,15 +509,12 @@ def follow(ledger: Ledger, made: pd.DataFrame, decided: pd.DataFrame, rules: Rul
 
 def pair_sums(made: pd.DataFrame, happened: pd.DataFrame, rules: Rules) -> Sums:
     """The sums of every pair: stable's prediction and a mirrored one of the same id."""
-    columns = ["pid", "revision", "traffic", "at", "start", "y", "latency"]
+    columns = ["pid", "row", "revision", "traffic", "at", "start", "y", "latency"]
     of_lot = (made["role"] == "stable") & made["assignment"].isin(["split", "sticky"])
-    shadows = made[made["role"] == "shadow"][["pid", "revision", "at", "y", "latency"]]
-    shadows = shadows.assign(row=range(len(shadows)))
-    both = made[of_lot][columns].merge(shadows, on="pid", suffixes=("", "_shadow"), sort=False)
+    shadows = made[made["role"] == "shadow"][["pid", "row", "revision", "at", "y", "latency", "n"]]
+    both = made[of_lot][columns].merge(shadows, on=["pid", "row"], suffixes=("", "_shadow"), sort=False)
     both = both.assign(apart=(both["at"] - both["at_shadow"]).abs()).sort_values(["apart", "at"])
-    both = both.drop_duplicates("row", keep="first").rename(
-        columns={"revision": "stable", "revision_shadow": "mirrored"}
-    )
+    both = both.drop_duplicates("n", keep="first").rename(columns={"revision": "stable", "revision_shadow": "mirrored"})
 
     ledger = Ledger(PAIR)
     ledger.add(both, "n")
@@ -506,6 +630,12 @@ def compare_answers(seen: Comparison, arms: Sums, pairs: Sums, found: Mapping[st
             seen.whole(f"/quality {key} {name}.clipped", sums.get(f"{which}.clipped", 0), part.get("clipped", 0))
             for measure, value in errors(sums, which, rules).items():
                 seen.near(f"/quality {key} {name}.{measure}", value, part.get(measure))
+        n, all_of_them = sums.get("dec.n", 0), sums.get("predictions", 0)
+        seen.near(
+            f"/quality {key} coverage of decisions",
+            n / all_of_them if all_of_them else None,
+            line.get("decisionCoverage"),
+        )
         compare_decisions(seen, f"/quality {key}", sums, line)
     by_pair = merged(pairs, range(len(PAIR)))
     lines = {(line["against"], line["revision"], line["traffic"]): line for line in found["pairCounts"]}
@@ -541,32 +671,26 @@ def main(arguments: Sequence[str]) -> int:
         parser.add_argument(f"--{name}", type=Path, required=True)
     options = parser.parse_args(arguments)
     rules = Rules.of(json.loads(options.monitoring.read_text(encoding="utf-8")))
-    found = json.loads(options.found.read_text(encoding="utf-8"))
-    lines = options.events.read_text(encoding="utf-8").splitlines()
-    records = once(json.loads(line) for line in lines)
-    kinds = {record["value"]["type"].split(".")[2] for record in records}
-    if foreign := kinds - {"inference", "decision", "outcome"}:
-        raise ValueError(
-            f"the topic holds {', '.join(sorted(foreign))}: only exchanges, decisions and outcomes are computed here"
-        )
-    happened = outcomes(records, rules)
-    arms, made = arm_sums(exchanges(records, rules), happened, decisions(records, rules), rules)
-    pairs = pair_sums(made, happened, rules)
+    told = json.loads(options.found.read_text(encoding="utf-8"))
+    records = [json.loads(line) for line in options.events.read_text(encoding="utf-8").splitlines()]
+    history = History.of(records, rules)
+    arms, made = arm_sums(history, rules)
+    pairs = pair_sums(made, history.versions("outcome"), rules)
     seen = Comparison()
-    seen.sums("cell", arms, held(found["cells"], ARM))
-    seen.sums("pair", pairs, held(found["pairs"], PAIR))
-    compare_answers(seen, arms, pairs, found, rules)
+    seen.sums("cell", arms, held(told["cells"], ARM))
+    seen.sums("pair", pairs, held(told["pairs"], PAIR))
+    compare_answers(seen, arms, pairs, told, rules)
     for line in seen.differences[:SHOWN]:
         print(line)
     if seen.differences:
         print(f"{len(seen.differences)} of {seen.compared} numbers differ")
         return 1
-    exchanged = sum(sums.get("requests", 0) for sums in arms.values())
+    exchanged, said = (sum(sums.get(name, 0) for sums in arms.values()) for name in ("requests", "predictions"))
     judged = sum(sums.get("age.n", 0) for sums in arms.values())
     paired = sum(sums.get("n", 0) for sums in pairs.values())
     decided, followed = (sum(sums.get(f"dec.{name}", 0) for sums in arms.values()) for name in ("n", "agree"))
-    said = f"{exchanged} exchanges, {judged} judged, {paired} pairs, {decided} decisions"
-    print(f"{seen.compared} numbers are equal: {said}, {decided - followed} overrides")
+    counted = f"{exchanged} exchanges, {said} predictions, {judged} judged, {paired} pairs, {decided} decisions"
+    print(f"{seen.compared} numbers are equal: {counted}, {decided - followed} overrides")
     return 0
 
 

@@ -9,6 +9,7 @@ from threading import Lock
 from switchyard_contracts.base import LABEL_DEPLOYMENT
 
 from switchyard_operator.domain.kinds import ALL, MODEL_COMMAND, MODEL_DEPLOYMENT, Kind
+from switchyard_operator.domain.slim import slim
 from switchyard_operator.domain.world import Body
 
 Key = tuple[str, str]
@@ -25,12 +26,12 @@ class Cache:
         self._moves: Counter[Key] = Counter()
 
     def put(self, body: Body) -> Key | None:
-        """Store a body unless a newer one is held; the answer is the deployment it belongs to."""
+        """Store what is kept of a body unless a newer one is held; the answer is the deployment it belongs to."""
         kind, place, owner = body["kind"], _place(body), owner_of(body)
         with self._lock:
             held = self._held.setdefault(kind, {}).get(place)
             if held is None or _version(body) >= _version(held) or _uid(body) != _uid(held):
-                self._held[kind][place] = body
+                self._held[kind][place] = slim(body)
                 if owner and (held is None or _version(body) != _version(held) or _uid(body) != _uid(held)):
                     self._moves[owner] += 1
                 if owner:
@@ -51,6 +52,14 @@ class Cache:
         with self._lock:
             held = self._held.get(body["kind"], {}).get(_place(body))
             return held is not None and _uid(held) == _uid(body) and _version(held) >= _version(body) > 0
+
+    def same(self, body: Body) -> Body:
+        """What is held of this very version, or what would be kept of it: a listing of what is known takes no room."""
+        with self._lock:
+            held = self._held.get(body["kind"], {}).get(_place(body))
+        if held is None or _uid(held) != _uid(body) or not _version(held) == _version(body) > 0:
+            return slim(body)
+        return held
 
     def moves(self, owner: Key) -> int:
         """How often anything that belongs to a deployment has changed, as far as is known here."""

@@ -17,6 +17,11 @@ from switchyard_operator.domain import kinds, lineage, pods
 from switchyard_operator.domain.world import Beside, Body, Command, GatewayReport, Revision, SeenRoute, Workload, World
 
 
+def revision_status(body: Body) -> ModelRevisionStatus:
+    """The status of a ModelRevision as we wrote it, or an empty one."""
+    return ModelRevisionStatus.model_validate(body.get("status") or {})
+
+
 def revision(body: Body) -> Revision:
     """A ModelRevision with its marks."""
     metadata = body["metadata"]
@@ -27,7 +32,7 @@ def revision(body: Body) -> Revision:
         created_at=datetime.fromisoformat(metadata["creationTimestamp"]),
         resource_version=metadata["resourceVersion"],
         spec=ModelRevisionSpec.model_validate(body["spec"]),
-        status=ModelRevisionStatus.model_validate(body.get("status") or {}),
+        status=revision_status(body),
         promoted_at=_time(marks.get(PROMOTED_AT)),
         sent_home_at=_time(marks.get(ROLLED_BACK_AT)),
         because=marks.get(lineage.BECAUSE, ""),

@@ -22,6 +22,10 @@ from switchyard_operator.workqueue import WorkQueue
 
 WATCH_SECONDS = 180
 """After which a watch begins anew, from the version it came to."""
+IDLE_SECONDS = 0.5
+"""After which what Kopf keeps running for an object ends; until then it holds the last event whole."""
+CHUNK = 100
+"""Objects that Kopf lists at a time, of each kind; it holds a chunk whole."""
 OURS = (kinds.MODEL_DEPLOYMENT, kinds.MODEL_REVISION, kinds.MODEL_ROUTE, kinds.MODEL_COMMAND)
 CHILDREN = (kinds.DEPLOYMENT, kinds.SERVICE, kinds.DISRUPTION_BUDGET, kinds.POD)
 
@@ -67,6 +71,26 @@ class NoEssence(kopf.AnnotationsDiffBaseStorage):
         return None
 
 
+class NoProgress(kopf.ProgressStorage):
+    """Where Kopf would keep how far handlers have come; ours cannot fail, and it copied what it would keep."""
+
+    def fetch(self, **_: Any) -> None:
+        """Nothing is kept."""
+
+    def store(self, **_: Any) -> None:
+        """Nothing is kept."""
+
+    def purge(self, **_: Any) -> None:
+        """Nothing is kept."""
+
+    def touch(self, **_: Any) -> None:
+        """No object is ever written to by Kopf."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        """There is nothing to clear."""
+        return essence
+
+
 def options(*, also: Sequence[Kind] = ()) -> kopf.OperatorSettings:
     """Kopf as a pair of ears: no peering, no events of its own, and of others' kinds only what is ours."""
     found = kopf.OperatorSettings()
@@ -77,6 +101,9 @@ def options(*, also: Sequence[Kind] = ()) -> kopf.OperatorSettings:
     found.watching.client_timeout = WATCH_SECONDS + 30
     found.networking.request_timeout = 20
     found.persistence.diffbase_storage = NoEssence()
+    found.persistence.progress_storage = NoProgress()
+    found.queueing.idle_timeout = IDLE_SECONDS
+    found.watching.chunk_size = CHUNK
     for kind in (*CHILDREN, *also):
         group, _, version = kind.api_version.rpartition("/")
         found.watching.label_selectors[group, version, kind.plural] = LABEL_DEPLOYMENT

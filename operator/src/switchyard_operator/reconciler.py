@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -22,7 +22,14 @@ from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.model import ConfigSource, Model
 from switchyard_contracts.model_deployment import ModelDeploymentSpec, ModelDeploymentStatus
-from switchyard_contracts.model_revision import ModelRevisionSpec, PodShape, hashes, pod_shape, revision_name
+from switchyard_contracts.model_revision import (
+    ModelRevisionSpec,
+    ModelRevisionStatus,
+    PodShape,
+    hashes,
+    pod_shape,
+    revision_name,
+)
 from switchyard_contracts.model_route import ModelRouteSpec, Route
 from switchyard_contracts.notifications import Notification, Notifications
 
@@ -63,11 +70,23 @@ from switchyard_operator.umpire import Umpire
 
 logger = logging.getLogger(__name__)
 
+Written = ModelDeploymentStatus | ModelRevisionStatus
+"""The statuses that the operator writes."""
 NOW = timedelta(0)
 AFTERWARDS = timedelta(milliseconds=300)
 """When to look at what one has written oneself: the door does not queue it, and something may follow from it."""
 REFUSED_AGAIN = timedelta(seconds=30)
 """When to come again to what only a person can mend; an edit is heard at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The last spec of a deployment that could be honoured."""
+
+    edition: tuple[str, int]
+    """The deployment's uid and generation."""
+    spec: ModelDeploymentSpec
+    config: Config
 
 
 class Reconciler:
@@ -109,7 +128,7 @@ class Reconciler:
         self._lookout = lookout
         self._resolvers = tuple(resolvers)
         self._written: dict[str, datetime] = {}
-        self._accepted: dict[Key, tuple[str, ModelDeploymentSpec, Config]] = {}
+        self._accepted: dict[Key, Accepted] = {}
         self._settled_for: dict[tuple[str, str], str] = {}
         self._facts: dict[Key, Facts] = {}
         """What revisions' pods have said of themselves and no status says yet."""
@@ -133,11 +152,11 @@ class Reconciler:
                 self._lookout.forget(key)
             return self._clear(key) if body is None else None
         try:
-            spec = self._honourable(acceptance.read(body.get("spec")))
+            spec = self._read(key, body)
             config = self._config(key[0], spec)
         except SpecRejected as error:
             return self._reject(key, body, error)
-        self._accepted[key] = (body["metadata"]["uid"], spec, config)
+        self._accepted[key] = Accepted(_edition(body), spec, config)
         return self._pass(key, body, spec, config)
 
     def _pass(
@@ -166,15 +185,17 @@ class Reconciler:
         world = self._ask(world, known)
         plan = decision.decide(world, known)
         routing = plan.route is not None or plan.drop_route
+        lasting = replace(plan, shadows=shadows.hindered_still(plan.shadows, world.status.shadows))
         unheard = routing and world.status.observed_generation not in (0, world.generation)
-        if unheard or (routing and _would_lose(world, plan)) or plan.decision.move is Move.END or _reads(world, plan):
+        ends = plan.decision.move in (Move.END, Move.TAKE_BACK)
+        if unheard or (routing and _would_lose(world, plan)) or ends or _reads(world, plan):
             # Only of an edit that was taken note of can the next pass tell a route that is ahead; and the verdicts that
-            # end a shadow or a test stand nowhere else: once it is marked or read, nobody asks for evidence again.
-            self._write_status(key, world, plan, rejected)
+            # end a rollout stand nowhere else: once it is marked or read, nobody asks for evidence again.
+            self._note(key, world, lasting, rejected)
         try:
-            plan = self._apply(key, body, world, plan)
+            plan = self._apply(key, body, world, lasting if plan.mark or routing else plan)
         except Refused as error:
-            self._write_status(key, world, status.hindered(plan, str(error)), rejected)
+            self._write_status(key, world, status.hindered(lasting, str(error)), rejected)
             self._reporter.hindered(world, str(error))
             return REFUSED_AGAIN
         if not routing and not _begins(plan):
@@ -182,6 +203,13 @@ class Reconciler:
             self._write_revision_statuses(world, plan)
         self._reporter.tell(world, plan)
         return plan.again
+
+    def _read(self, key: Key, body: Body) -> ModelDeploymentSpec:
+        """The spec, or `SpecRejected`; what was read of this very generation is not read again."""
+        known = self._accepted.get(key)
+        if known and known.edition == _edition(body):
+            return known.spec
+        return self._honourable(acceptance.read(body.get("spec")))
 
     def _honourable(self, spec: ModelDeploymentSpec) -> ModelDeploymentSpec:
         """The same, unless it asks for what this installation does without."""
@@ -328,7 +356,7 @@ class Reconciler:
         # Of one that is on its way back nobody is asked anything, and its verdicts stay those that sent it home.
         line = known.lineage
         compared = bool(known.questions) or (
-            known.spot.index >= 0 and not line.settled and line.stable and not line.target.sent_home
+            known.spot.index >= 0 and not line.settled and line.stable and not (line.target.sent_home or known.returns)
         )
         world = self._gatekeeper.ask(replace(world, judged=judged if compared else (), smoke=smoke), known)
         return self._umpire.look(world, known)
@@ -553,10 +581,9 @@ class Reconciler:
         if refused:
             self._reporter.rejected(body, error, now=now)
         accepted = self._accepted.get(key)
-        if accepted is None or accepted[0] != body["metadata"]["uid"]:
+        if accepted is None or accepted.edition[0] != body["metadata"]["uid"]:
             return REFUSED_AGAIN
-        _, spec, config = accepted
-        again = self._pass(key, body, spec, config, error)
+        again = self._pass(key, body, accepted.spec, accepted.config, error)
         return min(again, REFUSED_AGAIN) if again is not None else REFUSED_AGAIN
 
     def _write_status(self, key: Key, world: World, plan: Plan, rejected: SpecRejected | None) -> None:
@@ -564,12 +591,22 @@ class Reconciler:
         fresh = tidings.news(world, plan, self._audience) if self._audience.receivers else ()
         owing = self._owing(key, world.status, fresh)
         new = status.build(world, plan, rejected).model_copy(update={"notifications": owing})
-        if self._due("/".join(key), new == world.status, status.shape(new) == status.shape(world.status), world.now):
+        if self._due("/".join(key), new, world.status, world.now):
             self._cache.put(self._cluster.write_status(body, new.to_json()))
             # Only what stands in the status is told: an operator that dies before that has told nobody.
             self._messenger.owe(key, tidings.owed(owing))
         else:
             self._messenger.owe(key, tidings.owed(world.status.notifications))
+
+    def _note(self, key: Key, world: World, plan: Plan, rejected: SpecRejected | None) -> None:
+        """The status before what rests on it; but where users are taken back to stable, they come first."""
+        try:
+            self._write_status(key, world, plan, rejected)
+        except Refused as error:
+            if not _gives_back(world, plan):
+                raise
+            text = "%s goes back, though its status cannot say so: %s"
+            logger.warning(text, "/".join(key), error, extra=_names(world, plan))
 
     def _owing(self, key: Key, held: ModelDeploymentStatus, fresh: Iterable[Notification]) -> Notifications | None:
         return tidings.remember(
@@ -590,20 +627,20 @@ class Reconciler:
         body = self._cache.get(kinds.MODEL_REVISION, world.namespace, revision.name)
         if body is None:
             return
-        held, new = gather.revision(body).status, status.revision_status(world, plan, revision)
+        held, new = gather.revision_status(body), status.revision_status(world, plan, revision)
         if not body.get("status") and status.nothing_yet(new):
             return
-        same_shape = status.shape(new) == status.shape(held)
-        if self._due(f"{world.namespace}/{revision.name}@", new == held, same_shape, world.now):
+        if self._due(f"{world.namespace}/{revision.name}@", new, held, world.now):
             self._cache.put(self._cluster.write_status(body, new.to_json()))
             self._facts.pop((world.namespace, revision.name), None)
 
-    def _due(self, what: str, same: bool, same_shape: bool, now: datetime) -> bool:
+    def _due(self, what: str, new: Written, held: Written, now: datetime) -> bool:
         """Whether a status is written: at once when a state moved, seldom when only numbers did."""
-        if same:
+        if new == held:
             return False
         last = self._written.get(what)
-        if same_shape and last is not None and now - last < self._status_interval:
+        early = last is not None and now - last < self._status_interval
+        if early and status.shape(new) == status.shape(held):
             return False
         self._written[what] = now
         return True
@@ -613,6 +650,11 @@ class Reconciler:
         if body is None:
             raise Outdated(f"{kind.kind} {namespace}/{name} is gone")
         return body
+
+
+def _edition(body: Body) -> tuple[str, int]:
+    """Which spec it is: whoever edits one makes another generation of it."""
+    return body["metadata"]["uid"], int(body["metadata"].get("generation", 0))
 
 
 def _is_old(command: Body, now: datetime) -> bool:
@@ -630,6 +672,20 @@ def _would_lose(world: World, plan: Plan) -> bool:
     if any(newest in item.generations and newest not in told.get(item.name, ()) for item in plan.shadows):
         return True
     return newest in set(memory.mirrored(plan.memory)) - set(known)
+
+
+def _gives_back(world: World, plan: Plan) -> bool:
+    """Whether users come back to stable by this pass, or by those that follow its mark."""
+    if plan.mark:
+        return plan.decision.move is Move.TAKE_BACK
+    stable = plan.bearings.lineage.stable
+    if not (stable and plan.route):
+        return False
+    return _given(plan.route, stable.name) > (_given(world.route.spec, stable.name) if world.route else 0)
+
+
+def _given(route: ModelRouteSpec, revision: str) -> int:
+    return next((entry.weight_bp for entry in route.routes if entry.revision == revision), 0)
 
 
 def _reads(world: World, plan: Plan) -> bool:

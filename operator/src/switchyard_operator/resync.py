@@ -34,7 +34,7 @@ def survey(cluster: Cluster, cache: Cache, *, also: Sequence[Kind] = ()) -> Surv
     for kind in (*also, *reversed(kinds.WATCHED)):
         before[kind] = cache.snapshot(kind)
         labels = {LABEL_DEPLOYMENT: ""} if kind in LABELLED else None
-        listed[kind] = list(cluster.find(kind, labels=labels))
+        listed[kind] = [cache.same(body) for body in cluster.find(kind, labels=labels)]
     return Survey(listed, before)
 
 

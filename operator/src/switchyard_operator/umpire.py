@@ -21,8 +21,8 @@ from switchyard_operator.domain.world import Compared, Revision, World
 from switchyard_operator.errors import EvidenceUnavailable, TryLater
 from switchyard_operator.ports import Models, Monitor
 
-Pair = tuple[str, str]
-"""A shadow's revision, and the one that it is compared with."""
+Pair = tuple[str, str, datetime | None]
+"""A shadow's revision, the one that it is compared with, and since when: begun anew, it is another comparison."""
 
 
 @dataclass(slots=True)
@@ -58,7 +58,11 @@ class Umpire:
             self._rounds[key] = last
         self._meet(world, beside, last)
         met = {each.revision: _named(world.revisions[each.revision], last) for each in beside}
-        compared = {each.said.name: found for each in beside if (found := last.compared.get(_pair(each)))}
+        compared = {
+            each.said.name: found
+            for each in beside
+            if each.status.generations and (found := last.compared.get(_pair(each)))
+        }
         return replace(world, revisions={**world.revisions, **met}, compared=compared)
 
     def forget(self, key: Key) -> None:
@@ -96,7 +100,7 @@ class Umpire:
 
 
 def _pair(each: Standing) -> Pair:
-    return each.revision, each.status.against
+    return each.revision, each.status.against, each.status.since
 
 
 def _named(revision: Revision, known: Round) -> Revision:

@@ -54,6 +54,7 @@ class WorkQueue(Generic[K]):
                 self._take_due()
                 if self._ready:
                     key = self._ready.popleft()
+                    self._due.pop(key, None)  # it comes now, and its pass says anew when to come again
                     self._waiting.discard(key)
                     self._busy.add(key)
                     return key

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from kafka import KafkaProducer
 from switchyard_contracts.topic_names import TopicNames
 from switchyard_contracts.topics import ModelRecord
 from switchyard_operator.adapters.bus import KafkaBus
@@ -61,3 +62,19 @@ def test_each_installation_has_its_own_models(kafka: Broker) -> None:
         until(lambda: (b"shop/delay", True) in keys(kafka, ONE.models), "its orphan is gone", seconds=30)
     assert {key for key, _ in keys(kafka, ONE.models)} == {b"shop/delay"}
     assert keys(kafka, OTHER.models) == [(b"staging/delay", False)]
+
+
+@pytest.mark.timeout(180)
+def test_a_model_that_no_deployment_stands_behind_is_left_alone(kafka: Broker) -> None:
+    names = TopicNames("switchyard-guests")
+    kafka.create(names.models)
+    producer = KafkaProducer(bootstrap_servers=kafka.servers, acks="all")
+    guest, orphan = (ModelRecord(namespace="ads", name=name, generation=n) for name, n in (("taxi", 0), ("gone", 3)))
+    for record in (guest, orphan):
+        value = record.model_dump_json(by_alias=True, exclude_none=True).encode()
+        producer.send(names.models, value, key=record.subject.encode()).get(30)
+    producer.close()
+    with publishing(kafka, names) as bus:
+        bus.these_exist(set())
+        until(lambda: (b"ads/gone", True) in keys(kafka, names.models), "the orphan is gone", seconds=30)
+    assert (b"ads/taxi", True) not in keys(kafka, names.models)

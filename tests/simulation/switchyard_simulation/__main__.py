@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from switchyard_demo_model.pipeline.source import source
 
-from switchyard_simulation import running, splits, table
+from switchyard_simulation import drifting, running, splits, table
 from switchyard_simulation.flights import replay
 from switchyard_simulation.scenarios import INTERVALS, SCENARIOS
 
@@ -53,6 +53,18 @@ def main(arguments: Sequence[str]) -> int:
             print(table.interval(interval, covered), flush=True)
             broken, rows = broken + covered.broken, rows + 1
             _say(began, f"{interval.what}: {covered.verdict}")
+    if options.only in "drift":
+        days = drifting.days_of(source())
+        runs = running.wanted(drifting.RUNS, short=options.short)
+        for head, lines in (
+            (drifting.HEAD, drifting.calm(days, runs=runs, seed=options.seed)),
+            (drifting.HEAD_OF_CHANGES, drifting.changed(days, runs=1, seed=options.seed)),
+        ):
+            print("\n" + "\n".join(table.head(head)))
+            for line in lines:
+                print(table.plain(line.cells), flush=True)
+                broken, rows = broken + line.broken, rows + line.promised
+        _say(began, "drift")
     excess = np.mean(
         [splits.excess(known, np.random.default_rng([options.seed, 2, run])) for run in range(EXCESSES)], axis=0
     )

@@ -19,9 +19,9 @@ from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.entries import Arm, Cell, Entry, Pair
 from switchyard_monitor.domain.evidence import answer
 from switchyard_monitor.domain.facts import Fact, Record
-from switchyard_monitor.domain.join import Fold, Known
+from switchyard_monitor.domain.join import Fold
 from switchyard_monitor.domain.rows import Question
-from switchyard_monitor.domain.rules import Rule
+from switchyard_monitor.domain.rules import Known, Rule
 
 from switchyard_simulation.flights import Floats, Replay
 from switchyard_simulation.rollout import ERRORS, OUTCOME, Course, End

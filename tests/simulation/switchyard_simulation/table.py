@@ -35,6 +35,11 @@ def interval(one: Interval, covered: Covered) -> str:
     return _line((one.what, f"{covered.runs:,}", held, band, covered.verdict))
 
 
+def plain(cells: Sequence[str]) -> str:
+    """A row of what is said elsewhere."""
+    return _line(cells)
+
+
 def _share(share: float, low: float, high: float) -> str:
     return f"{100 * share:.1f} % ({100 * low:.1f}–{100 * high:.1f})"
 

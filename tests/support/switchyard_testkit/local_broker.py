@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from switchyard_monitor.domain.cloudevents import Headers
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.errors import BrokerUnavailable, OffsetLost
 from switchyard_monitor.ports import Bounds, Letter, Topic
@@ -26,11 +27,18 @@ class LocalBroker:
     _learned: int = 0
 
     def append(
-        self, value: bytes | None, *, partition: int = 0, at_us: int, key: bytes | None = None, skip: int = 0
+        self,
+        value: bytes | None,
+        *,
+        partition: int = 0,
+        at_us: int,
+        key: bytes | None = None,
+        headers: Headers = (),
+        skip: int = 0,
     ) -> int:
         """Put a record at the end of a log; `skip` leaves offsets out, as aborted transactions do."""
         offset = self._next_offset.get(partition, 0) + skip
-        self._logs.setdefault(partition, []).append(Record(partition, offset, at_us, key, value))
+        self._logs.setdefault(partition, []).append(Record(partition, offset, at_us, key, value, headers))
         self._next_offset[partition] = offset + 1
         return offset
 
@@ -97,3 +105,22 @@ class LocalBroker:
     def _answer(self) -> None:
         if self.away:
             raise BrokerUnavailable("the local broker is away")
+
+
+@dataclass
+class LocalLetters:
+    """The topic of dead letters: what a local broker was given to send. It passes the same suite as Kafka's."""
+
+    broker: LocalBroker
+    at_once: int = 2
+
+    def read(self) -> Iterator[list[Record]]:
+        letters = list(enumerate(self.broker.sent))
+        for start in range(0, len(letters), self.at_once):
+            yield [
+                Record(0, offset, 0, letter.key, letter.value, letter.headers)
+                for offset, letter in letters[start : start + self.at_once]
+            ]
+
+    def close(self) -> None:
+        pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,10 +14,13 @@ from switchyard_contracts.events import EventType
 from switchyard_contracts.model_deployment import Monitoring
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
 from switchyard_monitor.adapters.store import SqlStore
+from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain.retention import Keep
+from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.evaluator import Evaluator, Piece
 from switchyard_monitor.models import Models
 from switchyard_monitor.reader import Pace, Reader
+from switchyard_profile import training
 
 from switchyard_testkit.local_broker import LocalBroker
 
@@ -37,6 +40,15 @@ MONITORING: dict[str, Any] = {
     },
     "window": "5s",
 }
+REFERENCE = training.reference(
+    {"x": [n % 5 for n in range(50)], "delay": [float(n) for n in range(50)]},
+    options=training.Options(prediction="delay"),
+)
+WATCHED = MONITORING | {"reference": REFERENCE.digest}
+"""The same, with X and Y counted in a reference's bins, once that is in the store."""
+
+ROWS: dict[str, Any] = {**MONITORING, "rows": {"request": "$.rows", "response": "$.answers"}}
+"""The same where a request carries many rows."""
 
 
 def model_record(monitoring: Mapping[str, Any] | None = MONITORING, *, subject: str = SUBJECT) -> bytes:
@@ -86,6 +98,67 @@ def mirrored(prediction_id: str, *, event_id: str | None = None, revision: str =
     return inference(prediction_id, event_id=event_id or f"x-{prediction_id}:mirror", revision=revision, **facts)
 
 
+def batch(prediction_id: str, ys: Sequence[Any], *, xs: Sequence[Any] | None = None, **changes: Any) -> bytes:
+    """An exchange of many rows, as `ROWS` reads it."""
+    asked = {"rows": [{"x": x} for x in (range(len(ys)) if xs is None else xs)]}
+    bodies: dict[str, Any] = {
+        "request": {"encoding": "json", "value": asked},
+        "response": {"encoding": "json", "value": {"answers": [{"delay": y} for y in ys]}},
+    }
+    return inference(prediction_id, **(bodies | changes))
+
+
+def input_alone(prediction_id: str, *, x: Any = 1, **changes: Any) -> bytes:
+    """An X that came without its Y, of the row that it names."""
+    return _alone(EventType.INPUT, prediction_id, {"x": x}, **changes)
+
+
+def prediction_alone(prediction_id: str, *, y: Any = 10.0, **changes: Any) -> bytes:
+    """A Y that came without its X. Both have the same event id, where a test says nothing else."""
+    return _alone(EventType.PREDICTION, prediction_id, {"delay": y}, **changes)
+
+
+def _alone(
+    kind: EventType,
+    prediction_id: str,
+    value: Any,
+    *,
+    at: float = 0.0,
+    row: int = 0,
+    event_id: str | None = None,
+    subject: str = SUBJECT,
+    **changes: Any,
+) -> bytes:
+    data = {"predictionId": prediction_id, "row": row, "revision": "batch-1", "at": _time(at), "value": value} | changes
+    return _event(kind, event_id or f"a-{prediction_id}-{row}", data, subject=subject)
+
+
+def kserve(word: str, prediction_id: str, body: Any, *, at: float = 0.0, **attributes: Any) -> bytes:
+    """What KServe's logger says of a `request` or a `response`, as a structured CloudEvent."""
+    event = {
+        "specversion": "1.0",
+        "id": prediction_id,
+        "source": "http://localhost:9081/",
+        "type": f"org.kubeflow.serving.inference.{word}",
+        "time": _time(at),
+        "datacontenttype": "application/json",
+        "inferenceservicename": "flight-delay",
+        "namespace": "demo",
+        "component": "predictor",
+        "endpoint": "",
+        "data": body,
+    }
+    return json.dumps({name: value for name, value in (event | attributes).items() if value is not None}).encode()
+
+
+def binary(structured: bytes) -> dict[str, Any]:
+    """A structured event as Kafka carries it in binary mode: `value` and `headers`."""
+    event = json.loads(structured)
+    data, media = event.pop("data"), event.pop("datacontenttype")
+    headers = (*((f"ce_{name}", str(text).encode()) for name, text in event.items()), ("content-type", media.encode()))
+    return {"value": json.dumps(data).encode(), "headers": headers}
+
+
 def outcome(
     prediction_id: str,
     value: Any,
@@ -110,10 +183,12 @@ def decision(
     actor: str = "human",
     event_id: str | None = None,
     subject: str = SUBJECT,
+    row: int = 0,
 ) -> bytes:
     """A Y′."""
     data = {
         "predictionId": prediction_id,
+        "row": row,
         "value": {"buffer": value},
         "at": _time(at),
         "revision": revision,
@@ -242,6 +317,10 @@ class World:
         self.tick()
         self.run()
 
+    def drifting(self, *, clock: Callable[[], float] = lambda: 0.0) -> Drifting:
+        """What Prometheus is told of drift."""
+        return Drifting(store=self.store, models=self.models, baselines=Baselines(self.store), clock=clock)
+
     def sums(self, subject: str = SUBJECT) -> dict[tuple[str, str, int, int], dict[str, int]]:
         """All sums, by (revision, role, traffic, start of the window in seconds after NOON)."""
         return {
@@ -249,6 +328,10 @@ class World:
             for cell in self.store.cells(self.store.arms(subject))
             if cell.sums
         }
+
+    def sums_of_arms(self, subject: str = SUBJECT) -> list[dict[str, int]]:
+        """All sums, whichever revision, role, generation, weight or window they are of."""
+        return [cell.sums for cell in self.store.cells(self.store.arms(subject))]
 
     def pair_sums(self, subject: str = SUBJECT) -> dict[tuple[str, str, int, int], dict[str, int]]:
         """The sums of pairs, by (stable, mirrored, traffic, start of the window in seconds after NOON)."""

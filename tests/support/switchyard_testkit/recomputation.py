@@ -21,31 +21,34 @@ SECOND = 1_000_000
 
 def recompute(events: Sequence[tuple[dict[str, Any], float]]) -> dict[tuple[str, str, int, int], dict[str, int]]:
     """Sums by (revision, role, traffic, start of the window after NOON), from (event, broker's time after NOON)."""
-    once: dict[str, tuple[dict[str, Any], float]] = {}
+    once: dict[tuple[str, str], tuple[dict[str, Any], float]] = {}
     for event, broker in events:
-        once.setdefault(event["id"], (event, broker))
+        once.setdefault((event["type"], event["id"]), (event, broker))
     labels = [
-        (e["type"].split(".")[2], e["id"], e["data"], broker) for e, broker in once.values() if "value" in e["data"]
+        (kind, e["id"], e["data"], broker)
+        for e, broker in once.values()
+        if (kind := e["type"].split(".")[2]) in ("outcome", "decision")
     ]
     total: dict[tuple[str, str, int, int], Counter[str]] = {}
     for event, _ in once.values():
-        data = event["data"]
-        if not event["type"].startswith("dev.switchyard.inference"):
+        data, exchange = event["data"], event["type"].startswith("dev.switchyard.inference")
+        if not exchange and not event["type"].startswith("dev.switchyard.prediction"):
             continue
-        at = _microseconds(data["startedAt"])
-        key = data["revision"], data["role"], data["traffic"], at // (WINDOW * SECOND) * WINDOW
-        sums = total.setdefault(key, Counter())
-        sums["requests"] += 1
-        sums["errors"] += data["error"]
-        sums[f"latency:{_bucket(data['latencyUs'], 16)}"] += 1
-        if data["error"]:
-            continue
+        at = _microseconds(data["startedAt"] if exchange else data["at"])
+        role, traffic = data["role"], data.get("traffic", 0)
+        sums = total.setdefault((data["revision"], role, traffic, at // (WINDOW * SECOND) * WINDOW), Counter())
+        if exchange:
+            sums["requests"] += 1
+            sums["errors"] += data["error"]
+            sums[f"latency:{_bucket(data['latencyUs'], 16)}"] += 1
+            if data["error"]:
+                continue
         sums["predictions"] += 1
-        said = data["response"]["value"]["delay"]
+        said = (data["response"]["value"] if exchange else data["value"])["delay"]
         mine = [
             (kind, (label["revision"], _microseconds(label["at"]), name), label, round(broker * SECOND))
             for kind, name, label, broker in labels
-            if label["predictionId"] == data["predictionId"]
+            if (label["predictionId"], label["row"]) == (data["predictionId"], data.get("row", 0))
         ]
         outcomes = [(rank, label, broker) for kind, rank, label, broker in mine if kind == "outcome"]
         if outcomes:
@@ -72,6 +75,8 @@ def recompute(events: Sequence[tuple[dict[str, Any], float]]) -> dict[tuple[str,
                     sums[f"age.ee:{fold}"] += clipped**2
         decisions = [(rank, label) for kind, rank, label, _ in mine if kind == "decision"]
         if decisions:
+            first = min(broker for kind, _, _, broker in mine if kind == "decision")
+            sums[f"dec.delay:{_bucket(max(0, first - at) // 1000, 16)}"] += 1
             latest = max(decisions, key=lambda held: held[0])[1]
             follows = (said >= THRESHOLD) == latest["value"]["buffer"]
             for suffix in ("", f":{latest['actor']['kind']}"):
@@ -91,7 +96,7 @@ def recompute_pairs(
         data, kind = event["data"], event["type"].split(".")[2]
         if kind == "inference" and not data["error"]:
             answers.setdefault((data["predictionId"], data["role"]), []).append(data)
-        if kind == "outcome":
+        if kind == "outcome" and data["row"] == 0:
             rank = data["revision"], _microseconds(data["at"]), name
             held = outcomes.setdefault(data["predictionId"], [])
             held.append((rank, data["value"]["delay"], round(broker * SECOND)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,18 @@ from switchyard_cli.errors import Unreadable
 from switchyard_cli.linting import Finding, lint
 from switchyard_contracts import acceptance
 from switchyard_contracts.acceptance import SpecRejected
+from switchyard_profile import training
 from switchyard_testkit.cli_world import Shell, document
 from switchyard_testkit.merge_patch import merge_patch
-from switchyard_testkit.rollout_world import SPEC, Simulation
+from switchyard_testkit.rollout_world import MONITORING, SPEC, Simulation
 
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLES = ROOT / "manifests" / "samples"
 BAD = yaml.safe_load((ROOT / "tests" / "contract" / "bad_samples" / "samples.yaml").read_text(encoding="utf-8"))
+
+PROFILE = training.reference(
+    {"x": [0.1, 2.5e-7, 1e300], "delay": [1, 2, 3]}, options=training.Options(prediction="delay")
+)
 
 
 def found(text: str) -> list[Finding]:
@@ -226,6 +232,55 @@ class TestFiles:
             said = Shell(Simulation({}))("lint", str(file))
             assert said.code == 0
             assert (told in said.err) if told else ("analysis.block" not in said.err)
+
+    def test_a_deployment_without_a_profile_is_told_what_it_misses(self) -> None:
+        said = Shell(Simulation({}), stdin=yaml.safe_dump(document(SPEC | {"monitoring": MONITORING})))("lint", "-")
+        assert (said.code, said.out) == (0, "1 resource is as it should be\n")
+        assert "spec.monitoring.reference: no profile is named, so X and Y are not profiled" in said.err
+        assert "with switchyard-profile" in said.err
+
+    @pytest.mark.parametrize(
+        ("monitoring", "says"),
+        [
+            pytest.param({"reference": PROFILE.digest}, [], id="the profile that is named"),
+            pytest.param({}, ["spec.monitoring.reference: no profile is named", PROFILE.digest], id="not named yet"),
+            pytest.param(
+                {"reference": f"sha256:{'0' * 64}"},
+                [f"spec.monitoring.reference: the file's profile is {PROFILE.digest}"],
+                id="another one is named",
+            ),
+            pytest.param(
+                {"reference": PROFILE.digest, "features": [{"name": "mass", "path": "$.mass"}]},
+                [f"spec.monitoring.features: mass is not in the profile {PROFILE.digest}, which has x"],
+                id="a feature that it has not",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("indent", [None, 2])
+    def test_a_profile_is_held_against_the_file(
+        self, tmp_path: Path, monitoring: dict[str, Any], says: list[str], indent: int | None
+    ) -> None:
+        path = tmp_path / "profile.json"
+        path.write_text(json.dumps(json.loads(PROFILE.to_bytes()), indent=indent), encoding="utf-8")
+        text = yaml.safe_dump(document(SPEC | {"monitoring": MONITORING | monitoring}))
+        said = Shell(Simulation({}), stdin=text)("lint", "-", "--profile", str(path))
+        assert (said.code, said.out) == (0, "1 resource is as it should be\n")
+        assert [words for words in says if words not in said.err] == []
+        assert ("spec.monitoring" in said.err) is bool(says)
+
+    def test_classes_in_the_profile_of_a_regression_are_noted(self, tmp_path: Path) -> None:
+        made = training.reference({"x": [1, 2], "y": ["no", "yes"]}, options=training.Options(prediction="y"))
+        (tmp_path / "profile.json").write_bytes(made.to_bytes())
+        text = yaml.safe_dump(document(SPEC | {"monitoring": MONITORING | {"reference": made.digest}}))
+        said = Shell(Simulation({}), stdin=text)("lint", "-", "--profile", str(tmp_path / "profile.json"))
+        assert "spec.monitoring.prediction.task: it is regression, and Y of the profile" in said.err
+
+    @pytest.mark.parametrize("content", [b"{", b"[]", b'{"format": "switchyard.dev/profile.v9"}', b'{"features": [1]}'])
+    def test_what_is_no_profile_is_a_sentence(self, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "profile.json").write_bytes(content)
+        code, said = self.lint("-", "--profile", str(tmp_path / "profile.json"), stdin=yaml.safe_dump(document(SPEC)))
+        assert code == 1
+        assert "this is no profile of this release" in said
 
     def test_a_fault_is_exit_code_1(self) -> None:
         code, said = self.lint("-", stdin=yaml.safe_dump(document({"model": {}})))

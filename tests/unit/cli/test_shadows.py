@@ -78,7 +78,7 @@ def test_history_tells_of_comparisons_that_are_over_with_their_numbers_and_why()
     rollouts, _, shadows = said.partition(" Shadows ")
     assert "Deployed: the first revision" in rollouts
     assert re.match(
-        r"next 2\.0\.0 \(delay-\S+\) beside delay-\S+: \w+, [\d,]+ pairs? after \S+, 2026-01-01 12:", shadows
+        r"next 2\.0\.0 \(delay-\S+\) beside delay-\S+: NoData, [\d,]+ pairs? after \S+, 2026-01-01 12:", shadows
     )
     assert "TakenOut: spec.shadows names it no more" in shadows
     assert shadows.endswith("and 1 before these (--past)")

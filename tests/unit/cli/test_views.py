@@ -14,10 +14,10 @@ from switchyard_cli import facts, outcome
 from switchyard_cli.desk import console
 from switchyard_cli.exits import Exit
 from switchyard_cli.facts import Deployment
-from switchyard_cli.spans import span
 from switchyard_cli.views import board, reasons
 from switchyard_cli.waiting import waits
 from switchyard_contracts.model_deployment import Phase
+from switchyard_contracts.spans import span
 from switchyard_testkit.cli_world import document
 from switchyard_testkit.rollout_world import CANARY_SPEC, NOON
 

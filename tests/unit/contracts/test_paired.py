@@ -340,6 +340,16 @@ def test_a_revision_that_fails_at_the_limit_is_rarely_thrown_out_however_often_o
     assert thrown <= 400 * alpha
 
 
+def test_of_requests_of_many_rows_the_requests_are_counted_that_were_not_answered():
+    many = {"block_seconds": 1.0, "expected": 100_000.0, "unanswered": 10, "copies": 1000}
+    told = Paired(seen=99_000, **many)
+    assert failed(told, alpha=0.05) is None, "one in a hundred is what may be"
+    worse = Paired(seen=95_000, **(many | {"unanswered": 50}))
+    assert "left 50 of 1,000 copies" in (failed(worse, alpha=0.05) or "")
+    assert worse.overflow == 0.0, "what it did not answer the mirror did not let fall"
+    assert Paired(seen=95_000, **many).overflow == pytest.approx(0.04)
+
+
 def test_when_the_mirror_overflows_nothing_is_decided_not_even_by_the_split():
     found = judged(*run(candidate=200), split=BETTER_BY_SPLIT, changes={"expected": 600.0})
     assert (found.verdict, found.reason) == (Verdict.INCONCLUSIVE, "MirrorOverflow")

@@ -269,7 +269,7 @@ def test_outcomes_that_are_missing_hold_a_decision(mine, theirs, reason):
 
 def test_why_the_monitor_hands_out_no_window_is_passed_on():
     full = Coverage(predictions=900, judged=900)
-    why = "the loss cap needs 1000 judged errors of stable, 900 are there"
+    why = "the loss cap needs 1,000 judged errors of stable, 900 are there"
     found = judged(RMSE, candidate_coverage=full, stable_coverage=full, method=why)
     assert (found.verdict, found.reason, found.message) == (Verdict.NO_DATA, "NothingJudged", why)
 

@@ -21,6 +21,7 @@ from switchyard_demo_model.pipeline.validate import Trained, validate
 from switchyard_demo_model.serving.flight import Flight
 from switchyard_demo_model.serving.model import LinearModel, Number
 from switchyard_demo_model.serving.versions import SECONDS, VERSIONS
+from switchyard_profile.reference import Reference
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,18 @@ def test_an_artefact_read_back_is_the_same_model(pipeline: Pipeline) -> None:
     assert again.predict(flight()) == model.predict(flight())
 
 
+def test_each_version_has_a_profile_of_what_it_learned_from(pipeline: Pipeline) -> None:
+    made = pipeline.profile("2.0.0")
+    features = {feature.name: feature for feature in made.features}
+    assert sorted(features) == sorted([*prepare.FEATURES, "prediction"])
+    assert (made.rows, len(made.starts)) == (len(pipeline.data.training), 45)
+    assert all(reading.sums.missing == reading.sums.outside == 0 for reading in features.values())
+    assert features["carrier"].binning.type == "string"
+    other = {feature.name: feature for feature in pipeline.profile("1.0.0").features}
+    assert other["carrier"] == features["carrier"]
+    assert other["prediction"] != features["prediction"]
+
+
 def test_evaluation_of_nothing_is_refused(pipeline: Pipeline) -> None:
     with pytest.raises(ValueError, match="rows is empty"):
         evaluate(pipeline.models["1.0.0"].model, [])
@@ -233,6 +246,7 @@ def test_the_command_writes_a_report_for_each_version(tmp_path: Path, capsys: py
     assert report["passed"] is True
     assert report["against"] == "2.0.0"
     assert (tmp_path / "models/1.0.0/model.json").is_file()
+    assert Reference.of_bytes((tmp_path / "models/1.0.0/profile.json").read_bytes()).rows > 10_000
     assert not (tmp_path / "models/2.0.0").exists()
     assert "may be served" in capsys.readouterr().out
 

@@ -37,7 +37,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def client(world: World) -> TestClient:
     registry = CollectorRegistry()
     health = Health(lambda: 0.0)
-    registry.register(MonitorCollector(store=world.store, health=health))
+    registry.register(MonitorCollector(store=world.store, health=health, drifting=world.drifting()))
     tokens = Tokens([token("operator", "all", "*"), token("team", "demo", "demo/*"), token("other", "other", "x/*")])
     app = create_app(store=world.store, models=world.models, tokens=tokens, health=health, registry=registry)
     return TestClient(app, headers={"Authorization": "Bearer all"})

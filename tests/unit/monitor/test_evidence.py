@@ -29,9 +29,11 @@ from switchyard_monitor.domain.watermark import watermark
 from switchyard_testkit.monitor_world import (
     MONITORING,
     NOON_US,
+    ROWS,
     SECOND,
     SUBJECT,
     World,
+    batch,
     decision,
     inference,
     outcome,
@@ -280,7 +282,7 @@ def test_without_a_cap_no_window_is_handed_out(world: World) -> None:
     found = ask(world, "outcome.rmse")
     assert found.windows == []
     assert found.cap is None
-    assert "1000 judged errors of stable" in found.method
+    assert "1,000 judged errors of stable" in found.method
     assert judge(OUTCOME, found, budget=BUDGET, min_coverage=0.8).verdict == Verdict.NO_DATA
 
 
@@ -440,3 +442,46 @@ def test_where_each_request_is_drawn_by_itself_there_are_no_folds(world: World) 
     play(world, noise=15.0, requests=300)
     assert all(window.folds is None for window in ask(world, "error_rate").windows)
     assert all(arm.fold == NO_FOLD for arm in world.store.arms(SUBJECT).values())
+
+
+def play_many(world: World, *, requests: int = 200, rows: int = 10) -> list[bool]:
+    """Requests of many rows at a half, both arms equally good; whose each request was."""
+    world.teach(ROWS)
+    chance = np.random.default_rng(0)
+    drawn = [bool(lot < 0.5) for lot in chance.random(requests)]
+    for i, mine in enumerate(drawn):
+        at = i / 50
+        exchange = {"revision": NEXT, "role": "candidate"} if mine else {"revision": STABLE, "role": "stable"}
+        errors = float(chance.normal(0, 3)) + chance.normal(0, 1, rows)
+        world.say(batch(f"p{i}", list(10.0 + errors), at=at, weightBp=5000, **exchange), at=at)
+        for row in range(rows):
+            world.say(outcome(f"p{i}", 10.0, at=at, row=row, event_id=f"o{row}"), at=at + 2)
+    world.now_us = NOON_US + 300 * SECOND
+    world.run()
+    world.pass_time(2)
+    world.run()
+    return drawn
+
+
+def test_rows_of_one_request_are_judged_by_groups_of_requests_and_not_one_by_one(world: World) -> None:
+    drawn = play_many(world)
+    found = ask(world, "outcome.rmse")
+    assert found.candidate.n + found.stable.n == 10 * len(drawn)
+    sums = by_fold(found, "n")
+    for fold in range(32):
+        mine = [yes for i, yes in enumerate(drawn) if identity.fold(identity.key(SUBJECT, f"p{i}")) == fold]
+        assert sums.get((fold, True), 0) == 10 * sum(mine)
+        assert sums.get((fold, False), 0) == 10 * (len(mine) - sum(mine))
+    metric = Metric.model_validate({"name": "m", "metric": "outcome.rmse", "role": "decide", "maxIncrease": "5%"})
+    alone = found.model_copy(update={"windows": [each.model_copy(update={"folds": None}) for each in found.windows]})
+    assert judge(metric, found, budget=BUDGET, min_coverage=0.5).verdict is not Verdict.ERROR
+    # The draw is one that two hundred units make by chance, and two thousand do not.
+    assert judge(metric, alone, budget=BUDGET, min_coverage=0.5).reason == "SRM"
+
+
+def test_requests_of_many_rows_are_units_themselves(world: World) -> None:
+    drawn = play_many(world)
+    found = ask(world, "error_rate")
+    assert found.windows
+    assert all(window.folds is None for window in found.windows)
+    assert (found.candidate.n, found.stable.n) == (sum(drawn), len(drawn) - sum(drawn))

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from switchyard_testkit.monitor_world import World, decision, deletion, inference, outcome
+from switchyard_monitor.answers import quality
+from switchyard_monitor.domain.rules import Rule
+from switchyard_testkit.monitor_world import SUBJECT, World, decision, deletion, inference, outcome
 
 UNIT = 1 << 20
 
@@ -92,10 +94,33 @@ def test_a_decision_agrees_by_the_threshold(world: World) -> None:
     world.say(decision("b", False, actor="rule"), at=2)
     world.run()
     (sums,) = world.sums().values()
-    assert {name: value for name, value in sums.items() if name.startswith("dec")} == {
+    assert {name: value for name, value in sums.items() if name.startswith("dec") and "delay" not in name} == {
         "dec.n": 2,
         "dec.agree": 1,
         "dec.n:human": 1,
         "dec.agree:human": 1,
         "dec.n:rule": 1,
     }
+
+
+def test_coverage_and_delay_of_labels_are_known(world: World) -> None:
+    for second, name in enumerate("abcd"):
+        world.say(inference(name, y=20.0, at=1), at=1)
+        if name in "abc":
+            world.say(decision(name, True), at=3 + second)
+            world.say(decision(name, False, revision=1), at=50)
+        if name in "ab":
+            world.say(outcome(name, 1.0), at=11 + 20 * second)
+    world.run()
+    (line,) = quality(world.store.totals(world.store.arms(SUBJECT)))
+    assert (line.predictions, line.labelled, line.judged) == (4, 2, 1)
+    assert (line.coverage, line.decision_coverage) == (0.25, 0.75)
+    assert line.decision_delay_p50 == pytest.approx(3.0, rel=1 / 16)
+    assert line.decision_delay_p95 == pytest.approx(4.0, rel=1 / 16)
+    assert line.label_delay_p95 == pytest.approx(30.0, rel=1 / 16)
+
+
+def test_a_rule_that_says_nothing_of_rows_is_the_one_it_was_and_keeps_its_sums() -> None:
+    old = Rule("demo/m", task="regression", outcome="$")
+    assert old.digest == "d17a20f1dcece26f", "as the release before rows wrote it down"
+    assert Rule("demo/m", task="regression", outcome="$", answers="$.predictions").digest != old.digest

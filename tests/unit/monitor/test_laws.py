@@ -30,13 +30,17 @@ from switchyard_testkit.local_broker import LocalBroker
 from switchyard_testkit.monitor_world import (
     MONITORING,
     NOON_US,
+    ROWS,
     SECOND,
     World,
+    batch,
     decision,
     deletion,
     inference,
+    input_alone,
     mirrored,
     outcome,
+    prediction_alone,
 )
 from switchyard_testkit.recomputation import recompute, recompute_pairs
 
@@ -52,7 +56,8 @@ times = st.integers(0, 60)
 def deliveries(draw: st.DrawFn) -> list[Delivery]:
     """Exchanges of two revisions, mirrored answers of one or two, outcomes and decisions in several versions.
 
-    Each event is known by its own id. The candidate may answer a request that was mirrored to it as well: a retry.
+    Each event is known by its own id. The candidate may answer a request that was mirrored to it as well: a retry. A
+    third one has no gateway: its Xs and Ys come apart, of one row or two.
     """
     found: list[Delivery] = []
     for prediction_id in IDS:
@@ -86,13 +91,20 @@ def deliveries(draw: st.DrawFn) -> list[Delivery]:
                 status=503 if failed else 200,
             )
             found.append((value, at + draw(st.integers(0, 5))))
+        for row in range(draw(st.integers(0, 2))):
+            at = draw(times)
+            facts: dict[str, Any] = {"row": row, "at": at, "revision": "r4", "role": "candidate"}
+            if draw(st.booleans()):
+                found.append((input_alone(prediction_id, **facts), at + draw(st.integers(0, 5))))
+            if draw(st.booleans()):
+                found.append((prediction_alone(prediction_id, y=draw(floats), **facts), at + draw(st.integers(0, 5))))
         for kind in (outcome, decision):
             for version in range(draw(st.integers(0, 3))):
                 at = draw(times)
                 said: Any = draw(floats) if kind is outcome else draw(st.booleans())
                 event_id = f"{kind.__name__}-{prediction_id}-{version}"
-                number = draw(st.integers(0, 2))
-                found.append((kind(prediction_id, said, at=at, revision=number, event_id=event_id), at + 2))
+                number, row = draw(st.integers(0, 2)), draw(st.sampled_from([0, 0, 1]))
+                found.append((kind(prediction_id, said, at=at, revision=number, event_id=event_id, row=row), at + 2))
     return found
 
 
@@ -183,6 +195,9 @@ def mutants(draw: st.DrawFn) -> bytes:
                 deletion("a"),
                 inference("a", revision="r2", answeredBy="stable-1"),
                 mirrored("a"),
+                batch("a", [1.0, 2.0]),
+                input_alone("a"),
+                prediction_alone("a"),
             ]
         )
     )
@@ -203,10 +218,10 @@ def test_no_message_whatever_stops_the_reader(messages: list[bytes], classes: bo
     with TemporaryDirectory() as folder:
         world = World(Path(folder), template(), pace=Pace(linger=0.0))
         monitoring = {**MONITORING, "prediction": {"path": "$.delay", "task": "classification"}, "decision": {}}
-        world.teach(monitoring if classes else MONITORING)
+        world.teach(monitoring if classes else ROWS)
         for message in messages:
             world.say(message, at=1)
-        world.say(inference("good", event_id="good"), at=2)
+        world.say(batch("good", [1.0], event_id="good"), at=2)
         world.run()
         assert sum(world.ledger().values()) - world.ledger().get("skewed", 0) == len(messages) + 1
         assert world.store.entry(key("demo/flight-delay", "good"))[0] is not None

@@ -109,10 +109,21 @@ def test_compared_with_another_it_begins_another_line(world: PageWorld) -> None:
 
 def test_that_a_shadow_stands_otherwise_is_no_news_of_the_rollout(world: PageWorld) -> None:
     done: dict[str, Any] = {"phase": "Completed", "reason": "Promoted", "weight_bp": 10_000, "step": "full"}
-    world.happen(record("a", 0, **done), record("b", 30, shadow(), **done), record("c", 60, PASSED, **done))
+    started, gone = done | {"traffic": 5}, done | {"traffic": 6}
+    world.happen(record("a", 0, **done), record("b", 30, shadow(), **started), record("c", 60, PASSED, **started))
+    world.happen(record("d", 80, **started), record("e", 90, **gone))
     text = page(world).partition('<section id="shadows"')[0]
     assert len(re.findall(r'<li class="good">', text)) == 1
     assert "Last news 2026-03-01 12:00:00" in words(text)
+
+
+def test_what_is_said_of_shadows_pushes_no_rollout_off_the_page(world: PageWorld) -> None:
+    first = record("first", 0, rollout=f"{OLD}.1", revision=OLD, version="1.0.0")
+    beside = [record(f"b{index}", 1 + index, (STARTING, PASSED)[index % 2]) for index in range(200)]
+    world.happen(first, *beside)
+    text = page(world)
+    assert f"{OLD}.1" in text
+    assert "Older entries of the timeline" not in text
 
 
 def test_of_a_deployment_that_is_gone_no_shadow_is_compared(tmp_path: Path) -> None:

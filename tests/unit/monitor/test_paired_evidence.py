@@ -22,7 +22,18 @@ from switchyard_monitor.auth import Token, Tokens
 from switchyard_monitor.domain.paired import difference
 from switchyard_monitor.health import Health
 from switchyard_monitor.metrics import MonitorCollector
-from switchyard_testkit.monitor_world import MONITORING, NOON, NOON_US, SECOND, World, inference, mirrored, outcome
+from switchyard_testkit.monitor_world import (
+    MONITORING,
+    NOON,
+    NOON_US,
+    ROWS,
+    SECOND,
+    World,
+    batch,
+    inference,
+    mirrored,
+    outcome,
+)
 
 BASE = "/v1/deployments/demo/flight-delay"
 BUDGET = Budget(alpha_promote=0.025, alpha_guard=0.0125, alpha_rollback=0.0125)
@@ -55,7 +66,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def client(world: World) -> TestClient:
     registry = CollectorRegistry()
     health = Health(lambda: 0.0)
-    registry.register(MonitorCollector(store=world.store, health=health))
+    registry.register(MonitorCollector(store=world.store, health=health, drifting=world.drifting()))
     token = Token(name="operator", sha256=hashlib.sha256(b"all").hexdigest(), deployments=["*"])
     app = create_app(store=world.store, models=world.models, tokens=Tokens([token]), health=health, registry=registry)
     return TestClient(app, headers={"Authorization": "Bearer all"})
@@ -213,7 +224,7 @@ def test_without_a_cap_there_are_pairs_but_no_blocks(world: World, client: TestC
     said = judge(OUTCOME, found, budget=BUDGET, min_coverage=0.8)
     assert (said.verdict, said.message) == (
         Verdict.NO_DATA,
-        "the loss cap needs 1000 judged errors of stable, 800 are there",
+        "the loss cap needs 1,000 judged errors of stable, 800 are there",
     )
 
 
@@ -378,3 +389,23 @@ def test_prometheus_and_the_api_description_have_them(world: World, client: Test
     described = client.get("/openapi.json").json()
     assert f"{BASE.replace('demo/flight-delay', '{namespace}/{name}')}/pairs" in described["paths"]
     assert "differenceSquares" in described["components"]["schemas"]["PairBlock"]["properties"]
+
+
+def test_of_requests_of_many_rows_every_row_is_a_pair_and_every_request_a_copy(
+    world: World, client: TestClient
+) -> None:
+    world.teach(ROWS)
+    for i in range(20):
+        world.say(batch(f"p{i}", [1.0] * 10, at=i / 10), at=i / 10)
+        failed = {"status": 500, "error": True} if i < 3 else {}
+        copy = batch(f"p{i}", [2.0] * 10, at=i / 10, role="shadow", revision="next-2", event_id=f"m{i}", **failed)
+        world.say(copy, at=i / 10)
+    world.now_us = NOON_US + 300 * SECOND
+    world.run()
+    world.pass_time(2)
+    world.run()
+    found = ask(client).paired
+    assert found is not None
+    assert (found.seen, found.expected) == (170, 200.0)
+    assert (found.copies, found.unanswered) == (20, 3)
+    assert found.overflow == 0.0

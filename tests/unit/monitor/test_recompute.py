@@ -8,13 +8,14 @@ import random
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
+from switchyard_monitor.answers import books
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import Token
 from switchyard_monitor.health import Health
@@ -22,13 +23,19 @@ from switchyard_testkit.local_broker import LocalBroker
 from switchyard_testkit.monitor_world import (
     MONITORING,
     NOON_US,
+    ROWS,
     SECOND,
     SUBJECT,
     World,
+    batch,
+    binary,
     decision,
+    deletion,
     inference,
-    mirrored,
+    input_alone,
+    kserve,
     outcome,
+    prediction_alone,
 )
 from switchyard_testkit.recheck import READ_SUMS
 
@@ -39,6 +46,7 @@ DECIDED: dict[str, dict[str, Any]] = {
     "yes or no": MONITORING,
     "a number": {**WITHOUT, "decision": {"path": "$.buffer", "tolerance": "12.5"}},
     "a number, by a share": {**WITHOUT, "decision": {"path": "$.buffer", "tolerance": "20%"}},
+    "yes or no, of many rows": ROWS,
 }
 """Monitoring blocks, by what people decide."""
 YES_OR_NO = (True, False, True, 1, 0.0, "maybe")
@@ -71,10 +79,23 @@ def minted(number: int) -> str:
 
 
 def told(folder: Path, decided: str) -> World:
-    """A rollout's worth of events: retries, errors, conflicts, failovers, late and corrected labels, resends."""
+    """A rollout's worth of events: retries, errors, conflicts, failovers, late and corrected labels, resends.
+
+    Beside it what no gateway saw: Xs and Ys apart, what KServe logs, and some that somebody wants deleted.
+    """
     world = World(folder, broker=LocalBroker(3))
     world.teach(DECIDED[decided])
-    chance = random.Random(11)
+    chance, many = random.Random(11), decided.endswith("many rows")
+
+    def number() -> float:
+        return chance.choice([chance.gauss(20, 30), 7])
+
+    def asked(name: str, *, x: int = 1, **facts: Any) -> bytes:
+        if not many:
+            return inference(name, y=chance.choice([number(), 1e9]), x=x, **facts)
+        ys = [chance.choice([number(), 1e9]), number(), chance.choice([number(), None])]
+        return batch(name, ys[: chance.choice([2, 3, 3, 3])], xs=[x, 1, 2], **facts)
+
     for i in range(400):
         name, at, partition = f"p{i}" if i % 5 else minted(i), i / 20, i % 3
         arm: dict[str, Any] = {"traffic": 3 + i // 200, "latencyUs": chance.randrange(90_000)}
@@ -88,33 +109,66 @@ def told(folder: Path, decided: str) -> World:
             arm |= {"answeredBy": "stable-1"}
         if chance.random() < 0.05:
             arm |= {"latencyUs": None}
-        value = inference(name, y=chance.choice([chance.gauss(20, 30), 1e9, 7]), at=at, **arm)
+        value = asked(name, at=at, **arm)
         for _ in range(chance.choice([1, 1, 1, 2])):  # one sent again keeps its id
             world.say(value, at=at + 0.2, partition=partition)
         if chance.random() < 0.1:
-            world.say(inference(name, x=2, event_id=f"c-{i}", at=at, **arm), at=at + 0.3, partition=partition)
+            world.say(asked(name, x=2, event_id=f"c-{i}", at=at, **arm), at=at + 0.3, partition=partition)
         if chance.random() < 0.1:
-            world.say(inference(name, event_id=f"r-{i}", at=at + 1, **arm), at=at + 1.2, partition=partition)
+            world.say(asked(name, event_id=f"r-{i}", at=at + 1, **arm), at=at + 1.2, partition=partition)
         if "role" not in arm and chance.random() < 0.8:
-            its = {"traffic": arm["traffic"], "latencyUs": chance.randrange(90_000)}
+            its = {"role": "shadow", "revision": "next-2", "traffic": arm["traffic"]}
+            its |= {"latencyUs": chance.randrange(90_000), "event_id": f"m-{i}"}
             if chance.random() < 0.1:
                 its |= {"answeredBy": "stable-1"}
-            world.say(
-                mirrored(name, y=chance.choice([chance.gauss(20, 30), 7]), at=at, **its), partition=partition, at=at
-            )
+            world.say(asked(name, at=at, **its), partition=partition, at=at)
         for version in range(chance.choice([0, 1, 1, 1, 2])):
             came = at + chance.choice([1, 5, 30])
-            said = outcome(name, chance.gauss(20, 30), at=at + 1, revision=version)
+            said = outcome(name, chance.gauss(20, 30), at=at + 1, revision=version, row=chance.choice([0, 0, 1, 2]))
             world.say(said, at=came, partition=(partition + version) % 3)
         for version in range(chance.choice([0, 1, 1, 2])):
-            wish = chance.choice(YES_OR_NO) if decided == "yes or no" else chance.gauss(20, 30)
-            actor = chance.choice(["human", "rule"])
-            said = decision(name, wish, at=at + chance.choice([1, 2]), revision=version, actor=actor)
+            wish = chance.choice(YES_OR_NO) if decided.startswith("yes or no") else chance.gauss(20, 30)
+            facts = {"actor": chance.choice(["human", "rule"]), "row": chance.choice([0, 0, 1])}
+            said = decision(name, wish, at=at + chance.choice([1, 2]), revision=version, **facts)
             for _ in range(chance.choice([1, 1, 2])):
                 world.say(said, at=at + 3 + version, partition=partition)
+        for record, came in without_a_gateway(chance, f"e{i}", at, many=many):
+            world.say(**record, at=came, partition=partition)
     world.now_us = NOON_US + 100 * SECOND
     world.run()
     return world
+
+
+def without_a_gateway(
+    chance: random.Random, name: str, at: float, *, many: bool
+) -> Iterator[tuple[dict[str, Any], float]]:
+    """One prediction's events, all in one partition: in any order, some twice, some in conflict, late or deleted."""
+    at -= chance.choice([0, 0, 0, 0, 8 * 86400])
+    events: list[dict[str, Any]] = []
+    if chance.random() < 0.5:
+        for row in range(chance.choice([1, 2])):
+            events.append({"value": prediction_alone(name, y=chance.gauss(20, 30), row=row, at=at)})
+            events.append({"value": input_alone(name, row=row, at=at)})
+            if chance.random() < 0.2:
+                events.append({"value": input_alone(name, x=2, row=row, at=at, event_id=f"other-{row}")})
+    else:
+        answers = [{"delay": chance.gauss(20, 30)}, {"delay": chance.choice([1.0, "late"])}]
+        rows, y = {"rows": [{"x": 1}, {"x": 2}]}, {"answers": answers} if many else answers[1]
+        for word, body in (("request", rows), ("response", y)):
+            said = kserve(word, name, body, at=at)
+            events.append(chance.choice([binary(said), {"value": said}]))
+        if chance.random() < 0.2:
+            events.append({"value": kserve("request", name, {"rows": [{"x": 9}]}, at=at + 1)})
+    events += [
+        {"value": outcome(name, chance.gauss(20, 30), at=at + version, revision=version, row=chance.choice([0, 1]))}
+        for version in range(3)
+    ]
+    if chance.random() < 0.3:
+        events.append({"value": deletion(name, at=at)})
+    events += chance.sample(events, k=2)
+    chance.shuffle(events)
+    for place, event in enumerate(events):
+        yield event, max(0.0, at) + place * chance.choice([0.1, 6])
 
 
 def found(world: World) -> Found:
@@ -144,6 +198,7 @@ def recomputed(world: World, said: Found, *, decided: str) -> subprocess.Complet
                     "offset": record.offset,
                     "timestamp": record.broker_us / 1000,
                     "value": json.loads(record.value or b"null"),
+                    "headers": {name: text.decode() for name, text in record.headers},
                 }
                 file.write(json.dumps(line) + "\n")
     (world.path / "monitoring.json").write_text(json.dumps(DECIDED[decided]))
@@ -161,6 +216,11 @@ def test_it_agrees_with_the_monitor_bit_for_bit(worlds: Callable[[str], World], 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "numbers are equal" in done.stdout
     assert (" 0 decisions, 0 overrides" in done.stdout) is (decided == "nobody decides")
+    told = books(world.store.ledgers(), world.store.labels(SUBJECT))
+    assert told.labels.closes
+    assert all(line.closes for line in told.partitions)
+    everything = {"stored", "repeat", "superseded", "stale", "duplicate", "conflict", "invalid", "late", "deleted"}
+    assert everything <= world.ledger().keys(), "a column that nothing falls into is not tried"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +231,7 @@ def test_it_agrees_with_the_monitor_bit_for_bit(worlds: Callable[[str], World], 
         pytest.param(lambda said: said["cells"][0]["sums"].update({"dec.agree": 1 << 70}), id="a sum of decisions"),
         pytest.param(lambda said: said["cells"][0]["sums"].update({"age.ee:7": 1 << 70}), id="a sum of a group"),
         pytest.param(lambda said: said["pairs"][0]["sums"].update({"now.x.ee": 1}), id="a sum of pairs"),
-        pytest.param(lambda said: said["counts"][0].update(requests=0), id="a count of the API"),
+        pytest.param(lambda said: said["counts"][0].update(requests=10_000), id="a count of the API"),
         pytest.param(lambda said: said["quality"][0]["latest"].update(rmse=1.0), id="an RMSE of the API"),
         pytest.param(lambda said: said["quality"][0]["agreement"].update(share=0.5), id="an agreement of the API"),
         pytest.param(

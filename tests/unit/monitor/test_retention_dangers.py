@@ -31,10 +31,13 @@ from switchyard_testkit.monitor_world import (
     World,
     decision,
     inference,
+    input_alone,
     mirrored,
     model_record,
     outcome,
+    prediction_alone,
 )
+from switchyard_testkit.replay_suite import again, closes, live, reread
 
 DAY, HOUR = 86_400, 3_600
 ME = ["monitor-0"]
@@ -272,6 +275,43 @@ class TestRecords:
         assert world.store.labels(SUBJECT) == {"in": 56, "joined": 56}
 
 
+class TestReplays:
+    def test_what_is_read_once_more_after_its_rows_have_gone_changes_nothing(self, world: World) -> None:
+        live(world)
+        for at in (0, 8 * DAY):
+            world.say(inference(f"at-{at}", at=at), at=at)
+            world.say(input_alone(f"x-{at}", at=at), at=at)
+            world.say(prediction_alone(f"y-{at}", at=at), at=at)
+        world.elapse(9 * DAY)
+        world.evaluator(keep=BARE).run(ME)
+        assert (known(world, "a"), known(world, f"at-{8 * DAY}") is None) == (None, False)
+        before, (position,) = totals(world), world.store.positions()
+        again(world)
+        assert totals(world) == before
+        assert closes(world)
+        assert reread(world).columns.keys() <= {"late", "duplicate"}
+        assert totals(world) == before
+        assert world.store.positions()[0].aged_us == position.aged_us, "no time goes back for it"
+
+    def test_it_is_late_by_the_clock_that_rows_have_gone_by(self, tmp_path: Path) -> None:
+        """Our own clock stands still, and so does the watermark of a partition where nothing comes."""
+        world = World(tmp_path, broker=LocalBroker(2))
+        world.teach()
+        world.say(inference("a"), partition=1)
+        world.run()
+        for days in (20, 40):
+            world.broker.append(b'{"type": "tick"}', partition=0, at_us=NOON_US + days * DAY_US)
+            world.pass_time(2)
+            world.run()
+        world.evaluator(keep=BARE, database_us=NOON_US + 40 * DAY_US).run(ME)
+        assert known(world, "a") is None
+        before = totals(world)
+        again(world)
+        assert totals(world) == before
+        assert world.ledger()["late"] == 1
+        world.store.close()
+
+
 class TestReplicas:
     def test_no_replicas_settings_take_what_another_still_needs(self, world: World) -> None:
         """A rule is everybody's: it stands in the database."""
@@ -380,8 +420,8 @@ class Life:
         self.told.append((came, self.chance.randrange(2), value))
 
 
-def live(world: World, life: Life, *, tidied: random.Random | None) -> None:
-    """Live it, with restarts, wrong clocks and any settings, if things are put away; else as it is."""
+def lead(world: World, life: Life, *, tidied: random.Random | None) -> None:
+    """Lead it, with restarts, wrong clocks and any settings, if things are put away; else as it is."""
     rules = sorted(life.rules)
     behind = (0, 20 * HOUR)  # one broker's clock is most of a day behind
     for number, (came, partition, value) in enumerate(life.told):
@@ -430,7 +470,7 @@ def test_a_life_with_retention_adds_up_to_the_same_as_one_without(tmp_path: Path
     for name in ("plain", "tidied"):
         (tmp_path / name).mkdir()
         world = World(tmp_path / name, broker=LocalBroker(2), pace=Pace(linger=0.0, margin_us=0))
-        live(world, life, tidied=random.Random(seed) if name == "tidied" else None)
+        lead(world, life, tidied=random.Random(seed) if name == "tidied" else None)
         labels = {subject: dict(world.store.labels(subject)) for subject in (SUBJECT, LOANS)}
         for held in labels.values():
             held["orphan"] = held.get("orphan", 0) + held.pop("expired", 0)

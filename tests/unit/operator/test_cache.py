@@ -60,6 +60,40 @@ def test_a_command_belongs_to_the_deployment_it_names() -> None:
     assert Cache().put(body) == OWNER
 
 
+def test_nobody_keeps_who_set_which_field_nor_what_a_pod_is_made_of() -> None:
+    managed = [
+        {"manager": "switchyard-operator", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+        {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+    ]
+    cache = Cache()
+    for kind, spec in (
+        ("ModelDeployment", {"suspend": True}),
+        ("Deployment", {"replicas": 2}),
+        ("Pod", {"nodeName": "one"}),
+    ):
+        body = pod("delay-x", 1) | {"kind": kind, "spec": spec, "status": {"phase": "Running"}}
+        cache.put(body | {"metadata": body["metadata"] | {"managedFields": managed}})
+    edited, deployed, running = (
+        cache.get(kind, "air", "delay-x") or {} for kind in (kinds.MODEL_DEPLOYMENT, kinds.DEPLOYMENT, kinds.POD)
+    )
+    assert "managedFields" not in edited["metadata"], "it goes back with every status"
+    assert edited["spec"] == {"suspend": True}
+    assert deployed["metadata"]["managedFields"] == [{"manager": "switchyard-operator"}, {"manager": "kubectl-edit"}]
+    assert deployed["spec"] == {"replicas": 2}
+    assert "spec" not in running
+    assert running["status"] == {"phase": "Running"}
+    assert managed[0]["operation"] == "Apply", "what was told is left as it was"
+
+
+def test_a_listing_of_what_is_held_takes_no_room_of_its_own() -> None:
+    cache = Cache()
+    cache.put(pod("a", 7))
+    held = cache.get(kinds.POD, "air", "a")
+    assert cache.same(pod("a", 7)) is held
+    for other in (pod("a", 8), pod("a", 7, uid="two"), pod("b", 7)):
+        assert cache.same(other) == other
+
+
 def test_what_a_listing_shows_and_no_watch_delivers_is_noticed() -> None:
     clock = Clock()
     cluster, cache = FakeCluster(clock), Cache()

@@ -39,6 +39,10 @@ def beside(world: Simulation) -> ShadowStatus:
     return next(iter(world.status.shadows))
 
 
+def come_to(world: Simulation, verdict: str) -> None:
+    world.run(lambda: beside(world).verdict == verdict)
+
+
 def begun() -> Told:
     world = serving()
     world.run(lambda: bool(world.samples), within=MINUTE)
@@ -161,6 +165,86 @@ def test_what_becomes_of_a_shadow_is_told_once_by_notification_and_by_event(
     assert {item.reason for item in after[len(reasons) :]} <= {"ShadowPassed"}, "of a comparison that began anew"
     noted = [reason for _, reason, _ in world.notes.of() if reason.startswith("Shadow")]
     assert sorted(set(noted)) == sorted({item.reason for item in after})
+    names = [name for name, body in world.notes.posted.items() if body["reason"].startswith("Shadow")]
+    assert {world.notes.times[name] for name in names} == {1}
+
+
+def told_of(world: Told) -> list[str]:
+    """What the desk was told of shadows."""
+    return [item.reason for item in world.inboxes["desk"].received if item.event is Event.SHADOW]
+
+
+def test_a_comparison_that_begins_anew_has_nothing_of_what_was_learnt_before() -> None:
+    world = judged()
+    before = beside(world)
+    world.deploy(PAIRED_SPEC)
+    world.run(lambda: not world.samples, within=5 * SECOND)
+    world.deploy(SPECS)
+    world.run(lambda: bool(world.samples), within=10 * SECOND)
+    world.run_for(3 * SECOND)
+    anew = beside(world)
+    assert anew.since
+    assert before.since
+    assert anew.since > before.since
+    assert (anew.verdict, anew.pairs, anew.verdicts) == ("", 0, [])
+    assert told_of(world) == [*JUDGED, "ShadowStopped", "ShadowStarted"]
+
+
+def test_a_route_that_somebody_deletes_ends_no_comparison() -> None:
+    world = judged()
+    before = beside(world)
+    world.cluster.take(kinds.MODEL_ROUTE, *KEY)
+    world.run_for(20 * SECOND)
+    assert world.samples == {TWO: 5_000}
+    assert (beside(world).since, beside(world).verdict) == (before.since, "Pass")
+    assert world.status.shadow_history == []
+    assert told_of(world) == JUDGED
+    assert "ShadowStopped" not in {reason for _, reason, _ in world.notes.of()}
+    since = [record.shadows[0].since for record in world.bus.rollouts if record.shadows]
+    assert None not in since[since.index(before.since) :]
+
+
+def test_a_crash_loop_of_another_week_is_told_again() -> None:
+    world = crashing()
+    world.run_for(10 * SECOND)
+    world.images[TWO] = Model(version="2.0.0", loss=50.0)
+    world.run(lambda: beside(world).state is ShadowState.COMPARING)
+    world.images[TWO] = Model(version="2.0.0", loss=50.0, starts=False)
+    world.run_for(10 * SECOND)
+    assert told_of(world).count("ShadowCrashLooping") == 1, "it falls over again at once"
+    world.images[TWO] = Model(version="2.0.0", loss=50.0)
+    world.run(lambda: beside(world).state is ShadowState.COMPARING)
+    world.clock.now += timedelta(days=7)
+    world.images[TWO] = Model(version="2.0.0", loss=50.0, starts=False)
+    world.run_for(10 * SECOND)
+    assert told_of(world).count("ShadowCrashLooping") == 2
+
+
+def test_a_shadow_that_is_refused_another_day_is_told_again() -> None:
+    world = unconfigured()
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gone", "namespace": NAMESPACE}}
+    world.cluster.put(config)
+    world.run(lambda: bool(world.samples), within=MINUTE)
+    world.clock.now += timedelta(days=1)
+    world.cluster.take(kinds.CONFIG_MAP, NAMESPACE, "gone")
+    world.run_for(10 * SECOND)
+    assert [reason for reason in told_of(world) if reason not in JUDGED] == [
+        "ShadowRefused",
+        "ShadowStopped",
+        "ShadowRefused",
+    ]
+
+
+def test_a_verdict_is_told_when_it_is_another_and_not_when_the_monitor_was_away() -> None:
+    world = judged()
+    world.monitor.down = "the monitor does not answer: ConnectError"
+    world.run(lambda: beside(world).verdict == "Error")
+    world.monitor.down = ""
+    for loss, verdict in ((50.0, "Pass"), (400.0, "Fail"), (50.0, "Pass")):
+        world.images[TWO] = Model(version="2.0.0", loss=loss)
+        come_to(world, verdict)
+    assert told_of(world) == [*JUDGED, "ShadowFailed", "ShadowPassed"]
+    assert beside(world).proven == "Pass"
 
 
 def test_figures_are_those_of_the_pairs() -> None:
@@ -179,6 +263,20 @@ def test_a_chat_is_told_of_a_shadow_by_its_name() -> None:
         {"id": "a", "event": "Shadow", "shadow": "better", "reason": "ShadowRefused", "at": "2026-01-01T12:00:00Z"}
     )
     assert letters.slack("airport/delay", refused)["text"].endswith("the shadow better cannot be compared")
+
+
+@pytest.mark.parametrize(
+    ("situation", "words"),
+    [
+        pytest.param(without_image, "cannot be compared", id="before it is sent anything"),
+        pytest.param(crashing, "has no ready pod and is compared all the same", id="while it is compared"),
+    ],
+)
+def test_a_chat_is_told_whether_a_shadow_without_pods_is_compared(situation: Callable[[], Told], words: str) -> None:
+    world = situation()
+    world.run_for(10 * SECOND)
+    told = next(item for item in world.inboxes["desk"].received if item.reason.startswith(("ShadowI", "ShadowC")))
+    assert letters.slack("airport/delay", told)["text"].splitlines()[0].endswith(words)
 
 
 def test_a_comparison_that_is_over_is_kept_with_its_numbers_and_why() -> None:

@@ -167,6 +167,8 @@ def test_a_gateway_that_lags_is_named_with_what_it_runs(waiting: timedelta, stat
     sync = compare(reports, generation=7, waiting_for=waiting)
     assert sync.state is state
     assert "1 of 2 gateways runs generation 7; waiting for gateway-1 (runs generation 6)" in sync.message
+    alone = compare(reports[1:], generation=7, waiting_for=waiting)
+    assert alone.message.startswith("0 of 1 gateway runs generation 7; waiting for gateway-1")
 
 
 @pytest.mark.rule("self-heal")

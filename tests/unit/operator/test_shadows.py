@@ -299,6 +299,8 @@ def test_a_shadow_whose_pods_the_api_server_refuses_hinders_nobody() -> None:
     world.deploy(SPECS, image=TWO)
     world.run(lambda: world.phase is Phase.WATCHING)
     assert next(item.status for item in world.status.conditions if item.type == "Ready") == "True"
+    states = [record.shadows[0].state for record in world.bus.rollouts]
+    assert set(states[states.index("Refused") :]) == {"Refused"}, "whatever a pass writes"
 
 
 def test_suspended_no_sample_comes_or_goes() -> None:

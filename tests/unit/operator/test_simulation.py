@@ -255,6 +255,18 @@ def test_a_rollback_command_goes_back_though_the_spec_still_names_the_new() -> N
     assert world.route == {ONE: ("stable", 10_000)}
 
 
+def test_history_keeps_both_ends_of_what_was_promoted_and_left_later() -> None:
+    world = promoted()
+    world.deploy(CANARY_SPEC, image=THREE)
+    world.run(lambda: THREE in world.route)
+    world.deploy(CANARY_SPEC, image=TWO)
+    world.run(lambda: THREE not in world.route and world.phase is Phase.WATCHING)
+    world.command("rollback", revision=world.revision(ONE), reason="the tower complains")
+    world.run(lambda: world.phase is Phase.ROLLED_BACK)
+    ends = [(entry.outcome, entry.reason) for entry in world.status.history if entry.version == "2.0.0"]
+    assert ends == [(Phase.COMPLETED, "Promoted"), (Phase.ROLLED_BACK, "RolledBackByCommand")]
+
+
 @pytest.mark.rule("after-promotion")
 def test_late_evidence_takes_a_promoted_revision_back() -> None:
     world = promoted()

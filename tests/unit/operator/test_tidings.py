@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from switchyard_contracts.model_deployment import Phase
 from switchyard_contracts.notifications import Event, Notification, Receiver
 from switchyard_operator.domain import kinds, letters
+from switchyard_operator.domain.tidings import MOST_TOLD, remember
 from switchyard_operator.settings import Settings
 from switchyard_testkit.rollout_world import AB_SPEC, CANARY_SPEC, KEY, SHADOW_SPEC, SPEC, Model, Simulation
 from switchyard_testkit.telling import Told
@@ -145,6 +146,12 @@ def test_the_numbers_are_those_of_the_verdicts() -> None:
     assert (told.step, told.weight, told.version) == ("five", "5%", "2.0.0")
 
 
+def test_a_promotion_is_told_with_what_it_was_proven_by() -> None:
+    told = promoted().inboxes["desk"].received[0]
+    assert {figure.verdict for figure in told.figures if figure.role != "observe"} == {"Pass"}
+    assert all(figure.samples >= 25 for figure in told.figures if figure.role != "observe")
+
+
 def test_evidence_that_is_only_slow_is_not_told_as_a_hold() -> None:
     world = canary(held_after=timedelta(hours=1))
     world.run(lambda: world.phase is Phase.AWAITING_EVIDENCE)
@@ -245,6 +252,20 @@ def test_a_receiver_that_is_taken_out_of_the_values_is_owed_nothing() -> None:
     world.run_for(timedelta(seconds=5))
     assert world.status.notifications
     assert world.status.notifications.waiting == []
+
+
+def test_a_hold_is_told_once_whatever_else_is_told_while_it_lasts() -> None:
+    world = waits_for_a_person()
+    world.run_for(MINUTE)
+    held = world.inboxes["desk"].received[-1]
+    assert held.event is Event.HELD
+    flood = [held.model_copy(update={"id": str(number), "event": Event.SHADOW}) for number in range(3 * MOST_TOLD)]
+    said = world.status.notifications
+    for each in flood:
+        said = remember(said, [held, each], subject="airport/delay", audience=world.audience, done=())
+    assert said
+    assert [item.id for item in said.waiting].count(held.id) == 0
+    assert said.told == [held.id, *(each.id for each in flood[1 - MOST_TOLD :])]
 
 
 def course(world: Simulation, second: Phase) -> dict[str, Any]:

@@ -49,6 +49,19 @@ def test_later_is_later_and_the_earliest_wins() -> None:
     assert work.get(0) is None
 
 
+def test_a_pass_that_comes_sooner_is_the_one_that_was_asked_for_later() -> None:
+    work, clock = queue()
+    work.add_after("a", 5)
+    work.add("a")
+    assert work.get(0) == "a"
+    work.add_after("a", 20)
+    work.done("a")
+    clock.now = 6
+    assert work.get(0) is None, "the answer of the newest pass counts"
+    clock.now = 21
+    assert work.get(0) == "a"
+
+
 def test_a_closed_queue_sends_its_workers_home() -> None:
     work, _ = queue()
     work.add("a")

@@ -67,6 +67,32 @@ def test_a_pass_that_wrote_comes_again_by_itself_and_one_that_did_not_rests() ->
     assert again < timedelta(seconds=1)
 
 
+def test_who_waits_for_pods_alone_looks_seldom_and_not_past_the_end_of_its_patience() -> None:
+    clock = Clock()
+    at = Rollout({ONE: Model(starts=False)}, cluster=FakeCluster(clock), clock=clock)
+    at.deploy(SPEC | {"serving": SPEC["serving"] | {"readyWithin": "1m"}})
+    at.run_for(timedelta(seconds=10))
+    assert at.reconciler.reconcile((NAMESPACE, "delay")) == timedelta(seconds=10)
+    at.run_for(timedelta(seconds=47))
+    left = at.reconciler.reconcile((NAMESPACE, "delay"))
+    assert left is not None
+    assert left <= timedelta(seconds=5)
+    at.run(lambda: at.phase is Phase.REFUSED, within=MINUTE)
+
+
+def test_who_waits_for_pods_while_stable_has_none_looks_often() -> None:
+    clock = Clock()
+    at = Rollout({ONE: Model(), TWO: Model(starts=False)}, cluster=FakeCluster(clock), clock=clock)
+    at.deploy(SPEC)
+    at.run(lambda: at.phase is Phase.COMPLETED)
+    at.deploy(SPEC, image=TWO)
+    at.run_for(timedelta(seconds=5))
+    assert at.reconciler.reconcile((NAMESPACE, "delay")) == timedelta(seconds=10)
+    at.frozen_pods.add(at.revision(ONE))
+    at.run_for(timedelta(seconds=2))
+    assert at.reconciler.reconcile((NAMESPACE, "delay")) == timedelta(seconds=2)
+
+
 def test_what_was_just_written_is_no_news_to_the_door_and_what_others_write_is() -> None:
     at = Door(cache=Cache(), queue=WorkQueue(lambda: 0.0), monotonic=lambda: 0.0, pulse=Pulse(0.0))
     metadata = {"name": "delay", "namespace": NAMESPACE, "uid": "1", "resourceVersion": "7"}

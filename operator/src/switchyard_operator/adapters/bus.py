@@ -2,7 +2,7 @@
 
 The newest record of each deployment is kept until it is sent; what happened in between is bounded and counted. At start
 the compacted topic is read to its end, so that only differences are published and deployments that are gone get their
-tombstone.
+tombstone. A record that was made from no ModelDeployment is somebody else's and stays.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
+from pydantic import ValidationError
 from switchyard_contracts.events import USUAL
 from switchyard_contracts.kafka_settings import SecretUnreadable
 from switchyard_contracts.producer import Producer
@@ -133,7 +134,8 @@ class KafkaBus:
         with self._changed:
             if self._existing is not None:
                 for orphan in self._sent.keys() - self._existing - self._models.keys():
-                    self._models[orphan] = None
+                    if _is_ours(self._sent[orphan]):
+                        self._models[orphan] = None
                 self._existing = None
             if not self._models and not self._rollouts:
                 self._changed.wait(1.0)
@@ -187,6 +189,14 @@ class KafkaBus:
             return known
         finally:
             consumer.close()
+
+
+def _is_ours(record: bytes) -> bool:
+    """Whether a record was made from a ModelDeployment; one that cannot be read was written by a former self."""
+    try:
+        return ModelRecord.model_validate_json(record).generation > 0
+    except ValidationError:
+        return True
 
 
 class NoBus:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from switchyard_contracts.gates import Gate
-from switchyard_contracts.model_deployment import RolloutStatus
+from switchyard_contracts.model_deployment import Phase, RolloutStatus
 from switchyard_contracts.model_route import RouteRole
 
 from switchyard_operator.domain import ab_test, analysis, bandit, fleet, gates, lineage, memory, shadows
@@ -39,6 +39,8 @@ class Bearings:
     """Revisions whose version or paths are not known, and that have a ready pod to tell them."""
     shadows: tuple[Standing, ...] = ()
     """Who is compared beside the rollout."""
+    returns: bool = False
+    """Its status says already that it goes back, and no mark does yet: an operator died in between."""
 
 
 def take(world: World) -> Bearings:
@@ -63,7 +65,8 @@ def take(world: World) -> Bearings:
             held = ab_test.begin(world.spec, held, alpha=alpha, now=world.now)
     against = _against(line)
     watching = line.settled and not over(held)
-    live = not line.target.sent_home and (not line.settled or watching)
+    returns = _returns(world, line, held)
+    live = not (line.target.sent_home or returns) and (not line.settled or watching)
     pods = world.workload(line.target.name)
     enough = pods.ready >= fleet.before(world, line, way) and not gates.smoke_passed(held)
     return Bearings(
@@ -79,6 +82,7 @@ def take(world: World) -> Bearings:
         wants_smoke=live and spot.index < 0 and enough and not line.settled,
         wants_facts=_ignorant(world, line),
         shadows=shadows.take(world, line),
+        returns=returns,
     )
 
 
@@ -123,6 +127,11 @@ def warm_until(world: World, line: Lineage) -> datetime | None:
 def still_warm(world: World, line: Lineage) -> bool:
     until = warm_until(world, line)
     return until is not None and world.now < until
+
+
+def _returns(world: World, line: Lineage, held: RolloutStatus) -> bool:
+    noted = held.phase is Phase.ROLLING_BACK and held.reason != shadows.REFUSED_WRITE
+    return noted and not line.target.sent_home and not world.spec.suspend
 
 
 def _against(line: Lineage) -> str:

@@ -73,7 +73,7 @@ def _roll(world: World, known: Bearings) -> Plan:
     if line.stable and world.route is None:
         held = Decision(move=Move.HOLD, phase=Phase.PENDING, reason="Restoring", message="the route of stable is gone")
         return retreat.to_stable(world, known, held, ended=ended)
-    wished = rules.decide(_seen(world, known))
+    wished = _wished(world, known)
     decision = gates.stand(
         wished,
         _shut(known, wished),
@@ -90,11 +90,21 @@ def gates_due(world: World, known: Bearings) -> tuple[Gate, ...]:
     line = known.lineage
     if not world.spec.gates or line.target.sent_home or line.settled:
         return ()
-    found = _shut(known, rules.decide(_seen(world, known)))
+    found = _shut(known, _wished(world, known))
     verdicts = [(gate, gates.held(known.memory, gate)) for gate in found]
     if any(verdict and verdict.state == gates.State.FAILED.value for _, verdict in verdicts):
         return ()
     return found
+
+
+def _wished(world: World, known: Bearings) -> Decision:
+    return _go_on_back(known) if known.returns else rules.decide(_seen(world, known))
+
+
+def _go_on_back(known: Bearings) -> Decision:
+    """What an operator that died had told already: it is not taken back because evidence is away since."""
+    held = known.memory
+    return Decision(move=Move.TAKE_BACK, phase=Phase.ROLLING_BACK, reason=held.reason, message=held.message)
 
 
 def _shut(known: Bearings, decision: Decision) -> tuple[Gate, ...]:
@@ -293,6 +303,8 @@ def _watch(world: World, known: Bearings) -> Decision:
             reason="Deployed",
             message="the first revision; nothing to go back to",
         )
+    if known.returns:
+        return _go_on_back(known)
     until = promoted + watch(world.spec)
     failed = [
         item for item in world.judged if item.metric.role is not Role.OBSERVE and item.judgement.verdict is Verdict.FAIL

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from switchyard_contracts.judgement import counted
 from switchyard_contracts.model_deployment import ShadowEntry, ShadowState, ShadowStatus
 
 from switchyard_operator.domain.remedies import failing, remedy
 from switchyard_operator.domain.rules import DEAD_AFTER
+from switchyard_operator.domain.shadows import UNREADY
 from switchyard_operator.domain.world import World
 
 STARTED, PASSED, FAILED, STOPPED = "ShadowStarted", "ShadowPassed", "ShadowFailed", "ShadowStopped"
@@ -32,6 +34,8 @@ class Episode:
     """As it stands; of one that is compared no more, as it stood last."""
     same: str
     """Episodes of one reason with the same mark are one."""
+    began: datetime | None = None
+    """When it began to be so, of what may come to be so again: then it is another one, though its mark is the same."""
     warning: bool = False
 
 
@@ -90,9 +94,7 @@ def _why(world: World, old: ShadowStatus, new: ShadowStatus | None) -> tuple[str
         return "Replaced", f"spec.shadows means {_version(new)} by that name now"
     if new.against and new.against != old.against:
         return "AnotherServes", f"{_called(world, new.against)} serves now, and the comparison begins anew"
-    if new.state in (ShadowState.WAITING, ShadowState.ASIDE):
-        return new.reason, new.message
-    return "RouteGone", "the route was gone, and the comparison begins anew"
+    return new.reason, new.message
 
 
 def _compared(world: World, item: ShadowStatus, old: ShadowStatus | None) -> Iterator[Episode]:
@@ -101,10 +103,11 @@ def _compared(world: World, item: ShadowStatus, old: ShadowStatus | None) -> Ite
     if item.sample and item.since and not (old and old.since):
         text = f"{who} is sent {item.sample} of the requests of {serves} and compared with it; nobody gets its answers"
         yield Episode(reason=STARTED, message=text, shadow=item, same=_mark(item))
-    if item.verdict in PROVEN and not (old and old.verdict == item.verdict):
+    if item.verdict in PROVEN and not (old and (old.proven or old.verdict) == item.verdict):
         reason, said = PROVEN[item.verdict]
         text = f"{who} {said}, beside {serves}{_numbers(item)}. Whether it serves is yours to say, in spec.model"
-        yield Episode(reason=reason, message=text, shadow=item, same=f"{_mark(item)} {item.verdict}")
+        began = max((verdict.at for verdict in item.verdicts if verdict.at), default=None)
+        yield Episode(reason=reason, message=text, shadow=item, same=f"{_mark(item)} {item.verdict}", began=began)
 
 
 def _hindered(world: World, item: ShadowStatus, old: ShadowStatus | None) -> Iterator[Episode]:
@@ -112,8 +115,8 @@ def _hindered(world: World, item: ShadowStatus, old: ShadowStatus | None) -> Ite
     if item.state is ShadowState.REFUSED and not (old and old.message == item.message):
         text = f"the shadow {item.name} cannot be made: {item.message}. All else goes on"
         same = f"{item.name} {item.message}"
-        yield Episode(reason=REFUSED, message=text, shadow=item, same=same, warning=True)
-    if item.state in (ShadowState.PROVISIONING, ShadowState.NOT_READY):
+        yield Episode(reason=REFUSED, message=text, shadow=item, same=same, began=_hour(world.now), warning=True)
+    if item.state in UNREADY:
         yield from _unready(world, item, old)
 
 
@@ -121,12 +124,13 @@ def _unready(world: World, item: ShadowStatus, old: ShadowStatus | None) -> Iter
     """Pods that will not become ready by themselves, or have not been so for longer than others are given."""
     cause = failing(item.message)
     text = f"{_who(item)} is not ready: {item.message}. {remedy(item.message)}; nothing else waits for it"
-    if cause:
-        if not (old and failing(old.message) == cause):
-            yield Episode(reason=f"Shadow{cause}", message=text, shadow=item, same=_own(item), warning=True)
-        return
     pods = world.workload(item.revision)
     since = pods.lost_at or pods.unready_since
+    if cause:
+        if not (old and failing(old.message) == cause):
+            reason, began = f"Shadow{cause}", _hour(since or world.now)
+            yield Episode(reason=reason, message=text, shadow=item, same=_own(item), began=began, warning=True)
+        return
     patience = DEAD_AFTER if item.state is ShadowState.NOT_READY else world.spec.serving.ready_within
     if pods.exists and since and world.now - since >= patience:
         same = f"{_own(item)} {since.isoformat()}"
@@ -135,6 +139,11 @@ def _unready(world: World, item: ShadowStatus, old: ShadowStatus | None) -> Iter
 
 def _is_same(old: ShadowStatus, new: ShadowStatus) -> bool:
     return (old.revision, old.against) == (new.revision, new.against)
+
+
+def _hour(moment: datetime) -> datetime:
+    """One that falls over every few minutes is told of once an hour."""
+    return moment.replace(minute=0, second=0, microsecond=0)
 
 
 def _own(item: ShadowStatus) -> str:

@@ -8,7 +8,7 @@ from switchyard_contracts.base import API_VERSION
 from switchyard_contracts.judgement import count, counted
 from switchyard_contracts.notifications import Event, Figure, Notification
 
-from switchyard_operator.domain.episodes import FAILED, PASSED, STARTED, STOPPED
+from switchyard_operator.domain.episodes import FAILED, PASSED, REFUSED, STARTED, STOPPED
 
 SIGNS = {
     Event.PROMOTED: (":white_check_mark:", "was promoted"),
@@ -24,7 +24,9 @@ SHADOWS = {
     FAILED: "is worse than allowed",
     STOPPED: "is compared no more",
 }
-"""What became of a shadow; all else keeps it from being compared."""
+"""What became of a shadow; all else is wrong with its pods, or keeps it from being compared."""
+COMPARED = "has no ready pod and is compared all the same"
+"""Of one that is sent its sample already, as what it leaves unanswered speaks against it."""
 MOST_CHARACTERS = 3_000
 """Of a chat's text; Slack cuts what is longer at a place of its own choosing."""
 
@@ -47,7 +49,8 @@ def slack(subject: str, notification: Notification) -> dict[str, Any]:
     sign, verb = SIGNS[notification.event]
     who = notification.version or notification.revision
     if notification.shadow:
-        verb = SHADOWS.get(notification.reason, verb)
+        begun = notification.against and notification.reason != REFUSED
+        verb = SHADOWS.get(notification.reason, COMPARED if begun else verb)
         who = f"the shadow {notification.shadow}{f' ({who})' if who else ''}"
     who = who or "the spec"
     where = f" at step {notification.step} ({notification.weight or '0%'})" if notification.step else ""

@@ -75,8 +75,9 @@ def _rollout(world: World, plan: Plan) -> Iterator[Note]:
             yield Note(reason=reason, message=text, same=held.id, revision=about)
         case Move.END:
             yield Note(reason=said.reason, message=f"{who}: {said.message}", same=held.id, revision=held.revision)
-    if old and (old.id, old.phase, old.reason) == (held.id, held.phase, held.reason):
-        return
+    same = old is not None and (old.id, old.phase, old.reason) == (held.id, held.phase, held.reason)
+    if same and said.move is not Move.TAKE_BACK:
+        return  # and the way back is told by the pass that marks it, though the status knew of it before
     match held.phase:
         case Phase.ROLLING_BACK if held.reason in GATES:
             text = f"{who} got no traffic: {held.message}. {remedy(held.message)}; then deploy again, or {back}"

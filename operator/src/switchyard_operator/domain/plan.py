@@ -34,6 +34,8 @@ SOON = timedelta(milliseconds=300)
 """When something is expected from a gateway."""
 POLL = timedelta(seconds=2)
 """While evidence is awaited."""
+PODS_POLL = timedelta(seconds=10)
+"""While only pods are awaited: their watch tells sooner what becomes of them, and nobody has to be asked."""
 TRIAL_POLL = timedelta(minutes=1)
 """While a trial runs for weeks; sooner where windows of sums are shorter than ten minutes."""
 WATCH_POLL = timedelta(seconds=5)
@@ -159,6 +161,8 @@ def _again(
         times.append(WATCH_POLL)
     elif decision.reason in rules.UNDER_WAY:
         times.append(max(POLL, min(TRIAL_POLL, world.spec.window / 10)))
+    elif decision.left is not None and _stands(known, world):
+        times.append(max(SOON, min(PODS_POLL, decision.left)))
     elif decision.phase not in memory.ENDED and decision.phase is not Phase.SUSPENDED:
         times.append(POLL)
     if warm_until:
@@ -166,6 +170,12 @@ def _again(
     if any(each.sent or each.status.state is ShadowState.PROVISIONING for each in known.shadows):
         times.append(shadows.PACE)
     return min(times) if times else None
+
+
+def _stands(known: Bearings, world: World) -> bool:
+    """Whether no clock runs for stable: there is none, or it has a ready pod."""
+    stable = known.lineage.stable
+    return stable is None or world.workload(stable.name).ready > 0
 
 
 def _decided(world: World, known: Bearings) -> bool:

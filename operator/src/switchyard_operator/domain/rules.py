@@ -14,6 +14,7 @@ from switchyard_contracts.experiments import TRIAL_ENDED
 from switchyard_contracts.judgement import Verdict, counted
 from switchyard_contracts.model_deployment import SHADOW_ENDED, Missing, Phase, Role
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
+from switchyard_contracts.spans import span
 from switchyard_contracts.trial import AHEAD
 
 from switchyard_operator.domain import frugal
@@ -69,6 +70,8 @@ class Decision:
     weight: int = 0
     pods: int = 0
     """How many pods the candidate has to have for what comes next; 0 where it has enough."""
+    left: timedelta | None = None
+    """How long it lasts while nothing is heard of any pod; None where something else is waited for too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,7 +285,7 @@ def give_up_on_the_never_ready(seen: Seen) -> Decision | None:
         move=Move.TAKE_BACK,
         phase=Phase.ROLLING_BACK,
         reason="NeverReady" if seen.index < 0 else "NotReady",
-        message=f"{_pods(seen)} after {format_duration(_whole(seen.unready_for))}{words}",
+        message=f"{_pods(seen)} after {span(_whole(seen.unready_for))}{words}",
     )
 
 
@@ -294,13 +297,14 @@ def provision(seen: Seen) -> Decision | None:
         words = f"; {seen.problem}" if seen.problem else ""
         text = f"{_pods(seen)}{words}"
         left = max(timedelta(0), seen.deadline - seen.unready_for)
-        return _hold(
+        held = _hold(
             Phase.PROVISIONING,
             "WaitingForPods",
             text,
             waiting_for=f"{counted(seen.pods_now - seen.ready, 'more pod')} to become ready,"
-            f" for at most {format_duration(_whole(left))} more",
+            f" for at most {span(_whole(left))} more",
         )
+        return replace(held, left=left)
     if seen.ready >= seen.pods_now:
         return None
     able = min(seen.weight, sustainable(seen.wanted, seen.ready))
@@ -400,7 +404,7 @@ def _climb(seen: Seen) -> Decision:
         )
     words = f"; {seen.problem}" if seen.problem else ""
     if up and seen.short_for > seen.deadline:
-        after = f"{text}: the next pod is not ready after {format_duration(_whole(seen.short_for))}{words}"
+        after = f"{text}: the next pod is not ready after {span(_whole(seen.short_for))}{words}"
         return Decision(move=Move.TAKE_BACK, phase=Phase.ROLLING_BACK, reason="NotReady", message=after)
     whose = "the candidate" if up else "stable"
     waits = f"another ready pod of {whose}, for which another has to go first where replicas + 1 are there"
@@ -447,7 +451,7 @@ def hold_the_step(seen: Seen) -> Decision | None:
         return None
     held = seen.held_for if seen.held_for is not None else timedelta(0)
     if held < step.hold:
-        left = format_duration(_whole(step.hold - held))
+        left = span(_whole(step.hold - held))
         text = f"step {step.name} is held for {format_duration(step.hold)}"
         return _hold(_phase(seen), "Holding", text, waiting_for=f"{left} more of step {step.name}")
     return None
@@ -540,7 +544,7 @@ def be_ready_for_the_next(seen: Seen) -> Decision | None:
     words = f"; {seen.problem}" if seen.problem else ""
     text = f"{readiness(seen.ready, want)} for {format_percent(weight)}{words}"
     if seen.index >= 0 and not seen.paused and seen.short_for > seen.deadline:
-        after = f"{text} after {format_duration(_whole(seen.short_for))}"
+        after = f"{text} after {span(_whole(seen.short_for))}"
         return Decision(move=Move.TAKE_BACK, phase=Phase.ROLLING_BACK, reason="NotReady", message=after)
     return replace(_hold(_phase(seen), "WaitingForPods", text), pods=want)
 
@@ -630,5 +634,5 @@ def _pods(seen: Seen) -> str:
     return readiness(seen.ready, seen.pods_here)
 
 
-def _whole(span: timedelta) -> timedelta:
-    return timedelta(seconds=max(1, round(span.total_seconds()))) if span else span
+def _whole(exact: timedelta) -> timedelta:
+    return timedelta(seconds=max(1, round(exact.total_seconds()))) if exact else exact

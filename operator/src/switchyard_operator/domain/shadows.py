@@ -37,6 +37,10 @@ PACE = timedelta(seconds=30)
 """Between two looks at what pairs say of shadows: nothing waits for it."""
 MOST_GENERATIONS = 200
 """The monitor is asked for so many at a time; older ones give way."""
+REFUSED_WRITE = "RefusedByApiServer"
+PROOFS = (Verdict.PASS.value, Verdict.FAIL.value)
+UNREADY = (ShadowState.PROVISIONING, ShadowState.NOT_READY)
+"""States of one that waits for its pods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +108,15 @@ def _sent(world: World, revision: str) -> int:
 
 def _remembered(world: World, said: ShadowModel, revision: str, *, sent: int) -> dict[str, object]:
     """What was compared so far, with the same revision against the same; and the generation of now."""
-    against = world.route.spec.stable.revision if world.route else ""
     held = next((item for item in world.status.shadows if item.name == said.name), None)
+    # A route that is gone is written anew by the same pass; who serves then is found by the next.
+    against = world.route.spec.stable.revision if world.route else held.against if held else ""
     if held is None or (held.revision, held.against) != (revision, against):
         held = None
     found: dict[str, object] = {"sample": format_percent(sent) if sent else "", "against": against}
     if held:
         found |= {"since": held.since, "generations": held.generations, "pairs": held.pairs, "verdicts": held.verdicts}
+        found["proven"] = held.proven or (held.verdict if held.verdict in PROOFS else "")
     if not sent or world.route is None:
         return found
     generations, newest = held.generations if held else [], world.route.generation
@@ -195,7 +201,9 @@ def _told(world: World, each: Standing) -> ShadowStatus:
     verdicts = analysis.shown(found.judged, now=world.now) if found else status.verdicts
     if found and found.pairs is not None:
         changes["pairs"] = found.pairs
-    changes |= {"verdicts": verdicts, "verdict": analysis.summary(verdicts)}
+    changes |= {"verdicts": verdicts, "verdict": (verdict := analysis.summary(verdicts))}
+    if verdict in PROOFS:
+        changes["proven"] = verdict
     if status.state is ShadowState.COMPARING:
         changes["reason"], changes["message"] = _findings(world.spec, status, verdicts)
     return status.model_copy(update=changes)
@@ -212,8 +220,18 @@ def _findings(spec: ModelDeploymentSpec, status: ShadowStatus, verdicts: Sequenc
 
 def hindered(told: Sequence[ShadowStatus], revision: str, words: str) -> tuple[ShadowStatus, ...]:
     """The same, where the API server does not let the operator make what one of them needs."""
-    changes = {"state": ShadowState.REFUSED, "reason": "RefusedByApiServer", "message": words[:4096]}
+    changes = {"state": ShadowState.REFUSED, "reason": REFUSED_WRITE, "message": words[:4096]}
     return tuple(item.model_copy(update=changes) if item.revision == revision else item for item in told)
+
+
+def hindered_still(told: Sequence[ShadowStatus], held: Sequence[ShadowStatus]) -> tuple[ShadowStatus, ...]:
+    """The same in a pass that makes nothing for any of them: what the API server refused last is refused still."""
+    refused = {item.revision: item.message for item in held if item.reason == REFUSED_WRITE}
+    found = tuple(told)
+    for item in told:
+        if item.revision in refused and item.state in (*UNREADY, ShadowState.COMPARING):
+            found = hindered(found, item.revision, refused[item.revision])
+    return found
 
 
 def role_in(told: Sequence[ShadowStatus], revision: str) -> ShadowStatus | None:

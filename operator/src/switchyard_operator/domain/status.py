@@ -30,6 +30,8 @@ from switchyard_contracts.quantities import format_percent
 from switchyard_operator.domain import analysis, episodes, fleet, memory, shadows, turns
 from switchyard_operator.domain.plan import Plan
 from switchyard_operator.domain.pods import readiness
+from switchyard_operator.domain.rules import Move
+from switchyard_operator.domain.shadows import REFUSED_WRITE
 from switchyard_operator.domain.sync import Sync, SyncState
 from switchyard_operator.domain.world import Judged, Revision, World
 
@@ -45,15 +47,12 @@ class Said:
     message: str
 
 
-REFUSED_WRITE = "RefusedByApiServer"
-
-
 def hindered(plan: Plan, words: str) -> Plan:
     """The plan whose writes the API server refuses: nothing of it came true, and the rollout says why.
 
-    A rollout that is over remembers its own end; then the conditions alone say it.
+    A rollout that is over remembers its own end, and one that is to go back why; then the conditions alone say it.
     """
-    if plan.memory.phase in memory.ENDED:
+    if plan.memory.phase in memory.ENDED or plan.decision.move is Move.TAKE_BACK:
         return replace(plan, hindrance=words)
     changes = {
         "reason": REFUSED_WRITE,
@@ -222,13 +221,12 @@ def _keep_times(old: Sequence[MetricVerdict], new: Sequence[MetricVerdict]) -> l
 
 
 def _history(held: Sequence[HistoryEntry], ended: Sequence[HistoryEntry]) -> list[HistoryEntry]:
-    known = {entry.id: entry for entry in held}
+    """What ended, oldest first. Who is promoted and taken back later has both ends, each with what was known then."""
+    entries = list(held)
     for entry in ended:
-        if entry.id in known and known[entry.id].outcome is entry.outcome:
-            continue
-        known.pop(entry.id, None)
-        known[entry.id] = entry
-    return list(known.values())[-HISTORY:]
+        if not any(known.id == entry.id and known.outcome is entry.outcome for known in entries):
+            entries.append(entry)
+    return entries[-HISTORY:]
 
 
 def _accepted(world: World, plan: Plan, rejected: SpecRejected | None) -> Said:

@@ -57,7 +57,8 @@ def compare(reports: Sequence[GatewayReport], *, generation: int, waiting_for: t
         return Sync(SyncState.ACKNOWLEDGED, f"generation {generation} runs on {counted(len(reports), 'gateway')}")
     words = "; ".join(f"{report.pod} ({_lag(report)})" for report in behind)
     there = len(reports) - len(behind)
-    run = f"{there} of {counted(len(reports), 'gateway')} {noun(there, 'runs', 'run')}"
+    # The noun goes by the whole; of one gateway the verb does too, though none of it runs.
+    run = f"{there} of {counted(len(reports), 'gateway')} {noun(there or len(reports), 'runs', 'run')}"
     text = f"{run} generation {generation}; waiting for {words}"
     return Sync(SyncState.SILENT if waiting_for > SILENT_AFTER else SyncState.WAITING, text)
 

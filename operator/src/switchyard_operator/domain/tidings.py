@@ -48,7 +48,8 @@ def news(world: World, plan: Plan, audience: Audience) -> Iterator[Notification]
     held, old = plan.memory, world.status.rollout
     found = _standing(held, plan, now=world.now, held_after=audience.held_after)
     if found and (found[0] is Event.HELD or _is_new(world, plan, old, event=found[0])):
-        yield _of(held, found[0], uid=world.uid, which=found[1], now=world.now)
+        judged = _before_the_switch(held, old) if found[0] is Event.PROMOTED else held.verdicts
+        yield _of(held, found[0], judged, uid=world.uid, which=found[1], now=world.now)
     newer = world.revisions.get(world.asked)
     if newer and turns.refused(newer) and newer.sent_home_at and world.now - newer.sent_home_at < FRESH:
         rollout = f"{newer.name}.{newer.attempt}"
@@ -92,19 +93,22 @@ def remember(
         return None
     before = held or Notifications()
     names = {receiver.name for receiver in audience.receivers}
-    told, waiting = list(before.told), []
+    told, waiting, standing = list(before.told), list[Notification](), set[str]()
     for owed in before.waiting:
         left = [name for name in owed.to if name in names and (owed.id, name) not in done]
         if left:
             waiting.append(owed if left == owed.to else owed.model_copy(update={"to": left}))
     for new in fresh:
         hearers = audience.hearers(subject, new.event)
+        standing.add(new.id)
         if hearers and new.id not in told:
             told.append(new.id)
             waiting.append(new.model_copy(update={"to": hearers}))
     if not told and not waiting:
         return None
-    return Notifications(told=told[-MOST_TOLD:], waiting=waiting[-MOST_WAITING:])
+    # What stands for long, as a hold does, is said in each pass; forgotten for newer ones it would be told anew.
+    spare = [id for id in told if id not in standing][: max(0, len(told) - MOST_TOLD)]
+    return Notifications(told=[id for id in told if id not in spare], waiting=waiting[-MOST_WAITING:])
 
 
 def key(uid: str, rollout: str, event: Event, which: str = "") -> str:
@@ -149,7 +153,14 @@ def _is_new(world: World, plan: Plan, old: RolloutStatus | None, *, event: Event
     return at is None or world.now - at < FRESH
 
 
-def _of(held: RolloutStatus, event: Event, *, uid: str, which: str, now: datetime) -> Notification:
+def _before_the_switch(held: RolloutStatus, old: RolloutStatus | None) -> Sequence[MetricVerdict]:
+    """What it was promoted on: of the step that has just begun, guards know nothing yet."""
+    return old.verdicts if old is not None and old.id == held.id and old.verdicts else held.verdicts
+
+
+def _of(
+    held: RolloutStatus, event: Event, judged: Sequence[MetricVerdict], *, uid: str, which: str, now: datetime
+) -> Notification:
     return Notification(
         id=key(uid, held.id, event, which),
         event=event,
@@ -162,7 +173,7 @@ def _of(held: RolloutStatus, event: Event, *, uid: str, which: str, now: datetim
         reason=held.reason,
         message=held.message,
         waiting_for=held.waiting_for,
-        figures=[_figure(item) for item in held.verdicts],
+        figures=[_figure(item) for item in judged],
     )
 
 
@@ -175,12 +186,13 @@ def _is_fresh(world: World, item: ShadowStatus) -> bool:
 def _of_shadow(each: Episode, *, uid: str, now: datetime) -> Notification:
     item = each.shadow
     # Begun anew, the same comparison is another one; before it begins there is nothing to count from.
-    which = f"{each.same} {item.since.isoformat() if item.since else ''}"
+    times = (moment.isoformat() if moment else "" for moment in (item.since, each.began))
+    which = " ".join((each.same, *times))
     return Notification(
         id=key(uid, f"shadow {item.name}", Event.SHADOW, f"{each.reason} {which}"),
         event=Event.SHADOW,
         shadow=item.name,
-        against=item.against,
+        against=item.against if item.since else "",
         revision=item.revision,
         version=item.version,
         at=now,

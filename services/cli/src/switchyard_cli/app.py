@@ -21,6 +21,7 @@ from switchyard_cli import (
     outcome,
     pinning,
     planning,
+    profiled,
     steering,
     store,
     watching,
@@ -72,12 +73,20 @@ def init(
 
 
 @app.command()
-def lint(ctx: typer.Context, files: Files, rate: Rate = None) -> None:
+def lint(
+    ctx: typer.Context,
+    files: Files,
+    profile: Annotated[
+        Path | None, typer.Option("--profile", help="What switchyard-profile wrote: is it of the same features?")
+    ] = None,
+    rate: Rate = None,
+) -> None:
     """Check files without a cluster.
 
     Each fault with its line, field, value and remedy; exit code 1 if there is one. With a rate, what rows take on disk.
     """
     desk: Desk = ctx.obj
+    held = profiled.read(profile) if profile else None
     found = documents.read(files, stdin=desk.stdin)
     ours = [document for document in found if linting.ours(document)]
     findings = linting.lint(found)
@@ -87,7 +96,7 @@ def lint(ctx: typer.Context, files: Files, rate: Rate = None) -> None:
         raise Ended(Exit.FAILED)
     if not ours:
         raise Unfit(f"no resource of ours among {counted(len(found), 'document')}; name the file of a ModelDeployment")
-    for note in linting.notes(found, rate=rate):
+    for note in linting.notes(found, profile=held, rate=rate):
         desk.warn(f"note: {note}")
     are = noun(len(ours), "is as it should be", "are as they should be")
     desk.say(f"{counted(len(ours), 'resource')} {are}")

@@ -17,9 +17,10 @@ from switchyard_contracts.base import API_VERSION, GROUP, NAME_PATTERN
 from switchyard_contracts.crd import KINDS
 from switchyard_contracts.judgement import count
 from switchyard_contracts.model_command import ModelCommandSpec, Verb
+from switchyard_contracts.profile_fit import Profiled
 from switchyard_contracts.quantities import format_duration
 
-from switchyard_cli import storage
+from switchyard_cli import profiled, storage
 from switchyard_cli.course import Way, outside, plot
 from switchyard_cli.documents import Document, value_at
 
@@ -56,8 +57,13 @@ def lint(documents: Iterable[Document]) -> list[Finding]:
     return found + _twice(kept)
 
 
-def notes(documents: Iterable[Document], *, rate: float | None = None) -> list[Finding]:
-    """What is no fault, and has to be known; of documents without faults. At a rate, what their rows take."""
+def notes(
+    documents: Iterable[Document], *, profile: Profiled | None = None, rate: float | None = None
+) -> list[Finding]:
+    """What is no fault, and has to be known; of documents without faults.
+
+    A profile is held against all of them. At a rate, what their rows take.
+    """
     found = []
     for document in documents:
         if document.kind == "ModelDeployment" and ours(document):
@@ -73,6 +79,8 @@ def notes(documents: Iterable[Document], *, rate: float | None = None) -> list[F
                         " --rate` says whether it has them by then"
                     )
                     found.append(_finding(document, f"spec.strategy.abTest: {text}"))
+            if spec.monitoring is not None:
+                found += [_finding(document, sentence) for sentence in profiled.notes(spec.monitoring, profile)]
             if spec.judged_by_pairs and spec.block > spec.analysis.block:
                 text = f"monitoring.window is longer, so that pairs are compared by {format_duration(spec.block)}"
                 found.append(_finding(document, f"spec.analysis.block: {text}; shorten that too if it is meant"))

@@ -6,10 +6,10 @@ import math
 from datetime import datetime, timedelta
 
 from switchyard_contracts.model_deployment import RolloutStatus
+from switchyard_contracts.spans import span
 
 from switchyard_cli.course import Course, Way, plot
 from switchyard_cli.facts import Deployment
-from switchyard_cli.spans import span
 
 HOLDING = "Holding"
 """The reason by which the operator says that a step's time runs."""

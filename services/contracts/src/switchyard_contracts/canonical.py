@@ -7,7 +7,7 @@ import json
 
 
 def canonical(value: object) -> bytes:
-    """JSON with sorted keys and no spaces, in UTF-8: RFC 8785 but for the spelling of floats; none are hashed."""
+    """JSON with sorted keys and no spaces, in UTF-8: RFC 8785 but for the spelling of floats, which is Python's."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 

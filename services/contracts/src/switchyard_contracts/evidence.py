@@ -106,6 +106,8 @@ class Paired(Part):
     """The variance of `expected`: 0 where everything of stable's is mirrored, not where a sample is."""
     unanswered: int = 0
     """Mirrored requests that came to the revision and got no answer that could be used."""
+    copies: int | None = None
+    """All mirrored requests that came to the revision, where a request carries many rows, each a pair; else None."""
     pending: int = 0
     """Pairs of blocks that are not complete yet, or too young."""
     value: float | None = None
@@ -131,7 +133,8 @@ class Paired(Part):
     @property
     def overflow(self) -> float:
         """The share of the expected pairs that never reached the mirrored revision, as far as anyone saw."""
-        return max(0.0, self.missing - self.unanswered) / self.expected if self.expected else 0.0
+        lost = self.expected * self.unanswered / self.copies if self.copies else self.unanswered
+        return max(0.0, self.missing - lost) / self.expected if self.expected else 0.0
 
 
 class Evidence(Part):

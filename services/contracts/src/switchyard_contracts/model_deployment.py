@@ -20,6 +20,7 @@ from switchyard_contracts.base import JsonPath, Message, ResourceName, Shape, St
 from switchyard_contracts.conditions import Condition
 from switchyard_contracts.containers import Resources
 from switchyard_contracts.experiments import DAYS, ABTest, Bandit, Trial
+from switchyard_contracts.features import Feature, ProfileDigest
 from switchyard_contracts.freezes import CEL as FREEZE_CEL
 from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.gates import CEL as GATE_CEL
@@ -530,11 +531,31 @@ class Outcome(Shape):
     only a randomised split can be judged."""
 
 
-class Monitoring(Shape):
-    """What the monitor joins: the prediction, the decision, the outcome."""
+class Rows(Shape):
+    """Where a request carries many rows. Each is a prediction of its own, told apart from the others by its place from
+    0 on, under which decisions and outcomes name it; the prediction's path then begins at its item of the response."""
 
+    response: JsonPath
+    """Where the list of answers stands in the response's JSON, such as $.predictions; one of more than 100,000 holds
+    none."""
+    request: JsonPath | None = None
+    """Where the list of rows stands in the request's JSON, such as $.instances, as long and in the same order; where it
+    is not said, the whole request is every row's X."""
+
+
+class Monitoring(Shape):
+    """What the monitor joins: the prediction, the decision, the outcome; and what it holds X and Y against."""
+
+    rows: Rows | None = None
+    """Where a request carries many rows; one where it is not said."""
     prediction: Prediction
     """Y: what the model answers."""
+    features: Annotated[list[Feature], Field(max_length=512)] = []
+    """Where the features of the reference stand in the request; in its own row, where a request carries many. One that
+    is not here is looked for by its name: in the request, or in the one object that is all of it."""
+    reference: ProfileDigest | None = None
+    """The reference profile that X and Y are held against, by its name: switchyard-profile prints it, and the monitor
+    takes the profile itself. Without one, neither is profiled."""
     decision: Decision | None = None
     """Y′: what people decided."""
     outcome: Outcome | None = None
@@ -826,6 +847,8 @@ class ShadowStatus(Status):
     """Requests that both have answered, judged or not."""
     verdict: str = ""
     """The worst of the verdicts of decide metrics; empty where none can be judged by pairs."""
+    proven: str = ""
+    """The newest verdict that proved something, `Pass` or `Fail`; a monitor that is away takes it not back."""
     reason: str = ""
     message: Message = ""
     verdicts: list[MetricVerdict] = []

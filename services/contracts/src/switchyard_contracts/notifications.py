@@ -12,7 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from switchyard_contracts.base import Message, ResourceName, Shape, Status, Timestamp
 from switchyard_contracts.quantities import Duration, parse_duration
@@ -63,7 +63,7 @@ class Notification(Status):
     shadow: str = ""
     """The name of the shadow that it is about; then `revision`, `version` and `figures` are the shadow's."""
     against: str = ""
-    """The revision that the shadow is compared with."""
+    """The revision that the shadow is compared with; empty while it is compared with none."""
     revision: str = ""
     version: str = ""
     at: Timestamp
@@ -84,6 +84,22 @@ class Notifications(Status):
     told: list[str] = []
     """The newest ids, so that nothing is told twice on purpose."""
     waiting: list[Notification] = []
+
+    @field_validator("waiting", mode="before")
+    @classmethod
+    def _readable(cls, said: object) -> object:
+        """Those that can be read: one event of a newer release must not keep the whole status from an older one."""
+        if not isinstance(said, list):
+            return said
+        return [found for item in said if (found := _read(item)) is not None]
+
+
+def _read(said: object) -> Notification | None:
+    """What is owed; None where it is not of this release, and so nobody could be told of it."""
+    try:
+        return Notification.model_validate(said)
+    except ValidationError:
+        return None
 
 
 class WebhookReceiver(Shape):

@@ -109,7 +109,7 @@ def failed(pairs: Paired, *, alpha: float) -> str | None:
 
     Only copies that came to it are asked: what the mirror let fall on the way is no answer of its.
     """
-    copies = pairs.seen + pairs.unanswered
+    copies = pairs.seen + pairs.unanswered if pairs.copies is None else pairs.copies
     beyond = log_exceeds(copies, pairs.unanswered, limit=1.0 - LEAST_COVERAGE)
     if beyond < -math.log(alpha):
         return None

@@ -1,7 +1,8 @@
 """What the operator publishes for others: which models there are, and what was decided about them.
 
 The monitor holds no cluster credentials; all it knows of a deployment stands in `switchyard.models` (compacted, keyed
-`<namespace>/<name>`, a tombstone when the deployment is gone). `switchyard.rollouts` is the timeline.
+`<namespace>/<name>`, a tombstone when the deployment is gone). Whoever serves a model without us writes its record
+there by hand. `switchyard.rollouts` is the timeline.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ class ModelRecord(Part):
 
     namespace: str
     name: str
-    generation: int
-    """The ModelDeployment's generation this was made from."""
+    generation: int = 0
+    """The ModelDeployment's generation this was made from; 0 where there is none, because something else serves the
+    model. The operator leaves such records alone."""
     monitoring: Monitoring | None = None
     analysis: Analysis = Analysis()
     stable: str = ""

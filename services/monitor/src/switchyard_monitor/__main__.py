@@ -1,4 +1,7 @@
-"""`python -m switchyard_monitor`: settings → adapters → reader and API. The one place that knows every class."""
+"""`python -m switchyard_monitor`: settings → adapters → reader and API. The one place that knows every class.
+
+`python -m switchyard_monitor replay …` is another way in: `command`.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,17 @@ from switchyard_contracts import logs
 from switchyard_contracts.kafka_trouble import Complaints
 from switchyard_contracts.own_metrics import own
 
+from switchyard_monitor import command
 from switchyard_monitor.adapters.looks import SqlLooks
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.adapters.timeline import SqlTimeline
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import TokenFile
+from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.bus import KafkaBroker, connection
 from switchyard_monitor.chronicle import Chronicle
 from switchyard_monitor.domain.retention import Keep
+from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable
 from switchyard_monitor.evaluator import Evaluator
 from switchyard_monitor.health import Health
@@ -45,7 +51,9 @@ PAUSE_SECONDS = 1.0
 
 
 def main() -> int:
-    """Run until told to stop."""
+    """Run until told to stop; or, with arguments, do what they say."""
+    if arguments := sys.argv[1:]:
+        return command.main(arguments, os.environ)
     # A batch makes tens of thousands of objects that all go when it is committed: looking for cycles among them in
     # between finds none.
     gc.set_threshold(100_000, 20, 50)
@@ -83,7 +91,9 @@ def main() -> int:
     )
     registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
     health.on_commit = commit_seconds(registry).observe
-    registry.register(MonitorCollector(store=store, health=health))
+    baselines = Baselines(store)
+    drifting = Drifting(store=store, models=models, baselines=baselines, clock=time.monotonic)
+    registry.register(MonitorCollector(store=store, health=health, drifting=drifting))
     page = create_page(
         Page(
             store=store,
@@ -96,7 +106,15 @@ def main() -> int:
             draw=lambda: secrets.token_urlsafe(32),
         )
     )
-    app = create_app(store=store, models=models, tokens=tokens, health=health, registry=registry, page=page)
+    app = create_app(
+        store=store,
+        models=models,
+        tokens=tokens,
+        health=health,
+        registry=registry,
+        baselines=baselines,
+        page=page,
+    )
     config = uvicorn.Config(
         app, host="0.0.0.0", port=settings.port, log_config=None, log_level="warning", access_log=False
     )
@@ -174,6 +192,7 @@ def _read(
                     pace=pace,
                     clock_us=_now_us,
                     on_commit=health.on_commit,
+                    reads=settings.topic_names.events,
                     letters_to=settings.topic_names.deadletter,
                     paused=lambda: room.full,
                 )

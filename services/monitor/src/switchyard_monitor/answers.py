@@ -102,6 +102,11 @@ class RevisionQuality(Part):
     label_delay_p50: float | None = None
     """How long after the prediction its first outcome came, in seconds."""
     label_delay_p95: float | None = None
+    decision_coverage: float | None = None
+    """The share of predictions that were decided about by now."""
+    decision_delay_p50: float | None = None
+    """How long after the prediction its first decision came, in seconds."""
+    decision_delay_p95: float | None = None
 
 
 class PartitionLedger(Part):
@@ -209,7 +214,7 @@ def quality(cells: Sequence[Cell]) -> list[RevisionQuality]:
 def _quality(revision: str, role: str, cells: Sequence[Cell]) -> RevisionQuality:
     sums = merged(cell.sums for cell in cells)
     predictions, judged = sums.get("predictions", 0), sums.get("age.n", 0)
-    delay = histogram(sums, "delay", TIME_PARTS)
+    delay, decided = (histogram(sums, name, TIME_PARTS) for name in ("delay", "dec.delay"))
     actors = {name.partition(":")[2] for name in sums if name.startswith("dec.n:")}
     return RevisionQuality(
         revision=revision,
@@ -224,6 +229,9 @@ def _quality(revision: str, role: str, cells: Sequence[Cell]) -> RevisionQuality
         agreement_by_actor={actor: _agreement(sums, f":{actor}") for actor in sorted(actors)},
         label_delay_p50=_milliseconds(delay.quantile(0.5)),
         label_delay_p95=_milliseconds(delay.quantile(0.95)),
+        decision_coverage=sums.get("dec.n", 0) / predictions if predictions else None,
+        decision_delay_p50=_milliseconds(decided.quantile(0.5)),
+        decision_delay_p95=_milliseconds(decided.quantile(0.95)),
     )
 
 

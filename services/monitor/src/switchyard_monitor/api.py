@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -21,13 +20,16 @@ from switchyard_contracts.quantities import Duration
 from switchyard_contracts.topics import ModelRecord
 
 from switchyard_monitor import answers
-from switchyard_monitor.auth import Finder, Token
+from switchyard_monitor.auth import Finder
+from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.desk import DEPLOYMENT, AtDesk, Caller, Desk, Revision, Subject
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.entries import Cell, PairCell
 from switchyard_monitor.domain.evidence import COUNTED, METRICS, NAMES, answer
 from switchyard_monitor.domain.paired import PAIRED
 from switchyard_monitor.domain.rows import Question
 from switchyard_monitor.domain.watermark import watermark
+from switchyard_monitor.drift_api import drifting
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.health import Health
 from switchyard_monitor.models import Models
@@ -38,9 +40,6 @@ PROBLEM = "application/problem+json"
 EARLIER_ROWS = 4000
 """Of the generations before the rollout, so many rows of sums at most are looked at, the latest generation's first."""
 
-Namespace = Annotated[str, Path(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
-Name = Annotated[str, Path(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
-Revision = Annotated[str, Query(min_length=1, max_length=63)]
 Generations = Annotated[str, Query(pattern=r"^[0-9]{1,12}(,[0-9]{1,12}){0,255}$", description="such as 3,4,5")]
 
 
@@ -50,25 +49,6 @@ def problem(status: int, title: str, detail: str, headers: dict[str, str] | None
     return JSONResponse(body, status_code=status, media_type=PROBLEM, headers=headers)
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What the answers are made of."""
-
-    store: Store
-    models: Models
-    tokens: Finder
-    health: Health
-
-    def cells(self, subject: str, revision: str | None, traffic: str | None) -> list[Cell]:
-        """All windows of the arms asked for, added up."""
-        generations = {int(number) for number in traffic.split(",")} if traffic else None
-        return self.store.totals(
-            number
-            for number, arm in self.store.arms(subject).items()
-            if (revision is None or arm.revision == revision) and (generations is None or arm.traffic in generations)
-        )
-
-
 def create_app(
     *,
     store: Store,
@@ -76,13 +56,15 @@ def create_app(
     tokens: Finder,
     health: Health,
     registry: CollectorRegistry,
+    baselines: Baselines | None = None,
     page: ASGIApp | None = None,
 ) -> FastAPI:
     """The application; with a page, that is mounted at /page, and / leads there."""
     app = FastAPI(title="Switchyard monitor", version="1", description=__doc__ or "", docs_url=None, redoc_url=None)
-    app.state.desk = Desk(store, models, tokens, health)
+    app.state.desk = Desk(store, models, tokens, baselines or Baselines(store), health)
     app.include_router(everything)
     app.include_router(deployment)
+    app.include_router(drifting)
     _add_probes(app, store=store, health=health, registry=registry)
     _add_errors(app)
     if page is not None:
@@ -95,38 +77,8 @@ def _to_page() -> Response:
     return RedirectResponse("/page/", status_code=307)
 
 
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk
-
-
-AtDesk = Annotated[Desk, Depends(_desk)]
-
-
-def _token(request: Request, desk: AtDesk) -> Token:
-    scheme, _, presented = request.headers.get("authorization", "").partition(" ")
-    token = desk.tokens.find(presented.strip()) if scheme.lower() == "bearer" else None
-    if token is None:
-        raise HTTPException(401, "send a known token as `Authorization: Bearer …`", {"WWW-Authenticate": "Bearer"})
-    return token
-
-
-Caller = Annotated[Token, Depends(_token)]
-
-
-def _subject(desk: AtDesk, token: Caller, namespace: Namespace, name: Name) -> str:
-    subject = f"{namespace}/{name}"
-    if not token.may(subject):
-        raise HTTPException(403, f"the token {token.name!r} may not ask about {subject}")
-    if desk.models.record(subject) is None and subject not in desk.store.deployments():
-        raise HTTPException(404, f"no deployment {subject} is known to the monitor")
-    return subject
-
-
-Subject = Annotated[str, Depends(_subject)]
-
 everything = APIRouter(prefix="/v1")
-deployment = APIRouter(prefix="/v1/deployments/{namespace}/{name}")
+deployment = APIRouter(prefix=DEPLOYMENT)
 
 
 @everything.get("/deployments")

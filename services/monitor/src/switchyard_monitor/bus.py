@@ -16,6 +16,7 @@ from switchyard_contracts.selector import DrainingSelector
 
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.errors import BrokerUnavailable, OffsetLost
+from switchyard_monitor.letters import CUT_FROM
 from switchyard_monitor.ports import Bounds, Letter, Topic
 from switchyard_monitor.settings import Settings
 
@@ -24,6 +25,8 @@ LOG_APPEND_TIME = 1
 MOST_BYTES = 64 * 1024 * 1024
 """Whether a letter is too large, the broker says."""
 KEPT_BYTES = 64 * 1024
+MOST_LETTERS = 500
+"""Taken in with one transaction, for which readers wait."""
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -51,7 +54,7 @@ class KafkaBroker:
         self._options = dict(options)
         self._explain = explain
         reading = {"group_id": None, "enable_auto_commit": False, "auto_offset_reset": "none"}
-        with self._guarded():
+        with guarded(self._explain):
             self._consumer = KafkaConsumer(
                 **self._options,
                 **reading,
@@ -73,7 +76,7 @@ class KafkaBroker:
 
     def topic(self) -> Topic:
         """The topic of events."""
-        with self._guarded():
+        with guarded(self._explain):
             numbers = self._consumer.partitions_for_topic(self._events)
             if not numbers:
                 raise BrokerUnavailable(f"the topic {self._events!r} does not exist; create it with LogAppendTime")
@@ -86,14 +89,14 @@ class KafkaBroker:
         wanted = [TopicPartition(self._events, number) for number in partitions]
         if not wanted:
             return {}
-        with self._guarded():
+        with guarded(self._explain):
             starts = self._consumer.beginning_offsets(wanted)
             ends = self._consumer.end_offsets(wanted)
         return {partition.partition: Bounds(starts[partition], ends[partition]) for partition in wanted}
 
     def assign(self, positions: Mapping[int, int]) -> None:
         """Read these partitions from these offsets, and no others."""
-        with self._guarded():
+        with guarded(self._explain):
             self._consumer.assign([TopicPartition(self._events, number) for number in positions])
             for number, offset in positions.items():
                 self._consumer.seek(TopicPartition(self._events, number), offset)
@@ -103,7 +106,7 @@ class KafkaBroker:
         until = time.monotonic() + timeout
         batch: dict[int, list[Record]] = {}
         count = 0
-        with self._guarded():
+        with guarded(self._explain):
             if not self._consumer.assignment():
                 time.sleep(timeout)
                 return batch
@@ -118,7 +121,7 @@ class KafkaBroker:
 
     def models(self) -> list[Record]:
         """What is new on `switchyard.models`; the first call reads it to its end."""
-        with self._guarded():
+        with guarded(self._explain):
             if not self._learning:
                 numbers = self._teacher.partitions_for_topic(self._models_topic) or set()
                 if not numbers:
@@ -137,7 +140,7 @@ class KafkaBroker:
 
     def send(self, letters: Sequence[Letter]) -> None:
         """Send, and return when all were acknowledged."""
-        with self._guarded():
+        with guarded(self._explain):
             if self._producer is None:
                 self._producer = Producer(
                     **self._options,
@@ -155,7 +158,7 @@ class KafkaBroker:
                 except MessageSizeTooLargeError:
                     # It came in just below the limit, and our headers carried it over: its beginning must do.
                     whole = letter.value or b""
-                    headers = (*letter.headers, ("switchyard-cut-from", str(len(whole)).encode()))
+                    headers = (*letter.headers, (CUT_FROM, str(len(whole)).encode()))
                     short = Letter(letter.n, letter.topic, letter.key, whole[:KEPT_BYTES], headers)
                     self._post(self._producer, short).get(timeout=REQUEST_SECONDS)
 
@@ -166,22 +169,67 @@ class KafkaBroker:
         if self._producer is not None:
             self._producer.close(timeout=1)
 
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except OffsetOutOfRangeError as error:
-            partition, offset = next(iter(error.args[0].items()))
-            raise OffsetLost(partition.partition, f"offset {offset} is not in the log: events are gone") from error
-        except KafkaError as error:
-            raise BrokerUnavailable(f"Kafka does not answer: {self._explain(error)}") from error
-
     def _post(self, producer: Producer, letter: Letter) -> Any:
         return producer.send(letter.topic, key=letter.key, value=letter.value, headers=list(letter.headers))
 
     def _some_models(self, *, timeout_ms: int) -> list[Record]:
         polled = self._teacher.poll(timeout_ms=timeout_ms)
         return [_record(record) for records in polled.values() for record in records]
+
+
+class KafkaLetters:
+    """The port of dead letters on a Kafka cluster."""
+
+    def __init__(
+        self, options: Mapping[str, Any], *, topic: str, explain: Callable[[BaseException], str] = str
+    ) -> None:
+        self._topic = topic
+        self._explain = explain
+        with guarded(explain):
+            self._consumer = KafkaConsumer(
+                **options,
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="none",
+                allow_auto_create_topics=False,
+                fetch_max_wait_ms=500,
+            )
+
+    def read(self) -> Iterator[list[Record]]:
+        """All that are there now, oldest first, some at a time."""
+        with guarded(self._explain):
+            numbers = self._consumer.partitions_for_topic(self._topic)
+            if not numbers:
+                raise BrokerUnavailable(f"the topic {self._topic!r} does not exist: no letter was ever written")
+            partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
+            self._consumer.assign(partitions)
+            self._consumer.seek_to_beginning(*partitions)
+            ends = self._consumer.end_offsets(partitions)
+        while True:
+            with guarded(self._explain):
+                if all(self._consumer.position(partition) >= ends[partition] for partition in partitions):
+                    return
+                polled = self._consumer.poll(timeout_ms=500, max_records=MOST_LETTERS)
+            for partition, records in polled.items():
+                # What is written meanwhile is for the next time.
+                if found := [_record(record) for record in records if record.offset < ends[partition]]:
+                    yield found
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._consumer.close()
+
+
+@contextmanager
+def guarded(explain: Callable[[BaseException], str]) -> Iterator[None]:
+    """Say what became of a call to Kafka in our words."""
+    try:
+        yield
+    except OffsetOutOfRangeError as error:
+        partition, offset = next(iter(error.args[0].items()))
+        raise OffsetLost(partition.partition, f"offset {offset} is not in the log: events are gone") from error
+    except KafkaError as error:
+        raise BrokerUnavailable(f"Kafka does not answer: {explain(error)}") from error
 
 
 def _record(record: Any) -> Record:

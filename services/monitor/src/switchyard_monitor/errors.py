@@ -37,3 +37,7 @@ class OffsetLost(MonitorError):
 
 class Unreadable(MonitorError):
     """A record that can never be read, whatever is done. It becomes a dead letter."""
+
+
+class CannotReplay(MonitorError):
+    """What was asked to be read once more is not there. Nothing was changed; the message says what is there."""

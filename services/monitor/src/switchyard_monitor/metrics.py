@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from switchyard_monitor.answers import LABEL_COLUMNS, Count, RevisionQuality, counts, quality
 from switchyard_monitor.domain.changes import COLUMNS
 from switchyard_monitor.domain.watermark import watermark
+from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.health import Health
 from switchyard_monitor.pair_answers import PairCount, pair_counts
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 
 ARM = ("deployment", "revision", "role")
 PAIR = ("deployment", "revision", "against")
+GROUP = ("deployment", "revision", "side", "aspect")
+"""Features are counted by these, however many there are."""
+NO_COUNTER = frozenset({"held", "replayed"})
+"""Columns of the ledger that go down as well."""
 
 
 COMMIT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -44,9 +49,10 @@ def commit_seconds(registry: CollectorRegistry) -> Histogram:
 class MonitorCollector(Collector):
     """What the monitor tells Prometheus."""
 
-    def __init__(self, *, store: Store, health: Health) -> None:
+    def __init__(self, *, store: Store, health: Health, drifting: Drifting) -> None:
         self._store = store
         self._health = health
+        self._drifting = drifting
 
     def describe(self) -> list[Metric]:
         """Nothing is gathered at registration."""
@@ -58,6 +64,7 @@ class MonitorCollector(Collector):
         try:
             yield from self._partitions()
             yield from self._deployments()
+            yield from self._drift()
         except StoreUnavailable as error:
             # The probes say so too; a scrape that fails as a whole would hide the reader's own figures.
             log.warning("scraped without the store: %s", error)
@@ -114,12 +121,18 @@ class MonitorCollector(Collector):
         ledgers = self._store.ledgers()
         events = CounterMetricFamily(
             "switchyard_monitor_events",
-            "What became of each offset; the columns of a partition and what is held add up to the offsets read.",
+            "What became of each reading; the columns of a partition and what is held, less what was replayed, add up"
+            " to the offsets read.",
             labels=("partition", "column"),
         )
         held = GaugeMetricFamily(
             "switchyard_monitor_held_records",
             "Records that wait for their deployment to be published.",
+            labels=("partition",),
+        )
+        replayed = CounterMetricFamily(
+            "switchyard_monitor_replayed_records",
+            "Records that were read once more by a replay.",
             labels=("partition",),
         )
         stopped = GaugeMetricFamily(
@@ -131,10 +144,12 @@ class MonitorCollector(Collector):
             number = str(ledger.position.partition)
             stopped.add_metric((number,), float(ledger.position.stopped is not None))
             held.add_metric((number,), ledger.columns.get("held", 0))
-            for column in sorted({*COLUMNS, *ledger.columns} - {"held"}):
+            replayed.add_metric((number,), -ledger.columns.get("replayed", 0))
+            for column in sorted({*COLUMNS, *ledger.columns} - NO_COUNTER):
                 events.add_metric((number, column), ledger.columns.get(column, 0))
         yield events
         yield held
+        yield replayed
         yield stopped
         mark = watermark([ledger.position for ledger in ledgers])
         if mark is not None:
@@ -172,6 +187,32 @@ class MonitorCollector(Collector):
                         metric.add_metric((subject, line.revision, line.role), share)  # type: ignore[attr-defined]
         yield labels
         yield from by_name.values()
+
+    def _drift(self) -> Iterator[Metric]:
+        drifted = GaugeMetricFamily(
+            "switchyard_drift_features",
+            "Features that differ from the baseline by more than is usual, in the last window that is over.",
+            labels=GROUP,
+        )
+        paging = GaugeMetricFamily(
+            "switchyard_drift_paging_features",
+            "Those that do in two of the last three windows, by a baseline that can say what is usual.",
+            labels=GROUP,
+        )
+        psi = GaugeMetricFamily(
+            "switchyard_drift_largest_psi", "The largest PSI of any feature in that window.", labels=GROUP[:-1]
+        )
+        end = GaugeMetricFamily(
+            "switchyard_drift_window_end_timestamp_seconds", "When that window was over.", labels=GROUP[:-2]
+        )
+        for subject, line in self._drifting.lines():
+            for (side, aspect), count in sorted(line.drifted.items()):
+                drifted.add_metric((subject, line.revision, side, aspect), count)
+                paging.add_metric((subject, line.revision, side, aspect), line.pages[side, aspect])
+            for side, largest in sorted(line.psi.items()):
+                psi.add_metric((subject, line.revision, side), largest)
+            end.add_metric((subject, line.revision), line.end_us / 1_000_000)
+        yield from (drifted, paging, psi, end)
 
 
 def _by_revision(lines: list[Count]) -> Mapping[tuple[str, str], list[Count]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+from switchyard_contracts.model_deployment import Monitoring
 from switchyard_contracts.topics import ModelRecord
 
 from switchyard_monitor.domain.facts import Record
@@ -65,6 +66,11 @@ class Models:
     def record(self, subject: str) -> ModelRecord | None:
         """A deployment's record."""
         return self._records.get(subject)
+
+    def monitoring(self, subject: str) -> Monitoring | None:
+        """What a deployment asks the monitor for."""
+        record = self._records.get(subject)
+        return record.monitoring if record else None
 
     def subjects(self) -> list[str]:
         """All deployments that are known."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from re import Pattern
@@ -11,6 +11,7 @@ from typing import Protocol
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.profiling import Coarsening, Profiles, Span
 from switchyard_monitor.domain.retention import Gone, Old, Rungs
 from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.rules import Rule
@@ -42,6 +43,16 @@ class Letter:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class DeadLetters(Protocol):
+    """The topic of dead letters. Every call may raise `BrokerUnavailable`."""
+
+    def read(self) -> Iterator[list[Record]]:
+        """All that are there now, oldest first, some at a time."""
+
+    def close(self) -> None:
+        """Let go of all connections."""
 
 
 class Broker(Protocol):
@@ -85,6 +96,8 @@ class Position:
     expires_us: int
     watermark_us: int | None
     stopped: str | None
+    again_until: int = 0
+    """What lies before this offset was read before, and is read once more if it is read."""
     aged_us: int | None = None
     """Up to when all was read by the broker's clock alone; None while there was no event."""
 
@@ -132,6 +145,20 @@ class Batch(Protocol):
     def lock(self, lease: Lease, next_offset: int) -> None:
         """Hold the partition's row; `Deposed` when the epoch or the offset is another one."""
 
+    def visit(self, partition: int) -> Position | None:
+        """Hold a partition's row beside whoever reads it, who waits; None when it was never read.
+
+        What is written then leaves `next_offset` where it is.
+        """
+
+    def rewind(self, partition: int, *, topic_id: str, offset: int) -> Position | None:
+        """Have a partition be read from another offset; a stop is lifted. Answers where it stood before.
+
+        Whoever holds it is deposed and claims it anew. What is read once more is taken off the books beforehand, under
+        `replayed`, so that they still close; what is left out is booked under `gaps`. None when it was never read, or
+        was of another topic.
+        """
+
     def alone(self, subjects: Iterable[str]) -> None:
         """Fold these deployments while nobody else does, until the end; what others committed before is seen then.
 
@@ -150,6 +177,9 @@ class Batch(Protocol):
 
     def write(self, lease: Lease, work: Work) -> None:
         """Rows, sums, outbox, offset."""
+
+    def coarsen(self, lease: Lease, moving: Coarsening, *, most: int) -> None:
+        """Put profiles of the partition together to longer windows, at most so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +258,18 @@ class Store(Protocol):
 
     def pair_totals(self, pairs: Iterable[int]) -> list[PairCell]:
         """Each pair's windows added up, as one cell that starts at 0."""
+
+    def keep_baseline(self, digest: str, body: bytes) -> None:
+        """Keep a reference profile under its name; the same again changes nothing."""
+
+    def baseline(self, digest: str) -> bytes | None:
+        """A reference profile by its name."""
+
+    def profiles(self, wanted: Span) -> Profiles:
+        """The profiles of windows that begin in a span, all partitions together."""
+
+    def fine_profiles(self, moving: Coarsening) -> set[int]:
+        """The partitions whose profiles can be put together so."""
 
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""

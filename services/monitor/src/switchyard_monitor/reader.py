@@ -7,19 +7,21 @@ broker that is away makes it wait. A message that can never work goes to the dea
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from switchyard_contracts.events import TOPIC_DEADLETTER, Deletion, Inference
+from switchyard_contracts.events import TOPIC_DEADLETTER, TOPIC_EVENTS
 
-from switchyard_monitor.domain import identity
+from switchyard_monitor.baselines import Watches
+from switchyard_monitor.coarsening import Coarsener
 from switchyard_monitor.domain.changes import Changes, Dead
-from switchyard_monitor.domain.facts import Fact, Record, read
-from switchyard_monitor.domain.join import Fold, Known
+from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.leases import owner
-from switchyard_monitor.errors import BrokerUnavailable, Deposed, OffsetLost, Unreadable
+from switchyard_monitor.domain.watermark import read_to
+from switchyard_monitor.errors import BrokerUnavailable, Deposed, OffsetLost
+from switchyard_monitor.folding import USUAL, Again, Portion, Said, fold, portions
+from switchyard_monitor.letters import letter
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Batch, Broker, HeldRecord, Lease, Letter, Store, Work
 
@@ -39,39 +41,7 @@ class Pace:
     pulse_us: int = 1_000_000
     margin_us: int = 1_000_000
     hold_us: int = 3_600_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """What one partition's part of a poll says. It is read before the transaction, which others may wait for."""
-
-    records: Sequence[Record]
-    facts: Sequence[Fact]
-    dead: Sequence[Dead]
-    ignored: int
-
-    @property
-    def end(self) -> int:
-        """The offset after the last."""
-        return self.records[-1].offset + 1
-
-    @classmethod
-    def of(cls, records: Sequence[Record]) -> _Said:
-        """Read them all."""
-        facts: list[Fact] = []
-        dead: list[Dead] = []
-        ignored = 0
-        for record in records:
-            try:
-                fact = read(record)
-            except Unreadable as error:
-                dead.append(Dead(record, "unreadable", str(error)))
-                continue
-            if fact is None:
-                ignored += 1
-            else:
-                facts.append(fact)
-        return cls(records, facts, dead, ignored)
+    portion: Portion = USUAL
 
 
 class Reader:
@@ -87,6 +57,7 @@ class Reader:
         pace: Pace,
         clock_us: Callable[[], int],
         on_commit: Callable[[float], None] = lambda _seconds: None,
+        reads: str = TOPIC_EVENTS,
         letters_to: str = TOPIC_DEADLETTER,
         paused: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -97,10 +68,14 @@ class Reader:
         self._pace = pace
         self._clock = clock_us
         self._on_commit = on_commit
+        self._reads = reads
         self._letters_to = letters_to
         self._paused = paused
+        self._watches = Watches(store, clock_us=clock_us)
+        self._coarsener = Coarsener(store=store, models=models, watches=self._watches, clock_us=clock_us)
         self._leases: dict[int, Lease] = {}
         self._next: dict[int, int] = {}
+        self._again: dict[int, int] = {}
         self._held: dict[int, dict[str, int]] = {}
         self._prepared: set[int] = set()
         self._pulsed_us: int | None = None
@@ -125,6 +100,7 @@ class Reader:
         self._models.learn(self._broker.models())
         self._pulse()
         if self._paused():
+            self._coarsen()
             return 0
         if self._moved:
             self._broker.assign(self._next)
@@ -137,6 +113,7 @@ class Reader:
             return 0
         done = self._commit(polled)
         self._send()
+        self._coarsen()
         return done
 
     def reset(self) -> None:
@@ -205,6 +182,7 @@ class Reader:
             return
         self._leases[number] = lease
         self._next[number] = offset
+        self._again[number] = position.again_until
         self._held[number] = self._store.held_subjects(number)
         self._moved = True
 
@@ -230,6 +208,13 @@ class Reader:
         self.lag.pop(number, None)
         self._moved = True
 
+    def _coarsen(self) -> None:
+        """Also while nothing is read: it makes room."""
+        try:
+            self._coarsener.step(self._leases, self._next)
+        except Deposed as deposed:
+            self._give_way(deposed)
+
     def _drain(self) -> None:
         """Fold what was held for deployments that are known by now, before anything newer of theirs."""
         for number, subjects in list(self._held.items()):
@@ -254,9 +239,10 @@ class Reader:
             batch.lock(lease, offset)
             batch.alone([subject])
             records = batch.held(number, subject, self._pace.batch)
-            if records:
-                self._fold(batch, lease, _Said.of(records), next_offset=offset, drained=True)
-        return bool(records)
+            for portion in portions({number: records}, self._models, self._pace.portion):
+                self._fold(batch, lease, portion[number], next_offset=offset, drained=True)
+                return True
+        return False
 
     def _refuse_held(self, number: int, subject: str) -> None:
         """Nobody published the deployment in all that time: these records will never find it."""
@@ -275,14 +261,23 @@ class Reader:
                     next_offset=offset,
                     watermark_us=None,
                     released=[record.offset for record in old],
-                    letters=[_letter(letter, to=self._letters_to) for letter in changes.dead],
+                    letters=self._letters(changes.dead),
                 ),
             )
         self._held[number] = self._store.held_subjects(number)
 
     def _commit(self, polled: Mapping[int, Sequence[Record]]) -> int:
-        """One transaction for the whole poll; when a partition was lost meanwhile, one without it."""
-        wanted = {number: _Said.of(records) for number, records in polled.items() if records and number in self._leases}
+        """One transaction for the whole poll, or more where it holds many rows."""
+        done = 0
+        for portion in portions(polled, self._models, self._pace.portion):
+            if done and self._clock() - (self._pulsed_us or 0) >= self._pace.pulse_us:
+                self._moved = True  # the leases must be kept; what is left is read again
+                break
+            done += self._commit_some({number: said for number, said in portion.items() if number in self._leases})
+        return done
+
+    def _commit_some(self, wanted: dict[int, Said]) -> int:
+        """One transaction; when a partition was lost meanwhile, one without it."""
         while wanted:
             held: dict[int, dict[str, int]] = {}
             began_us = self._clock()
@@ -306,47 +301,41 @@ class Reader:
             return sum(len(said.records) for said in wanted.values())
         return 0
 
-    def _fold(self, batch: Batch, lease: Lease, said: _Said, *, next_offset: int, drained: bool) -> dict[str, int]:
+    def _fold(self, batch: Batch, lease: Lease, said: Said, *, next_offset: int, drained: bool) -> dict[str, int]:
         """Fold one partition's records; answers what had to be held."""
-        facts: list[Fact] = []
-        hold: list[HeldRecord] = []
-        rules: dict[str, Known] = {}
         records = said.records
-        for fact in said.facts:
-            if fact.subject not in rules:
-                rule = self._models.rule(fact.subject)
-                if rule is None:
-                    hold.append(HeldRecord(fact.subject, fact.record))
-                    continue
-                rules[fact.subject] = Known.of(batch.rule_id(rule), rule)
-            facts.append(fact)
-
-        keys, prefixes, deletions = _keys(facts)
-        fold = Fold(rules=rules, book=batch.book, entries=batch.entries(keys, deletions), erased=batch.erased(prefixes))
-        for fact in facts:
-            fold.take(fact)
-        for letter in said.dead:
-            fold.bury(letter.record, letter.reason, letter.message)
-            fold.count("invalid")
-        fold.count("ignored", said.ignored)
-        fold.count("held", len(hold))
+        until, again = self._again.get(lease.partition, 0), None
+        if records[0].offset < until:
+            again = Again(until, read_to(self._store.positions()))
+        folded, unknown = fold(batch, said.facts, self._models, self._watches, again=again)
+        hold = [HeldRecord(fact.subject, fact.record) for fact in unknown]
+        for dead in said.dead:
+            folded.bury(dead.record, dead.reason, dead.message)
+            folded.count("invalid")
+        folded.count("ignored", said.ignored)
+        folded.count("held", len(hold))
         if drained:
-            fold.count("held", -len(records))
+            folded.count("held", -len(records))
         else:
-            fold.count("gaps", next_offset - self._next[lease.partition] - len(records))
-        changes = fold.finish()
+            folded.count("gaps", next_offset - self._next[lease.partition] - len(records))
+        changes = folded.finish()
+        # What is read once more says nothing of the time: up to when things are known does not fall for it.
+        old = drained or records[-1].offset < until
         batch.write(
             lease,
             Work(
                 changes=changes,
                 next_offset=next_offset,
-                watermark_us=None if drained else records[-1].broker_us,
+                watermark_us=None if old else records[-1].broker_us,
                 hold=hold,
                 released=[record.offset for record in records] if drained else (),
-                letters=[_letter(letter, to=self._letters_to) for letter in changes.dead],
+                letters=self._letters(changes.dead),
             ),
         )
         return {item.subject: item.record.broker_us for item in reversed(hold)}
+
+    def _letters(self, dead: Iterable[Dead]) -> list[Letter]:
+        return [letter(each, topic=self._reads, to=self._letters_to) for each in dead]
 
     def _send(self) -> None:
         """Empty the outbox. Dead letters that cannot be sent wait there; reading goes on meanwhile."""
@@ -363,35 +352,3 @@ class Reader:
             self._store.sent(letters)
             self.dead_letters += len(letters)
         self.dead_letters_waiting = False
-
-
-def _keys(facts: Sequence[Fact]) -> tuple[set[bytes], set[bytes], set[bytes]]:
-    keys: set[bytes] = set()
-    prefixes: set[bytes] = set()
-    deletions: set[bytes] = set()
-    for fact in facts:
-        prefix = fact.prefix
-        prefixes.add(prefix)
-        data = fact.data
-        if isinstance(data, Deletion):
-            deletions.add(prefix)
-        else:
-            keys.add(prefix + identity.row_bytes(0 if isinstance(data, Inference) else data.row))
-    return keys, prefixes, deletions
-
-
-def _letter(dead: Dead, *, to: str) -> Letter:
-    """Bytes and headers as they came, and where from; its id is the same however often it is sent."""
-    record = dead.record
-    origin = f"{record.partition}/{record.offset}/{dead.reason}"
-    headers = {
-        "switchyard-id": hashlib.sha256(origin.encode()).hexdigest()[:32],
-        "switchyard-reason": dead.reason,
-        "switchyard-message": dead.message,
-        "switchyard-partition": str(record.partition),
-        "switchyard-offset": str(record.offset),
-    }
-    ours = tuple((name, value.encode()) for name, value in headers.items())
-    # A record without key and value can be read, but not every client can write one.
-    value = b"" if record.key is None and record.value is None else record.value
-    return Letter(0, to, record.key, value, record.headers + ours)

@@ -14,10 +14,10 @@ from switchyard_contracts.experiments import Trial
 from switchyard_contracts.judgement import count, counted
 from switchyard_contracts.model_deployment import RolloutStatus, ShadowState, ShadowStatus, StepRecord
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
+from switchyard_contracts.spans import span
 
 from switchyard_cli.course import FINAL, Planned
 from switchyard_cli.facts import BACK, Deployment
-from switchyard_cli.spans import span
 from switchyard_cli.views import words
 from switchyard_cli.views.echoes import Told
 from switchyard_cli.views.words import BAD, BUSY, DIM, GOOD

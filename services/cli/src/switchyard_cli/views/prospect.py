@@ -15,12 +15,12 @@ from switchyard_contracts.model_deployment import ModelDeploymentSpec, Role
 from switchyard_contracts.paired import FIRST_BLOCKS
 from switchyard_contracts.quantities import FULL, format_duration, format_percent
 from switchyard_contracts.shadows import ShadowModel
+from switchyard_contracts.spans import span
 from switchyard_contracts.unpaired import FIRST_LOOK
 
 from switchyard_cli import storage
 from switchyard_cli.course import Need, Planned, Way, aftermath, earliest, pods, sentence, stakes, took
 from switchyard_cli.forecast import Change, Forecast
-from switchyard_cli.spans import span
 from switchyard_cli.views.words import BAD, BUSY, DIM, GOOD
 
 MOST_CHANGES = 20

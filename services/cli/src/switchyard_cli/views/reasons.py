@@ -22,11 +22,11 @@ from switchyard_contracts.model_deployment import (
     ShadowState,
     ShadowStatus,
 )
+from switchyard_contracts.spans import span
 from switchyard_contracts.verdicts import budget
 
 from switchyard_cli.course import Way, plot
 from switchyard_cli.facts import Deployment
-from switchyard_cli.spans import span
 from switchyard_cli.views import words
 from switchyard_cli.views.echoes import Told
 from switchyard_cli.views.words import BAD, BUSY, DIM
@@ -44,12 +44,17 @@ def explain(item: Deployment, *, now: datetime, past: int) -> RenderableType:
     hindrances = list(_hindrances(item, told=Told.of(metrics=rollout.verdicts) if rollout else Told()))
     if hindrances:
         parts += [Text(), Text("What stands in the way", style="bold"), *map(_indent, hindrances)]
-    ended = [one for one in reversed(item.status.history) if not rollout or one.id != rollout.id][:past]
+    ended = [one for one in reversed(item.status.history) if not rollout or not _is_told(one, rollout)][:past]
     if ended:
         parts += [Text(), Text("Before", style="bold")]
         for one in ended:
             parts += [_indent(part) for part in entry(one, now=now)]
     return Group(*parts)
+
+
+def _is_told(one: HistoryEntry, rollout: RolloutStatus) -> bool:
+    """Whether it is the end of the rollout that the present tells of; an earlier end of the same one is of the past."""
+    return (one.id, one.outcome) == (rollout.id, rollout.phase)
 
 
 def serves(item: Deployment) -> str:

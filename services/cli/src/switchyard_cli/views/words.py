@@ -6,8 +6,7 @@ from datetime import datetime
 
 from rich.text import Text
 from switchyard_contracts.model_deployment import MetricVerdict, Phase, Role, ShadowState, ShadowStatus
-
-from switchyard_cli.spans import span
+from switchyard_contracts.spans import span
 
 GOOD, BAD, BUSY, DIM = "green", "red", "yellow", "bright_black"
 PERSON = "magenta"

@@ -5,6 +5,7 @@ and the demo plays what comes after both. Only flights that landed have a delay 
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ class Prepared:
     training: pd.DataFrame
     test: pd.DataFrame
     source_digest: str
+    training_times: Sequence[int]
+    """When each flight of the training table was to leave, in seconds since 1970 as if New York were in UTC."""
 
     @property
     def training_digest(self) -> str:
@@ -53,14 +56,29 @@ class Row:
 def prepare(path: Path) -> Prepared:
     """Cut both tables from the file."""
     table = flights.read(path)
-    return Prepared(between(table, TRAINING), between(table, TEST), source.digest(path))
+    return Prepared(
+        training=between(table, TRAINING),
+        test=between(table, TEST),
+        source_digest=source.digest(path),
+        training_times=times(table, TRAINING),
+    )
 
 
 def between(table: pd.DataFrame, days: tuple[str, str]) -> pd.DataFrame:
     """The flights of these days that landed, with the features and the target alone."""
+    return table.loc[_landed(table, days), [*FEATURES, TARGET]].reset_index(drop=True)
+
+
+def times(table: pd.DataFrame, days: tuple[str, str]) -> list[int]:
+    """When each of these flights was to leave, in seconds since 1970 as if New York were in UTC."""
+    scheduled = table.loc[_landed(table, days), "scheduled"]
+    found: list[int] = ((scheduled - pd.Timestamp(0)) // pd.Timedelta(seconds=1)).tolist()
+    return found
+
+
+def _landed(table: pd.DataFrame, days: tuple[str, str]) -> "pd.Series[bool]":
     first, last = days
-    wanted = table["date"].between(pd.Timestamp(first), pd.Timestamp(last)) & table[TARGET].notna()
-    return table.loc[wanted, [*FEATURES, TARGET]].reset_index(drop=True)
+    return table["date"].between(pd.Timestamp(first), pd.Timestamp(last)) & table[TARGET].notna()
 
 
 def to_csv(table: pd.DataFrame) -> bytes:

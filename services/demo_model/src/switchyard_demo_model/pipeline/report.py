@@ -36,6 +36,9 @@ def run(job: Job) -> bool:
             model = pipeline.models[recipe]
             write(folder / "model.json", model.model.to_bytes())
             print(f"model {recipe}: {model.model.digest()}")
+            reference = pipeline.profile(recipe)
+            write(folder / "profile.json", reference.to_bytes())
+            print(f"profile {recipe}: {reference.digest}")
         if upto >= VERBS.index("evaluate"):
             write_json(folder / "metrics.json", asdict(model.metrics))
             found = model.metrics

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
+from switchyard_profile.reference import Reference
+
 from switchyard_demo_model.pipeline import provenance
 from switchyard_demo_model.pipeline.commit import commit_of
 from switchyard_demo_model.pipeline.package import Bento, PackagingError, Parts, package
 from switchyard_demo_model.pipeline.prepare import Prepared, Row, prepare, rows
+from switchyard_demo_model.pipeline.profile import profile
 from switchyard_demo_model.pipeline.train import train
 from switchyard_demo_model.pipeline.validate import Trained, Validation, trained, validate
 from switchyard_demo_model.serving.versions import VERSIONS
@@ -32,6 +35,11 @@ class Pipeline:
         return rows(self.data.test)
 
     @cached_property
+    def training_rows(self) -> list[Row]:
+        """The training set as questions."""
+        return rows(self.data.training)
+
+    @cached_property
     def models(self) -> Mapping[str, Trained]:
         """Every version, trained and evaluated."""
         return {
@@ -50,6 +58,10 @@ class Pipeline:
             )
             for recipe, version in VERSIONS.items()
         }
+
+    def profile(self, recipe: str) -> Reference:
+        """What the version learned from, and says of it."""
+        return profile(self.data, self.training_rows, self.models[recipe].model)
 
     def package(self, recipe: str, *, parts: Parts, store: Path) -> Bento:
         """The version as a Bento. One that failed validation is not packaged."""

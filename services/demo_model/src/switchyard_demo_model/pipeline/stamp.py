@@ -9,10 +9,13 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+import switchyard_profile
+
 from switchyard_demo_model.pipeline import source
 from switchyard_demo_model.pipeline.commit import commit_of
 
 PACKAGE = Path(__file__).parent.parent
+PROFILES = Path(switchyard_profile.__file__).parent
 PACKAGES = ("bentoml", "numpy", "pandas", "scikit-learn")
 
 
@@ -29,7 +32,7 @@ def _words(requirements: Path, base_image: str, out: Path) -> Iterator[str]:
     yield source.digest(source.source())
     yield requirements.read_text()
     yield from (version(name) for name in PACKAGES)
-    for file in sorted([*PACKAGE.glob("pipeline/*.py"), *PACKAGE.glob("serving/*.py")]):
+    for file in sorted([*PACKAGE.glob("pipeline/*.py"), *PACKAGE.glob("serving/*.py"), *PROFILES.glob("*.py")]):
         yield f"{file.name}: {file.read_text()}"
 
 

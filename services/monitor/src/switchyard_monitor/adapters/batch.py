@@ -10,21 +10,23 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, case, delete, select, update
+from sqlalchemy import Connection, Row, Table, case, delete, select, update
 
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.book import BookCache, SqlBook
+from switchyard_monitor.adapters.profiles import coarsen_profiles, write_profiles
 from switchyard_monitor.adapters.statements import alone, chunks, execute, execute_many, insert_rows, select_in
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Cells, Entry, Pred, Version
 from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.profiling import Coarsening
 from switchyard_monitor.domain.retention import Places, Rungs, settled
 from switchyard_monitor.domain.rules import Rule, Value
 from switchyard_monitor.domain.sums import add, decode, encode
 from switchyard_monitor.errors import Deposed
-from switchyard_monitor.ports import Lease, Work
+from switchyard_monitor.ports import Lease, Position, Work
 
 
 class SqlBatch:
@@ -63,6 +65,43 @@ class SqlBatch:
                 f"partition {lease.partition} is no longer {lease.owner}'s at epoch {lease.epoch} "
                 f"and offset {next_offset}; nothing was written",
             )
+
+    def visit(self, partition: int) -> Position | None:
+        """Hold a partition's row beside whoever reads it, who waits; None when it was never read."""
+        table = tables.partition
+        held = self._connection.execute(
+            update(table)
+            .where(table.c.number == partition, table.c.next_offset.is_not(None))
+            .values(epoch=table.c.epoch)
+        )
+        if held.rowcount != 1:
+            return None
+        return position_of(self._connection.execute(select(table).where(table.c.number == partition)).one())
+
+    def rewind(self, partition: int, *, topic_id: str, offset: int) -> Position | None:
+        """Have a partition be read from another offset; a stop is lifted. Answers where it stood before."""
+        before = self.visit(partition)
+        if before is None or before.next_offset is None or before.topic_id != topic_id:
+            return None
+        held = tables.held
+        again = self._connection.execute(delete(held).where(held.c.partition == partition, held.c.offset >= offset))
+        moved = before.next_offset - offset
+        books = {"held": -again.rowcount, "replayed": again.rowcount - moved} if moved > 0 else {"gaps": -moved}
+        self._ledgers(partition, Changes(ledger=books))
+        table = tables.partition
+        self._connection.execute(
+            update(table)
+            .where(table.c.number == partition)
+            .values(
+                next_offset=offset,
+                owner=None,
+                epoch=table.c.epoch + 1,
+                expires_us=0,
+                stopped=None,
+                again_until=max(before.again_until, before.next_offset),
+            )
+        )
+        return before
 
     def alone(self, subjects: Iterable[str]) -> None:
         """Fold these deployments while nobody else does, until the end."""
@@ -119,6 +158,7 @@ class SqlBatch:
         arms, pairs = self._settled(work.changes)
         ARMS.write(self._connection, lease.partition, work.changes.cells, arms)
         PAIRS.write(self._connection, lease.partition, work.changes.pairs, pairs)
+        write_profiles(self._connection, lease.partition, work.changes.profiles)
         self._ledgers(lease.partition, work.changes)
         self._hold(lease.partition, work)
         if work.letters:
@@ -144,6 +184,10 @@ class SqlBatch:
             values["broker_us"] = values["aged_us"] = work.watermark_us
         partition = tables.partition
         self._connection.execute(update(partition).where(partition.c.number == lease.partition).values(**values))
+
+    def coarsen(self, lease: Lease, moving: Coarsening, *, most: int) -> None:
+        """Put profiles of this partition together to longer windows."""
+        coarsen_profiles(self._connection, lease.partition, moving, most=most)
 
     def _rows(self, changes: Changes) -> None:
         for k in sorted(changes.removed):
@@ -265,6 +309,23 @@ def add_to_label_ledger(connection: Connection, partition: int, labels: Mapping[
             " ON CONFLICT (subject, partition) DO UPDATE SET sums = excluded.sums",
             [(subject, partition, encode(add(decode(before), part)))],
         )
+
+
+def position_of(row: Row[Any]) -> Position:
+    """A partition's row."""
+    return Position(
+        partition=row.number,
+        topic_id=row.topic_id,
+        base_offset=row.base_offset,
+        next_offset=row.next_offset,
+        owner=row.owner,
+        epoch=row.epoch,
+        expires_us=row.expires_us,
+        watermark_us=row.watermark_us,
+        stopped=row.stopped,
+        again_until=row.again_until,
+        aged_us=row.aged_us,
+    )
 
 
 def write_headers(headers: Iterable[tuple[str, bytes]]) -> str:

@@ -31,6 +31,12 @@ def execute(connection: Connection, sql: str, values: tuple[Any, ...] = ()) -> C
     return connection.exec_driver_sql(_spelled(sql, is_postgres(connection)), values)
 
 
+def stream(connection: Connection, sql: str, values: tuple[Any, ...]) -> Iterator[Any]:
+    """Run a query whose rows are too many, or too large, to be held together."""
+    options = {"stream_results": True, "yield_per": 50}
+    yield from connection.exec_driver_sql(_spelled(sql, is_postgres(connection)), values, execution_options=options)
+
+
 def execute_many(connection: Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """Run a statement for each row."""
     if rows:

@@ -7,6 +7,7 @@ another epoch in the partition's row, which he must lock before he writes, and w
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from re import Pattern
@@ -15,13 +16,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, update
 
 from switchyard_monitor.adapters import tables
-from switchyard_monitor.adapters.batch import SqlBatch, read_headers
+from switchyard_monitor.adapters.batch import SqlBatch, position_of, read_headers
 from switchyard_monitor.adapters.book import BookCache, SqlBook
 from switchyard_monitor.adapters.engine import guarded, migrate, open_reader, open_writer
+from switchyard_monitor.adapters.profiles import fine_profiles, read_profiles
 from switchyard_monitor.adapters.statements import alone, inserting
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
 from switchyard_monitor.adapters.upkeep import SqlUpkeep
 from switchyard_monitor.domain.entries import Arm, Cell, Entry, Pair, PairCell
+from switchyard_monitor.domain.profiling import Coarsening, Profiles, Span
 from switchyard_monitor.domain.sums import Sums, add, decode
 from switchyard_monitor.ports import Lease, Ledger, Letter, Position
 
@@ -32,9 +35,10 @@ class SqlStore:
     def __init__(self, url: str) -> None:
         self._writer = open_writer(url)
         self._reader = open_reader(url)
+        self._writing = threading.Lock()
         self._written = BookCache()
         self._read = BookCache()
-        self.upkeep = SqlUpkeep(self._writer, self._reader, self._written)
+        self.upkeep = SqlUpkeep(self._write, self._reader, self._written)
         """For the evaluator, who works in the reader's thread."""
 
     @property
@@ -56,7 +60,7 @@ class SqlStore:
         """All partitions."""
         query = select(tables.partition).order_by(tables.partition.c.number)
         with self._look() as connection:
-            return [_position(row) for row in connection.execute(query)]
+            return [position_of(row) for row in connection.execute(query)]
 
     def announce(self, member: str, *, now_us: int, ttl_us: int) -> list[str]:
         """Say that a member lives, and learn who else does."""
@@ -87,7 +91,7 @@ class SqlStore:
             )
             if taken.rowcount != 1:
                 return None
-            return _position(connection.execute(select(table).where(table.c.number == partition)).one())
+            return position_of(connection.execute(select(table).where(table.c.number == partition)).one())
 
     def start(self, lease: Lease, *, topic_id: str, offset: int) -> None:
         """Where a partition is read from for the first time."""
@@ -223,6 +227,28 @@ class SqlStore:
                 for number, sums in PAIRS.read_totals(connection, pairs)
             ]
 
+    def keep_baseline(self, digest: str, body: bytes) -> None:
+        """Keep a reference profile under its name; the same again changes nothing."""
+        with self._write() as connection:
+            statement = inserting(connection, tables.baseline).values(digest=digest, body=body)
+            connection.execute(statement.on_conflict_do_nothing())
+
+    def baseline(self, digest: str) -> bytes | None:
+        """A reference profile by its name."""
+        query = select(tables.baseline.c.body).where(tables.baseline.c.digest == digest)
+        with self._look() as connection:
+            return connection.execute(query).scalar()
+
+    def profiles(self, wanted: Span) -> Profiles:
+        """The profiles of windows that begin in a span, all partitions together."""
+        with self._look() as connection:
+            return read_profiles(connection, wanted)
+
+    def fine_profiles(self, moving: Coarsening) -> set[int]:
+        """The partitions whose profiles can be put together so."""
+        with self._look() as connection:
+            return fine_profiles(connection, moving)
+
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""
         query = (
@@ -231,7 +257,7 @@ class SqlStore:
             .order_by(tables.partition.c.number)
         )
         with self._look() as connection:
-            return [Ledger(_position(row), decode(row.sums or "{}")) for row in connection.execute(query)]
+            return [Ledger(position_of(row), decode(row.sums or "{}")) for row in connection.execute(query)]
 
     def labels(self, subject: str) -> Sums:
         """The ledger of a deployment's labels."""
@@ -260,7 +286,9 @@ class SqlStore:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with guarded(), self._writer.begin() as connection:
+        # To SQLite there is one connection that writes: two threads would share a transaction, and one would commit
+        # what the other has only half done.
+        with self._writing, guarded(), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
@@ -272,21 +300,6 @@ class SqlStore:
 def _is(lease: Lease) -> ColumnElement[bool]:
     table = tables.partition
     return and_(table.c.number == lease.partition, table.c.owner == lease.owner, table.c.epoch == lease.epoch)
-
-
-def _position(row: Row[Any]) -> Position:
-    return Position(
-        partition=row.number,
-        topic_id=row.topic_id,
-        base_offset=row.base_offset,
-        next_offset=row.next_offset,
-        owner=row.owner,
-        epoch=row.epoch,
-        expires_us=row.expires_us,
-        watermark_us=row.watermark_us,
-        stopped=row.stopped,
-        aged_us=row.aged_us,
-    )
 
 
 def _arm(row: Row[Any]) -> Arm:

@@ -35,6 +35,7 @@ partition = Table(
     Column("expires_us", BigInteger, nullable=False),
     Column("watermark_us", BigInteger),
     Column("stopped", TEXT),
+    Column("again_until", BigInteger, nullable=False, server_default="0"),
     Column("broker_us", BigInteger),
     Column("aged_us", BigInteger),
 )
@@ -168,6 +169,27 @@ pair_total = Table(
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("sums", TEXT, nullable=False),
     sqlite_with_rowid=False,
+)
+
+profile = Table(
+    "profile",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("revision", TEXT, primary_key=True),
+    Column("role", TEXT, primary_key=True),
+    Column("traffic", BigInteger, primary_key=True, autoincrement=False),
+    Column("baseline", TEXT, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("body", TEXT, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+baseline = Table(
+    "baseline",
+    metadata,
+    Column("digest", TEXT, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
 )
 
 label_ledger = Table(

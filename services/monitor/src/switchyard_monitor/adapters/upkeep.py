@@ -8,8 +8,8 @@ say their day. What is found is read beside the writer; only what has had its ti
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.batch import SqlBatch, add_to_label_ledger, read_marks
 from switchyard_monitor.adapters.book import BookCache, SqlBook
 from switchyard_monitor.adapters.engine import guarded
+from switchyard_monitor.adapters.profiles import drop_profiles
 from switchyard_monitor.adapters.statements import delete_in, execute, inserting
 from switchyard_monitor.adapters.summed import ARMS, PAIRS, Summed
 from switchyard_monitor.domain.entries import Entry
@@ -44,10 +45,12 @@ OLD_LABELS = (
 
 
 class SqlUpkeep:
-    """Works over the store's own connections."""
+    """Works over the store's own connections, and waits for whoever else writes there."""
 
-    def __init__(self, writer: Engine, reader: Engine, cache: BookCache) -> None:
-        self._writer = writer
+    def __init__(
+        self, write: Callable[[], AbstractContextManager[Connection]], reader: Engine, cache: BookCache
+    ) -> None:
+        self._write = write
         self._reader = reader
         self._cache = cache
 
@@ -55,7 +58,7 @@ class SqlUpkeep:
         """Take a duty that is free, expired or our own, with a new epoch; None when another has it."""
         table = tables.duty
         free = or_(table.c.owner.is_(None), table.c.owner == member, table.c.expires_us <= now_us)
-        with guarded(), self._writer.begin() as connection:
+        with self._write() as connection:
             new = inserting(connection, table).values(name=name, epoch=0, expires_us=0)
             connection.execute(new.on_conflict_do_nothing())
             taken = connection.execute(
@@ -71,7 +74,7 @@ class SqlUpkeep:
 
     def release(self, duty: Duty) -> None:
         """Give a duty back."""
-        with guarded(), self._writer.begin() as connection:
+        with self._write() as connection:
             connection.execute(update(tables.duty).where(_is(duty)).values(owner=None, expires_us=0))
 
     def rules(self) -> Rules:
@@ -124,7 +127,7 @@ class SqlUpkeep:
     @contextmanager
     def begin(self) -> Iterator[SqlTidying]:
         """One transaction: committed at the end of the block, or undone."""
-        with guarded(), self._writer.begin() as connection:
+        with self._write() as connection:
             yield SqlTidying(connection, self._cache)
 
     def size(self) -> Size:
@@ -197,7 +200,7 @@ class SqlTidying:
         return False
 
     def drop(self, subject: str, *, before_us: int) -> bool:
-        """Forget a day of the windows that start before then; whether there are more.
+        """Forget a day of the windows that start before then, and profiles of that time; whether there are more.
 
         What comes for them afterwards is added to the totals alone.
         """
@@ -208,6 +211,7 @@ class SqlTidying:
         }
         starts = [at_us for owners in old.values() for at_us in owners.values()]
         until_us = min(before_us, min(starts, default=before_us) // DAY_US * DAY_US + DAY_US)
+        drop_profiles(self._connection, subject, before_us=until_us)
         for summed, owners in old.items():
             due = [owner for owner, at_us in owners.items() if at_us < until_us]
             summed.drop(self._connection, due, before_us=until_us)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from switchyard_monitor.domain.entries import Cells, Pred, Version
 from switchyard_monitor.domain.facts import Record
+from switchyard_monitor.domain.profiling import Profiles
 from switchyard_monitor.domain.sums import Sums
 
 COLUMNS = (
@@ -49,6 +50,7 @@ class Changes:
     removed: set[bytes] = field(default_factory=set)
     cells: Cells = field(default_factory=dict)
     pairs: Cells = field(default_factory=dict)
+    profiles: Profiles = field(default_factory=dict)
     labels: dict[str, Sums] = field(default_factory=dict)
     """The ledger of labels, per deployment."""
     ledger: Sums = field(default_factory=dict)

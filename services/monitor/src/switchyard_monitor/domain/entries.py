@@ -16,7 +16,7 @@ from switchyard_monitor.domain.rules import Rule, Value
 from switchyard_monitor.domain.sums import Sums, bump
 
 NO_FOLD = -1
-"""Each request was drawn by itself."""
+"""Each request was drawn by itself, and makes one prediction."""
 OUTCOME, DECISION = "outcome", "decision"
 
 Cells = dict[tuple[int, int], Sums]
@@ -34,7 +34,7 @@ class Arm:
     weight_bp: int
     assignment: str
     fold: int = NO_FOLD
-    """The group of its users, where the split was sticky."""
+    """The group of its users, where the split was sticky; that of its requests' ids, where each carries many rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,8 @@ def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int, 
         bump(labels, "in", sign * len(versions))
         bump(labels, "joined" if entry.preds else "orphan", sign * len(versions))
     outcomes = [version for version in versions if version.kind == OUTCOME]
-    decision = latest([version for version in versions if version.kind == DECISION])
+    decisions = [version for version in versions if version.kind == DECISION]
+    decision = latest(decisions)
     for pred in entry.preds:
         arm = book.arm(pred.arm)
         rule = book.rule(arm.rule)
@@ -166,18 +167,24 @@ def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int, 
         if pred.value is None:
             continue
         if outcomes:
-            first = min([version.broker_us for version in outcomes])
-            bump(cell, f"delay:{bucket(max(0, first - pred.at_us) // 1000, TIME_PARTS)}", sign)
+            bump(cell, f"delay:{_delay(outcomes, pred)}", sign)
             judge(cell, NOW, rule, pred.value, value_of(outcomes), sign)
             known_then = value_of(in_time(outcomes, pred, rule))
             fold = FOLDED[group if arm.fold == NO_FOLD else arm.fold]
             judge(cell, AGE, rule, pred.value, known_then, sign, group=fold)
         if decision is not None and comparable(pred.value, decision.value):
+            bump(cell, f"dec.delay:{_delay(decisions, pred)}", sign)
             followed = rule.agrees(pred.value, decision.value)
             for suffix in ("", f":{decision.actor}"):
                 bump(cell, f"dec.n{suffix}", sign)
                 if followed:
                     bump(cell, f"dec.agree{suffix}", sign)
+
+
+def _delay(versions: Sequence[Version], pred: Pred) -> int:
+    """How long after a prediction the first of these came: a bucket of milliseconds."""
+    first = min([version.broker_us for version in versions])
+    return bucket(max(0, first - pred.at_us) // 1000, TIME_PARTS)
 
 
 def latest(versions: Sequence[Version]) -> Version | None:

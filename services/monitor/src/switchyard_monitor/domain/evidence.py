@@ -26,7 +26,7 @@ METRICS = frozenset(
     {"error_rate", "outcome.bias", "outcome.accuracy", "outcome.coverage", "decision.agreement", *LATENCIES, *LOSSES}
 )
 RECENT_WINDOWS = 12
-_COUNTED = ("requests", "predictions", "age.n")
+_COUNTED = ("requests", "answered", "predictions", "age.n")
 _ERRORS = tuple(f"age.{name}" for name in ("right", "e", "ee", "eeee", "a", "clipped"))
 _GROUPS = tuple(f"age.{name}:" for name in FoldNames._fields)
 NAMES = {
@@ -173,8 +173,8 @@ def _losses(question: Question, evidence: Evidence, rows: Sequence[Row], before:
                 "candidate_coverage": _coverage(row.candidate for row in rows),
                 "stable_coverage": _coverage(row.stable for row in rows),
                 "method": (
-                    f"the loss cap needs {FIRST_ERRORS} judged errors of stable, {judged} {noun(judged, 'is', 'are')}"
-                    " there"
+                    f"the loss cap needs {FIRST_ERRORS:,} judged errors of stable, {judged:,}"
+                    f" {noun(judged, 'is', 'are')} there"
                 ),
             }
         )

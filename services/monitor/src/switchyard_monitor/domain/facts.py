@@ -1,6 +1,7 @@
 """Reading: one record of the topic becomes one fact, or a sentence that says why it never can.
 
-A type that we do not know is somebody else's and is passed over; anything else that does not fit is a dead letter.
+Our own types are read, and KServe's. One that we do not know is somebody else's and is passed over; anything else that
+does not fit is a dead letter.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from switchyard_contracts.events import (
 )
 from switchyard_contracts.quantities import FULL
 
-from switchyard_monitor.domain import identity
+from switchyard_monitor.domain import identity, kserve
+from switchyard_monitor.domain.cloudevents import Headers, structured
 from switchyard_monitor.errors import Unreadable
 
 MOST_GENERATIONS = 2**53
@@ -38,7 +40,7 @@ class Record(NamedTuple):
     broker_us: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()
 
 
 class _Envelope(Part):
@@ -90,6 +92,8 @@ class Fact(NamedTuple):
     data: Inference | InputOnly | PredictionOnly | Label | Deletion
     at_us: int
     prefix: bytes
+    whole: bool = False
+    """Whether an X or Y that came alone is a whole body, which may carry many rows; else it names its row."""
 
 
 def read(record: Record) -> Fact | None:
@@ -97,26 +101,39 @@ def read(record: Record) -> Fact | None:
     if record.value is None:
         raise Unreadable("the record has no value; a fact cannot be taken back by a tombstone, send a deletion event")
     try:
-        event = _READER.validate_json(record.value)
+        value = structured(record.value, record.headers)
+        try:
+            event = _READER.validate_json(value)
+        except ValidationError as error:
+            if error.errors(include_url=False, include_input=False)[0]["type"] != "union_tag_invalid":
+                raise
+            return _of_kserve(value, record)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        if first["type"] == "union_tag_invalid":
-            return None
         where = ".".join(str(part) for part in first["loc"][1:]) or "the value"
         raise Unreadable(f"{where}: {first['msg']}") from error
     except RecursionError as error:
         raise Unreadable("the value is nested too deeply to be read") from error
     data = event.data
     _plain("id", event.id, most=128)
-    if isinstance(data, Inference | PredictionOnly):
+    if isinstance(data, Inference | PredictionOnly | InputOnly):
         _bounded("traffic", data.traffic, MOST_GENERATIONS)
-        _bounded("weightBp", data.weight_bp, FULL)
         _plain("data.revision", data.revision, most=MOST_REVISION)
+    if isinstance(data, Inference | PredictionOnly):
+        _bounded("weightBp", data.weight_bp, FULL)
     if isinstance(data, Inference):
         _plain("data.answeredBy", data.answered_by, most=MOST_REVISION)
     at = data.started_at if isinstance(data, Inference) else data.at
     prefix = identity.prefix(event.subject, data.prediction_id)
     return Fact(record, event.subject, event.id, event.type, data, microseconds(at), prefix)
+
+
+def _of_kserve(value: bytes, record: Record) -> Fact | None:
+    said = kserve.read(value, received=_EPOCH + record.broker_us * _MICROSECOND)
+    if said is None:
+        return None
+    prefix = identity.prefix(said.subject, said.data.prediction_id)
+    return Fact(record, *said, microseconds(said.data.at), prefix, whole=True)
 
 
 def _bounded(name: str, value: int, most: int) -> None:

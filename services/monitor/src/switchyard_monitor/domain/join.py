@@ -2,18 +2,19 @@
 
 Each fact lands in exactly one column of the partition's ledger, so the ledger closes: what was read is what was
 stored, repeated, superseded, stale, duplicate, in conflict, invalid, truncated, late, deleted, refused or ignored.
+X and Y may come in one event or apart, of one row or of many: an event is one fact all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from switchyard_contracts.events import Assignment, Deletion, EventType, Inference, InputOnly, Label, PredictionOnly
 from switchyard_contracts.model_route import RouteRole
+from switchyard_contracts.quantities import FULL
 from switchyard_contracts.sticky import fold_of
 
-from switchyard_monitor.domain import identity
+from switchyard_monitor.domain import identity, lines
 from switchyard_monitor.domain.buckets import TIME_PARTS, bucket
 from switchyard_monitor.domain.changes import Changes, Dead
 from switchyard_monitor.domain.entries import (
@@ -29,9 +30,11 @@ from switchyard_monitor.domain.entries import (
     contribute,
 )
 from switchyard_monitor.domain.facts import Fact, Record
+from switchyard_monitor.domain.lines import Line
 from switchyard_monitor.domain.pairs import contribute_pairs
-from switchyard_monitor.domain.rules import MAX_AGE_US, Rule, follow, steps
-from switchyard_monitor.domain.sums import bump
+from switchyard_monitor.domain.profiling import ProfileKey, Tallies, Watch
+from switchyard_monitor.domain.rules import MAX_AGE_US, Known, follow
+from switchyard_monitor.domain.sums import Sums, bump
 
 MOST_LATENCY_US = 86_400_000_000
 """A longer one is kept as a day; no timeout is as long."""
@@ -41,29 +44,6 @@ BY_USER = frozenset({RouteRole.STABLE, RouteRole.CANDIDATE})
 """Roles that a split gives; what is mirrored is a sample of requests, whoever makes them."""
 
 _ArmKey = tuple[int, str, RouteRole, int, int, Assignment, int]
-Paths = tuple[tuple[str | int, ...], tuple[str | int, ...] | None, tuple[str | int, ...] | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A rule that is in force, with its row's id and its paths taken apart."""
-
-    id: int
-    rule: Rule
-    paths: Paths
-
-    @classmethod
-    def of(cls, rule_id: int, rule: Rule) -> Known:
-        """Prepare a rule."""
-        return cls(
-            rule_id,
-            rule,
-            (
-                steps(rule.prediction),
-                steps(rule.outcome) if rule.outcome else None,
-                steps(rule.decision) if rule.decision else None,
-            ),
-        )
 
 
 class Fold:
@@ -76,19 +56,27 @@ class Fold:
         book: Book,
         entries: dict[bytes, Entry],
         erased: set[bytes],
+        watches: Mapping[str, Watch] | None = None,
     ) -> None:
         self.changes = Changes()
         self._rules = rules
         self._book = book
         self._entries = entries
         self._erased = erased
+        self._watches = watches or {}
+        self._tallies = Tallies()
+        self._rows_of: dict[bytes, list[bytes]] | None = None
         self._touched: dict[bytes, str] = {}
         self._arms: dict[_ArmKey, int] = {}
 
-    def take(self, fact: Fact) -> None:
-        """Take one fact in; it lands in exactly one column of the ledger."""
-        column = self._sort(fact)
-        self.count(column)
+    def take(self, fact: Fact, *, read_to_us: int | None = None) -> None:
+        """Take one fact in; it lands in exactly one column of the ledger.
+
+        `read_to_us` is for one that is read once more: by now everything up to then was read, and what would come too
+        late by now is late. So whatever it is known again by need not be kept for longer.
+        """
+        came_us = fact.record.broker_us
+        self.count(self._sort(fact, came_us if read_to_us is None else max(read_to_us, came_us)))
 
     def count(self, column: str, by: int = 1) -> None:
         """Book in the partition's ledger."""
@@ -104,6 +92,7 @@ class Fold:
             self._contribute(key, self._entries[key], subject, 1)
         self._touched.clear()
         changes = self.changes
+        changes.profiles = self._tallies.profiles()
         if changes.removed:
             gone = changes.removed
             changes.preds = [row for row in changes.preds if row[0] not in gone]
@@ -112,14 +101,14 @@ class Fold:
             changes.inputs = [row for row in changes.inputs if row[0] not in gone]
         return changes
 
-    def _sort(self, fact: Fact) -> str:
+    def _sort(self, fact: Fact, came_us: int) -> str:
         known = self._rules[fact.subject]
         data = fact.data
         prefix = fact.prefix
         if isinstance(data, Deletion):
             return self._erase(fact, prefix)
         limit = known.rule.horizon_us if isinstance(data, Label) else MAX_AGE_US
-        if fact.record.broker_us - fact.at_us > limit:
+        if came_us - fact.at_us > limit:
             return "late"
         at_us = fact.at_us
         if at_us > fact.record.broker_us + SKEW_US:
@@ -127,24 +116,26 @@ class Fold:
             self.count("skewed")
         if prefix in self._erased:
             return "deleted"
-        row = 0 if isinstance(data, Inference) else data.row
-        key = prefix + identity.row_bytes(row)
-        entry = self._entries.get(key)
-        if entry is None:
-            entry = self._entries[key] = Entry()
+        key = prefix + identity.row_bytes(0 if isinstance(data, Inference) else data.row)
+        entry = self._entry(key)
         if isinstance(data, Inference):
             return self._exchange(fact, data, known, key, entry, at_us)
         if isinstance(data, Label):
             return self._label(fact, data, known, key, entry, at_us)
         if isinstance(data, PredictionOnly):
             return self._prediction(fact, data, known, key, entry, at_us)
-        return self._input(fact, data, key, entry, at_us)
+        return self._input(fact, data, known, key, entry, at_us)
 
     def _exchange(self, fact: Fact, data: Inference, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
+        """An exchange counts once; what stands of it under row 0 is how it is known again."""
         event = identity.short(fact.event_id)
         if entry.saw(event):
             return "duplicate"
-        fold = NO_FOLD if data.unit is None or data.role not in BY_USER else fold_of(data.unit)
+        fold = NO_FOLD
+        if data.role in BY_USER and data.unit is not None:
+            fold = fold_of(data.unit)
+        elif data.role in BY_USER and known.answers is not None:
+            fold = identity.fold(key)  # the rows of a request were drawn together, and are no units by themselves
         arm = self._arm((known.id, data.revision, data.role, data.traffic, data.weight_bp, data.assignment, fold))
         cell = cell_of(self.changes.cells, arm, known.rule.window(at_us))
         bump(cell, "requests")
@@ -155,8 +146,8 @@ class Fold:
         else:
             bump(cell, f"latency:{bucket(max(0, data.latency_us), TIME_PARTS)}")
 
-        x = identity.content(data.request.value) if data.request.complete else None
-        if x is not None and entry.x is not None and x != entry.x:
+        found = lines.of_exchange(data, known)
+        if any(self._differs(fact.prefix, line) for line in found):
             self._seen(key, entry, event, at_us)
             bump(cell, "conflicts")
             self.bury(fact.record, "conflict", f"prediction {data.prediction_id!r} came before with another X")
@@ -175,58 +166,99 @@ class Fold:
             arm = self._arm((known.id, revision, role, data.traffic, data.weight_bp, assignment, NO_FOLD))
         else:
             revision, role = data.revision, data.role
-        if entry.preds and self._answered(entry, revision, role):
+        fresh = [line for line in found if not self._answered(fact.prefix, line.row, revision, role)]
+        if found and not fresh:
             self._seen(key, entry, event, at_us)
             return "repeat"
         if not data.response.complete:
             self._seen(key, entry, event, at_us)
             bump(cell, "unreadable")
             return "truncated"
-        value = None
-        if known.rule.task is not None:
-            value = known.rule.value(follow(known.paths[0], data.response.value))
-            if value is None:
-                self._seen(key, entry, event, at_us)
-                bump(cell, "unreadable")
-                return "stored"
         latency_us = None if data.latency_us is None else max(0, min(MOST_LATENCY_US, data.latency_us))
-        self._add(key, entry, fact.subject, Pred(arm, at_us, event, x, value, latency_us))
+        place = None
+        if data.request.complete:
+            place = self._place(fact, known, revision, role, data.traffic, at_us)
+        made = self._make(fact, known, fresh, Pred(arm, at_us, event, None, None, latency_us), cell, place)
+        if known.answers is not None and made and revision == data.revision:
+            bump(cell, "answered")
+        if not entry.saw(event):
+            self._seen(key, entry, event, at_us)
         return "stored"
 
     def _prediction(self, fact: Fact, data: PredictionOnly, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
         event = identity.short(fact.event_id)
         if entry.saw(event):
             return "duplicate"
-        if self._answered(entry, data.revision, data.role):
+        found = lines.of_prediction(data, known, whole=fact.whole)
+        fresh = [line for line in found if not self._answered(fact.prefix, line.row, data.revision, data.role)]
+        if found and not fresh:
             self._seen(key, entry, event, at_us)
             return "repeat"
-        value = known.rule.value(follow(known.paths[0], data.value))
-        if value is None and known.rule.task is not None:
-            self.bury(fact.record, "invalid", f"value: {known.rule.prediction} holds no {known.rule.task} value")
+        rule = known.rule
+        if fresh and rule.task is not None and all(known.said(line.said) is None for line in fresh):
+            self.bury(fact.record, "invalid", f"value: {rule.prediction} holds no {rule.task} value")
             return "invalid"
         arm = self._arm((known.id, data.revision, data.role, data.traffic, data.weight_bp, Assignment.SPLIT, NO_FOLD))
-        self._add(key, entry, fact.subject, Pred(arm, at_us, event, None, value))
+        cell = cell_of(self.changes.cells, arm, rule.window(at_us))
+        place = self._place(fact, known, data.revision, data.role, data.traffic, at_us)
+        self._make(fact, known, fresh, Pred(arm, at_us, event, None, None), cell, place)
+        if not entry.saw(event):
+            self._seen(key, entry, event, at_us)
         return "stored"
 
-    def _input(self, fact: Fact, data: InputOnly, key: bytes, entry: Entry, at_us: int) -> str:
-        event, x = identity.short(fact.event_id), identity.content(data.value)
-        if event in entry.inputs:
+    def _make(
+        self, fact: Fact, known: Known, fresh: Sequence[Line], pred: Pred, cell: Sums, place: ProfileKey | None
+    ) -> int:
+        """A Y for each line that has one; answers how many. What took long is said once, by the first row."""
+        made = 0
+        for line in fresh:
+            value = None
+            if known.rule.task is not None:
+                value = known.said(line.said)
+                if value is None:
+                    bump(cell, "unreadable")
+                    continue
+            key = fact.prefix + identity.row_bytes(line.row)
+            entry = self._entry(key)
+            if place is not None:
+                self._ask(place, entry, line)
+                self._tallies.said(place, self._watches[fact.subject], follow(known.prediction, line.said))
+            latency_us = pred.latency_us if line.row == 0 else None
+            self._add(key, entry, fact.subject, Pred(pred.arm, pred.at_us, pred.event, line.x, value, latency_us))
+            made += 1
+        return made
+
+    def _input(self, fact: Fact, data: InputOnly, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
+        event = identity.short(fact.event_id)
+        refused = identity.short(f"input {fact.event_id}")  # the Y of this X may have the same event id
+        if event in entry.inputs or refused in entry.exchanges:
             return "duplicate"
-        if entry.x is not None and entry.x != x:
+        found = lines.of_input(data, known, whole=fact.whole)
+        if any(self._differs(fact.prefix, line) for line in found):
+            self._seen(key, entry, refused, at_us)
+            arm = self._arm((known.id, data.revision, data.role, data.traffic, FULL, Assignment.SPLIT, NO_FOLD))
+            bump(cell_of(self.changes.cells, arm, known.rule.window(at_us)), "conflicts")
             self.bury(fact.record, "conflict", f"prediction {data.prediction_id!r} came before with another X")
             return "conflict"
-        if entry.inputs:
-            return "repeat"
-        entry.inputs[event] = x
-        self.changes.inputs.append((key, event, x, at_us))
-        return "stored"
+        place = self._place(fact, known, data.revision, data.role, data.traffic, at_us)
+        column = "repeat"
+        for line in found:
+            at = fact.prefix + identity.row_bytes(line.row)
+            its = self._entry(at)
+            if place is not None and self._ask(place, its, line):
+                self._seen(at, its, _asked_by(place), at_us)
+            if line.x is not None and not its.inputs:
+                its.inputs[event] = line.x
+                self.changes.inputs.append((at, event, line.x, at_us))
+                column = "stored"
+        return column
 
     def _label(self, fact: Fact, data: Label, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
         rule = known.rule
         if fact.type == EventType.OUTCOME:
-            kind, path = OUTCOME, known.paths[1]
+            kind, path = OUTCOME, known.outcome
         else:
-            kind, path = DECISION, known.paths[2]
+            kind, path = DECISION, known.decision
         if path is None or rule.task is None:
             return "ignored"
         raw = follow(path, data.value)
@@ -252,7 +284,7 @@ class Fold:
             return "duplicate"
         self._erased.add(prefix)
         self.changes.erased.add(prefix)
-        for key in [key for key in self._entries if key.startswith(prefix)]:
+        for key in self._rows_under(prefix):
             entry = self._entries.pop(key)
             if self._touched.pop(key, None) is not None:
                 self._contribute(key, entry, fact.subject, 1)
@@ -285,13 +317,62 @@ class Fold:
             number = self._arms[key] = self._book.id_of(arm)
         return number
 
-    def _answered(self, entry: Entry, revision: str, role: RouteRole) -> bool:
+    def _answered(self, prefix: bytes, row: int, revision: str, role: RouteRole) -> bool:
         """Whether there is a Y of the revision. What it said to a mirrored request never stands for what it served."""
-        mirrored = role is RouteRole.SHADOW
-        arms = [self._book.arm(pred.arm) for pred in entry.preds]
-        return any(arm.revision == revision and (arm.role == RouteRole.SHADOW) == mirrored for arm in arms)
+        entry = self._entries.get(prefix + identity.row_bytes(row))
+        return entry is not None and any(self._is_of(pred, revision, role) for pred in entry.preds)
+
+    def _is_of(self, pred: Pred, revision: str, role: str) -> bool:
+        arm = self._book.arm(pred.arm)
+        return arm.revision == revision and (arm.role == RouteRole.SHADOW) == (role == RouteRole.SHADOW)
+
+    def _place(
+        self, fact: Fact, known: Known, revision: str, role: RouteRole, traffic: int, at_us: int
+    ) -> ProfileKey | None:
+        """Where it is profiled; None where it is not."""
+        watch = self._watches.get(fact.subject)
+        if watch is None:
+            return None
+        start_us = watch.window(at_us, known.rule.window_us)
+        return ProfileKey(fact.subject, revision, role.value, traffic, watch.bins.baseline, start_us)
+
+    def _ask(self, place: ProfileKey, entry: Entry, line: Line) -> bool:
+        """Count an X, once for each revision that was asked; it may come with its Y, and alone before or after it."""
+        if line.x is None or _asked_by(place) in entry.exchanges:
+            return False
+        if any(pred.x is not None and self._is_of(pred, place.revision, place.role) for pred in entry.preds):
+            return False
+        self._tallies.asked(place, self._watches[place.subject], line.given)
+        return True
+
+    def _differs(self, prefix: bytes, line: Line) -> bool:
+        """Whether the prediction came before with another X."""
+        entry = self._entries.get(prefix + identity.row_bytes(line.row))
+        return entry is not None and line.x is not None and entry.x is not None and line.x != entry.x
+
+    def _entry(self, key: bytes) -> Entry:
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = Entry()
+            if self._rows_of is not None:
+                self._rows_of.setdefault(key[: identity.PREFIX_BYTES], []).append(key)
+        return entry
+
+    def _rows_under(self, prefix: bytes) -> list[bytes]:
+        """The keys of a prediction's rows; looked for in all that there are with the first deletion of a batch only."""
+        if self._rows_of is None:
+            self._rows_of = {}
+            for key in self._entries:
+                self._rows_of.setdefault(key[: identity.PREFIX_BYTES], []).append(key)
+        return self._rows_of.pop(prefix, [])
 
     def _contribute(self, key: bytes, entry: Entry, subject: str, sign: int) -> None:
         labels = self.changes.labels.setdefault(subject, {})
         contribute(entry, self._book, self.changes.cells, labels, sign, group=identity.fold(key))
         contribute_pairs(entry, self._book, self.changes.pairs, sign)
+
+
+def _asked_by(place: ProfileKey) -> int:
+    """How an X that came alone is known to have been counted: it stands among the exchanges that made no Y."""
+    mirrored = "mirrored" if place.role == RouteRole.SHADOW else "served"
+    return identity.short(f"asked {mirrored} {place.revision}")

@@ -40,6 +40,8 @@ class Expected:
     """Its variance: drawing a sample is chance, mirroring everything is not."""
     unanswered: int = 0
     """Mirrored requests that got no answer that could be used."""
+    copies: int | None = None
+    """All mirrored requests that came, where each carries many rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,10 @@ def expected(cells: Iterable[Cell], *, stable: str, mirrored: str, weights: Mapp
         n = cell.sums.get("predictions", 0)
         pairs += n * share
         spread += n * share * (1.0 - share)
-    unanswered = sum(cell.sums.get("requests", 0) - cell.sums.get("predictions", 0) for cell in shadows)
-    return Expected(pairs, spread, max(0, unanswered))
+    copies = sum(cell.sums.get("requests", 0) for cell in shadows)
+    answered = sum(cell.sums.get("answered" if cell.rule.answers else "predictions", 0) for cell in shadows)
+    many = any(cell.rule.answers for cell in shadows)
+    return Expected(pairs, spread, max(0, copies - answered), copies if many else None)
 
 
 def _is_shadow(cell: Cell, revision: str) -> bool:
@@ -129,6 +133,7 @@ def paired(
         expected=should.pairs,
         spread=should.spread,
         unanswered=should.unanswered,
+        copies=should.copies,
         pending=_sum(mine, "n") - _sum(ripe, "n"),
     )
     if cap is None and question.metric in LOSSES:
@@ -247,7 +252,7 @@ def _alike(sizes: Collection[float]) -> float:
     """Of how many blocks of one size the error is known as badly as of these (Satterthwaite).
 
     Where much is lost the losses differ by much, so that a few stormy days make most of the variance; taken for as many
-    as there are, the interval of 14 days of flights held in 89 of 100 cases, and by this in 93.
+    as there are, the interval of 14 days of flights held in 89 of 100 cases, and by this in 91.6 % of 1,000.
     """
     squares = math.fsum(size**2 for size in sizes)
     return squares**2 / math.fsum(size**4 for size in sizes) if squares else float(len(sizes))

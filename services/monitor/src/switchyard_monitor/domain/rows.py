@@ -45,6 +45,11 @@ class Question:
     mirrored: tuple[int, ...] = ()
     """Generations in which stable's requests were to be mirrored, also where no mirrored exchange was seen."""
 
+    @property
+    def of_exchanges(self) -> bool:
+        """Whether it is about requests, and not about the predictions that they make."""
+        return self.metric == "error_rate" or self.metric.startswith("latency_")
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -57,7 +62,7 @@ class Row:
     candidate: Sums
     stable: Sums
     folds: Mapping[int, tuple[Sums, Sums]] = field(default_factory=dict)
-    """The same by groups of users, where the split was sticky."""
+    """The same by groups of users, where the split was sticky; by groups of requests, where those have many rows."""
 
 
 def of_lot(cell: Cell) -> bool:
@@ -92,10 +97,15 @@ def rows_of(question: Question, cells: Iterable[Cell]) -> list[Row]:
                 rule,
                 merged(cell.sums for cell in candidate),
                 merged(cell.sums for cell in stable),
-                _by_fold(candidate, stable),
+                {} if question.of_exchanges and _drawn_alone(candidate, stable) else _by_fold(candidate, stable),
             )
         )
     return sorted(rows, key=lambda row: (row.start_us, row.traffic))
+
+
+def _drawn_alone(candidate: Sequence[Cell], stable: Sequence[Cell]) -> bool:
+    """Whether single requests are units: the lot drew each, and only their rows belong together."""
+    return all(cell.rule.answers is not None and cell.arm.assignment == "split" for cell in (*candidate, *stable))
 
 
 def _by_fold(candidate: Sequence[Cell], stable: Sequence[Cell]) -> dict[int, tuple[Sums, Sums]]:

@@ -28,15 +28,19 @@ UNIT = 1 << 20
 """Parts of one `scale` to which errors are exact."""
 CLIP = 1 << 31
 
+ADDED = ("answers", "inputs")
+"""Fields that rules once did not have: a rule that says nothing of them is the one it was, and keeps its sums."""
+
+Path = tuple[str | int, ...]
 _STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[([0-9]+)\]|\['([^']+)'\]")
 
 
-def steps(path: str) -> tuple[str | int, ...]:
+def steps(path: str) -> Path:
     """An RFC 9535 singular path as the keys to follow."""
     return tuple(int(index) if index else name or quoted for name, index, quoted in _STEP.findall(path[1:]))
 
 
-def follow(path: tuple[str | int, ...], document: Any) -> Any:
+def follow(path: Path, document: Any) -> Any:
     """The one value a path names; None where it names nothing."""
     for step in path:
         if isinstance(step, int):
@@ -90,6 +94,10 @@ class Rule:
     tolerance: float = 0.0
     relative: bool = False
     threshold: float | None = None
+    answers: str | None = None
+    """Where a request carries many rows: the list of their answers, in the response."""
+    inputs: str | None = None
+    """The list of the rows, in the request."""
 
     @classmethod
     def of(cls, record: ModelRecord) -> Rule:
@@ -99,6 +107,7 @@ class Rule:
             return cls(record.subject)
         outcome, decision = monitoring.outcome, monitoring.decision
         tolerance = decision.tolerance if decision else Threshold(0.0, "", "0")
+        rows = monitoring.rows
         return cls(
             record.subject,
             window_us=_us(monitoring.window),
@@ -112,12 +121,14 @@ class Rule:
             tolerance=tolerance.value,
             relative=tolerance.unit == "%",
             threshold=decision.threshold.value if decision and decision.threshold else None,
+            answers=rows.response if rows else None,
+            inputs=rows.request if rows else None,
         )
 
     @property
     def body(self) -> dict[str, Any]:
         """The rule as JSON."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None or name not in ADDED}
 
     @property
     def digest(self) -> str:
@@ -166,6 +177,40 @@ class Rule:
         """Y − X′ in whole parts of the scale, not yet clipped; one too large to be a number is as large as can be."""
         parts = (said - happened) / self.scale * UNIT
         return round(parts) if math.isfinite(parts) else (CLIP + 1 if parts > 0 else -CLIP - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A rule that is in force, with its row's id and its paths taken apart."""
+
+    id: int
+    rule: Rule
+    prediction: Path
+    outcome: Path | None
+    decision: Path | None
+    answers: Path | None
+    inputs: Path | None
+
+    @classmethod
+    def of(cls, rule_id: int, rule: Rule) -> Known:
+        """Prepare a rule."""
+        return cls(
+            rule_id,
+            rule,
+            steps(rule.prediction),
+            _steps(rule.outcome),
+            _steps(rule.decision),
+            _steps(rule.answers),
+            _steps(rule.inputs),
+        )
+
+    def said(self, answer: Any) -> Value | None:
+        """The Y of an answer; None where it holds none."""
+        return self.rule.value(follow(self.prediction, answer))
+
+
+def _steps(path: str | None) -> Path | None:
+    return None if path is None else steps(path)
 
 
 def _us(duration: timedelta) -> int:

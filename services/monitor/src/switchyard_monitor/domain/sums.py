@@ -3,10 +3,11 @@
 A cell is one arm in one window. Its sums are a mapping of names to integers; a name that is missing is zero. Adding
 cells in any order, in any split, and subtracting what was added gives exactly nothing, because integers do.
 
-Names: `requests errors unmeasured latency:<bucket> predictions unreadable failover`,
+Names: `requests errors unmeasured latency:<bucket> predictions unreadable failover conflicts`; `answered` requests that
+made a prediction, where a request carries many rows;
 `now.…` judged by the latest label, `age.…` judged once at age L, each `n e ee eeee a clipped h:<bucket>` for a
 regression and `n right` for classes; `age.n:<fold>`, and `e ee a right` in the same way, by groups of users or of ids;
-`dec.n dec.agree dec.n:<actor> dec.agree:<actor>` for decisions; `delay:<bucket>`.
+`dec.n dec.agree dec.n:<actor> dec.agree:<actor> dec.delay:<bucket>` for decisions; `delay:<bucket>` of outcomes.
 """
 
 from __future__ import annotations

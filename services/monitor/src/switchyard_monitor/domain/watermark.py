@@ -29,6 +29,10 @@ class Aged(Protocol):
         """Its own mark."""
 
 
+class Reached(Marked, Aged, Protocol):
+    """A partition's position, by both."""
+
+
 def watermark(positions: Iterable[Marked]) -> int | None:
     """The least of all; None while there is a partition that was never read, or none at all."""
     return _least([position.watermark_us for position in positions])
@@ -37,6 +41,11 @@ def watermark(positions: Iterable[Marked]) -> int | None:
 def aged(positions: Iterable[Aged]) -> int | None:
     """Up to when rows and windows may grow old, by the brokers' clocks; None while there is a partition without one."""
     return _least([position.aged_us for position in positions])
+
+
+def read_to(positions: Sequence[Reached]) -> int | None:
+    """Up to when everything was read, by whichever clock says more: rows may have gone by the one or by the other."""
+    return max((mark for mark in (watermark(positions), aged(positions)) if mark is not None), default=None)
 
 
 def _least(marks: Sequence[int | None]) -> int | None:

@@ -165,10 +165,13 @@ class _Doors:
         )
         if period and len(windows) == single.WINDOW_ROWS:
             period = period.after(min(cell.start_us for cell in windows))
+        happenings = page.timeline.of(subject, limit=single.HAPPENINGS)
+        if len(happenings) == single.HAPPENINGS and any(item.record.shadows for item in happenings):
+            happenings = page.timeline.of(subject, limit=single.MOST_HAPPENINGS)
         return single.Seen(
             subject=subject,
             record=page.models.record(subject),
-            happenings=page.timeline.of(subject, limit=single.HAPPENINGS),
+            happenings=happenings,
             totals=page.looks.totals([subject], generations=single.GENERATIONS)[subject],
             windows=windows,
             pairs=page.looks.pair_totals(subject, generations=single.PAIR_GENERATIONS),

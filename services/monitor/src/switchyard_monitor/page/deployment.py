@@ -23,6 +23,8 @@ GENERATIONS = 24
 """Of its route, the newest: those of the last few rollouts. What was before would only lengthen the tables."""
 PAIR_GENERATIONS = 12
 HAPPENINGS = 150
+MOST_HAPPENINGS = 1_000
+"""Where shadows stand among them: their records are no news of the rollouts, and push none of them off the page."""
 WINDOW_ROWS = 1500
 
 
@@ -111,7 +113,7 @@ def deployment(seen: Seen) -> Deployment:
         shares=_shares(record, names),
         rollouts=told,
         shadows=beside,
-        cut=len(seen.happenings) >= HAPPENINGS,
+        cut=len(seen.happenings) in (HAPPENINGS, MOST_HAPPENINGS),
         counted=_counted(seen.totals),
         counts=tables.counts(answers.counts(together(seen.totals)), names),
         quality=tables.quality(lines, names),

@@ -120,19 +120,29 @@ def rollouts(happenings: Iterable[Happening], *, now: float, live: bool = True) 
 def _of_rollouts(every: Iterable[Said]) -> list[Said]:
     """What was said of rollouts: that a shadow stands otherwise is no news of the one beside it."""
     found: list[Said] = []
+    stood: set[object] = set()
     for said in every:
         before = found[-1] if found else None
-        aside = before is not None and bool(before.record.shadows or said.record.shadows)
-        if before is None or not aside or _of_itself(before.record) != _of_itself(said.record):
+        stood.add(beside := _beside(said.record))
+        # A route that took a shadow in, or let one go, is of a new generation for that alone.
+        routed = len(stood) == 1
+        if before is None or not any(stood) or _of_itself(before.record, routed) != _of_itself(said.record, routed):
             found.append(said)
+            stood = {beside}
         elif said.last and not before.last:
             found[-1] = replace(before, record=said.record, last=True)
     return found
 
 
-def _of_itself(record: RolloutRecord) -> tuple[object, ...]:
+def _of_itself(record: RolloutRecord, routed: bool) -> tuple[object, ...]:
     verdicts = [(item.name, item.verdict) for item in record.verdicts]
-    return record.rollout, record.phase, record.step, record.weight_bp, record.traffic, record.reason, verdicts
+    traffic = record.traffic if routed else 0
+    return record.rollout, record.phase, record.step, record.weight_bp, traffic, record.reason, verdicts
+
+
+def _beside(record: RolloutRecord) -> tuple[object, ...]:
+    """Which shadows there are, and what the route has of each."""
+    return tuple((item.name, item.revision, item.state, item.sample, item.against) for item in record.shadows)
 
 
 def in_order(happenings: Iterable[Happening]) -> list[Said]:

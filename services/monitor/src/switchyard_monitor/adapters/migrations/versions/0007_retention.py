@@ -5,7 +5,7 @@ It says so by the column's default, of which both databases make a note: rows ar
 A label that waits for its Y and was kept before this does not say whose it is: it waits on.
 
 Revision ID: 0007
-Revises: 0004
+Revises: 0006
 """
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from alembic import op
 from switchyard_monitor.adapters.columns import TEXT
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 

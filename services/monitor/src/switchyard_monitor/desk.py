@@ -1,0 +1,71 @@
+"""The desk: what the API's answers are made of, and who may ask about which deployment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Path, Query, Request
+
+from switchyard_monitor.auth import Finder, Token
+from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.domain.entries import Cell
+from switchyard_monitor.health import Health
+from switchyard_monitor.models import Models
+from switchyard_monitor.ports import Store
+
+DEPLOYMENT = "/v1/deployments/{namespace}/{name}"
+Namespace = Annotated[str, Path(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+Name = Annotated[str, Path(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
+Revision = Annotated[str, Query(min_length=1, max_length=63)]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the answers are made of."""
+
+    store: Store
+    models: Models
+    tokens: Finder
+    baselines: Baselines
+    health: Health
+
+    def cells(self, subject: str, revision: str | None, traffic: str | None) -> list[Cell]:
+        """All windows of the arms asked for, added up."""
+        generations = {int(number) for number in traffic.split(",")} if traffic else None
+        return self.store.totals(
+            number
+            for number, arm in self.store.arms(subject).items()
+            if (revision is None or arm.revision == revision) and (generations is None or arm.traffic in generations)
+        )
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+AtDesk = Annotated[Desk, Depends(_desk)]
+
+
+def _token(request: Request, desk: AtDesk) -> Token:
+    scheme, _, presented = request.headers.get("authorization", "").partition(" ")
+    token = desk.tokens.find(presented.strip()) if scheme.lower() == "bearer" else None
+    if token is None:
+        raise HTTPException(401, "send a known token as `Authorization: Bearer …`", {"WWW-Authenticate": "Bearer"})
+    return token
+
+
+Caller = Annotated[Token, Depends(_token)]
+
+
+def _subject(desk: AtDesk, token: Caller, namespace: Namespace, name: Name) -> str:
+    subject = f"{namespace}/{name}"
+    if not token.may(subject):
+        raise HTTPException(403, f"the token {token.name!r} may not ask about {subject}")
+    if desk.models.record(subject) is None and subject not in desk.store.deployments():
+        raise HTTPException(404, f"no deployment {subject} is known to the monitor")
+    return subject
+
+
+Subject = Annotated[str, Depends(_subject)]
