@@ -195,7 +195,7 @@ def test_who_asks_is_told(world: World) -> None:
     world.say(inference("a"))
     world.run()
     registry, health = CollectorRegistry(), Health(lambda: 0.0)
-    registry.register(MonitorCollector(store=world.store, health=health))
+    registry.register(MonitorCollector(store=world.store, health=health, drifting=world.drifting()))
     tokens = Tokens([Token(name="o", sha256=hashlib.sha256(b"all").hexdigest(), deployments=["*"])])
     app = create_app(store=world.store, models=world.models, tokens=tokens, health=health, registry=registry)
     client = TestClient(app, headers={"Authorization": "Bearer all"})
@@ -234,7 +234,7 @@ def test_every_column_is_there_from_the_start(world: World, caplog: pytest.LogCa
     world.say(inference("a"))
     world.run()
     registry = CollectorRegistry()
-    registry.register(MonitorCollector(store=world.store, health=Health(lambda: 0.0)))
+    registry.register(MonitorCollector(store=world.store, health=Health(lambda: 0.0), drifting=world.drifting()))
     text = generate_latest(registry).decode()
     assert 'switchyard_monitor_events_total{column="late",partition="0"} 0.0' in text
     assert 'switchyard_monitor_events_total{column="stored",partition="0"} 1.0' in text
