@@ -36,6 +36,8 @@ partition = Table(
     Column("watermark_us", BigInteger),
     Column("stopped", TEXT),
     Column("again_until", BigInteger, nullable=False, server_default="0"),
+    Column("broker_us", BigInteger),
+    Column("aged_us", BigInteger),
 )
 
 member = Table(
@@ -95,6 +97,7 @@ label = Table(
     Column("number", Float),
     Column("name", TEXT),
     Column("actor", TEXT, nullable=False),
+    Column("rule", Integer),
     sqlite_with_rowid=False,
 )
 
@@ -103,6 +106,7 @@ exchange = Table(
     metadata,
     Column("k", LargeBinary, primary_key=True),
     Column("event", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_us", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 
@@ -112,6 +116,7 @@ input_ = Table(
     Column("k", LargeBinary, primary_key=True),
     Column("event", BigInteger, primary_key=True, autoincrement=False),
     Column("x", BigInteger, nullable=False),
+    Column("at_us", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 
@@ -288,6 +293,24 @@ outbox = Table(
     Column("key", LargeBinary),
     Column("value", LargeBinary),
     Column("headers", TEXT, nullable=False),
+)
+
+duty = Table(
+    "duty",
+    metadata,
+    Column("name", TEXT, primary_key=True),
+    Column("owner", TEXT),
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+)
+
+coarse = Table(
+    "coarse",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("hourly_us", BigInteger, nullable=False),
+    Column("daily_us", BigInteger, nullable=False),
+    Column("forgotten_us", BigInteger, nullable=False),
 )
 
 rollout_event = Table(
