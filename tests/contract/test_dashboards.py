@@ -16,7 +16,6 @@ from switchyard_testkit.dashboards import questions
 from switchyard_testkit.own_apiserver import ApiServer
 from switchyard_testkit.prometheus import RealPrometheus, real_prometheus
 from switchyard_testkit.scraped import SORTED, SUBJECT, Scraped
-from switchyard_testkit.waiting import until
 
 JSON = dict[str, Any]
 OURS = ("switchyard_", "process_")
@@ -61,34 +60,14 @@ def watched(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.mark.timeout(300)
 def test_every_metric_that_is_asked_for_is_told_under_that_name(watched: Watched) -> None:
     asked = [each for each in [*questions.of_panels(), *questions.of_alerts(watched.rules)] if elsewhere(each)]
-    left: list[set[str]] = []
-
-    def told() -> bool:
-        watched.stir()
-        left.append(questions.unknown(watched.prometheus, asked))
-        return not left[-1]
-
-    try:
-        until(told, "every metric is told", seconds=60, every=2)
-    except TimeoutError as late:
-        raise AssertionError(f"nobody tells {', '.join(sorted(left[-1]))}") from late
+    questions.until_told(watched.prometheus, asked, watched.stir)
 
 
 @pytest.mark.timeout(300)
 def test_every_question_is_answered_with_a_number(watched: Watched) -> None:
     asked = [each for each in [*questions.of_panels(), *questions.of_alerts(watched.rules)] if elsewhere(each)]
     assert len(asked) > 100
-    left: list[list[str]] = []
-
-    def answered() -> bool:
-        watched.stir()
-        left.append(questions.unanswered(watched.prometheus, asked, deployments=(SUBJECT, SORTED)))
-        return not left[-1]
-
-    try:
-        until(answered, "every question is answered", seconds=240, every=2)
-    except TimeoutError as late:
-        raise AssertionError("\n".join(left[-1])) from late
+    questions.until_answered(watched.prometheus, asked, watched.stir, deployments=(SUBJECT, SORTED))
     assert questions.unshown(watched.prometheus, side=elsewhere) == []
     assert questions.troubled(watched.prometheus) == []
 

@@ -11,12 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from kafka import KafkaProducer
+from switchyard_contracts.alarm_records import AlarmRecord
 from switchyard_contracts.topic_names import TopicNames
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_testkit.cache import Cache
@@ -24,6 +27,7 @@ from switchyard_testkit.databases import Databases
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.kafka import Broker, broker
 from switchyard_testkit.monitor_world import (
+    MONITORING,
     NOON,
     NOON_US,
     SECOND,
@@ -56,7 +60,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 def topics(kafka: Broker, tmp_path: Path) -> TopicNames:
     """Topics of the test's own."""
     names = TopicNames(tmp_path.name)
-    for topic, partitions in ((names.events, PARTITIONS), (names.models, 1), (names.deadletter, 1)):
+    for topic, partitions in ((names.events, PARTITIONS), (names.models, 1), (names.deadletter, 1), (names.alarms, 1)):
         kafka.create(topic, partitions=partitions)
     return names
 
@@ -115,6 +119,13 @@ class Monitor:
             f"http://127.0.0.1:{self.port}{path}", headers={"Authorization": "Bearer secret"}, timeout=30
         )
         return answer.raise_for_status().json()
+
+    def says(self, path: str) -> str:
+        """What it says to anybody; nothing while it does not answer."""
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=30).text
+        except httpx.HTTPError:
+            return ""
 
     def read(self) -> int:
         """How many offsets were committed; 0 while it does not answer or does not know the deployment."""
@@ -334,6 +345,70 @@ def test_what_is_read_again_beside_a_monitor_that_runs_is_known_to_it(
         2,
         "nothing more was done: the topic has no partition 9; it has 0, 1, 2\n",
     )
+    assert monitor.end(signal.SIGTERM) == 0
+
+
+WATCHED = {
+    **MONITORING,
+    "window": "1s",
+    "alarms": [
+        {"name": "failing", "metric": "error_rate", "max": "50%", "window": "1s", "after": "1s", "minSamples": 2}
+        | {"breaches": 2, "of": 2, "cooldown": "0s"},
+        {"name": "silent", "metric": "requests", "min": 1, "window": "1s", "after": "1s", "breaches": 3, "of": 3},
+    ],
+}
+
+
+def serve(kafka: Broker, topics: TopicNames, seconds: int, between: Callable[[int], None]) -> None:
+    """Traffic as it comes, ten requests a second; of each twelve seconds they fail in the last six."""
+    producer = KafkaProducer(bootstrap_servers=kafka.servers, acks="all")
+    producer.send(topics.models, model_record(WATCHED, stable="stable-1"), key=SUBJECT.encode()).get(60)
+    began = time.time()
+    for number in range(10 * seconds):
+        until(lambda due=began + number / 10: time.time() >= due, "its time has come", seconds=60)  # type: ignore[misc]
+        at = time.time()
+        failed = {"status": 503, "error": True} if at % 12 >= 6 else {}
+        value = inference(f"a{number}", at=at - NOON.timestamp(), **failed)
+        producer.send(topics.events, value, key=b"k", partition=number % PARTITIONS)
+        if number % 10 == 9:
+            between(number // 10)
+    producer.flush()
+    producer.close()
+
+
+def test_killed_again_and_again_it_tells_each_alarm_under_one_id(
+    kafka: Broker, topics: TopicNames, start: Start, databases: Databases
+) -> None:
+    monitor = start(MONITOR_DATABASE=databases.up_to_date(), MONITOR_LEASE="3s")
+    monitor.start()
+    kills = 0
+
+    def kill(second: int) -> None:
+        nonlocal kills
+        if second % 10 == 8:
+            assert monitor.end(signal.SIGKILL) == -signal.SIGKILL
+            monitor.start()
+            kills += 1
+
+    until(lambda: monitor.read() >= 0 and "watermark" in monitor.says("/metrics"), "it reads", seconds=120)
+    serve(kafka, topics, 40, kill)
+    assert kills == 4
+
+    def told() -> list[AlarmRecord]:
+        return [AlarmRecord.model_validate_json(record.value) for record in kafka.read(topics.alarms)]
+
+    until(lambda: any(said.alarm == "silent" for said in told()), "its silence is told after all", seconds=120)
+    found = {record.id: record for record in told()}
+    assert all(found[record.id] == record for record in told()), "the same id says the same, however often it is sent"
+    failing = sorted((record for record in found.values() if record.alarm == "failing"), key=lambda said: said.at)
+    words = [record.event.value for record in failing]
+    assert words == (["Fired", "Recovered"] * len(words))[: len(words)]
+    assert len(words) >= 2
+    book = monitor.get(f"{BASE}/alarms?limit=500")
+    assert {record["id"] for record in book["records"]} == set(found)
+    (state,) = [alarm for alarm in book["alarms"] if alarm["alarm"] == "silent"]
+    starts = [datetime.fromisoformat(look["start"]).timestamp() for look in state["looks"]]
+    assert [later - earlier for earlier, later in pairwise(starts)] == [1.0, 1.0], "no window was passed over"
     assert monitor.end(signal.SIGTERM) == 0
 
 

@@ -104,8 +104,8 @@ class Watchman:
             return
         self._silent = ""
         with self._lock:
+            news = [key for key, newest in heads.items() if self._heads.get(key) != newest]
             self._heads = heads
-            news = [key for key, newest in heads.items() if self._heard.get(key, Heard()).head != newest]
         for key in news:
             self._wake(key)
 
@@ -121,9 +121,12 @@ class Watchman:
         heard.again = None
         told = world.status.alarms.newest if world.status.alarms else ""
         # Until a status has it nobody was told: a pass that wrote none is followed by one that reads it again.
-        if head and (heard.head, told) != (head, head) and (book := self._read(world)):
-            heard.head, heard.request = head, book.request
-            world = replace(world, alarms=book)
+        if head and (heard.head, told) != (head, head):
+            if book := self._read(world):
+                heard.head, heard.request = head, book.request
+                world = replace(world, alarms=book)
+            else:
+                heard.again = PACE
         held = world.status.retraining
         states = tuple(self._follow(world, heard, state) for state in held)
         if monitoring.retrain and heard.request:

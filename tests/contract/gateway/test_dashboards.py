@@ -81,33 +81,13 @@ def metrics(pod: Pod) -> str:
 @pytest.mark.timeout(300)
 def test_every_metric_that_is_asked_for_is_told_under_that_name(watched: Watched) -> None:
     asked = [each for each in [*questions.of_panels(), *questions.of_alerts(watched.rules)] if here(each)]
-    left: list[set[str]] = []
-
-    def told() -> bool:
-        watched.stir()
-        left.append(questions.unknown(watched.prometheus, asked))
-        return not left[-1]
-
-    try:
-        until(told, "every metric is told", seconds=60, every=2)
-    except TimeoutError as late:
-        raise AssertionError(f"nobody tells {', '.join(sorted(left[-1]))}") from late
+    questions.until_told(watched.prometheus, asked, watched.stir)
 
 
 @pytest.mark.timeout(300)
 def test_every_question_is_answered_with_a_number(watched: Watched) -> None:
     asked = [each for each in [*questions.of_panels(), *questions.of_alerts(watched.rules)] if here(each)]
     assert len(asked) > 40
-    left: list[list[str]] = []
-
-    def answered() -> bool:
-        watched.stir()
-        left.append(questions.unanswered(watched.prometheus, asked, deployments=(KEY,)))
-        return not left[-1]
-
-    try:
-        until(answered, "every question is answered", seconds=240, every=2)
-    except TimeoutError as late:
-        raise AssertionError("\n".join(left[-1])) from late
+    questions.until_answered(watched.prometheus, asked, watched.stir, deployments=(KEY,))
     assert questions.unshown(watched.prometheus, side=here) == []
     assert questions.troubled(watched.prometheus) == []

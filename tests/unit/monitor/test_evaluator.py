@@ -13,6 +13,7 @@ from switchyard_monitor.domain.leases import owner
 from switchyard_monitor.domain.roster import Judged
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.ports import Turn
+from switchyard_operator.adapters.monitor import HttpMonitor
 from switchyard_testkit.alarm_world import LABELS, WINDOW, AlarmWorld, rule
 from switchyard_testkit.databases import SqliteFiles
 from switchyard_testkit.monitor_world import REFERENCE, SECOND, SUBJECT, World, inference
@@ -244,6 +245,18 @@ def test_what_is_said_is_sent_once_and_answered(watched: AlarmWorld) -> None:
     assert dict(letter.headers)["idempotency-key"] == watched.records()[0].id.encode()
     heads = watched.client().get("/v1/alarms").json()
     assert heads == [{"deployment": SUBJECT, "newest": watched.records()[0].id, "firing": 1}]
+
+
+def test_the_operator_reads_what_is_answered(watched: AlarmWorld) -> None:
+    watched.teach(WORSE, retrain={"alarms": ["worse"]})
+    watched.serve(0, error=9.0)
+    watched.until(WINDOW + LABELS)
+    fired, request = watched.records()
+    monitor = HttpMonitor(watched.client(), url="http://testserver", token=lambda: "all")
+    assert monitor.heads() == {SUBJECT: request.id}
+    book = monitor.alarms(SUBJECT)
+    assert (book.records, book.request) == ([request, fired], request)
+    assert [(state.alarm, state.firing, state.event) for state in book.alarms] == [("worse", True, fired.id)]
 
 
 def test_prometheus_is_told_how_each_rule_stands(watched: AlarmWorld) -> None:

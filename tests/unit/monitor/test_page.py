@@ -163,7 +163,7 @@ def test_a_shadow_is_left_when_its_pairs_have_decided_and_each_weight_after_it_h
     assert len(set(entered.values())) == 4, "while time goes on, pairs come"
     rows = table(told, "Requests that two revisions answered")[1:]
     assert [row[2] for row in rows] == ["7", "6", "5", "4"]
-    judged = [int(row[3].replace(",", "")) for row in table(told, "Who was right")[1:]]
+    judged = [int(row[3].replace(",", "")) for row in table(told, "Who was right, on the same requests")[1:]]
     assert counted[-1] <= sum(judged)
 
 
@@ -220,7 +220,7 @@ def test_who_was_right_is_said_for_those_who_differed(story: Story, told: str) -
 
 def test_every_chart_has_words_and_numbers_for_those_who_cannot_see_it(told: str) -> None:
     figures = re.findall(r"<figure.*?</figure>", told, re.S)
-    assert len(figures) == 8  # three rollouts, requests, errors, latency, quality, coverage
+    assert len(figures) == 9  # three rollouts, requests, errors, latency, drift, quality, coverage
     for figure in figures:
         (names,) = re.findall(r'role="img" aria-labelledby="([^"]+)"', figure)
         assert all(figure.count(f'id="{name}"') == 1 for name in names.split())
@@ -464,7 +464,7 @@ def test_a_page_asks_the_database_as_often_however_much_there_is(story: Story, w
     world.catch_up()
     world.catch_up()
     one = f"{DEPLOYMENT}/feature?name=prediction"
-    for path, most in ((DEPLOYMENT, 9), (f"{DEPLOYMENT}/features", 3), (one, 3), ("/page/", 4)):
+    for path, most in ((DEPLOYMENT, 11), (f"{DEPLOYMENT}/features", 3), (one, 3), ("/page/", 4)):
         small, large = enter(world), enter(story.page)
         few, many = count(lambda: small.get(path)), count(lambda: large.get(path))  # noqa: B023
         assert few == many <= most, path

@@ -71,7 +71,7 @@ def test_a_rule_that_nothing_was_judged_by_is_not_quiet(world: PageWorld) -> Non
 
 
 def test_a_rule_that_fires_says_since_when_and_by_what_windows(world: PageWorld) -> None:
-    world.publish(SUBJECT, watched(rule("errors", "error_rate", max="10%")), stable=STABLE)
+    world.publish(SUBJECT, watched(rule("errors", "error_rate", max="10%", of=2)), stable=STABLE)
     ask(world, 0, failing=0)
     ask(world, 1, failing=5)
     world.world.pass_time(10)
@@ -95,6 +95,6 @@ def test_a_drift_names_the_worst_features_and_how_many_more() -> None:
         features=features,
     )  # fmt: skip
     (entry,) = alarms(AlarmBook(deployment="demo/m", records=[record])).entries
-    assert entry.features[0] == "f0 (distribution 1, usual up to 0.1000)"
+    assert entry.features[0] == "f0 (distribution 1, usual up to 0.100)"
     assert entry.features[-1] == "and 2 more"
     assert len(entry.features) == 6

@@ -257,7 +257,7 @@ def test_without_windows_of_the_reference_nothing_is_said_to_have_drifted(world:
 def test_why_nothing_is_shown_is_said(world: PageWorld) -> None:
     world.publish(SUBJECT)
     world.catch_up()
-    nothing = "Nothing is shown of X and Y: monitoring.reference of demo/flight-delay names no profile"
+    nothing = "Nothing is shown of X and Y: no baseline yet: the stable revision has served 0 of 7 full days"
     for path in ("", "/features"):
         assert nothing in words(look(world, path))
     world.publish(SUBJECT, watching(REFERENCE.digest))
@@ -272,7 +272,7 @@ def test_a_profile_of_another_model_is_said(world: PageWorld) -> None:
     more = {"features": [{"name": "colour", "path": "$.colour"}]}
     world.publish(SUBJECT, watching(REFERENCE.digest) | more)
     world.catch_up()
-    assert "monitoring.features names colour, and the profile" in words(look(world, "/features"))
+    assert "monitoring.features: colour is not in the profile" in words(look(world, "/features"))
 
 
 def test_a_feature_that_is_not_there_is_not_found(full: PageWorld) -> None:

@@ -108,11 +108,16 @@ def play(
             late = at + 0.01
             world.say(mirrored(f"p{i}", y=its, at=late, latencyUs=second, weightBp=mirror, **failed), at=late)
         world.say(outcome(f"p{i}", truth, at=at), at=at + 2)
-    world.now_us = NOON_US + (blocks * BLOCK + 60) * SECOND
+    read_all(world, blocks * BLOCK + 60)
+    return Played(errors[0], errors[1], slower)
+
+
+def read_all(world: World, now: float) -> None:
+    """At so many seconds past noon, and again when what waited may be done."""
+    world.now_us = NOON_US + round(now * SECOND)
     world.run()
     world.pass_time(2)
     world.run()
-    return Played(errors[0], errors[1], slower)
 
 
 def ask(client: TestClient, metric: str = "outcome.rmse", **params: Any) -> Evidence:
@@ -297,10 +302,7 @@ def test_classes_are_compared_by_wrong_answers(world: World, client: TestClient)
         world.say(mirrored(f"p{i}", y=said[0], at=i), at=i)
         world.say(inference(f"p{i}", y=said[1], at=i), at=i)
         world.say(outcome(f"p{i}", "late", at=i), at=i)
-    world.now_us = NOON_US + 200 * SECOND
-    world.run()
-    world.pass_time(2)
-    world.run()
+    read_all(world, 200)
     pairs = ask(client, "outcome.accuracy").paired
     assert pairs is not None
     by_block = wrong.reshape(2, 8, 10)
@@ -400,10 +402,7 @@ def test_of_requests_of_many_rows_every_row_is_a_pair_and_every_request_a_copy(
         failed = {"status": 500, "error": True} if i < 3 else {}
         copy = batch(f"p{i}", [2.0] * 10, at=i / 10, role="shadow", revision="next-2", event_id=f"m{i}", **failed)
         world.say(copy, at=i / 10)
-    world.now_us = NOON_US + 300 * SECOND
-    world.run()
-    world.pass_time(2)
-    world.run()
+    read_all(world, 300)
     found = ask(client).paired
     assert found is not None
     assert (found.seen, found.expected) == (170, 200.0)
@@ -422,10 +421,7 @@ def test_what_the_capture_cut_short_or_asked_for_nothing_is_no_failure_of_the_co
         asked = [] if 3 <= i < 6 else [1.0] * 10
         for more in ({}, {"role": "shadow", "revision": "next-2", "event_id": f"m{i}"}):
             world.say(batch(f"p{i}", asked, at=i / 10, **answers, **more), at=i / 10)
-    world.now_us = NOON_US + 300 * SECOND
-    world.run()
-    world.pass_time(2)
-    world.run()
+    read_all(world, 300)
     found = ask(client).paired
     assert found is not None
     assert (found.seen, found.expected) == (140, 140.0)
@@ -439,10 +435,7 @@ def test_rows_are_drawn_by_the_request(world: World, client: TestClient) -> None
         if i % 2:
             copy = {"role": "shadow", "revision": "next-2", "event_id": f"m{i}", "weightBp": 5_000}
             world.say(batch(f"p{i}", [2.0] * 10, at=i / 10, **copy), at=i / 10)
-    world.now_us = NOON_US + 300 * SECOND
-    world.run()
-    world.pass_time(2)
-    world.run()
+    read_all(world, 300)
     found = ask(client).paired
     assert found is not None
     assert (found.expected, found.seen) == (200.0, 200)

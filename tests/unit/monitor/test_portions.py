@@ -89,7 +89,7 @@ def test_what_is_left_when_the_leases_must_be_kept_is_read_again(tmp_path: Path)
     world = world_of(tmp_path, portion=Portion(rows=5))
     tell(world)
     commits: list[float] = []
-    ticks = itertools.count(NOON_US, world.pace.pulse_us // 4)
+    ticks = itertools.count(NOON_US, world.pace.pulse_us // 8)
     reader = Reader(
         member="monitor-0",
         broker=world.broker,

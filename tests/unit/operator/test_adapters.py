@@ -89,8 +89,13 @@ def test_a_monitor_that_cannot_be_asked_is_said_to_be_so(
     answer: Callable[[httpx.Request], httpx.Response], words: str
 ) -> None:
     monitor = HttpMonitor(http(answer), url="http://monitor:8080", token=lambda: "")
-    with pytest.raises(EvidenceUnavailable, match=words):
-        monitor.evidence("air/delay", question(ERRORS))
+    for ask in (
+        lambda: monitor.evidence("air/delay", question(ERRORS)),
+        monitor.heads,
+        lambda: monitor.alarms("air/d"),
+    ):
+        with pytest.raises(EvidenceUnavailable, match=words):
+            ask()
 
 
 def gateways(answer: Callable[[httpx.Request], httpx.Response], *, pods: dict[str, bool]) -> GatewayPods:

@@ -343,21 +343,22 @@ class Reader:
             return
         while letters := self._store.outbox(OUTBOX_CHUNK):
             # A topic that cannot be written keeps the letters to the others from nothing.
-            for topic in sorted({each.topic for each in letters}):
-                self._send_to(topic, [each for each in letters if each.topic == topic])
-            if self._send_after_us > self._clock():
+            topics = sorted({each.topic for each in letters})
+            sent = [self._send_to(topic, [each for each in letters if each.topic == topic]) for topic in topics]
+            if not all(sent):
+                self._send_after_us = self._clock() + SEND_PAUSE_US
                 return
         self.dead_letters_waiting = False
 
-    def _send_to(self, topic: str, letters: Sequence[Letter]) -> None:
+    def _send_to(self, topic: str, letters: Sequence[Letter]) -> bool:
         try:
             self._broker.send(letters)
         except BrokerUnavailable as error:
             log.warning("%d letters to %s wait in the outbox: %s", len(letters), topic, error)
-            self._send_after_us = self._clock() + SEND_PAUSE_US
             self.dead_letters_waiting = self.dead_letters_waiting or topic == self._letters_to
-            return
+            return False
         self._store.sent(letters)
         if topic == self._letters_to:
             self.dead_letters += len(letters)
             self.dead_letters_waiting = False
+        return True

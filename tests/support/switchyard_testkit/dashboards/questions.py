@@ -16,6 +16,7 @@ from typing import Any
 from switchyard_testkit.install import merged
 from switchyard_testkit.prometheus import RealPrometheus
 from switchyard_testkit.rendering import CHART, LEAST, NAMESPACE, RELEASE, objects, of_kind, render
+from switchyard_testkit.waiting import until
 
 JSON = dict[str, Any]
 
@@ -141,6 +142,34 @@ def unanswered(server: RealPrometheus, asked: Iterable[Question], *, deployments
             for series in server.instant(question.asked(deployment=deployment))
         )
     ]
+
+
+def until_told(server: RealPrometheus, asked: Sequence[Question], stir: Callable[[], None]) -> None:
+    """Have the parts do things until every metric that is asked for has its name told; else an error names the rest."""
+    _until_none(lambda: unknown(server, asked), stir, "metrics that nobody tells", seconds=60)
+
+
+def until_answered(
+    server: RealPrometheus, asked: Sequence[Question], stir: Callable[[], None], *, deployments: Sequence[str]
+) -> None:
+    """Have the parts do things until every question is answered; else an error names the rest."""
+    _until_none(
+        lambda: unanswered(server, asked, deployments=deployments), stir, "questions without an answer", seconds=240
+    )
+
+
+def _until_none(look: Callable[[], Iterable[str]], stir: Callable[[], None], what: str, *, seconds: float) -> None:
+    left: list[str] = []
+
+    def none() -> bool:
+        stir()
+        left[:] = sorted(look())
+        return not left
+
+    try:
+        until(none, f"no {what}", seconds=seconds, every=2)
+    except TimeoutError as late:
+        raise AssertionError("\n".join([f"{what}:", *left])) from late
 
 
 def unknown(server: RealPrometheus, asked: Iterable[Question]) -> set[str]:
