@@ -292,10 +292,10 @@ def test_what_was_learnt_first_is_believed_and_its_examples_go(opened: Open, sto
     assert again.learnt("demo/other") == []
     assert again.baseline("sha256:one") == b"\0one"
     assert (again.lessons("demo/m", "r"), again.lessons("demo/m", "s")) == ({}, {9: 1})
-    store.forget_lessons_before(9)
-    assert again.lessons("demo/m", "s") == {9: 1}
-    store.forget_lessons_before(10)
-    assert again.lessons("demo/m", "s") == {}
+    for before_us, left in ((9, {9: 1}), (10, {})):
+        with opened().upkeep.begin() as tidying:
+            tidying.forget_lessons(before_us)
+        assert again.lessons("demo/m", "s") == left
     write(store, lease, Changes(examples=[example(1)]), at=6)
     store.forget_lessons("demo/m", "r")
     assert again.lessons("demo/m", "r") == {}

@@ -20,6 +20,7 @@ from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.models import Models
 from switchyard_monitor.pruner import Piece, Pruner
 from switchyard_monitor.reader import Pace, Reader
+from switchyard_monitor.rosters import Rosters
 from switchyard_profile import training
 
 from switchyard_testkit.local_broker import LocalBroker
@@ -281,7 +282,7 @@ class World:
             member=name,
             store=self.store,
             upkeep=self.store.upkeep,
-            models=self.models,
+            rosters=Rosters(self.models, Baselines(self.store), clock_us=lambda: self.now_us),
             rollout=rollout,
             keep=keep or Keep(),
             clock_us=lambda: self.now_us,

@@ -89,11 +89,15 @@ def main() -> int:
     models, health, baselines = Models(), Health(time.monotonic), Baselines(store)
     health.sees(room)
     keeper = DriftKeeper(member=settings.member, store=store, book=book, baselines=baselines, clock_us=_now_us)
+    registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
+    health.on_commit = commit_seconds(registry).observe
+    drifting = Drifting(store=store, models=models, baselines=baselines, clock=time.monotonic)
+    rosters = Rosters(models, baselines, clock_us=_now_us)
     pruner = Pruner(
         member=settings.member,
         store=store,
         upkeep=store.upkeep,
-        models=models,
+        rosters=rosters,
         rollout=timeline.last,
         keep=_keep(settings),
         clock_us=_now_us,
@@ -101,10 +105,6 @@ def main() -> int:
         behind=chronicle.missed,
         doubt=lambda: health.times_doubted,
     )
-    registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
-    health.on_commit = commit_seconds(registry).observe
-    drifting = Drifting(store=store, models=models, baselines=baselines, clock=time.monotonic)
-    rosters = Rosters(models, baselines, clock_us=_now_us)
     registry.register(MonitorCollector(store=store, health=health, drifting=drifting, alarms=alarms, rosters=rosters))
     page = create_page(
         Page(

@@ -17,8 +17,9 @@ from switchyard_monitor.domain.drift_book import Due, FeatureDrift, WindowDrift
 from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, LabelCounts, Pair, PairCell
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.learning import Cut, Example, Learnt
+from switchyard_monitor.domain.needs import Unjudged
 from switchyard_monitor.domain.profiling import Coarsening, Profiles, Span
-from switchyard_monitor.domain.retention import Gone, Old, Rungs
+from switchyard_monitor.domain.retention import UNMOVED, Gone, Old, Rungs
 from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.roster import Asked, Judged
 from switchyard_monitor.domain.rules import Rule
@@ -299,9 +300,6 @@ class Store(Protocol):
     def forget_lessons(self, subject: str, revision: str) -> None:
         """Forget a revision's rows."""
 
-    def forget_lessons_before(self, day_us: int) -> None:
-        """Forget everybody's older rows."""
-
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""
 
@@ -382,7 +380,13 @@ class Tidying(Protocol):
         """Move windows towards these marks, about so many rows of them; whether there is more to move."""
 
     def drop(self, subject: str, *, before_us: int) -> bool:
-        """Forget some of the windows that start before then; whether there are more."""
+        """Forget some of the windows that start before then, with their profiles and what was found of drift in them.
+
+        Answers whether there are more.
+        """
+
+    def forget_lessons(self, before_us: int) -> int:
+        """Forget rows of days before then that were kept to learn a reference of; answers how many."""
 
 
 class Upkeep(Protocol):
@@ -406,6 +410,9 @@ class Upkeep(Protocol):
         `seen_us` is for what left no Y; a kind whose time is 0 is not looked through. At most about so many keys are
         answered.
         """
+
+    def unjudged(self, subject: str) -> Unjudged:
+        """What of a deployment was begun to be judged, or is due; `Unreadable` where it cannot be read."""
 
     def begin(self) -> AbstractContextManager[Tidying]:
         """One transaction: committed at the end of the block, or undone."""
@@ -469,6 +476,16 @@ class Turn:
     epoch: int
     states: Mapping[str, State]
     asked: Asked
+    rungs: Rungs = UNMOVED
+    """Up to where its windows are coarser, or no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Sums of windows, and up to where windows are not as they were, at one moment."""
+
+    cells: Sequence[Cell]
+    rungs: Rungs
 
 
 @dataclass(frozen=True, slots=True)
@@ -500,7 +517,7 @@ class Alarms(Protocol):
         `Relieved` when another member has taken the right meanwhile; then nothing of it happened.
         """
 
-    def cells(self, subject: str, *, since_us: int, until_us: int, names: Pattern[str]) -> list[Cell]:
+    def cells(self, subject: str, *, since_us: int, until_us: int, names: Pattern[str]) -> Found:
         """The cells of windows that begin from one time up to another, some of their sums."""
 
     def served(self, subject: str, *, until_us: int) -> bool:

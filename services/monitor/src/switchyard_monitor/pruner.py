@@ -1,10 +1,11 @@
-"""The pruner: what is done to the store from time to time, each thing by one member, a little at a time.
+"""The pruner: puts away what is old, each part of it by one member, a little at a time.
 
 It works beside the reader, in the same thread: between two passes it does one piece of some ten milliseconds, so that
 events never wait for it. A piece that writes is one transaction, which first holds the row of its duty: who was thought
 dead and comes back finds another epoch there, and writes nothing. What was not finished is found again.
 
-The duty `rows` is all rows that have had their time, and each deployment's name is its windows.
+The duty `rows` is all rows that have had their time, and each deployment's name is its windows. What alarms and drift
+may yet look at stays as it is until they have, be they behind by months.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ from datetime import UTC, datetime
 
 from switchyard_contracts.model_route import RouteRole
 from switchyard_contracts.topics import RolloutRecord
+from switchyard_contracts.windows import start
 
+from switchyard_monitor.domain.learning import OLD_US
 from switchyard_monitor.domain.leases import owner
-from switchyard_monitor.domain.retention import DAY_US, Keep, candidates, cuts, expired, stretches, widest
+from switchyard_monitor.domain.needs import needed
+from switchyard_monitor.domain.retention import DAY_US, Keep, Rungs, candidates, cuts, expired, stretches, widest
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.watermark import aged
 from switchyard_monitor.errors import Relieved, StoreUnavailable, Unreadable
-from switchyard_monitor.models import Models
 from switchyard_monitor.ports import Duty, Rules, Store, Upkeep
+from switchyard_monitor.rosters import Rosters
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +70,7 @@ class Pruner:
         member: str,
         store: Store,
         upkeep: Upkeep,
-        models: Models,
+        rosters: Rosters,
         rollout: Callable[[str], RolloutRecord | None],
         keep: Keep,
         clock_us: Callable[[], int],
@@ -79,6 +83,7 @@ class Pruner:
 
         Args:
             member: this replica's name.
+            rosters: the rules of alarms, beside what is known of deployments.
             rollout: what was said last of a deployment's rollouts; may raise `Unreadable`.
             keep: for how long.
             database_us: what the database's clock says; nothing is older than by that.
@@ -89,7 +94,8 @@ class Pruner:
         self._member = member
         self._store = store
         self._upkeep = upkeep
-        self._models = models
+        self._rosters = rosters
+        self._models = rosters.models
         self._rollout = rollout
         self._keep = keep
         self._clock = clock_us
@@ -222,6 +228,10 @@ class Pruner:
                     self.rows += rows
                 place = piece.end
                 yield
+        with self._upkeep.begin() as tidying:
+            tidying.hold(duty, now_us=self._clock(), ttl_us=TTL_US)
+            tidying.forget_lessons(mark_us - OLD_US)
+        yield
 
     def _cuts(self, held: Rules, mark_us: int) -> dict[str, int]:
         """Before when rows have had their time, by deployment, but for those whose rules cannot be read."""
@@ -239,16 +249,17 @@ class Pruner:
         if self._compares(rules[0], mark_us):
             self._say(subject, "")
             return
-        before_us = min(self._keep.forgotten(rule, mark_us) for rule in rules)
+        oldest_us = min(self._keep.forgotten(rule, mark_us) for rule in rules)
         for moving in (True, False):
             more = True
             while more:
-                # Each time anew: a rollout may have begun since the last piece.
-                widest_us = self._widest(subject, mark_us)
-                self._say(subject, "")
+                # Each time anew: a rollout may have begun since the last piece, or a rule looks at more.
+                widest_us, needs, late = self._widest(subject, mark_us), *self._needed(subject, mark_us, oldest_us)
+                self._say(subject, late)
                 if not widest_us:
                     return
-                to = self._keep.marks(rules[0], mark_us, widest_us=widest_us)
+                to = self._keep.marks(rules[0], mark_us, widest_us=widest_us).within(needs)
+                before_us = min(oldest_us, needs.forgotten_us)
                 with self._upkeep.begin() as tidying:
                     tidying.hold(duty, now_us=self._clock(), ttl_us=TTL_US)
                     tidying.alone([subject])
@@ -257,6 +268,17 @@ class Pruner:
                     else:
                         more = tidying.drop(subject, before_us=before_us)
                 yield
+
+    def _needed(self, subject: str, mark_us: int, oldest_us: int) -> tuple[Rungs, str]:
+        """What alarms and drift may yet look at, and in words what waits for longer than windows are kept."""
+        unjudged = self._upkeep.unjudged(subject)
+        due, late = [], ""
+        for baseline, start_us in unjudged.due.items():
+            length_us = self._rosters.length_us(baseline)
+            due.append(start(start_us, length_us) if length_us else 0)
+            if due[-1] < oldest_us:
+                late = "its oldest windows stay: their drift was not judged yet"
+        return needed(self._rosters.of(subject).terms, unjudged.states, due, mark_us).whole, late
 
     def _compares(self, rule: Rule, mark_us: int) -> bool:
         """Whether a candidate or a shadow answered of late, whoever has spoken of a rollout yet."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Row, delete, func, select
+from sqlalchemy import Connection, Row, delete, func, select
 
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.engine import guarded, open_reader, open_writer
-from switchyard_monitor.adapters.statements import execute_many
+from switchyard_monitor.adapters.statements import execute, execute_many
 from switchyard_monitor.domain.drift_book import Due, FeatureDrift, Page, WindowDrift
 from switchyard_monitor.domain.usual import Aspect
 
@@ -116,6 +116,12 @@ class SqlDriftBook:
         """Let go of all connections."""
         self._writer.dispose()
         self._reader.dispose()
+
+
+def drop_drift(connection: Connection, subject: str, *, before_us: int) -> None:
+    """Forget what a deployment's windows were found to be that begin before then, in the order in which it is kept."""
+    for table in ("drift_window", "drift_feature"):
+        execute(connection, f"DELETE FROM {table} WHERE subject = ? AND start_us < ?", (subject, before_us))
 
 
 def _putting(table: str, columns: Sequence[str], *, keys: int) -> str:

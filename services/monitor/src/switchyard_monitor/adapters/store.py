@@ -282,11 +282,6 @@ class SqlStore:
         with self._write() as connection:
             learning.forget_examples(connection, subject, revision)
 
-    def forget_lessons_before(self, day_us: int) -> None:
-        """Forget everybody's older rows."""
-        with self._write() as connection:
-            learning.forget_before(connection, day_us)
-
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""
         query = (

@@ -2,6 +2,14 @@
 
 In SQLite, rows of predictions and labels lie in the order of their keys, without a row id of their own, so that the
 rows of new predictions are appended. Sums are text: equal sums are equal text, and a person can read them.
+
+What grows with time goes with time (`domain.retention`): predictions, labels, exchanges and inputs when nobody can join
+or judge them, windows, profiles and what was found of drift in them after 400 days, rows to learn of (2,000 a revision
+and day) when they were learnt of, or after 90 days, and what happened in rollouts after 400. Else it is bounded: alarms
+by the rules, what was said of them to 1,000 records a deployment (`adapters.alarms`), what is due of drift by its
+windows, evaluators and duties to a row a deployment, outbox and held records by what waits. Three stay for ever: totals
+and arms, a row for each weight of a rollout; references, for nobody knows who will name one, of which a revision that
+serves a week has one at most; and stubs of what was erased, so that it never comes back.
 """
 
 from __future__ import annotations

@@ -13,16 +13,20 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, func, or_, select, update
 
 from switchyard_monitor.adapters import tables
+from switchyard_monitor.adapters.alarms import read_states
 from switchyard_monitor.adapters.batch import SqlBatch, add_to_label_ledger, read_marks
 from switchyard_monitor.adapters.book import BookCache, SqlBook
+from switchyard_monitor.adapters.drift_book import drop_drift
 from switchyard_monitor.adapters.engine import guarded
+from switchyard_monitor.adapters.learning import forget_before
 from switchyard_monitor.adapters.profiles import drop_profiles
 from switchyard_monitor.adapters.statements import delete_in, execute, inserting
 from switchyard_monitor.adapters.summed import ARMS, PAIRS, Summed
 from switchyard_monitor.domain.entries import Entry
+from switchyard_monitor.domain.needs import Unjudged
 from switchyard_monitor.domain.retention import DAY_US, HOUR_US, Gone, Old, Places, Rungs
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.errors import Relieved, Unreadable
@@ -124,6 +128,17 @@ class SqlUpkeep:
             arms = [number for number, role in execute(connection, sql, (subject,)) if not roles or role in roles]
             return ARMS.newest(connection, arms)
 
+    def unjudged(self, subject: str) -> Unjudged:
+        """What of a deployment was begun to be judged, or is due."""
+        table = tables.drift_due
+        oldest = select(table.c.baseline, func.min(table.c.start_us)).where(table.c.subject == subject)
+        with guarded(), self._reader.begin() as connection:
+            due = {row[0]: row[1] for row in connection.execute(oldest.group_by(table.c.baseline))}
+            try:
+                return Unjudged(read_states(connection, subject), due)
+            except (KeyError, TypeError, ValueError) as error:
+                raise Unreadable(f"what the database remembers of its alarms cannot be read: {error}") from error
+
     @contextmanager
     def begin(self) -> Iterator[SqlTidying]:
         """One transaction: committed at the end of the block, or undone."""
@@ -200,7 +215,7 @@ class SqlTidying:
         return False
 
     def drop(self, subject: str, *, before_us: int) -> bool:
-        """Forget a day of the windows that start before then, and profiles of that time; whether there are more.
+        """Forget a day of the windows that start before then, with their profiles and drift; whether there are more.
 
         What comes for them afterwards is added to the totals alone.
         """
@@ -212,12 +227,17 @@ class SqlTidying:
         starts = [at_us for owners in old.values() for at_us in owners.values()]
         until_us = min(before_us, min(starts, default=before_us) // DAY_US * DAY_US + DAY_US)
         drop_profiles(self._connection, subject, before_us=until_us)
+        drop_drift(self._connection, subject, before_us=until_us)
         for summed, owners in old.items():
             due = [owner for owner, at_us in owners.items() if at_us < until_us]
             summed.drop(self._connection, due, before_us=until_us)
         if until_us > held.forgotten_us:
             self._mark(subject, held._replace(forgotten_us=until_us))
         return until_us < before_us
+
+    def forget_lessons(self, before_us: int) -> int:
+        """Forget rows of days before then that were kept to learn a reference of; answers how many."""
+        return forget_before(self._connection, before_us)
 
     def _move(self, subject: str, rungs: Rungs, since_us: int, unit_us: int, *, most: int) -> int:
         """Move one hour or day; answers up to where all windows lie where these marks say."""

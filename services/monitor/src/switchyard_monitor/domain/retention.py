@@ -81,6 +81,17 @@ class Rungs(NamedTuple):
     forgotten_us: int = 0
     """Windows before this are no more."""
 
+    def within(self, needs: Rungs) -> Rungs:
+        """The same as far as these allow."""
+        return self._replace(
+            hourly_us=min(self.hourly_us, needs.hourly_us), daily_us=min(self.daily_us, needs.daily_us)
+        )
+
+    @property
+    def whole(self) -> Rungs:
+        """Rounded down: to whole hours the first, and to whole days the others."""
+        return Rungs(_floor(self.hourly_us, HOUR_US), _floor(self.daily_us, DAY_US), _floor(self.forgotten_us, DAY_US))
+
     def places(self, start_us: int, window_us: int) -> tuple[int, int]:
         """Where a window's sums lie: those that predictions add, and those that exchanges add."""
         hour = start_us
@@ -90,6 +101,8 @@ class Rungs(NamedTuple):
             return hour, windows.start(start_us, DAY_US)
         return hour, hour
 
+
+UNMOVED = Rungs()
 
 Places = Callable[[int, int], tuple[int, int] | None]
 """Where the sums of an owner's window lie, by the owner and the window's start, as `Rungs.places`; None: nowhere."""

@@ -18,6 +18,8 @@ from switchyard_contracts.judgement import count, number, percent
 from switchyard_contracts.quantities import format_duration
 
 from switchyard_monitor.domain.alarms import MICROSECOND, Look, Reading, State, Step, Terms, advance, due, first
+from switchyard_monitor.domain.gauges import told_from
+from switchyard_monitor.domain.retention import UNMOVED, Rungs
 from switchyard_monitor.domain.rows import moment
 
 MOST_LOOKS = 500
@@ -77,9 +79,11 @@ class Roster:
         found = self._enrolled(states, watermark_us)[0]
         return min((terms.at(found[terms.name].next_us) for terms in self.terms if terms.name in found), default=2**62)
 
-    def judge(self, states: Mapping[str, State], asked: Asked, *, watermark_us: int, read: Read) -> Judged:
-        """Judge all windows that can be and were not, each once."""
-        held, records = self._enrolled(states, watermark_us)
+    def judge(
+        self, states: Mapping[str, State], asked: Asked, *, watermark_us: int, read: Read, rungs: Rungs = UNMOVED
+    ) -> Judged:
+        """Judge all windows that can be and were not, each once. `rungs` say which windows are not as they were."""
+        held, records = self._enrolled(states, watermark_us, rungs)
         by_name = {terms.name: terms for terms in self.terms if terms.name in held}
         ahead = sorted(
             (terms.at(start), terms.name, start)
@@ -100,8 +104,13 @@ class Roster:
         looks = min(len(ahead), MOST_LOOKS)
         return Judged(held, asked, tuple(records), looks, more=len(ahead) > looks)
 
-    def _enrolled(self, states: Mapping[str, State], watermark_us: int) -> tuple[dict[str, State], list[AlarmRecord]]:
-        """Each rule's state: the one that was kept, or a new one; what fired and is no more is closed."""
+    def _enrolled(
+        self, states: Mapping[str, State], watermark_us: int, rungs: Rungs = UNMOVED
+    ) -> tuple[dict[str, State], list[AlarmRecord]]:
+        """Each rule's state: the one that was kept, or a new one; what fired and is no more is closed.
+
+        A rule begins with windows that can be told: that older ones cannot is nobody's silence.
+        """
         found: dict[str, State] = {}
         closed: list[AlarmRecord] = []
         for terms in self.terms:
@@ -114,7 +123,7 @@ class Roster:
                 closed.append(self._closed(terms.name, held, reason, watermark_us))
             if not about and terms.metric != REQUESTS:
                 continue
-            start = first(terms, watermark_us)
+            start = max(first(terms, watermark_us), told_from(terms, rungs))
             if held and held.definition == terms.definition:
                 start = max(start, held.next_us)
             found[terms.name] = State(terms.definition, about, start)
