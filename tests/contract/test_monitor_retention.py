@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import random
 import signal
@@ -21,14 +22,21 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event as sql_event
+from switchyard_contracts.alarm_records import Standing
 from switchyard_contracts.retention import LABEL_BYTES, PREDICTION_BYTES, SERVER_TIMES
+from switchyard_monitor.adapters import tables
+from switchyard_monitor.adapters.drift_book import SqlDriftBook
 from switchyard_monitor.adapters.store import SqlStore
+from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain import identity
+from switchyard_monitor.domain.alarms import Look, State
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import DECISION, OUTCOME, Arm, Pair, Pred, Version
+from switchyard_monitor.domain.needs import Unjudged
 from switchyard_monitor.domain.profiling import ProfileKey, Span
 from switchyard_monitor.domain.retention import DAY_US, HOUR_US, Gone, Keep, Rungs
 from switchyard_monitor.domain.rules import Rule
+from switchyard_monitor.drift_keeper import DriftKeeper
 from switchyard_monitor.errors import Relieved
 from switchyard_monitor.ports import Duty, Lease, Tidying, Work
 from switchyard_monitor.pruner import ROWS, Piece
@@ -41,6 +49,7 @@ from switchyard_testkit.monitor_world import (
     REFERENCE,
     SECOND,
     SUBJECT,
+    WATCHED,
     World,
     decision,
     inference,
@@ -51,7 +60,7 @@ from switchyard_testkit.monitor_world import (
 Open = Callable[[], SqlStore]
 RULE = Rule(SUBJECT, task="regression", outcome="$")
 DAY, HOUR = 86_400, 3_600
-KEEP = Keep(rows_us=0, hourly_us=3 * DAY_US)
+KEEP = Keep(rows_us=0, hourly_us=3 * DAY_US, daily_us=9 * DAY_US)
 LOANS = "demo/loans"
 PATIENT = {**MONITORING, "outcome": {**MONITORING["outcome"], "horizon": "60d"}}
 ME = ["monitor-0"]
@@ -255,6 +264,34 @@ def test_profiles_go_with_the_windows_of_their_time_and_no_reference_goes(opened
     assert store.baseline(REFERENCE.digest) == b"{}", "nobody knows who will name it"
 
 
+def test_what_is_not_judged_yet_is_found_of_each_deployment_by_itself(opened: Open) -> None:
+    store = opened()
+    assert store.upkeep.unjudged(SUBJECT) == Unjudged()
+    state = State("d", "r", 40, (Look(30, Standing.BREACH, 1.0, 5, "five"),), firing=True)
+    lease = Lease(0, "a", _started(store))
+    columns = {binning.name: list[float]() for binning in REFERENCE.binnings}
+    profile = Profile.of(REFERENCE.digest, REFERENCE.binnings, columns, rows=0)
+    places = [(SUBJECT, "b1", 90), (SUBJECT, "b1", 70), (SUBJECT, "b2", 80), (LOANS, "b1", 10)]
+    with store.upkeep._write() as connection:
+        body = json.dumps(state.encode())
+        connection.execute(tables.alarm.insert().values(subject=SUBJECT, name="worse", firing=1, body=body))
+    with store.begin() as batch:
+        batch.lock(lease, 0)
+        keys = [ProfileKey(name, "r", "stable", 1, baseline, at) for name, baseline, at in places]
+        batch.write(lease, Work(changes=Changes(profiles=dict.fromkeys(keys, profile)), next_offset=1, watermark_us=1))
+    assert store.upkeep.unjudged(SUBJECT) == Unjudged({"worse": state}, {"b1": 70, "b2": 80})
+    assert store.upkeep.unjudged(LOANS) == Unjudged({}, {"b1": 10})
+
+
+def _started(store: SqlStore) -> int:
+    """The epoch by which partition 0 is held."""
+    store.prepare([0])
+    position = store.claim(0, "a", now_us=0, ttl_us=10)
+    assert position is not None
+    store.start(Lease(0, "a", position.epoch), topic_id="t", offset=0)
+    return position.epoch
+
+
 def test_windows_are_moved_a_piece_at_a_time_and_late_sums_follow_them(opened: Open) -> None:
     store = opened()
     number, _ = filled(store)
@@ -397,7 +434,8 @@ def test_age_is_the_brokers_and_a_quiet_partition_has_that_of_the_newest_event(o
 
 def story(world: World) -> None:
     """Two deployments; ids of both kinds; labels that are joined, wait and waited; failures and repeats."""
-    world.teach()
+    world.store.keep_baseline(REFERENCE.digest, REFERENCE.to_bytes())
+    world.teach(WATCHED)
     world.teach(PATIENT, subject=LOANS)
     for i in range(6):
         at = i * 30 * HOUR
@@ -419,11 +457,27 @@ def open_world(folder: Path, url: str) -> World:
     return world
 
 
-def tidy(world: World) -> None:
-    """Read all there is, and put away what is old."""
+def read(world: World) -> None:
+    """Read all there is, and judge its drift."""
     world.run()
     world.pass_time(5)
     world.run()
+    book = SqlDriftBook(world.url or "")
+    keeper = DriftKeeper(
+        member="monitor-0",
+        store=world.store,
+        book=book,
+        baselines=Baselines(world.store),
+        clock_us=lambda: world.now_us,
+    )
+    while keeper.step():
+        pass
+    book.close()
+
+
+def tidy(world: World) -> None:
+    """Read all there is, and put away what is old."""
+    read(world)
     world.pruner(keep=KEEP, piece=PIECE).run(ME)
 
 
@@ -440,7 +494,20 @@ def books(world: World) -> tuple[Any, ...]:
         for subject in (SUBJECT, LOANS)
     ]
     left = store.upkeep.look(FIRST, LAST, before_us=2**62, seen_us=2**62, rows=10**6, keys=10**6)
-    return world.ledger(), entries, sums, sorted(left.rows), left.remains
+    return world.ledger(), entries, sums, drift(world), sorted(left.rows), left.remains
+
+
+def drift(world: World) -> tuple[Any, ...]:
+    """What is kept of X and Y, what was found in them, and what is to be learnt of."""
+    wanted = Span(subject=SUBJECT, baseline=REFERENCE.digest, since_us=0, until_us=2**62)
+    book = SqlDriftBook(world.url or "")
+    windows = book.windows(SUBJECT, REFERENCE.digest)
+    found = [
+        (window, book.features(SUBJECT, REFERENCE.digest, window.revision, starts=[window.start_us]))
+        for window in windows
+    ]
+    book.close()
+    return sorted(world.store.profiles(wanted)), found, world.store.lessons(LOANS, "stable-1")
 
 
 def totals(store: SqlStore, subject: str) -> list[Any]:
@@ -455,9 +522,7 @@ def killed_at(folder: Path, url: str, statement: int) -> bool:
         return os.WIFSIGNALED(os.waitpid(child, 0)[1])
     try:
         world = open_world(folder, url)
-        world.run()
-        world.pass_time(5)
-        world.run()
+        read(world)
         left = statement
 
         def cut(*_: Any) -> None:
@@ -487,7 +552,8 @@ def test_a_kill_at_any_statement_of_a_round_changes_nothing(databases: Databases
         return found
 
     expected = lived(tmp_path, SqliteFiles(tmp_path).up_to_date())
-    _, entries, (flights, loans), *_ = expected
+    _, entries, (flights, loans), (profiles, found, lessons), *_ = expected
+    assert (len(profiles), len(found), sum(lessons.values())) == (9, 4, 6), "some profiles have gone, and their drift"
     assert entries[SUBJECT, "p1"] is False
     assert entries[SUBJECT, "p5"] is entries[LOANS, "p0"] is True
     assert flights[2] == {"in": 18, "joined": 12, "orphan": 3, "expired": 3}

@@ -128,7 +128,7 @@ class SqlAlarms:
                 return True
             if connection.execute(windows).first() is not None:
                 return False
-            return connection.execute(totals).first() is not None
+            return connection.execute(totals.where(total.c.sums != "{}")).first() is not None
 
     def said(self, subject: str, *, limit: int) -> Said:
         """What is remembered and was said of one deployment."""
