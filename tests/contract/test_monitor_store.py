@@ -17,6 +17,7 @@ from switchyard_monitor.adapters.engine import MIGRATIONS, open_writer
 from switchyard_monitor.adapters.statements import execute
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.adapters.tables import metadata
+from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import NO_FOLD, OUTCOME, Arm, Pair, Pred, Version
 from switchyard_monitor.domain.facts import Record
@@ -259,7 +260,8 @@ def test_profiles_are_put_together_to_longer_windows_and_hold_what_they_held(sto
 
 
 def example(rank: int, *, day_us: int = 0, revision: str = "r") -> Example:
-    return Example("demo/m", revision, day_us, rank, rank.to_bytes(16, signed=True), 7, {"x": "\0\ud800", "y": None})
+    key = rank.to_bytes(identity.PREFIX_BYTES, signed=True) + bytes(identity.ROW_BYTES)
+    return Example("demo/m", revision, day_us, rank, key, 7, {"x": "\0\ud800", "y": None})
 
 
 def test_examples_with_the_least_ranks_of_a_day_stay(opened: Open, store: Store) -> None:
@@ -275,8 +277,8 @@ def test_examples_with_the_least_ranks_of_a_day_stay(opened: Open, store: Store)
     assert again.examples("demo/m", "r", [9, 10]) == [example(3, day_us=9)]
     with store.begin() as batch:
         batch.lock(lease, 7)
-        gone = {example(-1000).key, example(3).key}
-        batch.write(lease, Work(changes=Changes(removed=gone), next_offset=8, watermark_us=1))
+        gone = {example(rank).key[: identity.PREFIX_BYTES] for rank in (-1000, 3)}
+        batch.write(lease, Work(changes=Changes(erased=gone), next_offset=8, watermark_us=1))
     assert again.lessons("demo/m", "r") == {0: MOST_A_DAY - 2}
     assert again.lessons("demo/m", "other") == {}
 

@@ -213,13 +213,17 @@ def advance(terms: Terms, state: State, reading: Reading, *, event: str) -> Step
     state = replace(state, next_us=start + terms.window_us, looks=looks)
     last = looks[-terms.of :]
     if broken(terms, last):
-        cool = state.fired_us is None or at >= state.fired_us + terms.cooldown_us
-        if not state.firing and cool:
+        if not state.firing and cooled(terms, state, at):
             state = replace(state, firing=True, fired_us=at, event=event)
             return Step(state, at, look, reading, fired=True)
     elif state.firing and _count(last, Standing.CLEAR) >= terms.breaches:
         return Step(replace(state, firing=False), at, look, reading, recovered=True)
     return Step(state, at, look, reading)
+
+
+def cooled(terms: Terms, state: State, at_us: int) -> bool:
+    """Whether it may fire again."""
+    return state.fired_us is None or at_us >= state.fired_us + terms.cooldown_us
 
 
 def broken(terms: Terms, last: Sequence[Look]) -> bool:
