@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -169,6 +170,33 @@ def test_alarms_say_the_same_with_retention_and_without(
     assert said[0] == said[1]
     assert {record.alarm for record in said[0][0]} == {"worse", "failing", "silent"}
     assert hours >= coarse, "much must have been put together meanwhile"
+
+
+def test_where_predictions_are_held_what_exchanges_add_goes_by_the_day_beside_them(
+    tmp_path: Path, files: SqliteFiles
+) -> None:
+    """Days before hours: the other way round than where nothing is held."""
+    found = []
+    for keep in (None, LEAST):
+        folder = tmp_path / str(keep is None)
+        folder.mkdir()
+        watched = another(folder, files)
+        watched.world.teach(monitoring(WORSE), stable=STABLE)
+        live(watched, 20, seed=3, keep=keep, looks_every=1)
+        by_day, by_window = Counter[int](), Counter[int]()
+        for (*_, start), sums in watched.world.sums().items():
+            if "requests" in sums:
+                by_day[(start + DAY // 2) // DAY] += sums["requests"]
+            by_window[start] += sums.get("predictions", 0)
+        old = {start: sums for (*_, start), sums in watched.world.sums().items() if start < 17 * DAY}
+        days = {start % DAY for start, sums in old.items() if "requests" in sums}
+        recent = {start: many for start, many in by_window.items() if many and start > 11 * DAY}
+        found.append((by_day, recent, watched.world.store.totals(watched.world.store.arms(SUBJECT)), watched.records()))
+        watched.close()
+    assert days == {DAY // 2}, "all that exchanges add lies in days"
+    assert [held[1:] for held in found] == [found[0][1:]] * 2
+    kept = {day: many for day, many in found[0][0].items() if day in found[1][0]}
+    assert kept == dict(found[1][0])
 
 
 @pytest.mark.parametrize("on_no_data", ["hold", "fire"])
