@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 from switchyard_contracts.alarm_records import Standing
 from switchyard_monitor.adapters.drift_book import SqlDriftBook
 from switchyard_monitor.baselines import Baselines
@@ -235,22 +234,6 @@ def test_silence_is_known_of_who_was_asked_before_anything_that_is_kept(watched:
     assert world.sums() == {}
     assert watched.alarms.served(SUBJECT, until_us=world.now_us) is True
     assert watched.alarms.served("demo/other", until_us=world.now_us) is False
-
-
-def test_what_is_remembered_of_alarms_and_cannot_be_read_holds_the_windows(watched: AlarmWorld) -> None:
-    world = watched.world
-    world.teach(monitoring(WORSE, judged_after="1h"), stable=STABLE)
-    world.say(inference("once", at=7.0), at=7.0)
-    world.elapse(2 * HOUR)
-    watched.judge()
-    with world.store._writer.begin() as connection:
-        connection.execute(text("UPDATE alarm SET body = '{}'"))
-    world.elapse(500 * DAY)
-    before = world.sums()
-    pruner = world.pruner(keep=LEAST)
-    pruner.run(ME)
-    assert (world.sums(), list(pruner.held)) == (before, [SUBJECT])
-    assert "what the database remembers of its alarms" in pruner.held[SUBJECT]
 
 
 class TestDrift:

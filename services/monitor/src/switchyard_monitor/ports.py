@@ -241,7 +241,7 @@ class Store(Protocol):
         """The deployments whose records are held, with the broker's time of the oldest."""
 
     def outbox(self, limit: int) -> list[Letter]:
-        """What waits to be sent, oldest first."""
+        """What waits to be sent, oldest first; so many at most of each topic."""
 
     def sent(self, letters: Sequence[Letter]) -> None:
         """These need not be sent again."""
@@ -412,7 +412,7 @@ class Upkeep(Protocol):
         """
 
     def unjudged(self, subject: str) -> Unjudged:
-        """What of a deployment was begun to be judged, or is due; `Unreadable` where it cannot be read."""
+        """What of a deployment was begun to be judged, or is due."""
 
     def begin(self) -> AbstractContextManager[Tidying]:
         """One transaction: committed at the end of the block, or undone."""
@@ -476,6 +476,8 @@ class Turn:
     epoch: int
     states: Mapping[str, State]
     asked: Asked
+    closed: Mapping[str, str] = field(default_factory=dict)
+    """By rules, the id of the record that closed an alarm of it last."""
     rungs: Rungs = UNMOVED
     """Up to where its windows are coarser, or no more."""
 

@@ -134,10 +134,7 @@ class SqlUpkeep:
         oldest = select(table.c.baseline, func.min(table.c.start_us)).where(table.c.subject == subject)
         with guarded(), self._reader.begin() as connection:
             due = {row[0]: row[1] for row in connection.execute(oldest.group_by(table.c.baseline))}
-            try:
-                return Unjudged(read_states(connection, subject), due)
-            except (KeyError, TypeError, ValueError) as error:
-                raise Unreadable(f"what the database remembers of its alarms cannot be read: {error}") from error
+            return Unjudged(read_states(connection, subject), due)
 
     @contextmanager
     def begin(self) -> Iterator[SqlTidying]:

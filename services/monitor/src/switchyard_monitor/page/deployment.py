@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from switchyard_contracts.model_deployment import Monitoring, Task
 from switchyard_contracts.model_route import Route
 from switchyard_contracts.topics import ModelRecord
 
 from switchyard_monitor import answers
 from switchyard_monitor.domain.entries import Cell, PairCell
 from switchyard_monitor.domain.rollouts import Happening
+from switchyard_monitor.models import depends_on_decisions
 from switchyard_monitor.page import tables, units
 from switchyard_monitor.page.charts import Chart
 from switchyard_monitor.page.overview import together
@@ -76,6 +78,8 @@ class Deployment:
     quality: tables.Table
     agreement: tables.Table
     right: tables.Table
+    moot: bool
+    """Whether nobody can say who was right, for what is decided changes what happens."""
     pairs: tables.Table
     pair_quality: tables.Table
     charts: Sequence[Chart]
@@ -119,7 +123,8 @@ def deployment(seen: Seen) -> Deployment:
         counts=tables.counts(answers.counts(together(seen.totals)), names),
         quality=tables.quality(lines, names),
         agreement=tables.agreement(lines, names),
-        right=tables.right(lines, names),
+        right=tables.right(lines, names, word="nearer" if _of_numbers(monitoring) else "right"),
+        moot=depends_on_decisions(record),
         pairs=tables.pairs(compared, names),
         pair_quality=tables.pair_quality(compared, names),
         charts=trends(seen.windows, seen.period, names=names) if seen.period else [],
@@ -131,6 +136,13 @@ def deployment(seen: Seen) -> Deployment:
         watermark="" if seen.watermark_us is None else units.moment(units.from_us(seen.watermark_us)),
         behind="" if seen.watermark_us is None else units.span(max(0.0, seen.now - seen.watermark_us / 1e6)),
     )
+
+
+def _of_numbers(monitoring: Monitoring | None) -> bool:
+    """Whether decisions are numbers beside the prediction's, of which one is nearer to what happens."""
+    if monitoring is None or monitoring.prediction.task is not Task.REGRESSION:
+        return False
+    return monitoring.decision is not None and monitoring.decision.threshold is None
 
 
 def _counted(totals: Sequence[Cell]) -> str:
