@@ -123,7 +123,7 @@ def live(watched: AlarmWorld, days: float, *, seed: int, keep: Keep | None, look
     for half_day in range(round(2 * days)):
         since = half_day * DAY / 2
         told = []
-        for _ in range(chance.choice([0, 8, 20])):
+        for _ in range(chance.choice([0, 4, 12])):
             at, wrong = since + chance.uniform(0, DAY / 2), chance.random() < 0.3
             name = f"p{half_day}-{chance.random()}"
             told.append((at, inference(name, y=10.0, at=at, **({"status": 503, "error": True} if wrong else {}))))
@@ -145,8 +145,8 @@ def live(watched: AlarmWorld, days: float, *, seed: int, keep: Keep | None, look
 @pytest.mark.parametrize(
     ("looks_every", "coarse"),
     [
-        pytest.param(1, 30, id="at once"),
-        pytest.param(9, 10, id="behind for days"),
+        pytest.param(1, 15, id="at once"),
+        pytest.param(9, 5, id="behind for days"),
         pytest.param(99, 0, id="behind from the start"),
     ],
 )
@@ -161,7 +161,7 @@ def test_alarms_say_the_same_with_retention_and_without(
         watched.world.teach(monitoring(WORSE, FAILING, SILENT), stable=STABLE)
         watched.world.run()
         watched.judge()
-        live(watched, 30, seed=7, keep=keep, looks_every=looks_every)
+        live(watched, 21, seed=7, keep=keep, looks_every=looks_every)
         windows = watched.alarms.said(SUBJECT, limit=1).states
         said.append((watched.records(), {name: state.looks for name, state in windows.items()}))
         hours = sum(start % HOUR == 0 for *_, start in watched.world.sums())
