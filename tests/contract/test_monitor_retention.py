@@ -267,7 +267,7 @@ def test_profiles_go_with_the_windows_of_their_time_and_no_reference_goes(opened
 def test_what_is_not_judged_yet_is_found_of_each_deployment_by_itself(opened: Open) -> None:
     store = opened()
     assert store.upkeep.unjudged(SUBJECT) == Unjudged()
-    state = State("d", "r", 40, (Look(30, Standing.BREACH, 1.0, 5, "five"),), firing=True)
+    state = State("d", "r", 40, looks=(Look(30, Standing.BREACH, 1.0, 5, "five"),), firing=True)
     lease = Lease(0, "a", _started(store))
     columns = {binning.name: list[float]() for binning in REFERENCE.binnings}
     profile = Profile.of(REFERENCE.digest, REFERENCE.binnings, columns, rows=0)

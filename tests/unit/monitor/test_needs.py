@@ -88,7 +88,7 @@ def test_a_rule_that_is_behind_holds_all_from_its_next_window_on() -> None:
 @pytest.mark.parametrize("rules", [[], [terms(metric="drift", window_us=DAY_US)]], ids=["taken out", "another by now"])
 def test_what_was_begun_by_a_rule_that_is_no_more_holds_all_until_it_is_closed(rules: list[Terms]) -> None:
     look = Look(39 * DAY_US, Standing.BREACH, 1.0)
-    state = State(terms().definition, "r1", 40 * DAY_US, (look,), firing=True)
+    state = State(terms().definition, "r1", 40 * DAY_US, looks=(look,), firing=True)
     assert needed(rules, {"worse": state}, [], NOW) == Rungs(*(40 * DAY_US,) * 3)
 
 
