@@ -577,6 +577,7 @@ class Sleepy:
         self._upkeep, self._meanwhile = store.upkeep, [meanwhile]
         self.claim, self.release = self._upkeep.claim, self._upkeep.release
         self.rules, self.look, self.newest = self._upkeep.rules, self._upkeep.look, self._upkeep.newest
+        self.unjudged = self._upkeep.unjudged
 
     def begin(self) -> AbstractContextManager[Tidying]:
         while self._meanwhile:
@@ -655,7 +656,7 @@ def test_what_is_put_away_while_events_are_read_is_what_is_put_away_afterwards(
         return found
 
     plain = lived(tmp_path / "after", databases.up_to_date(), beside=False)
-    ledger, _, (flights, _), left, _ = plain
+    ledger, _, (flights, _), _, left, _ = plain
     assert ledger == {"stored": 30 * 6 + 10 * 3 + 12, "superseded": 30 * 3 - 12}
     assert flights[2] == {"in": 180, "joined": 168, "expired": 12}
     assert 0 < len(left) < 300, "some rows have had their time, and some have not"
