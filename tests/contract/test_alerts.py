@@ -54,6 +54,11 @@ def claims(available: float) -> Series:
     return {of("x", name.format(key), **CLAIM).replace("switchyard-x", "kubelet"): stays(found[key]) for key in found}
 
 
+def database(used: float) -> Series:
+    name = "switchyard_monitor_database_{}bytes"
+    return {of("monitor", name.format(part)): stays(value) for part, value in (("", used), ("limit_", 100.0))}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """One alert: the series with which it fires, those with which it does not, and what it says."""
@@ -378,6 +383,27 @@ CASES: dict[str, Case] = {
         says="10 passes were undone within 10 minutes; nothing is lost, and nothing new is counted.",
         labels={},
     ),
+    "MonitorPaused": Case(
+        fires={of("monitor", f"{MONITOR}_paused"): stays(1)},
+        silent={of("monitor", f"{MONITOR}_paused"): stays(0)},
+        says="Nothing has been read for at least 5 minutes: events wait in Kafka, which forgets them when they are as"
+        " old as its retention.",
+        labels={},
+    ),
+    "DatabaseFills": Case(
+        fires=database(81),
+        silent=database(79),
+        says="It takes 81% of what it may; at the whole of it no events are read.",
+        labels={},
+    ),
+    "RetentionHeld": Case(
+        fires={of("monitor", f"{MONITOR}_retention_held"): stays(2, 1600)},
+        silent={of("monitor", f"{MONITOR}_retention_held"): f"{stays(1, 800)} {stays(0, 800)}"},
+        minutes=1500,
+        says="For at least a day, of 2 deployments or clocks something has stayed that had its time; the database grows"
+        " until a person looks.",
+        labels={},
+    ),
     "LedgerOpen": Case(
         fires={of("monitor", f"{MONITOR}_unaccounted_records", partition="2"): stays(-4)},
         silent={of("monitor", f"{MONITOR}_unaccounted_records", partition="2"): stays(0)},
@@ -395,8 +421,8 @@ CASES: dict[str, Case] = {
             for column, value in (("in", 100), ("joined", 80), ("orphan", 13), ("deleted", 7))
             for pod in "ab"
         },
-        says="7 decisions or outcomes of shop/delay came in and are neither joined, nor waiting, nor deleted; its"
-        " quality cannot be trusted until somebody knows why.",
+        says="7 decisions or outcomes of shop/delay came in and are neither joined, nor waiting, nor expired, nor"
+        " deleted; its quality cannot be trusted until somebody knows why.",
         labels=MODEL,
     ),
     "OutcomesUnmatched": Case(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from switchyard_contracts.quantities import parse_duration
 from switchyard_feedback.settings import Settings as FeedbackSettings
 from switchyard_monitor.settings import Settings as MonitorSettings
 from switchyard_operator.settings import Settings as OperatorSettings
@@ -124,6 +125,9 @@ def test_the_same_values_give_the_same_bytes(tmp_path: Path) -> None:
         pytest.param("operator.env", {"MONITOR_PORT": 1}, "MONITOR_PORT", id="another part's variable"),
         pytest.param("networkPolicy.gateway.from", "all", "/networkPolicy/gateway/from", id="neither peers nor all"),
         pytest.param("monitor.database.url", "mysql://db/m", "/monitor/database/url", id="another kind of database"),
+        pytest.param("monitor.retention.rows", "3w", "/monitor/retention/rows", id="weeks"),
+        pytest.param("monitor.retention.row", "30d", "row", id="a misspelt retention"),
+        pytest.param("monitor.database.maxBytes", "50Gi", "/monitor/database/maxBytes", id="words for bytes"),
         pytest.param("topologySpread.whenUnsatisfiable", "Never", "whenUnsatisfiable", id="no such strictness"),
     ],
 )
@@ -241,6 +245,24 @@ def test_every_variable_is_one_that_the_part_knows(bodies: list[JSON]) -> None:
     FeedbackSettings.from_env(variables(found["switchyard-feedback"], "feedback", "FEEDBACK_"))
     MonitorSettings.from_env(variables(found["switchyard-monitor"], "monitor", "MONITOR_"))
     envoy.data_plane("bootstrap").Settings.from_env(variables(found["switchyard-gateway"], "envoy", "ENVOY_"))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        pytest.param({}, {"RETENTION_ROWS": "30d", "RETENTION_DAILY": "400d"}, id="as the design says"),
+        pytest.param(
+            {"retention": {"rows": "90d"}, "database": {"maxBytes": 120_000_000_000}},
+            {"RETENTION_ROWS": "90d", "RETENTION_MARGIN": "1d", "DATABASE_MAX_BYTES": "120000000000"},
+            id="as somebody wants it",
+        ),
+    ],
+)
+def test_what_the_monitor_keeps(values: JSON, said: dict[str, str], tmp_path: Path) -> None:
+    found = dict(pods(objects(render(with_values({"monitor": values}), tmp_path))))
+    given = variables(found["switchyard-monitor"], "monitor", "MONITOR_")
+    assert {name: given[f"MONITOR_{name}"] for name in said} == said
+    assert MonitorSettings.from_env(given).retention_rows == parse_duration(said["RETENTION_ROWS"])
 
 
 def test_no_secret_of_the_users_is_copied(tmp_path: Path) -> None:
@@ -480,6 +502,11 @@ def test_only_who_speaks_to_the_api_server_is_given_a_token_for_it(bodies: list[
     [
         pytest.param({}, ["helm -n switchyard-system test switchyard", "-gateway 8080:8080"], id="the next commands"),
         pytest.param({}, ["Nobody may send feedback yet", "one node and is for trying out"], id="what is missing"),
+        pytest.param(
+            {"monitor": {"retention": {"rows": "90d"}}},
+            ["outcome for 90d or longer", "volume of 5Gi"],
+            id="what is kept",
+        ),
         pytest.param(SECURED, ["https://localhost:8080"], id="TLS"),
         pytest.param({"watchNamespaces": ["shop"]}, ["kubectl -n shop apply", "write nowhere else"], id="where"),
     ],

@@ -145,7 +145,7 @@ def test_windows_are_read_from_one_time_to_another_and_some_of_their_sums(tmp_pa
     watched.world.teach(subject="demo/other")
     watched.world.run()
     since, until = NOON_US + 5 * SECOND, NOON_US + 15 * SECOND
-    cells = watched.alarms.cells(SUBJECT, since_us=since, until_us=until, names=only("requests"))
+    cells = watched.alarms.cells(SUBJECT, since_us=since, until_us=until, names=only("requests")).cells
     assert sorted((cell.start_us, cell.sums, cell.arm.revision) for cell in cells) == [
         (since, {"requests": 2}, "stable-1"),
         (since + 5 * SECOND, {"requests": 3}, "stable-1"),

@@ -123,6 +123,19 @@ def test_a_topic_is_read_from_its_start_and_then_what_is_new(bench: Bench) -> No
     log.close()
 
 
+def test_it_has_ended_when_all_was_handed_over_that_was_there_when_it_was_opened(bench: Bench) -> None:
+    log = bench.opened()
+    assert log.open(None, {})
+    assert log.ended(), "nothing was there"
+    log.close()
+    bench.append(b"1", b"2")
+    assert log.open(None, {})
+    assert not log.ended()
+    poll(log, 2)
+    assert log.ended()
+    log.close()
+
+
 @pytest.mark.parametrize(
     ("offset", "same", "first"),
     [

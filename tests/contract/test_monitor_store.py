@@ -12,7 +12,8 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from switchyard_monitor.adapters.engine import MIGRATIONS
+from sqlalchemy import event as sql_event
+from switchyard_monitor.adapters.engine import MIGRATIONS, open_writer
 from switchyard_monitor.adapters.statements import execute
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.adapters.tables import metadata
@@ -122,6 +123,16 @@ def test_renewal_says_which_leases_still_hold_and_never_lowers_a_watermark(store
     assert store.positions()[0].watermark_us == 50
 
 
+def test_arms_and_pairs_are_answered_in_the_order_of_their_numbers(opened: Open, store: Store) -> None:
+    with store.begin() as batch:
+        rules = [batch.rule_id(each) for each in (RULE, replace(RULE, horizon_us=1))]
+        revisions = ("z", "y", "x", "a", "b")
+        arms = [batch.book.id_of(Arm(rule, name, "stable", 1, 10_000, "split")) for name in revisions for rule in rules]
+        pairs = [batch.book.pair_id(Pair(rule, name, "s", 1)) for name in revisions for rule in rules]
+    assert list(opened().arms(RULE.subject)) == arms == sorted(arms)
+    assert list(opened().pairs(RULE.subject)) == pairs == sorted(pairs)
+
+
 def test_members_are_seen_until_they_leave_or_fall_silent(store: Store) -> None:
     assert store.announce("a", now_us=0, ttl_us=10) == ["a"]
     assert store.announce("b", now_us=5, ttl_us=10) == ["a", "b"]
@@ -138,8 +149,8 @@ def test_what_is_written_is_read_back_whole(opened: Open, store: Store) -> None:
             (b"\1" * 16, Pred(number, 8, 1, None, "late")),
         ],
         versions=[(KEY, Version(OUTCOME, "e1", 2, 3, 4, -0.1, "human"))],
-        exchanges=[(KEY, 9)],
-        inputs=[(KEY, 10, 11)],
+        exchanges=[(KEY, 9, 7)],
+        inputs=[(KEY, 10, 11, 8)],
         cells={(number, 0): {"requests": 2, "now.ee": 2**100}, (number, 300): {"requests": 1}},
         labels={"demo/m": {"in": 1, "joined": 1}},
         ledger={"stored": 3},
@@ -283,10 +294,10 @@ def test_what_was_learnt_first_is_believed_and_its_examples_go(opened: Open, sto
     assert again.learnt("demo/other") == []
     assert again.baseline("sha256:one") == b"\0one"
     assert (again.lessons("demo/m", "r"), again.lessons("demo/m", "s")) == ({}, {9: 1})
-    store.forget_lessons_before(9)
-    assert again.lessons("demo/m", "s") == {9: 1}
-    store.forget_lessons_before(10)
-    assert again.lessons("demo/m", "s") == {}
+    for before_us, left in ((9, {9: 1}), (10, {})):
+        with opened().upkeep.begin() as tidying:
+            tidying.forget_lessons(before_us)
+        assert again.lessons("demo/m", "s") == left
     write(store, lease, Changes(examples=[example(1)]), at=6)
     store.forget_lessons("demo/m", "r")
     assert again.lessons("demo/m", "r") == {}
@@ -349,7 +360,7 @@ def test_all_rows_of_an_erased_prediction_go(store: Store) -> None:
     beside = [b"\0" * 12 + bytes((1, 0, 0, 0)), (1).to_bytes(12) + bytes(4)]
     labels = [(key, Version(OUTCOME, event, 0, 1, 1, 1.0, "human")) for key in keys for event in "ab"]
     labels.append((prefix + bytes((1, 0, 0)), labels[0][1]))
-    exchanges, inputs = [(keys[1], 5)], [(keys[2], 6, 7)]
+    exchanges, inputs = [(keys[1], 5, 1)], [(keys[2], 6, 7, 1)]
     preds = [(key, Pred(number, 1, 1, 1, 1.0)) for key in (*keys, *beside)]
     write(store, lease, Changes(preds=preds, versions=labels, exchanges=exchanges, inputs=inputs))
     with store.begin() as batch:
@@ -421,6 +432,32 @@ def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(
     assert entry.preds == [Pred(1, 7, 8, 9, 1.5, None)]
     assert store.arms("demo/m") == {1: Arm(1, "m-1", "stable", 3, 10_000, "split", NO_FOLD)}
     store.close()
+
+
+def test_what_was_seen_before_ages_were_kept_is_as_old_as_the_schema_and_no_row_is_written_anew(
+    databases: Databases,
+) -> None:
+    url = databases.empty()
+    engine, config = open_writer(url), Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        for number, mark in ((0, 77), (1, None)):
+            columns = "number, epoch, expires_us, watermark_us"
+            execute(connection, f'INSERT INTO "partition" ({columns}) VALUES (?,1,1,?)', (number, mark))
+        execute(connection, "INSERT INTO exchange VALUES (?,?)", (KEY, 8))
+        execute(connection, "INSERT INTO input VALUES (?,?,?)", (KEY, 8, 9))
+    told: list[str] = []
+    with engine.begin() as connection:
+        sql_event.listen(connection, "before_cursor_execute", lambda *args: told.append(args[2]))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        for table in ("exchange", "input"):
+            assert connection.exec_driver_sql(f"SELECT at_us FROM {table}").scalars().all() == [77]
+    engine.dispose()
+    assert any("ADD COLUMN at_us" in sql for sql in told)
+    assert [sql for sql in told if sql.startswith("UPDATE") and "alembic_version" not in sql] == []
 
 
 def test_a_file_that_cannot_be_opened_is_said(tmp_path: Path) -> None:

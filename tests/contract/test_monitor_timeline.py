@@ -66,9 +66,19 @@ def test_the_newest_come_first_and_no_more_than_asked_for(make: Make) -> None:
 
 def test_what_is_older_than_the_limit_is_forgotten_everywhere(make: Make) -> None:
     timeline = make()
-    learn(timeline, [happening("old", 5, subject=SUBJECTS[1])])
+    learn(timeline, [happening("old", 5, subject=SUBJECTS[1]), happening("last", 6, subject=SUBJECTS[1])])
     learn(timeline, [happening("new", 50), happening("late", 9)], oldest_us=10)
-    assert [item.id for subject in SUBJECTS for item in timeline.of(subject, limit=9)] == ["new"]
+    assert [item.id for subject in SUBJECTS for item in timeline.of(subject, limit=9)] == ["new", "last"]
+
+
+def test_the_last_word_on_a_deployment_stays_however_old_it_is(make: Make) -> None:
+    timeline = make()
+    learn(timeline, [happening("b", 5), happening("a", 5), happening("x", 5, subject=SUBJECTS[1])], oldest_us=1000)
+    assert {subject: one.id for subject, one in timeline.latest(SUBJECTS).items()} == {
+        SUBJECTS[0]: "b",
+        SUBJECTS[1]: "x",
+    }
+    assert [item.id for item in timeline.of(SUBJECTS[0], limit=9)] == ["b"]
 
 
 def test_a_restart_reads_on_where_the_last_commit_was_and_keeps_what_it_read(make: Make) -> None:

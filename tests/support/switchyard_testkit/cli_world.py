@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from switchyard_cli.__main__ import run
-from switchyard_cli.desk import Desk, console
+from switchyard_cli.desk import Desk, Monitors, console
 from switchyard_cli.errors import CliError, NoCluster
+from switchyard_cli.monitor import monitor
 from switchyard_cli.ports import Body, Cluster
 from switchyard_cli.registry import registries
 from switchyard_operator.domain import kinds
@@ -126,6 +127,7 @@ class Shell:
     width: int = 160
     no_cluster: str = ""
     terminal: bool = False
+    monitors: Monitors = monitor
 
     def __post_init__(self) -> None:
         self.cluster = SimulatedCluster(self.world)
@@ -136,6 +138,7 @@ class Shell:
         desk = Desk(
             connect=self._connect,
             registries=registries,
+            monitors=self.monitors,
             time=self.time,
             out=console(out, width=self.width),
             err=console(err, width=self.width),

@@ -12,12 +12,15 @@ from typing import Any
 
 from switchyard_contracts.events import EventType
 from switchyard_contracts.model_deployment import Monitoring
-from switchyard_contracts.topics import ModelRecord
+from switchyard_contracts.topics import ModelRecord, RolloutRecord
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.domain.retention import Keep
 from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.models import Models
+from switchyard_monitor.pruner import Piece, Pruner
 from switchyard_monitor.reader import Pace, Reader
+from switchyard_monitor.rosters import Rosters
 from switchyard_profile import training
 
 from switchyard_testkit.local_broker import LocalBroker
@@ -263,6 +266,32 @@ class World:
             member=name, broker=broker, store=self.store, models=models, pace=self.pace, clock_us=lambda: self.now_us
         )
 
+    def pruner(
+        self,
+        *,
+        keep: Keep | None = None,
+        piece: Piece | None = None,
+        name: str = "monitor-0",
+        rollout: Callable[[str], RolloutRecord | None] = lambda _: None,
+        behind: Callable[[str], bool] = lambda _: False,
+        doubt: str = "",
+        database_us: int | None = None,
+    ) -> Pruner:
+        """Who puts away what is old; no rollout is under way, unless a test says so."""
+        return Pruner(
+            member=name,
+            store=self.store,
+            upkeep=self.store.upkeep,
+            rosters=Rosters(self.models, Baselines(self.store), clock_us=lambda: self.now_us),
+            rollout=rollout,
+            keep=keep or Keep(),
+            clock_us=lambda: self.now_us,
+            database_us=lambda: self.now_us if database_us is None else database_us,
+            behind=behind,
+            doubt=lambda: doubt,
+            piece=piece or Piece(),
+        )
+
     def teach(
         self, monitoring: Mapping[str, Any] | None = MONITORING, *, subject: str = SUBJECT, stable: str = ""
     ) -> None:
@@ -277,10 +306,22 @@ class World:
         """Move the clock."""
         self.now_us += round(seconds * SECOND)
 
+    def tick(self) -> None:
+        """Time passes at the broker too: a record of a type that is not ours reaches each partition."""
+        for partition in range(self.broker.partitions):
+            self.broker.append(b'{"type": "tick"}', partition=partition, at_us=self.now_us)
+
     def run(self) -> None:
         """Passes until nothing is left to be read."""
         while self.reader.step():
             pass
+
+    def elapse(self, seconds: float) -> None:
+        """So much later: everything is read, and nothing new is there but that others' events come."""
+        self.run()
+        self.pass_time(seconds)
+        self.tick()
+        self.run()
 
     def drifting(self, *, clock: Callable[[], float] = lambda: 0.0) -> Drifting:
         """What Prometheus is told of drift."""

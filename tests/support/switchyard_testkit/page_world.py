@@ -51,8 +51,8 @@ class LocalRollouts:
     log: list[Record] = field(default_factory=list)
     position: int = 0
 
-    def append(self, value: bytes | None, *, broker_us: int = NOON_US + 10**12) -> None:
-        self.log.append(Record(0, self.start + len(self.log), broker_us, None, value))
+    def append(self, value: bytes | None, *, broker_us: int = NOON_US + 10**12, key: bytes | None = None) -> None:
+        self.log.append(Record(0, self.start + len(self.log), broker_us, key, value))
 
     def open(self, topic_id: str | None, offsets: Mapping[int, int]) -> str | None:
         self._answer()
@@ -66,6 +66,10 @@ class LocalRollouts:
         new = self.log[self.position - self.start :]
         self.position += len(new)
         return new
+
+    def ended(self) -> bool:
+        self._answer()
+        return self.position >= self.start + len(self.log)
 
     def close(self) -> None:
         self.position = self.start

@@ -255,7 +255,8 @@ def each_owner_by_itself(patch: pytest.MonkeyPatch) -> None:
 
     def written(self: SqlBatch, lease: Lease, work: Work) -> None:
         changes = work.changes
-        mine(self).update(row[0] for row in (*changes.preds, *changes.versions, *changes.exchanges))
+        mine(self).update({key for key, _ in changes.preds} | {key for key, _ in changes.versions})
+        mine(self).update(key for key, *_ in changes.exchanges)
         write(self, lease, work)
 
     patch.setattr(SqlBatch, "entries", known)

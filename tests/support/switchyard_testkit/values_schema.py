@@ -167,7 +167,16 @@ SHAPE = group(
         env=env("MONITOR_"),
         persistence=PERSISTENCE,
         replicas=whole(1, 100),
-        database=group(url=text(r"^$|^postgres(ql)?://\S+$"), existingSecret=SECRET, caSecret=SECRET),
+        database=group(
+            url=text(r"^$|^postgres(ql)?://\S+$"), existingSecret=SECRET, caSecret=SECRET, maxBytes=whole(0, 2**53)
+        ),
+        retention=group(
+            rows=text(DURATION_PATTERN),
+            margin=text(DURATION_PATTERN),
+            windows=text(DURATION_PATTERN),
+            hourly=text(DURATION_PATTERN),
+            daily=text(DURATION_PATTERN),
+        ),
         existingTokensSecret=SECRET,
         tokens=TOKENS,
         operatorToken=text(r"^$|^\S{16,}$"),

@@ -12,13 +12,14 @@ import pytest
 import yaml
 from switchyard_cli.__main__ import run
 from switchyard_cli.desk import Desk, console
+from switchyard_cli.monitor import monitor
 from switchyard_cli.ports import Cluster, RealTime
 from switchyard_cli.registry import registries
 from switchyard_testkit.cli_world import document
 from switchyard_testkit.rollout_world import SPEC
 
 VERBS = (
-    *("init", "lint", "plan", "pin", "get", "status", "why", "history"),
+    *("init", "lint", "plan", "pin", "get", "status", "why", "history", "ledger"),
     *("promote", "approve", "abort", "retry", "rollback", "pause", "resume"),
 )
 BIN = Path(sys.executable).parent
@@ -64,6 +65,7 @@ def desk(err: io.StringIO) -> Desk:
     return Desk(
         connect=broken,
         registries=registries,
+        monitors=monitor,
         time=RealTime(),
         out=console(io.StringIO()),
         err=console(err),

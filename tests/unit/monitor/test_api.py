@@ -155,7 +155,7 @@ def test_counts_quality_ledger_and_predictions(world: World, client: TestClient)
     assert line["latest"]["rmseLower"] is None, "what is still amended has no interval"
     books = client.get(f"{BASE}/ledger").json()
     assert all(partition["closes"] for partition in books["partitions"])
-    assert books["labels"] == {"received": 901, "joined": 900, "orphan": 1, "deleted": 0, "closes": True}
+    assert books["labels"] == {"received": 901, "joined": 900, "orphan": 1, "expired": 0, "deleted": 0, "closes": True}
     state = client.get(f"{BASE}/predictions/c0").json()
     assert state["arrived"]
     assert state["joined"]

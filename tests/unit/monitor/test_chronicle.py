@@ -49,6 +49,55 @@ def test_a_record_that_can_never_be_read_holds_nobody_up(page: PageWorld) -> Non
     assert (ids(page.timeline), page.chronicle.unreadable, page.chronicle.trouble) == (["a"], 2, "")
 
 
+def test_what_could_not_be_read_of_a_deployment_is_remembered_until_it_says_more(page: PageWorld) -> None:
+    page.rollouts.append(b"{", key=b"demo/loans")
+    page.happen(rollout_record("a"))
+    assert [page.chronicle.missed(subject) for subject in (SUBJECT, "demo/loans")] == [False, True]
+    page.rollouts.append(encoded(rollout_record("b", subject="demo/loans")), key=b"demo/loans")
+    page.happen(rollout_record("c"))
+    assert not page.chronicle.missed("demo/loans")
+    page.rollouts.append(b"{")
+    page.happen(rollout_record("d"))
+    assert page.chronicle.missed(SUBJECT), "it may have been anybody's"
+
+
+def test_until_the_topic_was_read_to_its_end_nobody_knows_what_was_said_last(page: PageWorld) -> None:
+    class OneByOne(LocalRollouts):
+        def poll(self) -> list[Record]:
+            self._answer()
+            found = self.log[self.position : self.position + 1]
+            self.position += len(found)
+            return found
+
+    page.rollouts.append(encoded(rollout_record("a")))
+    page.rollouts.append(encoded(rollout_record("b", at=NOON + timedelta(seconds=1))))
+    log = OneByOne(log=page.rollouts.log)
+    chronicle = Chronicle(log=log, timeline=page.timeline, clock_us=lambda: page.world.now_us)
+    told = [chronicle.missed(SUBJECT)]
+    for _ in range(2):
+        assert chronicle.step() == 1
+        told.append(chronicle.missed(SUBJECT))
+    assert told == [True, True, False]
+    log.away = True
+    page.world.now_us += PAUSE_US
+    chronicle.step()
+    log.away = False
+    page.rollouts.append(encoded(rollout_record("c", at=NOON + timedelta(seconds=2))))
+    page.rollouts.append(encoded(rollout_record("d", at=NOON + timedelta(seconds=3))))
+    page.world.now_us += PAUSE_US
+    assert chronicle.step() == 1
+    assert chronicle.missed(SUBJECT), "it was away, and not all that was said meanwhile was read"
+    chronicle.step()
+    assert not chronicle.missed(SUBJECT)
+
+
+def test_a_clock_of_ours_that_runs_ahead_takes_nothing_from_the_timeline(page: PageWorld) -> None:
+    page.happen(rollout_record("a"), rollout_record("b", at=NOON + timedelta(seconds=1)))
+    page.world.now_us += 2 * KEEP_US
+    page.happen(rollout_record("c", at=NOON + timedelta(seconds=2)))
+    assert ids(page.timeline) == ["c", "b", "a"]
+
+
 def test_a_broker_that_is_away_is_said_and_asked_again_after_a_pause(page: PageWorld) -> None:
     page.rollouts.append(encoded(rollout_record("a")))
     page.rollouts.away = True

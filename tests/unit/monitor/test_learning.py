@@ -18,10 +18,10 @@ from switchyard_monitor.auth import Token, Tokens
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
-from switchyard_monitor.domain.learning import MOST_A_DAY, Example, Learnt, Lesson, fitting, full, learn
+from switchyard_monitor.domain.learning import MOST_A_DAY, OLD_US, Example, Learnt, Lesson, fitting, full, learn
 from switchyard_monitor.domain.profiling import Span
 from switchyard_monitor.health import Health
-from switchyard_monitor.learner import OLD_US, Learner
+from switchyard_monitor.learner import Learner
 from switchyard_monitor.ports import Lease, Store, Work
 from switchyard_profile.reference import MOST_FEATURES, Reference
 from switchyard_profile.values import Type
@@ -279,9 +279,13 @@ def test_rows_go_once_a_reference_is_named_and_when_they_are_old(tmp_path: Path)
     world.run()
     learner_of(world).step()
     assert (len(examples(world)), len(examples(world, "r0"))) == (0, 1)
-    read_until(world, OLD_US // DAY_US + 2)
-    learner_of(world).step()
-    assert len(examples(world, "r0")) == 0
+    for days, left in ((OLD_US // DAY_US - 1, 1), (OLD_US // DAY_US + 1, 0)):
+        read_until(world, days)
+        learner_of(world).step()
+        assert len(examples(world, "r0")) == 1, "no clock of ours says that they are old"
+        world.elapse(0)
+        world.pruner().run(["monitor-0"])
+        assert len(examples(world, "r0")) == left
 
 
 def test_the_next_revision_has_the_last_ones_reference_until_it_has_its_own(tmp_path: Path) -> None:

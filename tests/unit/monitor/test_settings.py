@@ -31,6 +31,9 @@ def test_what_is_said_is_taken_and_the_rest_has_a_default() -> None:
         pytest.param({"MONITOR_TOKENS_FILE": "/t"}, "kafka_servers", id="no brokers"),
         pytest.param(ENOUGH | {"MONITOR_PULSE": "soon"}, "90s, 10m", id="a duration that is none"),
         pytest.param(ENOUGH | {"MONITOR_BATCH": "0"}, "batch", id="an empty batch"),
+        pytest.param(
+            ENOUGH | {"MONITOR_RETENTION_WINDOWS": "15d"}, "must not fall: 15d, 14d, 400d", id="finer for longer"
+        ),
     ],
 )
 def test_what_is_wrong_is_named(environment: dict[str, str], says: str) -> None:

@@ -13,7 +13,7 @@ from switchyard_cli.app import app
 from switchyard_cli.desk import Desk, console
 from switchyard_cli.errors import CliError
 from switchyard_cli.exits import Ended, Exit
-from switchyard_cli.ports import Cluster, RealTime, Registry
+from switchyard_cli.ports import Cluster, Monitor, RealTime, Registry
 
 DEBUG = "SWITCHYARD_DEBUG"
 USAGE = 2
@@ -28,6 +28,7 @@ def main() -> int:
     desk = Desk(
         connect=_connect,
         registries=_registries,
+        monitors=_monitors,
         time=RealTime(),
         out=console(sys.stdout),
         err=console(sys.stderr),
@@ -69,6 +70,13 @@ def _registries(*, plain_http: bool) -> AbstractContextManager[Registry]:
     from switchyard_cli.registry import registries
 
     return registries(plain_http=plain_http)
+
+
+def _monitors(url: str, *, token: str) -> AbstractContextManager[Monitor]:
+    """Only `ledger` asks the monitor."""
+    from switchyard_cli.monitor import monitor
+
+    return monitor(url, token=token)
 
 
 def _prog(called: str) -> str:

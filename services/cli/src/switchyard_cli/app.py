@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from switchyard_contracts.events import SUBJECT_PATTERN
 from switchyard_contracts.judgement import counted, noun
 
 from switchyard_cli import (
     bento,
     documents,
     follow,
+    ledgers,
     linting,
     orders,
     outcome,
@@ -26,7 +29,7 @@ from switchyard_cli import (
 from switchyard_cli.desk import Desk
 from switchyard_cli.errors import Unfit, Unreadable
 from switchyard_cli.exits import Ended, Exit
-from switchyard_cli.options import Context, Files, Kubeconfig, Name, Namespace, Patience, duration
+from switchyard_cli.options import Context, Files, Kubeconfig, Name, Namespace, Patience, Rate, duration
 from switchyard_cli.views import past as ended
 from switchyard_cli.views import prospect, reasons
 from switchyard_cli.waiting import waits
@@ -76,10 +79,11 @@ def lint(
     profile: Annotated[
         Path | None, typer.Option("--profile", help="What switchyard-profile wrote: is it of the same features?")
     ] = None,
+    rate: Rate = None,
 ) -> None:
     """Check files without a cluster.
 
-    Each fault with its line, field, value and remedy; exit code 1 if there is one.
+    Each fault with its line, field, value and remedy; exit code 1 if there is one. With a rate, what rows take on disk.
     """
     desk: Desk = ctx.obj
     held = profiled.read(profile) if profile else None
@@ -92,7 +96,7 @@ def lint(
         raise Ended(Exit.FAILED)
     if not ours:
         raise Unfit(f"no resource of ours among {counted(len(found), 'document')}; name the file of a ModelDeployment")
-    for note in linting.notes(found, profile=held):
+    for note in linting.notes(found, profile=held, rate=rate):
         desk.warn(f"note: {note}")
     are = noun(len(ours), "is as it should be", "are as they should be")
     desk.say(f"{counted(len(ours), 'resource')} {are}")
@@ -102,7 +106,7 @@ def lint(
 def plan(
     ctx: typer.Context,
     files: Files,
-    rate: Annotated[float | None, typer.Option("--rate", min=0.001, help="Requests a second, for estimates.")] = None,
+    rate: Rate = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -256,6 +260,32 @@ def history(
     desk: Desk = ctx.obj
     cluster = desk.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
     desk.show(ended.history(orders.pick(name, cluster), now=desk.time.now(), past=past))
+
+
+@app.command()
+def ledger(
+    ctx: typer.Context,
+    subject: Annotated[str, typer.Argument(metavar="NAMESPACE/NAME", help="A ModelDeployment.")],
+    monitor: Annotated[
+        str, typer.Option("--monitor", envvar="SWITCHYARD_MONITOR_URL", help="The monitor's address.")
+    ] = "http://localhost:8081",
+    token: Annotated[
+        str, typer.Option("--token", envvar="SWITCHYARD_MONITOR_TOKEN", help="One of the monitor's tokens.")
+    ] = "",
+) -> None:
+    """Add up what became of every event and label that the monitor read.
+
+    Exit code 1 where an account does not close.
+    """
+    desk: Desk = ctx.obj
+    if not re.fullmatch(SUBJECT_PATTERN, subject):
+        raise Unfit(f"{subject!r} names no deployment; write it as NAMESPACE/NAME")
+    with desk.monitors(monitor, token=token) as asked:
+        found = ledgers.accounts(asked.ledger(subject), subject=subject)
+    for account in found:
+        desk.say(str(account))
+    if any(account.missing for account in found):
+        raise Ended(Exit.FAILED)
 
 
 for steer in steering.VERBS:

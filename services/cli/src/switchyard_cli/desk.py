@@ -10,7 +10,7 @@ from typing import Protocol, TextIO
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from switchyard_cli.ports import Cluster, Registry, Time
+from switchyard_cli.ports import Cluster, Monitor, Registry, Time
 
 
 class Connect(Protocol):
@@ -25,12 +25,19 @@ class Registries(Protocol):
     def __call__(self, *, plain_http: bool) -> AbstractContextManager[Registry]: ...
 
 
+class Monitors(Protocol):
+    """How a verb comes to the monitor."""
+
+    def __call__(self, url: str, *, token: str) -> AbstractContextManager[Monitor]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """Everything outside that a verb may touch."""
 
     connect: Connect
     registries: Registries
+    monitors: Monitors
     time: Time
     out: Console
     err: Console

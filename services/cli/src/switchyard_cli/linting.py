@@ -20,7 +20,7 @@ from switchyard_contracts.model_command import ModelCommandSpec, Verb
 from switchyard_contracts.profile_fit import Profiled
 from switchyard_contracts.quantities import format_duration
 
-from switchyard_cli import profiled
+from switchyard_cli import profiled, storage
 from switchyard_cli.course import Way, outside, plot
 from switchyard_cli.documents import Document, value_at
 
@@ -57,8 +57,13 @@ def lint(documents: Iterable[Document]) -> list[Finding]:
     return found + _twice(kept)
 
 
-def notes(documents: Iterable[Document], *, profile: Profiled | None = None) -> list[Finding]:
-    """What is no fault, and has to be known; of documents without faults. A profile is held against all of them."""
+def notes(
+    documents: Iterable[Document], *, profile: Profiled | None = None, rate: float | None = None
+) -> list[Finding]:
+    """What is no fault, and has to be known; of documents without faults.
+
+    A profile is held against all of them. At a rate, what their rows take.
+    """
     found = []
     for document in documents:
         if document.kind == "ModelDeployment" and ours(document):
@@ -79,6 +84,9 @@ def notes(documents: Iterable[Document], *, profile: Profiled | None = None) -> 
             if spec.judged_by_pairs and spec.block > spec.analysis.block:
                 text = f"monitoring.window is longer, so that pairs are compared by {format_duration(spec.block)}"
                 found.append(_finding(document, f"spec.analysis.block: {text}; shorten that too if it is meant"))
+            if rate is not None:
+                about = "spec.monitoring" if spec.monitoring else "spec"
+                found.append(_finding(document, f"{about}: {storage.sentence(spec, rate=rate)}"))
     return found
 
 

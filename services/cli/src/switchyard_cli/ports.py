@@ -55,6 +55,13 @@ class Registry(Protocol):
         """`sha256:…` of what the image's tag means now."""
 
 
+class Monitor(Protocol):
+    """The monitor's API. What it does not answer is a `CliError` that is a sentence."""
+
+    def ledger(self, subject: str) -> Body:
+        """The ledgers of events, and of the labels of `<namespace>/<name>`."""
+
+
 class Time(Protocol):
     """The clock, and waiting."""
 

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from types import FrameType
 
 import uvicorn
@@ -34,6 +35,7 @@ from switchyard_monitor.auth import TokenFile
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.bus import KafkaBroker, connection
 from switchyard_monitor.chronicle import Chronicle
+from switchyard_monitor.domain.retention import Keep
 from switchyard_monitor.drift_keeper import DriftKeeper
 from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.errors import BrokerUnavailable, StoreUnavailable
@@ -44,8 +46,10 @@ from switchyard_monitor.learner import Learner
 from switchyard_monitor.metrics import MonitorCollector, commit_seconds
 from switchyard_monitor.models import Models
 from switchyard_monitor.page.app import Page, create_page
+from switchyard_monitor.pruner import Pruner
 from switchyard_monitor.reader import Pace, Reader
 from switchyard_monitor.rollout_bus import KafkaRollouts
+from switchyard_monitor.room import Room
 from switchyard_monitor.rosters import Rosters
 from switchyard_monitor.settings import Settings
 
@@ -71,8 +75,10 @@ def main() -> int:
         tokens = TokenFile(settings.tokens_file)
         database = settings.database.get_secret_value()
         store = SqlStore(database)
+        room = Room(size=store.upkeep.size, most=settings.database_max_bytes, clock_us=_now_us)
         if not store.has_server:
             store.migrate()
+            room.look()
         timeline, looks, alarms = SqlTimeline(database), SqlLooks(database), SqlAlarms(database)
         book = SqlDriftBook(database)
         rollouts = KafkaRollouts(lambda: connection(settings), topic=settings.topic_names.rollouts)
@@ -81,11 +87,24 @@ def main() -> int:
         log.error("cannot start: %s", error)
         return 2
     models, health, baselines = Models(), Health(time.monotonic), Baselines(store)
+    health.sees(room)
     keeper = DriftKeeper(member=settings.member, store=store, book=book, baselines=baselines, clock_us=_now_us)
     registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
     health.on_commit = commit_seconds(registry).observe
     drifting = Drifting(store=store, models=models, baselines=baselines, clock=time.monotonic)
     rosters = Rosters(models, baselines, clock_us=_now_us)
+    pruner = Pruner(
+        member=settings.member,
+        store=store,
+        upkeep=store.upkeep,
+        rosters=rosters,
+        rollout=timeline.last,
+        keep=_keep(settings),
+        clock_us=_now_us,
+        database_us=store.upkeep.now_us,
+        behind=chronicle.missed,
+        doubt=lambda: health.times_doubted,
+    )
     registry.register(MonitorCollector(store=store, health=health, drifting=drifting, alarms=alarms, rosters=rosters))
     page = create_page(
         Page(
@@ -142,7 +161,7 @@ def main() -> int:
         return run
 
     def read() -> None:
-        _read(settings, store, models, health, stop, chronicle)
+        _read(settings, store, models, health, stop, chronicle, pruner, room)
 
     def evaluate() -> None:
         while not stop.is_set():
@@ -190,6 +209,8 @@ def _read(
     health: Health,
     stop: threading.Event,
     chronicle: Chronicle,
+    pruner: Pruner,
+    room: Room,
 ) -> None:
     explain = Complaints.hear(settings).explain
     broker: KafkaBroker | None = None
@@ -197,10 +218,10 @@ def _read(
     pace = Pace(
         batch=settings.batch,
         linger=settings.linger.total_seconds(),
-        lease_us=round(settings.lease.total_seconds() * 1e6),
-        pulse_us=round(settings.pulse.total_seconds() * 1e6),
-        margin_us=round(settings.clock_margin.total_seconds() * 1e6),
-        hold_us=round(settings.hold.total_seconds() * 1e6),
+        lease_us=_us(settings.lease),
+        pulse_us=_us(settings.pulse),
+        margin_us=_us(settings.clock_margin),
+        hold_us=_us(settings.hold),
     )
     migrated = not store.has_server
     while not stop.is_set():
@@ -208,6 +229,8 @@ def _read(
             if not migrated:  # a server may come later than we do
                 store.migrate()
                 migrated = True
+            room.look()
+            health.sees(room)
             if broker is None or reader is None:
                 broker = KafkaBroker(
                     connection(settings),
@@ -226,6 +249,7 @@ def _read(
                     on_commit=health.on_commit,
                     reads=settings.topic_names.events,
                     letters_to=settings.topic_names.deadletter,
+                    paused=lambda: room.full,
                 )
             health.passed(reader.step())
             health.lag = dict(reader.lag)
@@ -235,6 +259,11 @@ def _read(
             health.create_time_records = broker.create_time_records
             chronicle.step()
             health.timeline = chronicle.trouble
+            pruner.step(reader.members, hurry=room.full)
+            health.expired_rows = pruner.rows
+            health.held = dict(pruner.held)
+            if room.full and not pruner.busy:
+                stop.wait(PAUSE_SECONDS)
         except (StoreUnavailable, BrokerUnavailable) as error:
             if health.trouble != str(error):
                 log.warning("waiting: %s", error)
@@ -249,6 +278,20 @@ def _read(
         except StoreUnavailable as error:
             log.warning("the leases run out by themselves: %s", error)
         broker.close()
+
+
+def _keep(settings: Settings) -> Keep:
+    return Keep(
+        rows_us=_us(settings.retention_rows),
+        margin_us=_us(settings.retention_margin),
+        windows_us=_us(settings.retention_windows),
+        hourly_us=_us(settings.retention_hourly),
+        daily_us=_us(settings.retention_daily),
+    )
+
+
+def _us(duration: timedelta) -> int:
+    return round(duration.total_seconds() * 1e6)
 
 
 def _now_us() -> int:

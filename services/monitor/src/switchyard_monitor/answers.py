@@ -19,6 +19,8 @@ from switchyard_monitor.ports import Ledger
 
 NOT_COUNTED = frozenset({"skewed"})
 """A remark in the ledger, not a column of it: the event is counted where it went."""
+LABEL_COLUMNS = ("joined", "orphan", "expired", "deleted")
+"""What may become of a label that came in."""
 
 
 class Deployment(Part):
@@ -148,11 +150,12 @@ class PartitionLedger(Part):
 
 
 class LabelLedger(Part):
-    """A deployment's labels: each came in once and is joined, waits, or was deleted."""
+    """A deployment's labels: each came in once and is joined, waits, waited in vain, or was deleted."""
 
     received: int
     joined: int
     orphan: int
+    expired: int
     deleted: int
     closes: bool
 
@@ -325,7 +328,7 @@ def books(ledgers: Iterable[Ledger], labels: Mapping[str, int]) -> Books:
             )
         )
     received = labels.get("in", 0)
-    ends = {name: labels.get(name, 0) for name in ("joined", "orphan", "deleted")}
+    ends = {name: labels.get(name, 0) for name in LABEL_COLUMNS}
     return Books(
         partitions=lines,
         labels=LabelLedger(received=received, closes=received == sum(ends.values()), **ends),

@@ -65,7 +65,7 @@ def create_app(
     app = FastAPI(title="Switchyard monitor", version="1", description=__doc__ or "", docs_url=None, redoc_url=None)
     baselines = baselines or Baselines(store)
     rosters = rosters or Rosters(models, baselines)
-    app.state.desk = Desk(store, models, tokens, baselines, alarms or NoAlarms(), rosters)
+    app.state.desk = Desk(store, models, tokens, baselines, alarms or NoAlarms(), rosters, health)
     app.include_router(everything)
     app.include_router(deployment)
     app.include_router(drifting)
@@ -155,6 +155,8 @@ def evidence(
         block_us=round((block or spec_block or timedelta(days=1)).total_seconds() * 1_000_000),
         mirrored=_numbers(mirrored) if mirrored else (),
     )
+    if desk.health.full:
+        raise HTTPException(503, f"events are not read to their end, so nothing is judged: {desk.health.room}")
     # The watermark first: what is committed while we look can then only be newer than it says.
     positions = desk.store.positions()
     if stopped := [f"partition {held.partition}: {held.stopped}" for held in positions if held.stopped]:
@@ -248,13 +250,14 @@ def _add_probes(app: FastAPI, *, store: Store, health: Health, registry: Collect
     def healthz() -> Response:
         if not health.alive:
             return problem(503, "Stuck", "the reader has not come round for a minute")
-        return JSONResponse({"status": "ok", "trouble": health.trouble})
+        return JSONResponse({"status": "ok", "trouble": health.trouble, "room": health.room})
 
     @app.get("/readyz", include_in_schema=False)
     def readyz() -> Response:
-        """Ready when the store answers. Kafka being away, or a stopped partition, is said but stops no answer."""
+        """Ready when the store answers. Kafka being away, a full database or a stopped partition is said, no more."""
         stopped = {str(held.partition): held.stopped for held in store.positions() if held.stopped}
-        return JSONResponse({"status": "ok", "trouble": health.trouble, "stopped": stopped})
+        said = {"trouble": health.trouble, "room": health.room, "retention": health.retention, "stopped": stopped}
+        return JSONResponse({"status": "ok", **said})
 
     @app.get("/metrics", include_in_schema=False)
     def metrics() -> Response:

@@ -10,6 +10,7 @@ from fastapi import Depends, HTTPException, Path, Query, Request
 from switchyard_monitor.auth import Finder, Token
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain.entries import Cell
+from switchyard_monitor.health import Health
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import SaidAlarms, Store
 from switchyard_monitor.rosters import Rosters
@@ -30,6 +31,7 @@ class Desk:
     baselines: Baselines
     alarms: SaidAlarms
     rosters: Rosters
+    health: Health
 
     def cells(self, subject: str, revision: str | None, traffic: str | None) -> list[Cell]:
         """All windows of the arms asked for, added up."""

@@ -23,6 +23,10 @@ class Deposed(MonitorError):
         self.partition = partition
 
 
+class Relieved(MonitorError):
+    """Another member does now what this one was about to do. Nothing was written; it must not go on with it."""
+
+
 class OffsetLost(MonitorError):
     """The stored offset does not fit the topic. Only a person can say what to do; it is never reset."""
 
@@ -37,7 +41,3 @@ class Unreadable(MonitorError):
 
 class CannotReplay(MonitorError):
     """What was asked to be read once more is not there. Nothing was changed; the message says what is there."""
-
-
-class Relieved(MonitorError):
-    """Another member evaluates the deployment by now. What was judged here is not said; the other judges it."""

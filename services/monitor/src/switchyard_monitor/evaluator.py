@@ -102,7 +102,9 @@ class Evaluator:
         if turn is None:
             return 0, False
         read = self._reading(subject)
-        judged = roster.judge(turn.states, turn.asked, watermark_us=mark, read=read, closed=turn.closed)
+        judged = roster.judge(
+            turn.states, turn.asked, watermark_us=mark, read=read, closed=turn.closed, rungs=turn.rungs
+        )
         try:
             if judged.looks or judged.records or judged.states != turn.states:
                 self._alarms.keep(turn, judged, now_us=self._clock(), ttl_us=TURN_US, topic=self._topic)
@@ -129,9 +131,12 @@ class Evaluator:
             names = gauges.names(terms)
             if names is None:
                 return self._profiled(subject, terms, revision, start_us=start_us, end_us=end_us)
+            found = self._alarms.cells(subject, since_us=start_us, until_us=end_us, names=names)
+            if late := gauges.gone(terms, start_us, found.rungs):
+                return Reading(None, words=late)
             return gauges.of_sums(
                 terms,
-                self._alarms.cells(subject, since_us=start_us, until_us=end_us, names=names),
+                found.cells,
                 revision=revision,
                 coverage=outcome.min_coverage.share if outcome else 0.0,
                 served=terms.metric != REQUESTS or self._alarms.served(subject, until_us=end_us),

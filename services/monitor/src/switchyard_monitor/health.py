@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 STUCK_SECONDS = 60.0
+
+
+class Roomy(Protocol):
+    """What is known of the database's size."""
+
+    used: int | None
+    limit: int | None
+    full: bool
+    words: str
 
 
 @dataclass(slots=True)
@@ -31,8 +41,24 @@ class Health:
     """Sent since this start."""
     dead_letters_waiting: bool = False
     """Whether some could not be sent, and wait in the store."""
+    room: str = ""
+    """What a person must know of how large the database is; empty while there is room."""
+    full: bool = False
+    """Whether nothing is read, because there is none."""
+    database_bytes: int | None = None
+    database_limit_bytes: int | None = None
+    """Where reading pauses; None where there is no limit."""
+    expired_rows: int = 0
+    """Deleted since this start."""
+    held: Mapping[str, str] = field(default_factory=dict)
+    """What is not put away though it may be old, and why: by deployment, `rows` or `clocks`."""
     on_commit: Callable[[float], None] = lambda _seconds: None
     """Hears how long each transaction took."""
+
+    def sees(self, room: Roomy) -> None:
+        """How large the database is by now."""
+        self.room, self.full = room.words, room.full
+        self.database_bytes, self.database_limit_bytes = room.used, room.limit
 
     def passed(self, records: int) -> None:
         """A pass was done."""
@@ -45,6 +71,18 @@ class Health:
         self.last_pass = self.clock()
         self.trouble = trouble
         self.passes_failed += 1
+
+    @property
+    def times_doubted(self) -> str:
+        """Why the times of events say nothing of when they came; empty where they do."""
+        if not self.create_time_records:
+            return ""
+        return "producers set the times of events, which may be any; the topic of events must use LogAppendTime"
+
+    @property
+    def retention(self) -> str:
+        """What a person must know of what is not put away; empty while all is."""
+        return "; ".join(f"{name}: {why}" for name, why in sorted(self.held.items()))
 
     @property
     def alive(self) -> bool:

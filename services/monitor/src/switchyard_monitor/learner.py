@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 
 from switchyard_contracts.topics import ModelRecord
-from switchyard_contracts.windows import DAY_US
 
 from switchyard_monitor.domain.learning import Learnt, enough, learn
 from switchyard_monitor.domain.watermark import watermark
@@ -22,8 +21,6 @@ log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 60.0
 """Between two rounds."""
-OLD_US = 90 * DAY_US
-"""Rows that did not become part of a reference by then go."""
 
 
 class Learner:
@@ -45,7 +42,6 @@ class Learner:
                 record = self._models.record(subject)
                 if record is not None and record.stable:
                     self._look(record, mark_us)
-            self._store.forget_lessons_before(mark_us - OLD_US)
             self._trouble = ""
         except StoreUnavailable as error:
             if self._trouble != str(error):

@@ -14,9 +14,10 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from switchyard_monitor.answers import Count, RevisionQuality, books, counts, quality
+from switchyard_monitor.answers import LABEL_COLUMNS, Count, RevisionQuality, books, counts, quality
 from switchyard_monitor.domain.buckets import TIME_PARTS
 from switchyard_monitor.domain.buckets import Histogram as Times
+from switchyard_monitor.domain.changes import COLUMNS
 from switchyard_monitor.domain.entries import Cell
 from switchyard_monitor.domain.sums import histogram, merged
 from switchyard_monitor.domain.watermark import watermark
@@ -107,6 +108,27 @@ class MonitorCollector(Collector):
             "1 while dead letters wait in the store because Kafka does not take them.",
             float(health.dead_letters_waiting),
         )
+        yield _counter(
+            "switchyard_monitor_expired_rows",
+            "Rows of predictions and labels that this replica deleted because they had had their time.",
+            health.expired_rows,
+        )
+        yield GaugeMetricFamily(
+            "switchyard_monitor_retention_held",
+            "Deployments, rows or clocks for which nothing is put away, until a person looks (/readyz says why).",
+            float(len(health.held)),
+        )
+        yield GaugeMetricFamily(
+            "switchyard_monitor_paused",
+            "1 while nothing is read because the database is as large as it may be; events wait in Kafka.",
+            float(health.full),
+        )
+        for name, help_text, size in (
+            ("switchyard_monitor_database_bytes", "What the database takes.", health.database_bytes),
+            ("switchyard_monitor_database_limit_bytes", "What it may take.", health.database_limit_bytes),
+        ):
+            if size is not None:
+                yield GaugeMetricFamily(name, help_text, float(size))
         lag = GaugeMetricFamily(
             "switchyard_monitor_lag_records", "Records in the log that are not committed yet.", labels=("partition",)
         )
@@ -149,7 +171,7 @@ class MonitorCollector(Collector):
             stopped.add_metric((number,), float(ledger.position.stopped is not None))
             held.add_metric((number,), ledger.columns.get("held", 0))
             replayed.add_metric((number,), -ledger.columns.get("replayed", 0))
-            for column in sorted(ledger.columns.keys() - NO_COUNTER):
+            for column in sorted({*COLUMNS, *ledger.columns} - NO_COUNTER):
                 events.add_metric((number, column), ledger.columns.get(column, 0))
         yield events
         yield held
@@ -166,7 +188,7 @@ class MonitorCollector(Collector):
         by_name: dict[str, Metric] = {}
         labels = GaugeMetricFamily(
             "switchyard_monitor_labels",
-            "What became of decisions and outcomes, by row; in = joined + orphan + deleted.",
+            "What became of decisions and outcomes, by row; in = joined + orphan + expired + deleted.",
             labels=("deployment", "column"),
         )
         latencies = HistogramMetricFamily(
@@ -180,8 +202,9 @@ class MonitorCollector(Collector):
             labels=ARM,
         )
         for subject in self._store.deployments():
-            for column, value in sorted(self._store.labels(subject).items()):
-                labels.add_metric((subject, column), value)
+            found = self._store.labels(subject)
+            for column in ("in", *LABEL_COLUMNS):
+                labels.add_metric((subject, column), found.get(column, 0))
             cells = self._store.totals(self._store.arms(subject))
             for (revision, role), (latency, delay) in _times(cells).items():
                 _add(latencies, latency, (subject, revision, role), LATENCY_BOUNDS, MICROSECONDS)

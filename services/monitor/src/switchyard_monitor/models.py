@@ -25,6 +25,10 @@ class Models:
         self.unreadable = 0
         self.complete = False
         """Whether the topic was read to its end once; who is not here until then may yet come."""
+        self.unread: set[str] = set()
+        """Deployments whose newest record cannot be read; what is known of them is older."""
+        self.gone: set[str] = set()
+        """Deployments that were heard to go."""
 
     def learn(self, records: Iterable[Record]) -> set[str]:
         """Take records in, in order; answers which deployments changed. A tombstone keeps nothing."""
@@ -34,12 +38,16 @@ class Models:
             if record.value is None:
                 self._records.pop(subject, None)
                 self._rules.pop(subject, None)
+                self.unread.discard(subject)
+                self.gone.add(subject)
                 changed.add(subject)
                 continue
             try:
                 model = ModelRecord.model_validate_json(record.value)
             except ValidationError as error:
                 self.unreadable += 1
+                self.unread.add(subject)
+                self.gone.discard(subject)
                 faults = "; ".join(_fault(each) for each in error.errors(include_url=False, include_input=False)[:3])
                 names = {"deployment": subject, "partition": record.partition, "offset": record.offset}
                 log.warning(
@@ -48,6 +56,8 @@ class Models:
                 continue
             self._records[model.subject] = model
             self._rules[model.subject] = Rule.of(model)
+            self.unread -= {subject, model.subject}
+            self.gone.discard(model.subject)
             changed.add(model.subject)
         self.complete = True
         return changed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from re import Pattern
@@ -17,7 +17,9 @@ from switchyard_monitor.domain.drift_book import Due, FeatureDrift, WindowDrift
 from switchyard_monitor.domain.entries import Arm, Book, Cell, Entry, LabelCounts, Pair, PairCell
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.learning import Cut, Example, Learnt
+from switchyard_monitor.domain.needs import Unjudged
 from switchyard_monitor.domain.profiling import Coarsening, Profiles, Span
+from switchyard_monitor.domain.retention import UNMOVED, Gone, Old, Rungs
 from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.roster import Asked, Judged
 from switchyard_monitor.domain.rules import Rule
@@ -104,6 +106,8 @@ class Position:
     stopped: str | None
     again_until: int = 0
     """What lies before this offset was read before, and is read once more if it is read."""
+    aged_us: int | None = None
+    """Up to when all was read by the broker's clock alone; None while there was no event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +223,10 @@ class Store(Protocol):
         """Where a partition is read from for the first time."""
 
     def renew(self, leases: Sequence[Lease], *, now_us: int, ttl_us: int, watermarks: Mapping[int, int]) -> list[Lease]:
-        """Keep leases and raise the watermarks of idle partitions; answers which leases still hold."""
+        """Keep leases and raise the watermarks of idle partitions; answers which leases still hold.
+
+        An idle partition is as old as the newest event of any.
+        """
 
     def release(self, lease: Lease) -> None:
         """Give a partition back."""
@@ -243,7 +250,7 @@ class Store(Protocol):
         """Every deployment that has rules."""
 
     def arms(self, subject: str) -> dict[int, Arm]:
-        """A deployment's arms, by number."""
+        """A deployment's arms, by number and in that order."""
 
     def cells(self, arms: Iterable[int], *, limit: int | None = None, names: Pattern[str] | None = None) -> list[Cell]:
         """The cells of these arms, oldest first; with a limit, at most so many rows, the earlier arms' latest first.
@@ -255,7 +262,7 @@ class Store(Protocol):
         """Each arm's windows added up, as one cell that starts at 0."""
 
     def pairs(self, subject: str) -> dict[int, Pair]:
-        """A deployment's pairs of revisions, by number."""
+        """A deployment's pairs of revisions, by number and in that order."""
 
     def pair_cells(self, pairs: Iterable[int]) -> list[PairCell]:
         """The cells of these pairs, oldest first."""
@@ -293,9 +300,6 @@ class Store(Protocol):
     def forget_lessons(self, subject: str, revision: str) -> None:
         """Forget a revision's rows."""
 
-    def forget_lessons_before(self, day_us: int) -> None:
-        """Forget everybody's older rows."""
-
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""
 
@@ -312,6 +316,114 @@ class Store(Protocol):
         """Let go of all connections."""
 
 
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """The right to do one thing that is done from time to time; a stale epoch is refused."""
+
+    name: str
+    owner: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A piece of the keys' range."""
+
+    rows: Sequence[Old]
+    """Rows of predictions and labels that may have had their time."""
+    remains: bool
+    """Whether something lies there that was only kept to know it again, and need not be any longer."""
+    end: bytes
+    """Where the next one begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Bytes that the database takes; what was freed in it is free again."""
+
+    used: int
+    free: int | None
+    """What its volume still has; None where it is a server's."""
+    freed: int = 0
+    """What the file holds and no longer needs: it is used again before the file grows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules that rows were made by."""
+
+    known: Sequence[Rule]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Deployments of whose rules one cannot be read, and why: nobody knows how long their rows are needed."""
+
+
+class Tidying(Protocol):
+    """One transaction of the pruner's: small, so that nobody who joins events waits for long."""
+
+    @property
+    def book(self) -> Book:
+        """The arms and rules."""
+
+    def hold(self, duty: Duty, *, now_us: int, ttl_us: int) -> None:
+        """Hold the duty's row, and keep it for so long; `Relieved` when the epoch is another one. Comes first."""
+
+    def alone(self, subjects: Iterable[str]) -> None:
+        """As in `Batch`: nobody folds these deployments until the end."""
+
+    def entries(self, keys: Iterable[bytes]) -> dict[bytes, Entry]:
+        """All that is known of these keys."""
+
+    def forget(self, gone: Gone, start: bytes, end: bytes, *, seen_us: int) -> int:
+        """Delete entries, and in a range what was seen before then and left no Y; answers how many rows went."""
+
+    def coarsen(self, subject: str, *, to: Rungs, most: int) -> bool:
+        """Move windows towards these marks, about so many rows of them; whether there is more to move."""
+
+    def drop(self, subject: str, *, before_us: int) -> bool:
+        """Forget some of the windows that start before then, with their profiles and what was found of drift in them.
+
+        Answers whether there are more.
+        """
+
+    def forget_lessons(self, before_us: int) -> int:
+        """Forget rows of days before then that were kept to learn a reference of; answers how many."""
+
+
+class Upkeep(Protocol):
+    """What is done to the database from time to time, by one member each. Calls may raise `StoreUnavailable`."""
+
+    def claim(self, name: str, member: str, *, now_us: int, ttl_us: int) -> Duty | None:
+        """Take a duty that is free, expired or our own, with a new epoch; None when another has it."""
+
+    def release(self, duty: Duty) -> None:
+        """Give a duty back."""
+
+    def rules(self) -> Rules:
+        """Every rule that rows were made by."""
+
+    def newest(self, subject: str, roles: Collection[str] = ()) -> int | None:
+        """The start of a deployment's newest window, of these roles (none named: of all); None where it has none."""
+
+    def look(self, start: bytes, stop: bytes, *, before_us: int, seen_us: int, rows: int, keys: int) -> Slice:
+        """What lies from here on, of so many rows at most, that is older than that; nobody waits for it.
+
+        `seen_us` is for what left no Y; a kind whose time is 0 is not looked through. At most about so many keys are
+        answered.
+        """
+
+    def unjudged(self, subject: str) -> Unjudged:
+        """What of a deployment was begun to be judged, or is due."""
+
+    def begin(self) -> AbstractContextManager[Tidying]:
+        """One transaction: committed at the end of the block, or undone."""
+
+    def size(self) -> Size:
+        """How large the database is."""
+
+    def now_us(self) -> int:
+        """What the database's clock says, in microseconds."""
+
+
 class RolloutLog(Protocol):
     """`switchyard.rollouts`. Every call may raise `BrokerUnavailable`."""
 
@@ -323,6 +435,9 @@ class RolloutLog(Protocol):
 
     def poll(self) -> list[Record]:
         """What is new; nothing is waited for."""
+
+    def ended(self) -> bool:
+        """Whether all was handed over that was there when it was opened."""
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -337,7 +452,7 @@ class Timeline(Protocol):
     def learn(
         self, happenings: Sequence[Happening], *, topic_id: str, offsets: Mapping[int, int], oldest_us: int
     ) -> None:
-        """Merge these in, move the offsets and forget what is older, in one transaction.
+        """Merge these in, move the offsets and forget what is older but for each one's last, in one transaction.
 
         The same records again, in any order, change nothing. Of a deployment, the newest so many stay.
         """
@@ -363,6 +478,16 @@ class Turn:
     asked: Asked
     closed: Mapping[str, str] = field(default_factory=dict)
     """By rules, the id of the record that closed an alarm of it last."""
+    rungs: Rungs = UNMOVED
+    """Up to where its windows are coarser, or no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Sums of windows, and up to where windows are not as they were, at one moment."""
+
+    cells: Sequence[Cell]
+    rungs: Rungs
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,7 +519,7 @@ class Alarms(Protocol):
         `Relieved` when another member has taken the right meanwhile; then nothing of it happened.
         """
 
-    def cells(self, subject: str, *, since_us: int, until_us: int, names: Pattern[str]) -> list[Cell]:
+    def cells(self, subject: str, *, since_us: int, until_us: int, names: Pattern[str]) -> Found:
         """The cells of windows that begin from one time up to another, some of their sums."""
 
     def served(self, subject: str, *, until_us: int) -> bool:

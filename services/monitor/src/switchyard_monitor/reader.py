@@ -18,7 +18,7 @@ from switchyard_monitor.coarsening import Coarsener
 from switchyard_monitor.domain.changes import Changes, Dead
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.leases import owner
-from switchyard_monitor.domain.watermark import watermark
+from switchyard_monitor.domain.watermark import read_to
 from switchyard_monitor.errors import BrokerUnavailable, Deposed, OffsetLost
 from switchyard_monitor.folding import USUAL, Again, Portion, Said, fold, portions
 from switchyard_monitor.letters import letter
@@ -59,6 +59,7 @@ class Reader:
         on_commit: Callable[[float], None] = lambda _seconds: None,
         reads: str = TOPIC_EVENTS,
         letters_to: str = TOPIC_DEADLETTER,
+        paused: Callable[[], bool] = lambda: False,
     ) -> None:
         self._member = member
         self._broker = broker
@@ -69,12 +70,14 @@ class Reader:
         self._on_commit = on_commit
         self._reads = reads
         self._letters_to = letters_to
+        self._paused = paused
         self._watches = Watches(store, clock_us=clock_us)
         self._coarsener = Coarsener(store=store, models=models, watches=self._watches, clock_us=clock_us)
         self._leases: dict[int, Lease] = {}
         self._next: dict[int, int] = {}
         self._again: dict[int, int] = {}
         self._held: dict[int, dict[str, int]] = {}
+        self._prepared: set[int] = set()
         self._pulsed_us: int | None = None
         self._moved = False
         self._send_after_us = 0
@@ -82,6 +85,8 @@ class Reader:
         """Sent since this start."""
         self.dead_letters_waiting = False
         """Whether some could not be sent, and wait in the store."""
+        self.members: list[str] = []
+        """Who lived at the last pulse."""
         self.lag: dict[int, int] = {}
         """Records that are in the log and not yet committed, per partition that is held."""
 
@@ -91,9 +96,12 @@ class Reader:
         return sorted(self._leases)
 
     def step(self) -> int:
-        """One pass; answers how many records were committed."""
+        """One pass; answers how many records were committed. While paused, leases are kept and nothing is read."""
         self._models.learn(self._broker.models())
         self._pulse()
+        if self._paused():
+            self._coarsen()
+            return 0
         if self._moved:
             self._broker.assign(self._next)
             self._moved = False
@@ -105,16 +113,14 @@ class Reader:
             return 0
         done = self._commit(polled)
         self._send()
-        try:
-            self._coarsener.step(self._leases, self._next)
-        except Deposed as deposed:
-            self._give_way(deposed)
+        self._coarsen()
         return done
 
     def reset(self) -> None:
         """After a failure: forget what was in hand, and read on from what was committed."""
         self._leases.clear()
         self._next.clear()
+        self._prepared.clear()
         self._pulsed_us = None
         self._moved = True
 
@@ -130,10 +136,12 @@ class Reader:
         if self._pulsed_us is not None and now_us - self._pulsed_us < self._pace.pulse_us:
             return
         topic = self._broker.topic()
-        if self._pulsed_us is None:
-            self._store.prepare(topic.partitions)
-        live = self._store.announce(self._member, now_us=now_us, ttl_us=self._pace.lease_us)
-        mine = {number for number in topic.partitions if owner(number, live) == self._member}
+        if fresh := set(topic.partitions) - self._prepared:
+            # Also of a topic that has grown: until it is read, nobody knows how old anything is.
+            self._store.prepare(sorted(fresh))
+            self._prepared |= fresh
+        self.members = self._store.announce(self._member, now_us=now_us, ttl_us=self._pace.lease_us)
+        mine = {number for number in topic.partitions if owner(number, self.members) == self._member}
         for number in sorted(self._leases.keys() - mine):
             self._store.release(self._leases[number])
             self._let_go(number)
@@ -199,6 +207,13 @@ class Reader:
         self._held.pop(number, None)
         self.lag.pop(number, None)
         self._moved = True
+
+    def _coarsen(self) -> None:
+        """Also while nothing is read: it makes room."""
+        try:
+            self._coarsener.step(self._leases, self._next)
+        except Deposed as deposed:
+            self._give_way(deposed)
 
     def _drain(self) -> None:
         """Fold what was held for deployments that are known by now, before anything newer of theirs."""
@@ -291,7 +306,7 @@ class Reader:
         records = said.records
         until, again = self._again.get(lease.partition, 0), None
         if records[0].offset < until:
-            again = Again(until, watermark(self._store.positions()))
+            again = Again(until, read_to(self._store.positions()))
         folded, unknown = fold(batch, said.facts, self._models, self._watches, again=again)
         hold = [HeldRecord(fact.subject, fact.record) for fact in unknown]
         for dead in said.dead:
@@ -304,12 +319,14 @@ class Reader:
         else:
             folded.count("gaps", next_offset - self._next[lease.partition] - len(records))
         changes = folded.finish()
+        # What is read once more says nothing of the time: up to when things are known does not fall for it.
+        old = drained or records[-1].offset < until
         batch.write(
             lease,
             Work(
                 changes=changes,
                 next_offset=next_offset,
-                watermark_us=None if drained else records[-1].broker_us,
+                watermark_us=None if old else records[-1].broker_us,
                 hold=hold,
                 released=[record.offset for record in records] if drained else (),
                 letters=self._letters(changes.dead),

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from switchyard_monitor.baselines import Watches
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.facts import Fact, Record
-from switchyard_monitor.domain.watermark import watermark
+from switchyard_monitor.domain.watermark import read_to
 from switchyard_monitor.errors import CannotReplay, Unreadable
 from switchyard_monitor.folding import Again, Said, fold, portions
 from switchyard_monitor.letters import Opened, opened
@@ -139,7 +139,7 @@ def _take(
     with store.begin() as batch:
         positions = {number: batch.visit(number) for number in sorted(by_partition)}
         batch.alone({fact.subject for facts in by_partition.values() for fact in facts})
-        read_to_us = watermark(store.positions())
+        read_to_us = read_to(store.positions())
         for number, facts in sorted(by_partition.items()):
             position = positions[number]
             if position is None or position.next_offset is None:

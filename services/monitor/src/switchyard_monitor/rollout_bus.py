@@ -21,6 +21,7 @@ class KafkaRollouts:
         """Asked at each try: a secret that cannot be read now may be there at the next."""
         self._topic = topic
         self._consumer: KafkaConsumer | None = None
+        self._ends: Mapping[TopicPartition, int] = {}
 
     def open(self, topic_id: str | None, offsets: Mapping[int, int]) -> str | None:
         """Read on from these offsets; from the start where the topic is another one, or no longer has them."""
@@ -48,6 +49,7 @@ class KafkaRollouts:
                 wanted = offsets.get(partition.partition, -1) if found == topic_id else -1
                 there = starts[partition] <= wanted <= ends[partition]
                 consumer.seek(partition, wanted if there else starts[partition])
+            self._ends = ends
         except KafkaError as error:
             raise BrokerUnavailable(f"{self._topic}: {type(error).__name__}: {error}") from error
         return found
@@ -65,6 +67,16 @@ class KafkaRollouts:
             for records in polled.values()
             for one in records
         ]
+
+    def ended(self) -> bool:
+        """Whether all was handed over that was there when it was opened."""
+        consumer = self._consumer
+        if consumer is None or not self._ends:
+            return False
+        try:
+            return all(consumer.position(partition) >= end for partition, end in self._ends.items())
+        except KafkaError as error:
+            raise BrokerUnavailable(f"{self._topic}: {type(error).__name__}: {error}") from error
 
     def close(self) -> None:
         """Let go of all connections."""

@@ -59,6 +59,11 @@ class Rosters:
         found = ((subject, self.models.monitoring(subject)) for subject in self.models.subjects())
         return {subject for subject, monitoring in found if monitoring and monitoring.alarms}
 
+    def length_us(self, digest: str) -> int | None:
+        """How long the windows of a reference are; None while nobody has handed it over."""
+        self._span(digest)
+        return self._spans.get(digest)
+
     def _terms(self, record: ModelRecord, monitoring: Monitoring) -> list[Terms]:
         wanted = self._named(record) if any(alarm.needs_reference for alarm in monitoring.alarms) else ""
         reference_us = self._span(wanted) if wanted else DAY_US

@@ -187,8 +187,8 @@ QUALITY = Row(
         ),
         Panel(
             title="Labels",
-            says="What became of decisions and outcomes: joined to a prediction, waiting for one (orphan), deleted."
-            " `in` is the sum of the others.",
+            says="What became of decisions and outcomes: joined to a prediction, waiting for one (orphan), having"
+            " waited in vain (expired), deleted. `in` is the sum of the others.",
             queries=[Query("max by (column) (switchyard_monitor_labels{THIS})", "{{column}}")],
         ),
         Panel(

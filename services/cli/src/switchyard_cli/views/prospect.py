@@ -18,6 +18,7 @@ from switchyard_contracts.shadows import ShadowModel
 from switchyard_contracts.spans import span
 from switchyard_contracts.unpaired import FIRST_LOOK
 
+from switchyard_cli import storage
 from switchyard_cli.course import Need, Planned, Way, aftermath, earliest, pods, sentence, stakes, took
 from switchyard_cli.forecast import Change, Forecast
 from switchyard_cli.views.words import BAD, BUSY, DIM, GOOD
@@ -36,6 +37,8 @@ def show(planned: Forecast, spec: ModelDeploymentSpec, *, rate: float | None) ->
         _course(root, planned, spec, rate=rate)
     for shadow in spec.shadows if not planned.refused else ():
         root.add(Text(_shadow(shadow, spec, rate=rate)))
+    if rate is not None and not planned.refused:
+        root.add(Text(storage.sentence(spec, rate=rate)))
     for note in planned.notes:
         root.add(Text(f"note: {note}", style=BUSY))
     return Group(root)

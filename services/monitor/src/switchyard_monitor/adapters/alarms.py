@@ -16,16 +16,17 @@ from sqlalchemy import Connection, and_, delete, func, or_, select, update
 from switchyard_contracts.alarm_records import AlarmEvent, AlarmHead, AlarmRecord
 
 from switchyard_monitor.adapters import tables
-from switchyard_monitor.adapters.batch import write_headers
+from switchyard_monitor.adapters.batch import read_marks, write_headers
 from switchyard_monitor.adapters.engine import guarded, open_reader, open_writer
 from switchyard_monitor.adapters.statements import inserting
 from switchyard_monitor.domain.alarms import State
 from switchyard_monitor.domain.entries import Arm, Cell
+from switchyard_monitor.domain.retention import Rungs
 from switchyard_monitor.domain.roster import Asked, Judged
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import pick
 from switchyard_monitor.errors import Relieved
-from switchyard_monitor.ports import Said, Turn
+from switchyard_monitor.ports import Found, Said, Turn
 
 MOST_RECORDS = 1000
 """Kept of a deployment."""
@@ -71,8 +72,9 @@ class SqlAlarms:
                 if not connection.execute(taken.values(**values)).rowcount:
                     return None
             row = connection.execute(select(table).where(table.c.subject == subject)).one()
-            states, closed = _states(connection, subject), _closed(connection, subject)
-            return Turn(subject, member, row.epoch, states, Asked(row.asked_us, row.request), closed)
+            states, closed = read_states(connection, subject), _closed(connection, subject)
+            rungs = read_marks(connection, [subject]).get(subject, Rungs())
+            return Turn(subject, member, row.epoch, states, Asked(row.asked_us, row.request), closed, rungs)
 
     def keep(self, turn: Turn, judged: Judged, *, now_us: int, ttl_us: int, topic: str) -> int:
         """Remember what was judged and say it, in one transaction; answers how many records are new."""
@@ -85,7 +87,7 @@ class SqlAlarms:
             _remember(connection, turn, judged.states)
             return _say(connection, turn.subject, judged.records, topic=topic)
 
-    def cells(self, subject: str, *, since_us: int, until_us: int, names: Pattern[str]) -> list[Cell]:
+    def cells(self, subject: str, *, since_us: int, until_us: int, names: Pattern[str]) -> Found:
         """The cells of windows that begin from one time up to another, some of their sums."""
         arm, rule, cell = tables.arm, tables.rule, tables.cell
         query = (
@@ -96,8 +98,9 @@ class SqlAlarms:
         )
         with guarded(), self._reader.begin() as connection:
             rows = connection.execute(query).all()
+            rungs = read_marks(connection, [subject]).get(subject, Rungs())
         rules: dict[str, Rule] = {body: Rule(**json.loads(body)) for body in {row.body for row in rows}}
-        return [
+        cells = [
             Cell(
                 Arm(row.rule, row.revision, row.role, row.traffic, row.weight_bp, row.assignment, row.fold),
                 rules[row.body],
@@ -106,19 +109,26 @@ class SqlAlarms:
             )
             for row in rows
         ]
+        return Found(cells, rungs)
 
     def served(self, subject: str, *, until_us: int) -> bool:
-        """Whether any window began before that."""
-        arm, rule, cell = tables.arm, tables.rule, tables.cell
-        query = (
-            select(cell.c.arm)
-            .join(arm, cell.c.arm == arm.c.id)
+        """Whether any window began before that. Who has totals and no window had all of them before what is kept."""
+        arm, rule, cell, total = tables.arm, tables.rule, tables.cell, tables.total
+        own = rule.c.subject == subject
+        windows, totals = (
+            select(table.c.arm)
+            .join(arm, table.c.arm == arm.c.id)
             .join(rule, arm.c.rule == rule.c.id)
-            .where(rule.c.subject == subject, cell.c.start_us < until_us)
+            .where(own)
             .limit(1)
+            for table in (cell, total)
         )
         with guarded(), self._reader.begin() as connection:
-            return connection.execute(query).first() is not None
+            if connection.execute(windows.where(cell.c.start_us < until_us)).first() is not None:
+                return True
+            if connection.execute(windows).first() is not None:
+                return False
+            return connection.execute(totals.where(total.c.sums != "{}")).first() is not None
 
     def said(self, subject: str, *, limit: int) -> Said:
         """What is remembered and was said of one deployment."""
@@ -128,7 +138,7 @@ class SqlAlarms:
         with guarded(), self._reader.begin() as connection:
             found = [AlarmRecord.read(body) for body in connection.execute(newest.limit(limit)).scalars()]
             request = connection.execute(asked.limit(1)).scalar()
-            states = _states(connection, subject)
+            states = read_states(connection, subject)
         records = [record for record in found if record is not None]
         return Said(states, records, AlarmRecord.read(request) if request else None)
 
@@ -151,7 +161,8 @@ class SqlAlarms:
         self._reader.dispose()
 
 
-def _states(connection: Connection, subject: str) -> dict[str, State]:
+def read_states(connection: Connection, subject: str) -> dict[str, State]:
+    """What is remembered of a deployment's alarms, by rule."""
     table = tables.alarm
     rows = connection.execute(select(table.c.name, table.c.body).where(table.c.subject == subject))
     found = {name: State.read(body) for name, body in rows}

@@ -7,7 +7,7 @@ they run tens of thousands of times a second, where building them would cost mor
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, case, delete, select, update
@@ -20,9 +20,10 @@ from switchyard_monitor.adapters.statements import alone, chunks, execute, execu
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
-from switchyard_monitor.domain.entries import Entry, LabelCounts, Pred, Version
+from switchyard_monitor.domain.entries import Cells, Entry, LabelCounts, Pred, Version
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.profiling import Coarsening
+from switchyard_monitor.domain.retention import Places, Rungs, settled
 from switchyard_monitor.domain.rules import Rule, Value
 from switchyard_monitor.domain.sums import add, decode, encode
 from switchyard_monitor.errors import Deposed
@@ -119,11 +120,12 @@ class SqlBatch:
         ):
             pred = Pred(arm, at_us, event, x, number if name is None else name, latency_us)
             _entry(found, k).preds.append(pred)
-        for k, kind, event_id, revision, at_us, broker_us, number, name, actor in self._in(
-            "SELECT k, kind, event_id, revision, at_us, broker_us, number, name, actor FROM label WHERE k IN", ordered
+        for k, kind, event_id, revision, at_us, broker_us, number, name, actor, rule in self._in(
+            "SELECT k, kind, event_id, revision, at_us, broker_us, number, name, actor, rule FROM label WHERE k IN",
+            ordered,
         ):
             value: Value = number if name is None else name
-            _entry(found, k).versions.append(Version(kind, event_id, revision, at_us, broker_us, value, actor))
+            _entry(found, k).versions.append(Version(kind, event_id, revision, at_us, broker_us, value, actor, rule))
         for k, event in self._in("SELECT k, event FROM exchange WHERE k IN", ordered):
             _entry(found, k).exchanges.add(event)
         if self._any("SELECT 1 FROM input LIMIT 1"):
@@ -171,8 +173,9 @@ class SqlBatch:
     def write(self, lease: Lease, work: Work) -> None:
         """Rows, sums, outbox, offset."""
         self._rows(work.changes)
-        ARMS.write(self._connection, lease.partition, work.changes.cells)
-        PAIRS.write(self._connection, lease.partition, work.changes.pairs)
+        arms, pairs = self._settled(work.changes)
+        ARMS.write(self._connection, lease.partition, work.changes.cells, arms)
+        PAIRS.write(self._connection, lease.partition, work.changes.pairs, pairs)
         write_profiles(self._connection, lease.partition, work.changes.profiles)
         write_examples(self._connection, work.changes.examples)
         self._ledgers(lease.partition, work.changes)
@@ -196,6 +199,8 @@ class SqlBatch:
             mark = tables.partition.c.watermark_us
             # A quiet partition may have been said to be read up to a later time; a watermark never falls.
             values["watermark_us"] = case((mark > work.watermark_us, mark), else_=work.watermark_us)
+            # These may fall: the next event mends what one with a time of the future did.
+            values["broker_us"] = values["aged_us"] = work.watermark_us
         partition = tables.partition
         self._connection.execute(update(partition).where(partition.c.number == lease.partition).values(**values))
 
@@ -222,7 +227,7 @@ class SqlBatch:
             tables.label,
             sorted(
                 (
-                    (k, v.kind, v.event_id, v.revision, v.at_us, v.broker_us, *_columns(v.value), v.actor)
+                    (k, v.kind, v.event_id, v.revision, v.at_us, v.broker_us, *_columns(v.value), v.actor, v.rule)
                     for k, v in changes.versions
                 ),
                 key=_first_two,
@@ -230,6 +235,25 @@ class SqlBatch:
         )
         self._insert(tables.exchange, sorted(changes.exchanges))
         self._insert(tables.input_, sorted(changes.inputs))
+
+    def _settled(self, changes: Changes) -> tuple[Cells, Cells]:
+        """The sums of arms and of pairs, where their windows lie by now; whoever moves them is held off by `alone`."""
+        book = self._book
+        rules = {("arm", number): book.rule(book.arm(number).rule) for number, _ in changes.cells}
+        rules |= {("pair", number): book.rule(book.pair(number).rule) for number, _ in changes.pairs}
+        marks = read_marks(self._connection, {rule.subject for rule in rules.values()})
+        if not marks:
+            return changes.cells, changes.pairs
+
+        def places(kind: str) -> Places:
+            def of(number: int, start_us: int) -> tuple[int, int] | None:
+                rule = rules[kind, number]
+                rungs = marks.get(rule.subject, Rungs())
+                return None if start_us < rungs.forgotten_us else rungs.places(start_us, rule.window_us)
+
+            return of
+
+        return settled(changes.cells, places("arm")), settled(changes.pairs, places("pair"))
 
     def _ledgers(self, partition: int, changes: Changes) -> None:
         if changes.ledger:
@@ -241,17 +265,7 @@ class SqlBatch:
                 " ON CONFLICT (partition) DO UPDATE SET sums = excluded.sums",
                 [(partition, encode(add(decode(before), changes.ledger)))],
             )
-        for subject, part in changes.labels.items():
-            if not any(part.values()):
-                continue
-            labels = tables.label_ledger
-            by_subject = select(labels.c.sums).where(labels.c.subject == subject, labels.c.partition == partition)
-            before = self._connection.execute(by_subject).scalar() or "{}"
-            self._many(
-                "INSERT INTO label_ledger (subject, partition, sums) VALUES (?,?,?)"
-                " ON CONFLICT (subject, partition) DO UPDATE SET sums = excluded.sums",
-                [(subject, partition, encode(add(decode(before), part)))],
-            )
+        add_to_label_ledger(self._connection, partition, changes.labels)
 
     def _hold(self, partition: int, work: Work) -> None:
         self._insert(
@@ -291,6 +305,28 @@ def _range(prefix: bytes) -> tuple[bytes, bytes]:
     return prefix, prefix + b"\xff" * (identity.ROW_BYTES + 1)
 
 
+def read_marks(connection: Connection, subjects: Iterable[str]) -> dict[str, Rungs]:
+    """Up to where the windows of these deployments are coarser, of those that have any that are."""
+    sql = "SELECT subject, hourly_us, daily_us, forgotten_us FROM coarse WHERE subject IN"
+    return {subject: Rungs(*marks) for subject, *marks in select_in(connection, sql, sorted(subjects))}
+
+
+def add_to_label_ledger(connection: Connection, partition: int, labels: Mapping[str, Mapping[str, int]]) -> None:
+    """Add to deployments' ledgers of labels; each partition has a row of its own, and readers add them."""
+    table = tables.label_ledger
+    for subject, part in labels.items():
+        if not any(part.values()):
+            continue
+        by_subject = select(table.c.sums).where(table.c.subject == subject, table.c.partition == partition)
+        before = connection.execute(by_subject).scalar() or "{}"
+        execute_many(
+            connection,
+            "INSERT INTO label_ledger (subject, partition, sums) VALUES (?,?,?)"
+            " ON CONFLICT (subject, partition) DO UPDATE SET sums = excluded.sums",
+            [(subject, partition, encode(add(decode(before), part)))],
+        )
+
+
 def position_of(row: Row[Any]) -> Position:
     """A partition's row."""
     return Position(
@@ -304,6 +340,7 @@ def position_of(row: Row[Any]) -> Position:
         watermark_us=row.watermark_us,
         stopped=row.stopped,
         again_until=row.again_until,
+        aged_us=row.aged_us,
     )
 
 

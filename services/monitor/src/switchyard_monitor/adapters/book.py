@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.domain.entries import Arm, Pair
 from switchyard_monitor.domain.rules import Rule
+from switchyard_monitor.errors import Unreadable
 
 
 class BookCache:
@@ -106,11 +107,11 @@ class SqlBook:
         return number
 
     def rule(self, rule_id: int) -> Rule:
-        """The rule of a number."""
+        """The rule of a number; `Unreadable` where its row is none, as another release may have left it."""
         rule = self._cache.rules.get(rule_id)
         if rule is None:
             body = self._connection.execute(select(tables.rule.c.body).where(tables.rule.c.id == rule_id)).scalar_one()
-            rule = Rule(**json.loads(body))
+            rule = _read(rule_id, body)
             self._cache.rules[rule_id] = rule
             self._cache.rule_ids[rule] = rule_id
         return rule
@@ -123,3 +124,14 @@ class SqlBook:
             self._cache.pair_ids.pop(self._cache.pairs.pop(number), None)
         for number in self._new_rules:
             self._cache.rule_ids.pop(self._cache.rules.pop(number), None)
+
+
+def _read(rule_id: int, body: str) -> Rule:
+    try:
+        rule = Rule(**json.loads(body))
+    except (TypeError, ValueError) as error:
+        raise Unreadable(f"rule {rule_id} in the database cannot be read: {error}") from error
+    for name in ("window_us", "judged_after_us", "horizon_us"):
+        if not isinstance(getattr(rule, name), int):
+            raise Unreadable(f"rule {rule_id} in the database cannot be read: {name} is no whole number")
+    return rule

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, select, update
 
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.engine import guarded, open_reader, open_writer
-from switchyard_monitor.adapters.statements import execute_many
+from switchyard_monitor.adapters.statements import execute, execute_many
 from switchyard_monitor.domain.drift_book import Due, FeatureDrift, Page, WindowDrift
 from switchyard_monitor.domain.usual import Aspect
 
@@ -117,6 +117,21 @@ class SqlDriftBook:
         """Let go of all connections."""
         self._writer.dispose()
         self._reader.dispose()
+
+
+def drop_drift(connection: Connection, subject: str, *, before_us: int) -> None:
+    """Forget what a deployment's windows were found to be that begin before then.
+
+    Features are found by their windows: all of a deployment's may be a hundred megabytes, which nobody looks through.
+    """
+    windows = "FROM drift_window WHERE subject = ? AND start_us < ?"
+    old = execute(connection, f"SELECT DISTINCT baseline, revision {windows}", (subject, before_us)).all()
+    execute(connection, f"DELETE {windows}", (subject, before_us))
+    execute_many(
+        connection,
+        "DELETE FROM drift_feature WHERE subject = ? AND baseline = ? AND revision = ? AND start_us < ?",
+        [(subject, baseline, revision, before_us) for baseline, revision in sorted(old)],
+    )
 
 
 def _is(due: Due) -> ColumnElement[bool]:

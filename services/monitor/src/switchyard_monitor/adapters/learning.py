@@ -91,9 +91,9 @@ def forget_examples(connection: Connection, subject: str, revision: str) -> None
     connection.execute(delete(table).where(table.c.subject == subject, table.c.revision == revision))
 
 
-def forget_before(connection: Connection, day_us: int) -> None:
-    """Days that are too old to become part of anything."""
-    connection.execute(delete(tables.learning).where(tables.learning.c.day_us < day_us))
+def forget_before(connection: Connection, day_us: int) -> int:
+    """Days that are too old to become part of anything; answers how many rows that was."""
+    return connection.execute(delete(tables.learning).where(tables.learning.c.day_us < day_us)).rowcount
 
 
 def _most(connection: Connection, day: Sequence[str | int]) -> int | None:

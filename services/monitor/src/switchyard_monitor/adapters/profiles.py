@@ -66,6 +66,11 @@ def coarsen_profiles(connection: Connection, partition: int, moving: Coarsening,
     _add(connection, partition, moved)  # what is only moved was judged before, or is due already
 
 
+def drop_profiles(connection: Connection, subject: str, *, before_us: int) -> None:
+    """Forget a deployment's profiles of windows that begin before then, whatever they were counted in."""
+    execute(connection, "DELETE FROM profile WHERE subject = ? AND start_us < ?", (subject, before_us))
+
+
 def fine_profiles(connection: Connection, moving: Coarsening) -> set[int]:
     """The partitions that have something to be moved."""
     return set(execute(connection, f"SELECT DISTINCT partition FROM profile WHERE {_FINE}", _fine(moving)).scalars())

@@ -48,13 +48,23 @@ def select_in(connection: Connection, sql: str, values: Sequence[Any]) -> Iterat
 
     The last holes are filled up with repeats, so that one plan serves.
     """
+    for result in _in(connection, sql, values):
+        yield from result
+
+
+def delete_in(connection: Connection, sql: str, values: Sequence[Any]) -> int:
+    """The same for `DELETE … IN`; answers how many rows went."""
+    return sum(result.rowcount for result in _in(connection, sql, values))
+
+
+def _in(connection: Connection, sql: str, values: Sequence[Any]) -> Iterator[CursorResult[*tuple[Any, ...]]]:
     if is_postgres(connection):
         if values:
-            yield from connection.exec_driver_sql(f"{sql.removesuffix('IN')}= ANY(%b)", (list(values),))
+            yield connection.exec_driver_sql(f"{sql.removesuffix('IN')}= ANY(%b)", (list(values),))
         return
     for chunk in chunks(values):
         filled = tuple(chunk) + (chunk[-1],) * (CHUNK - len(chunk))
-        yield from connection.exec_driver_sql(f"{sql} ({_HOLES})", filled)
+        yield connection.exec_driver_sql(f"{sql} ({_HOLES})", filled)
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -22,6 +22,7 @@ from switchyard_monitor.adapters.engine import guarded, migrate, open_reader, op
 from switchyard_monitor.adapters.profiles import fine_profiles, read_profiles
 from switchyard_monitor.adapters.statements import alone, inserting
 from switchyard_monitor.adapters.summed import ARMS, PAIRS
+from switchyard_monitor.adapters.upkeep import SqlUpkeep
 from switchyard_monitor.domain.entries import Arm, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.learning import Cut, Example, Learnt
 from switchyard_monitor.domain.profiling import Coarsening, Profiles, Span
@@ -38,6 +39,8 @@ class SqlStore:
         self._writing = threading.Lock()
         self._written = BookCache()
         self._read = BookCache()
+        self.upkeep = SqlUpkeep(self._write, self._reader, self._written)
+        """For the pruner, who works in the reader's thread."""
 
     @property
     def has_server(self) -> bool:
@@ -106,6 +109,8 @@ class SqlStore:
         table = tables.partition
         kept: list[Lease] = []
         with self._write() as connection:
+            # Nothing was left to be read when the newest event that is known of had come. No clock of ours says so.
+            newest = connection.execute(select(func.max(table.c.broker_us))).scalar() if watermarks else None
             # In one order, so that two members who both think that they hold a partition never wait for each other.
             for lease in sorted(leases, key=lambda lease: lease.partition):
                 renewed = connection.execute(update(table).where(_is(lease)).values(expires_us=now_us + ttl_us))
@@ -115,6 +120,8 @@ class SqlStore:
                 if (mark := watermarks.get(lease.partition)) is not None:
                     higher = or_(table.c.watermark_us.is_(None), table.c.watermark_us < mark)
                     connection.execute(update(table).where(_is(lease), higher).values(watermark_us=mark))
+                    other = table.c.aged_us.is_distinct_from(newest)
+                    connection.execute(update(table).where(_is(lease), other).values(aged_us=newest))
         return kept
 
     def release(self, lease: Lease) -> None:
@@ -176,9 +183,9 @@ class SqlStore:
             return list(connection.execute(query).scalars())
 
     def arms(self, subject: str) -> dict[int, Arm]:
-        """A deployment's arms, by number."""
+        """A deployment's arms, by number and in that order."""
         arm, rule = tables.arm, tables.rule
-        query = select(arm).join(rule, arm.c.rule == rule.c.id).where(rule.c.subject == subject)
+        query = select(arm).join(rule, arm.c.rule == rule.c.id).where(rule.c.subject == subject).order_by(arm.c.id)
         with self._look() as connection:
             return {row.id: _arm(row) for row in connection.execute(query)}
 
@@ -201,9 +208,9 @@ class SqlStore:
             ]
 
     def pairs(self, subject: str) -> dict[int, Pair]:
-        """A deployment's pairs of revisions, by number."""
+        """A deployment's pairs of revisions, by number and in that order."""
         pair, rule = tables.pair, tables.rule
-        query = select(pair).join(rule, pair.c.rule == rule.c.id).where(rule.c.subject == subject)
+        query = select(pair).join(rule, pair.c.rule == rule.c.id).where(rule.c.subject == subject).order_by(pair.c.id)
         with self._look() as connection:
             return {row.id: Pair(row.rule, row.stable, row.mirrored, row.traffic) for row in connection.execute(query)}
 
@@ -278,11 +285,6 @@ class SqlStore:
         """Forget a revision's rows."""
         with self._write() as connection:
             learning.forget_examples(connection, subject, revision)
-
-    def forget_lessons_before(self, day_us: int) -> None:
-        """Forget everybody's older rows."""
-        with self._write() as connection:
-            learning.forget_before(connection, day_us)
 
     def ledgers(self) -> list[Ledger]:
         """Every partition's books."""

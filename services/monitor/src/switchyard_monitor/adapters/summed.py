@@ -1,12 +1,13 @@
 """Sums in the database: a row per owner, window and partition, and beside it a row per owner and partition.
 
 The second is the first added up, so that nobody reads a year of windows to say how many requests there were. Writers
-add to their own partition's rows; readers add the partitions.
+add to their own partition's rows; readers add the partitions. Old windows are moved into coarser ones, and at last go:
+their sums stay in the second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from re import Pattern
@@ -17,7 +18,11 @@ from sqlalchemy import Connection
 
 from switchyard_monitor.adapters.statements import execute, execute_many, select_in
 from switchyard_monitor.domain.entries import Cells
+from switchyard_monitor.domain.retention import Places, spread
 from switchyard_monitor.domain.sums import Sums, add, decode, encode, merged, pick
+
+_Place = tuple[int, int, int]
+"""Owner, start of the window, partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +33,8 @@ class Summed:
     windows: str
     totals: str
 
-    def write(self, connection: Connection, partition: int, cells: Cells) -> None:
-        """Add what a batch changed."""
+    def write(self, connection: Connection, partition: int, changed: Cells, cells: Cells) -> None:
+        """Add what a batch changed; `cells` is the same, put where the windows lie by now."""
         touched: dict[int, list[int]] = {}
         for (owner, start_us), sums in cells.items():
             if any(sums.values()):
@@ -53,7 +58,7 @@ class Summed:
             f" ON CONFLICT ({self.owner}, start_us, partition) DO UPDATE SET sums = excluded.sums",
             rows,
         )
-        self._write_totals(connection, partition, cells)
+        self._write_totals(connection, partition, changed)
 
     def _write_totals(self, connection: Connection, partition: int, cells: Cells) -> None:
         parts: dict[int, Sums] = {}
@@ -106,6 +111,98 @@ class Summed:
                 found.append((owner, sums))
         return found
 
+    def oldest(self, connection: Connection, owners: Sequence[int], *, since_us: int) -> dict[int, int]:
+        """The start of each owner's oldest window since then, of those that have one."""
+        # An owner's table is named as its column is. Each is asked by itself: by the index, not over all windows.
+        sql = (
+            f"SELECT id, (SELECT min(start_us) FROM {self.windows}"
+            f" WHERE {self.windows}.{self.owner} = {self.owner}.id AND start_us >= {since_us})"
+            f" FROM {self.owner} WHERE id IN"
+        )
+        return {owner: start_us for owner, start_us in select_in(connection, sql, owners) if start_us is not None}
+
+    def newest(self, connection: Connection, owners: Sequence[int]) -> int | None:
+        """The start of these owners' newest window; None where they have none."""
+        sql = (
+            f"SELECT (SELECT max(start_us) FROM {self.windows} WHERE {self.windows}.{self.owner} = {self.owner}.id)"
+            f" FROM {self.owner} WHERE id IN"
+        )
+        return max((at_us for (at_us,) in select_in(connection, sql, owners) if at_us is not None), default=None)
+
+    def move(
+        self, connection: Connection, owners: Sequence[int], *, since_us: int, until_us: int, most: int, places: Places
+    ) -> int:
+        """Put windows that start in a span where they lie by now; answers up to where, if `most` rows are enough.
+
+        Nobody else may write sums of these owners meanwhile.
+        """
+        span = f"start_us >= {since_us} AND start_us < "
+        starts = sorted(
+            start_us
+            for (start_us,) in select_in(
+                connection,
+                f"SELECT start_us FROM {self.windows} WHERE {span}{until_us} AND {self.owner} IN",
+                owners,
+            )
+        )
+        if len(starts) > most:
+            # All rows of one start go together, be they more.
+            until_us = next((start_us for start_us in starts[most:] if start_us > starts[0]), until_us)
+        held: dict[_Place, Sums] = {
+            (owner, start_us, partition): decode(text)
+            for owner, start_us, partition, text in select_in(
+                connection,
+                f"SELECT {self.owner}, start_us, partition, sums FROM {self.windows}"
+                f" WHERE {span}{until_us} AND {self.owner} IN",
+                owners,
+            )
+        }
+        moved: dict[_Place, Sums] = {}
+        touched: set[_Place] = set()
+        for place, sums in held.items():
+            owner, start_us, partition = place
+            to = places(owner, start_us)
+            if to is None or set(to) == {start_us}:
+                continue
+            touched.add(place)
+            parts = spread(sums, to)
+            held[place] = parts.pop(start_us, {})
+            for at_us, part in parts.items():
+                add(moved.setdefault((owner, at_us, partition), {}), part)
+        for place, part in moved.items():
+            if place not in held:
+                held[place] = self._at(connection, place)
+            add(held[place], part)
+        self._put(connection, {place: held[place] for place in touched | moved.keys()})
+        return until_us
+
+    def drop(self, connection: Connection, owners: Iterable[int], *, before_us: int) -> None:
+        """Forget the windows that start before then; their sums stay in the totals."""
+        execute_many(
+            connection,
+            f"DELETE FROM {self.windows} WHERE {self.owner} = ? AND start_us < ?",
+            [(owner, before_us) for owner in sorted(owners)],
+        )
+
+    def _at(self, connection: Connection, place: _Place) -> Sums:
+        sql = f"SELECT sums FROM {self.windows} WHERE {self.owner} = ? AND start_us = ? AND partition = ?"
+        text = execute(connection, sql, place).scalar()
+        return decode(text) if text else {}
+
+    def _put(self, connection: Connection, rows: Mapping[_Place, Sums]) -> None:
+        """Write rows as they are now; one that holds nothing goes."""
+        execute_many(
+            connection,
+            f"DELETE FROM {self.windows} WHERE {self.owner} = ? AND start_us = ? AND partition = ?",
+            sorted(place for place, sums in rows.items() if not any(sums.values())),
+        )
+        execute_many(
+            connection,
+            f"INSERT INTO {self.windows} (sums, {self.owner}, start_us, partition) VALUES (?,?,?,?)"
+            f" ON CONFLICT ({self.owner}, start_us, partition) DO UPDATE SET sums = excluded.sums",
+            [(encode(sums), *place) for place, sums in sorted(rows.items(), key=_where) if any(sums.values())],
+        )
+
 
 ARMS = Summed(owner="arm", windows="cell", totals="total")
 PAIRS = Summed(owner="pair", windows="pair_cell", totals="pair_total")
@@ -121,6 +218,10 @@ def _decoded(text: str) -> Mapping[str, int]:
 def _picked(text: str, names: Pattern[str]) -> Mapping[str, int]:
     """The same of some names."""
     return MappingProxyType(pick(text, names))
+
+
+def _where(item: tuple[_Place, Sums]) -> _Place:
+    return item[0]
 
 
 def _first(item: tuple[tuple[int, int], Any]) -> tuple[int, int]:

@@ -2,6 +2,14 @@
 
 In SQLite, rows of predictions and labels lie in the order of their keys, without a row id of their own, so that the
 rows of new predictions are appended. Sums are text: equal sums are equal text, and a person can read them.
+
+What grows with time goes with time (`domain.retention`): predictions, labels, exchanges and inputs when nobody can join
+or judge them, windows, profiles and what was found of drift in them after 400 days, rows to learn of (2,000 a revision
+and day) when they were learnt of, or after 90 days, and what happened in rollouts after 400. Else it is bounded: alarms
+by the rules, what was said of them to 1,000 records a deployment (`adapters.alarms`), what is due of drift by its
+windows, evaluators and duties to a row a deployment, outbox and held records by what waits. Three stay for ever: totals
+and arms, a row for each weight of a rollout; references, for nobody knows who will name one, of which a revision that
+serves a week has one at most; and stubs of what was erased, so that it never comes back.
 """
 
 from __future__ import annotations
@@ -36,6 +44,8 @@ partition = Table(
     Column("watermark_us", BigInteger),
     Column("stopped", TEXT),
     Column("again_until", BigInteger, nullable=False, server_default="0"),
+    Column("broker_us", BigInteger),
+    Column("aged_us", BigInteger),
 )
 
 member = Table(
@@ -95,6 +105,7 @@ label = Table(
     Column("number", Float),
     Column("name", TEXT),
     Column("actor", TEXT, nullable=False),
+    Column("rule", Integer),
     sqlite_with_rowid=False,
 )
 
@@ -103,6 +114,7 @@ exchange = Table(
     metadata,
     Column("k", LargeBinary, primary_key=True),
     Column("event", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_us", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 
@@ -112,6 +124,7 @@ input_ = Table(
     Column("k", LargeBinary, primary_key=True),
     Column("event", BigInteger, primary_key=True, autoincrement=False),
     Column("x", BigInteger, nullable=False),
+    Column("at_us", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 
@@ -288,6 +301,24 @@ outbox = Table(
     Column("key", LargeBinary),
     Column("value", LargeBinary),
     Column("headers", TEXT, nullable=False),
+)
+
+duty = Table(
+    "duty",
+    metadata,
+    Column("name", TEXT, primary_key=True),
+    Column("owner", TEXT),
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+)
+
+coarse = Table(
+    "coarse",
+    metadata,
+    Column("subject", TEXT, primary_key=True),
+    Column("hourly_us", BigInteger, nullable=False),
+    Column("daily_us", BigInteger, nullable=False),
+    Column("forgotten_us", BigInteger, nullable=False),
 )
 
 rollout_event = Table(

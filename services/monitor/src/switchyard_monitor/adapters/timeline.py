@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import case, delete, select
+from pydantic import ValidationError
+from sqlalchemy import case, delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
+from switchyard_contracts.topics import RolloutRecord
 
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.engine import guarded, open_reader, open_writer
 from switchyard_monitor.adapters.statements import alone, inserting
 from switchyard_monitor.domain.rollouts import Happening
+from switchyard_monitor.errors import Unreadable
 
 MOST_OF_A_DEPLOYMENT = 2000
 """About twenty rollouts' worth at a hundred records each; a year of them where one happens every few weeks."""
@@ -33,7 +36,7 @@ class SqlTimeline:
     def learn(
         self, happenings: Sequence[Happening], *, topic_id: str, offsets: Mapping[int, int], oldest_us: int
     ) -> None:
-        """Merge these in, move the offsets and forget what is older, in one transaction."""
+        """Merge these in, move the offsets and forget what is older but for each one's last, in one transaction."""
         event, place = tables.rollout_event, tables.rollout_place
         with guarded(), self._writer.begin() as connection:
             alone(connection, ["the timeline"])
@@ -55,7 +58,13 @@ class SqlTimeline:
                 order = (event.c.last_us.desc(), event.c.id.desc())
                 beyond = select(event.c.id).where(event.c.subject == subject).order_by(*order).offset(self._most)
                 connection.execute(delete(event).where(event.c.subject == subject, event.c.id.in_(beyond)))
-            connection.execute(delete(event).where(event.c.last_us < oldest_us))
+            # Never the last word on a deployment: by it a rollout is under way or is not.
+            newer = event.alias()
+            later = (newer.c.last_us > event.c.last_us) | (
+                (newer.c.last_us == event.c.last_us) & (newer.c.id > event.c.id)
+            )
+            outlived = exists().where(newer.c.subject == event.c.subject, later)
+            connection.execute(delete(event).where(event.c.last_us < oldest_us, outlived))
             connection.execute(delete(place).where(place.c.topic_id != topic_id))
             for partition, next_offset in offsets.items():
                 connection.execute(
@@ -96,6 +105,14 @@ class SqlTimeline:
                 row.subject: Happening(row.subject, row.id, row.first_us, row.last_us, row.body)
                 for row in connection.execute(query)
             }
+
+    def last(self, subject: str) -> RolloutRecord | None:
+        """What was said last of a deployment's rollouts; `Unreadable` where its row is no record."""
+        found = self.latest([subject]).get(subject)
+        try:
+            return found.record if found else None
+        except ValidationError as error:
+            raise Unreadable(f"what was said last of its rollouts cannot be read: {found and found.id!r}") from error
 
     def close(self) -> None:
         """Let go of all connections."""

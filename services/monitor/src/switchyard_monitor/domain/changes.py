@@ -10,6 +10,23 @@ from switchyard_monitor.domain.learning import Example
 from switchyard_monitor.domain.profiling import Profiles
 from switchyard_monitor.domain.sums import Sums
 
+COLUMNS = (
+    "stored",
+    "repeat",
+    "superseded",
+    "stale",
+    "duplicate",
+    "conflict",
+    "invalid",
+    "truncated",
+    "late",
+    "deleted",
+    "refused",
+    "ignored",
+    "gaps",
+)
+"""What may become of an offset, beside being held for a while."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dead:
@@ -26,8 +43,10 @@ class Changes:
 
     preds: list[tuple[bytes, Pred]] = field(default_factory=list)
     versions: list[tuple[bytes, Version]] = field(default_factory=list)
-    exchanges: list[tuple[bytes, int]] = field(default_factory=list)
-    inputs: list[tuple[bytes, int, int]] = field(default_factory=list)
+    exchanges: list[tuple[bytes, int, int]] = field(default_factory=list)
+    """Key, hash of the event, and its time."""
+    inputs: list[tuple[bytes, int, int, int]] = field(default_factory=list)
+    """Key, hash of the event and of the X, and the event's time."""
     erased: set[bytes] = field(default_factory=set)
     """Predictions of which every row goes; nothing else that is here is of theirs."""
     cells: Cells = field(default_factory=dict)

@@ -68,6 +68,8 @@ class Version(NamedTuple):
     broker_us: int
     value: Value
     actor: str
+    rule: int | None = None
+    """By which it was read, and so whose it is while there is no Y; None where that was not written down yet."""
 
     @property
     def rank(self) -> tuple[int, int, str]:

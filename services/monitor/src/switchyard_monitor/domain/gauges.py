@@ -22,6 +22,7 @@ from switchyard_monitor.domain.alarms import MOST_NAMES, Reading, Terms
 from switchyard_monitor.domain.drift import Finding, judge, share_of
 from switchyard_monitor.domain.entries import Cell
 from switchyard_monitor.domain.quality import Quality, latency
+from switchyard_monitor.domain.retention import Rungs
 from switchyard_monitor.domain.sums import Sums, merged, only
 from switchyard_monitor.domain.usual import ENOUGH, Aspect, Yardstick
 
@@ -35,6 +36,7 @@ _SUMS = {
     "outcome": only(*_QUALITY),
     "decision": only("dec.n", "dec.agree"),
 }
+_OF_EXCHANGES = frozenset({"error_rate", REQUESTS, "latency"})
 FINE_US, HOURLY_US = 2 * HOUR_US, 48 * HOUR_US
 """After which profiles are put together to hours and, in turn, to windows of the reference."""
 
@@ -47,6 +49,33 @@ def names(terms: Terms) -> Pattern[str] | None:
 def kind(terms: Terms) -> str:
     """The first half of the metric's name."""
     return terms.metric.partition("_p")[0].partition(".")[0]
+
+
+def by_hour(terms: Terms) -> bool:
+    """Whether a rule's windows can be told of sums that lie in whole hours."""
+    return names(terms) is None or terms.window_us % HOUR_US == 0
+
+
+def by_day(terms: Terms) -> bool:
+    """Whether they can be told where what exchanges add lies in whole days."""
+    return kind(terms) not in _OF_EXCHANGES or terms.window_us % DAY_US == 0
+
+
+def told_from(terms: Terms, rungs: Rungs) -> int:
+    """From which start on a rule's windows can be told; those before are parts of coarser ones by now, or no more."""
+    hourly_us = 0 if by_hour(terms) else rungs.hourly_us
+    daily_us = 0 if by_day(terms) else rungs.daily_us
+    least_us = max(hourly_us, daily_us, rungs.forgotten_us)
+    return least_us + -least_us % terms.window_us
+
+
+def gone(terms: Terms, start_us: int, rungs: Rungs) -> str:
+    """Why the sums of a window cannot be had any more; empty where they can."""
+    if start_us >= told_from(terms, rungs):
+        return ""
+    if start_us < rungs.forgotten_us:
+        return "it is judged too late: windows of that time are no longer kept"
+    return "it is judged too late: windows of that time were put together to longer ones"
 
 
 def of_sums(terms: Terms, cells: Iterable[Cell], *, revision: str, coverage: float, served: bool) -> Reading:

@@ -35,6 +35,11 @@ def key(subject: str, prediction_id: str, row: int = 0) -> bytes:
     return prefix(subject, prediction_id) + row_bytes(row)
 
 
+def earliest(at_us: int) -> bytes:
+    """The least key of an id that was minted at a time; a caller's own id may lie anywhere."""
+    return max(0, at_us // 1000).to_bytes(6)
+
+
 def fold(key: bytes) -> int:
     """The group that all rows of a prediction are counted in, where nobody knows whose they are.
 

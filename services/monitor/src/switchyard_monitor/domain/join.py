@@ -159,18 +159,18 @@ class Fold:
 
         found = lines.of_exchange(data, known)
         if any(self._differs(fact.prefix, line) for line in found):
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
             bump(cell, "conflicts")
             self.bury(fact.record, "conflict", f"prediction {data.prediction_id!r} came before with another X")
             return "conflict"
         if data.error or not 200 <= data.status < 300:
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
             return "stored"
         if data.answered_by and data.answered_by != data.revision:
             bump(cell, "failover")
             if data.role is RouteRole.SHADOW:
                 # Nobody stands in for a mirrored revision: a Y of stable's would be filed as a second one.
-                self._seen(key, entry, event)
+                self._seen(key, entry, event, at_us)
                 return "stored"
             # Stable stood in for it. The Y is stable's, but not by the lot, so it is never compared.
             revision, role, assignment = data.answered_by, RouteRole.STABLE, Assignment.RETRY
@@ -179,11 +179,11 @@ class Fold:
             revision, role = data.revision, data.role
         fresh = [line for line in found if not self._answered(fact.prefix, line.row, revision, role)]
         if found and not fresh:
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
             return "repeat"
         many = known.answers is not None and revision == data.revision
         if not data.response.complete:
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
             bump(cell, "unreadable")
             if many:
                 bump(cell, "answered")  # it was the capture that cut it short, whatever the rows were
@@ -200,7 +200,7 @@ class Fold:
         if many and made:
             bump(cell, "squares", made * made)
         if not entry.saw(event):
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
         return "stored"
 
     def _prediction(self, fact: Fact, data: PredictionOnly, known: Known, key: bytes, entry: Entry, at_us: int) -> str:
@@ -210,7 +210,7 @@ class Fold:
         found = lines.of_prediction(data, known, whole=fact.whole)
         fresh = [line for line in found if not self._answered(fact.prefix, line.row, data.revision, data.role)]
         if found and not fresh:
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
             return "repeat"
         rule = known.rule
         if fresh and rule.task is not None and all(known.said(line.said) is None for line in fresh):
@@ -221,7 +221,7 @@ class Fold:
         place = self._place(fact, known, data.revision, data.role, data.traffic, at_us)
         self._make(fact, known, fresh, Pred(arm, at_us, event, None, None), cell, place)
         if not entry.saw(event):
-            self._seen(key, entry, event)
+            self._seen(key, entry, event, at_us)
         return "stored"
 
     def _make(
@@ -267,7 +267,7 @@ class Fold:
             return "duplicate"
         found = lines.of_input(data, known, whole=fact.whole)
         if any(self._differs(fact.prefix, line) for line in found):
-            self._seen(key, entry, refused)
+            self._seen(key, entry, refused, at_us)
             arm = self._arm((known.id, data.revision, data.role, data.traffic, FULL, Assignment.SPLIT, NO_FOLD))
             bump(cell_of(self.changes.cells, arm, known.rule.window(at_us)), "conflicts")
             self.bury(fact.record, "conflict", f"prediction {data.prediction_id!r} came before with another X")
@@ -278,10 +278,10 @@ class Fold:
             at = fact.prefix + identity.row_bytes(line.row)
             its = self._entry(at)
             if place is not None and self._ask(place, its, line):
-                self._seen(at, its, _asked_by(place))
+                self._seen(at, its, _asked_by(place), at_us)
             if line.x is not None and not its.inputs:
                 its.inputs[event] = line.x
-                self.changes.inputs.append((at, event, line.x))
+                self.changes.inputs.append((at, event, line.x, at_us))
                 column = "stored"
         return column
 
@@ -303,7 +303,7 @@ class Fold:
         if any(version.event_id == fact.event_id for version in same):
             return "duplicate"
         actor = data.actor.kind if data.actor else "unknown"
-        new = Version(kind, fact.event_id, data.revision, at_us, fact.record.broker_us, value, actor)
+        new = Version(kind, fact.event_id, data.revision, at_us, fact.record.broker_us, value, actor, known.id)
         self._touch(key, entry, fact.subject)
         entry.versions.append(new)
         self.changes.versions.append((key, new))
@@ -336,9 +336,9 @@ class Fold:
         entry.preds.append(pred)
         self.changes.preds.append((key, pred))
 
-    def _seen(self, key: bytes, entry: Entry, event: int) -> None:
+    def _seen(self, key: bytes, entry: Entry, event: int, at_us: int) -> None:
         entry.exchanges.add(event)
-        self.changes.exchanges.append((key, event))
+        self.changes.exchanges.append((key, event, at_us))
 
     def _touch(self, key: bytes, entry: Entry, subject: str) -> None:
         if key not in self._touched:

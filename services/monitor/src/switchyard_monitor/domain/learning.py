@@ -28,6 +28,8 @@ from switchyard_monitor.domain.drift import LEARNING_DAYS, LEARNING_ROWS, NoBase
 from switchyard_monitor.domain.profiling import Path, unwrapped
 from switchyard_monitor.domain.rules import follow, steps
 
+OLD_US = 90 * DAY_US
+"""Rows that did not become part of a reference by then go."""
 MOST_A_DAY = 2_000
 """Rows of one revision and day that are kept; seven such days are more than the rows it takes."""
 NEARLY = 0.99

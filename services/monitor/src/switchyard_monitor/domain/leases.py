@@ -1,6 +1,7 @@
-"""Who reads which partition and evaluates which deployment: rendezvous hashing, so that all come to the same answer.
+"""Who reads which partition, evaluates which deployment and has which duty: by rendezvous hashing, so that all members
+come to one answer.
 
-When a member joins or leaves, only the partitions and deployments that it gains or loses move.
+When a member joins or leaves, only what it gains or loses moves.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 
 
 def owner(what: int | str, members: Iterable[str]) -> str | None:
-    """The member with the highest hash of (member, partition or deployment)."""
+    """The member with the highest hash of (member, what it is about: a partition, a deployment or a duty's name)."""
     return max(members, key=lambda member: _weight(member, what), default=None)
 
 

@@ -14,12 +14,15 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 from switchyard_contracts.events import SUBJECT_PATTERN
 from switchyard_contracts.judgement import counted, noun
+from switchyard_contracts.model_deployment import Phase
 from switchyard_contracts.topics import RolloutRecord
 
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.join import SKEW_US
 from switchyard_monitor.errors import Unreadable
 
+ENDED = frozenset({Phase.COMPLETED, Phase.ROLLED_BACK, Phase.REFUSED, Phase.SUPERSEDED})
+"""Phases that a rollout does not leave."""
 MOST_BYTES = 65_536
 """A page shows hundreds of them."""
 MOST_ID = 128

@@ -21,6 +21,8 @@ from switchyard_contracts.quantities import format_duration
 from switchyard_contracts.windows import MICROSECOND
 
 from switchyard_monitor.domain.alarms import Look, Reading, State, Step, Terms, advance, due, first
+from switchyard_monitor.domain.gauges import told_from
+from switchyard_monitor.domain.retention import UNMOVED, Rungs
 from switchyard_monitor.domain.rows import moment
 
 MOST_LOOKS = 500
@@ -88,10 +90,12 @@ class Roster:
         watermark_us: int,
         read: Read,
         closed: Mapping[str, str] | None = None,
+        rungs: Rungs = UNMOVED,
     ) -> Judged:
         """Judge all windows that can be and were not, each once. `closed` are the ids that closed a rule's alarm last:
-        where it begins anew and fires by the same window as before, that is another alarm."""
-        held, records = self._enrolled(states, watermark_us)
+        where it begins anew and fires by the same window as before, that is another alarm. `rungs` say which windows
+        are not as they were."""
+        held, records = self._enrolled(states, watermark_us, rungs)
         ends = {**(closed or {}), **{record.alarm: record.id for record in records}}
         by_name = {terms.name: terms for terms in self.terms if terms.name in held}
         # A rule's windows come in order: of a long absence's many none is thought of before its turn.
@@ -110,8 +114,13 @@ class Roster:
                 records.append(request)
         return Judged(held, asked, tuple(records), looks, more=next(ahead, None) is not None)
 
-    def _enrolled(self, states: Mapping[str, State], watermark_us: int) -> tuple[dict[str, State], list[AlarmRecord]]:
-        """Each rule's state: the one that was kept, or a new one; what fired and is no more is closed."""
+    def _enrolled(
+        self, states: Mapping[str, State], watermark_us: int, rungs: Rungs = UNMOVED
+    ) -> tuple[dict[str, State], list[AlarmRecord]]:
+        """Each rule's state: the one that was kept, or a new one; what fired and is no more is closed.
+
+        A rule begins with windows that can be told: that older ones cannot is nobody's silence.
+        """
         found: dict[str, State] = {}
         closed: list[AlarmRecord] = []
         for terms in self.terms:
@@ -124,7 +133,7 @@ class Roster:
                 closed.append(self._closed(terms.name, held, reason, watermark_us))
             if not about and terms.metric != REQUESTS:
                 continue
-            start = first(terms, watermark_us)
+            start = max(first(terms, watermark_us), told_from(terms, rungs))
             if held and held.definition == terms.definition:
                 start = max(start, held.next_us)
             found[terms.name] = State(terms.definition, about, start, since_us=watermark_us)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from switchyard_contracts import windows
+from switchyard_contracts import retention, windows
 from switchyard_contracts.canonical import digest
 from switchyard_contracts.quantities import Threshold
 from switchyard_contracts.topics import ModelRecord
@@ -20,9 +20,9 @@ from switchyard_contracts.topics import ModelRecord
 Value = float | str
 """A number (regression), or the name of a class."""
 
-MAX_AGE_US = 7 * 86_400_000_000
+MAX_AGE_US = retention.MAX_AGE // timedelta(microseconds=1)
 """An X or Y that comes later than this after its own time is late."""
-DEFAULT_HORIZON_US = 30 * 86_400_000_000
+DEFAULT_HORIZON_US = retention.HORIZON // timedelta(microseconds=1)
 DEFAULT_WINDOW_US = windows.WINDOW // timedelta(microseconds=1)
 UNIT = 1 << 20
 """Parts of one `scale` to which errors are exact."""

@@ -341,6 +341,10 @@ class _Doors:
         troubles = []
         if health.trouble:
             troubles.append(f"The monitor is not reading events: {health.trouble}. What is shown may be old.")
+        if health.room:
+            troubles.append(f"{health.room[0].upper()}{health.room[1:]}.")
+        if health.retention:
+            troubles.append(f"What is old is not put away: {health.retention}.")
         if health.timeline:
             troubles.append(f"The timeline of rollouts may be old: {health.timeline}.")
         if health.drift:

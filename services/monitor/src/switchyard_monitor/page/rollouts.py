@@ -9,7 +9,7 @@ from itertools import groupby
 from switchyard_contracts.model_deployment import Phase, Role
 from switchyard_contracts.topics import RolloutRecord
 
-from switchyard_monitor.domain.rollouts import Happening
+from switchyard_monitor.domain.rollouts import ENDED, Happening
 from switchyard_monitor.page import units
 from switchyard_monitor.page.charts import Chart
 from switchyard_monitor.page.verdicts import Verdict, verdict
@@ -22,7 +22,6 @@ KINDS = {
     "bad": (Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.REFUSED),
 }
 """Phases by how good the news is; a colour each, beside the word."""
-ENDED = frozenset({Phase.COMPLETED, Phase.ROLLED_BACK, Phase.REFUSED, Phase.SUPERSEDED})
 FOLLOWED = {Phase.WATCHING: Phase.COMPLETED, Phase.ROLLING_BACK: Phase.ROLLED_BACK}
 """What becomes of a rollout that another one followed before its end. All others are superseded."""
 

@@ -279,6 +279,7 @@ def labels(labels: answers.LabelLedger) -> str:
     words = (
         f"{counted(labels.received, 'decision or outcome', 'decisions and outcomes')} of this deployment came in: "
         f"{counted(labels.joined, 'is', 'are')} joined to a prediction, "
-        f"{counted(labels.orphan, 'waits', 'wait')} for one, {counted(labels.deleted, 'was', 'were')} deleted."
+        f"{counted(labels.orphan, 'waits', 'wait')} for one, "
+        f"{counted(labels.expired, 'waited', 'waited')} in vain, {counted(labels.deleted, 'was', 'were')} deleted."
     )
     return words + (" The account closes." if labels.closes else " The account does not close: please report this.")
