@@ -18,11 +18,13 @@ from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.adapters.tables import metadata
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
+from switchyard_monitor.domain.days import DAY_US
 from switchyard_monitor.domain.entries import NO_FOLD, OUTCOME, Arm, Pair, Pred, Version
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.learning import MOST_A_DAY, Example, Learnt
 from switchyard_monitor.domain.profiling import Coarsening, ProfileKey, Span
 from switchyard_monitor.domain.rules import Rule
+from switchyard_monitor.domain.sums import encode, only
 from switchyard_monitor.errors import Deposed, StoreUnavailable
 from switchyard_monitor.ports import Batch, HeldRecord, Lease, Letter, Store, Work
 from switchyard_profile.binning import PREDICTION
@@ -135,7 +137,7 @@ def test_what_is_written_is_read_back_whole(opened: Open, store: Store) -> None:
     changes = Changes(
         preds=[
             (KEY, Pred(number, 7, -(2**63), 2**63 - 1, 1.5, 86_400_000_000)),
-            (b"\1" * 16, Pred(number, 8, 1, None, "late")),
+            (b"\1" * 16, Pred(number, 8, 1, None, "late", None, 2**20)),
         ],
         versions=[(KEY, Version(OUTCOME, "e1", 2, 3, 4, -0.1, "human"))],
         exchanges=[(KEY, 9)],
@@ -188,6 +190,21 @@ def test_sums_of_pairs_are_written_read_back_and_added_up(opened: Open, store: S
     ]
     assert again.pair_cells([first])[0].rule == RULE
     assert again.cells([first, other]) == []
+
+
+def test_sums_of_days_are_written_read_back_and_added_up(opened: Open, store: Store) -> None:
+    lease = claimed(store)
+    number = arm(store)
+    write(store, lease, Changes(days={(number, DAY_US): {"age.n": 1, "cal.b": 2**70, "gone": 1}}))
+    days = {(number, DAY_US): {"age.n": 2, "gone": -1}, (number, 0): {"age.n": 5, "cal.b": -1}}
+    write(store, lease, Changes(days=days), at=6)
+    again = opened()
+    found = [(cell.start_us, cell.sums) for cell in again.days([number])]
+    assert found == [(0, {"age.n": 5, "cal.b": -1}), (DAY_US, {"age.n": 3, "cal.b": 2**70})]
+    assert [cell.sums for cell in again.days([number], names=only("age.n"))] == [{"age.n": 5}, {"age.n": 3}]
+    assert [(cell.start_us, cell.sums) for cell in again.day_totals([number, number + 1])] == [
+        (0, {"age.n": 8, "cal.b": 2**70 - 1})
+    ]
 
 
 def test_sums_of_several_commits_add_up_and_what_cancels_is_gone(store: Store) -> None:
@@ -403,9 +420,23 @@ def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         execute(connection, "INSERT INTO prediction VALUES (?,?,?,?,?,?,?)", (KEY, 1, 7, 8, 9, 1.5, None))
-        connection.exec_driver_sql("INSERT INTO rule VALUES (1, 'demo/m', 'd', '{}')")
+        execute(connection, "INSERT INTO rule VALUES (?,?,?,?)", (1, "demo/m", "d", '{"subject": "demo/m"}'))
         connection.exec_driver_sql("INSERT INTO arm VALUES (1, 1, 'm-1', 'stable', 3, 10000, 'split')")
+        windows = [(0, {"age.n": 1, "age.e": -3, "requests": 4}), (DAY_US - 1, {"age.n": 2, "predictions": 2})]
+        windows.append((DAY_US, {"age.n": 4, "age.clipped": 1, "age.h:3": 4}))
+        for start_us, sums in windows:
+            execute(connection, "INSERT INTO cell VALUES (?,?,?,?)", (1, start_us, 0, encode(sums)))
+        execute(connection, "INSERT INTO cell VALUES (?,?,?,?)", (1, 0, 1, encode({"requests": 4})))
+        for partition in (0, 1):
+            execute(connection, "INSERT INTO total VALUES (?,?,?)", (1, partition, encode({"requests": 4})))
     store.migrate()
+    assert [(cell.start_us, cell.sums) for cell in store.days([1])] == [
+        (0, {"age.n": 3, "age.e": -3, "predictions": 2}),
+        (DAY_US, {"age.n": 4, "age.clipped": 1}),
+    ]
+    assert [cell.sums for cell in store.day_totals([1])] == [
+        {"age.n": 7, "age.e": -3, "age.clipped": 1, "predictions": 2}
+    ]
     entry, _ = store.entry(KEY)
     assert entry is not None
     assert entry.preds == [Pred(1, 7, 8, 9, 1.5, None)]

@@ -8,8 +8,8 @@ A program of its own on pandas: it imports nothing of Switchyard's, so an error 
   broker's), value, and headers where a CloudEvent has its attributes there. Of one deployment. A deletion lies in the
   partition of all that it erases, where a producer that keys by prediction id puts it.
 - `monitoring.json`: the `monitoring` block of its ModelDeployment: a regression, with or without decisions and rows.
-- `found.json`: what the monitor holds: `cells` and `pairs` of its database, and what its API answers to `/counts`,
-  `/quality` and `/pairs`.
+- `found.json`: what the monitor holds: `cells`, `days` and `pairs` of its database, and what its API answers to
+  `/counts`, `/quality` and `/pairs`.
 
 Whole numbers must be equal to the last bit; the API's means and roots, which are made of them, to twelve digits. It
 ends with 1 and the differences where something is not so.
@@ -481,6 +481,22 @@ def arm_sums(history: History, rules: Rules) -> tuple[Sums, pd.DataFrame]:
     return ledger.sums, made
 
 
+def day_sums(made: pd.DataFrame, happened: pd.DataFrame, rules: Rules) -> Sums:
+    """The sums of every arm by the day of its predictions, judged once."""
+    ledger = Ledger(ARM)
+    made = made.assign(start=made["at"] - made["at"] % DAY)
+    ledger.add(made, "predictions")
+    frame = judgements(made, happened, rules)["age"]
+    whole = parts(frame["y"], frame["happened"], rules.scale)
+    error = whole.clip(-CLIP, CLIP).astype("int64").astype("object")
+    ledger.add(frame, "age.n")
+    ledger.add(frame[whole.abs() > CLIP], "age.clipped")
+    ledger.add(frame, "age.e", error)
+    ledger.add(frame, "age.a", error.abs())
+    ledger.add(frame, "age.ee", error * error)
+    return ledger.sums
+
+
 def by_fold(ledger: Ledger, frame: pd.DataFrame, error: pd.Series) -> None:
     """What was judged once, by groups."""
     for number, part in frame.groupby("fold", sort=False):
@@ -713,9 +729,11 @@ def main(arguments: Sequence[str]) -> int:
     records = [json.loads(line) for line in options.events.read_text(encoding="utf-8").splitlines()]
     history = History.of(records, rules)
     arms, made = arm_sums(history, rules)
+    days = day_sums(made, history.versions("outcome"), rules)
     pairs = pair_sums(made, history.versions("outcome"), rules)
     seen = Comparison()
     seen.sums("cell", arms, held(told["cells"], ARM))
+    seen.sums("day", days, held(told["days"], ARM))
     seen.sums("pair", pairs, held(told["pairs"], PAIR))
     compare_answers(seen, arms, pairs, told, rules)
     for line in seen.differences[:SHOWN]:

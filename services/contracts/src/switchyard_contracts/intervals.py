@@ -12,7 +12,7 @@ from switchyard_contracts.boundary import few
 from switchyard_contracts.evalues import Shared, whose
 from switchyard_contracts.folds import FIRST_FOLDS
 
-Groups = Iterable[tuple[int, float]]
+Groups = Iterable[tuple[float, float]]
 """Of each group how many it holds, and their Σ."""
 ENDS = (-60.0, 60.0)
 """Between these logarithms a ratio of two rates is looked for; no count of failures leads beyond them."""
@@ -69,6 +69,29 @@ def jackknife_share(groups: Groups, *, level: float = 0.95) -> tuple[float, floa
     return _score(
         n / max(1.0, error**2 / alone) if alone else n, share, z=few(_z(level), variance=1.0, units=len(held))
     )
+
+
+def jackknife_parts(
+    groups: Iterable[Sequence[float]], *, of: Callable[[Sequence[float]], float | None], level: float = 0.95
+) -> tuple[float, float] | None:
+    """The interval of anything that is made `of` numbers which add up over groups, by leaving out each in turn.
+
+    Groups in which all numbers are 0 are no groups. None where they are too few, or without one of them there is
+    nothing to be told.
+    """
+    held = [group for group in groups if any(group)]
+    if len(held) < FIRST_FOLDS:
+        return None
+    whole = [math.fsum(column) for column in zip(*held, strict=True)]
+    value = of(whole)
+    without = [of([total - part for total, part in zip(whole, group, strict=True)]) for group in held]
+    told = [one for one in without if one is not None]
+    if value is None or len(told) < len(held):
+        return None
+    middle = math.fsum(told) / len(told)
+    error = math.sqrt(math.fsum((one - middle) ** 2 for one in told) * (len(told) - 1) / len(told))
+    half = few(_z(level), variance=1.0, units=len(held)) * error
+    return value - half, value + half
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +167,15 @@ def _score(n: float, share: float, *, z: float) -> tuple[float, float]:
     return low, high
 
 
-def _held(groups: Groups) -> list[tuple[int, float]]:
+def _held(groups: Groups) -> list[tuple[float, float]]:
     return [(n, total) for n, total in groups if n]
 
 
-def _mean(groups: Sequence[tuple[int, float]]) -> float:
+def _mean(groups: Sequence[tuple[float, float]]) -> float:
     return math.fsum(total for _, total in groups) / sum(n for n, _ in groups)
 
 
-def _error(groups: Sequence[tuple[int, float]], of: Callable[[float], float]) -> float | None:
+def _error(groups: Sequence[tuple[float, float]], of: Callable[[float], float]) -> float | None:
     """The standard error; None where the groups are too few to tell."""
     if len(groups) < FIRST_FOLDS:
         return None

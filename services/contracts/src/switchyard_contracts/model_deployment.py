@@ -489,6 +489,10 @@ class Task(StrEnum):
     CLASSIFICATION = "classification"
 
 
+ClassName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+MOST_CLASSES = 32
+
+
 class Prediction(Shape):
     """Where Y stands in the response."""
 
@@ -496,8 +500,29 @@ class Prediction(Shape):
     """Where it stands in the answer's JSON, such as $.delay."""
     task: Task
     """Whether the prediction is a number or a class."""
+    classes: Annotated[list[ClassName], Field(min_length=2, max_length=MOST_CLASSES)] | None = None
+    """Of a classification: the classes by which precision, recall and F1 are told; all others are counted as one. A
+    number is written as text ("1"), and so are true and false. Where only positive is said, it is that and the rest."""
+    positive: ClassName | None = None
+    """Of a classification: the class of which the score speaks, such as late."""
+    score: JsonPath | None = None
+    """Of a classification: where the probability of the positive class stands in the answer's JSON, from 0 to 1; where
+    no class is positive, that of the class that was answered. AUROC, calibration and estimates come of it."""
     scale: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1
     """The typical size of a value. Sums are exact to scale / 2^20; beyond 2048 scales it is clipped and counted."""
+
+    @model_validator(mode="after")
+    def _classes_fit(self) -> Self:
+        said = {"classes": self.classes, "positive": self.positive, "score": self.score}
+        for field, value in said.items():
+            if value is not None and self.task is not Task.CLASSIFICATION:
+                raise ValueError(f"{field}: may be set only where task is classification")
+        names = self.classes or []
+        if len(set(names)) < len(names):
+            raise ValueError(f"classes: names must differ, {next(n for n in names if names.count(n) > 1)!r} repeats")
+        if names and self.positive is not None and self.positive not in names:
+            raise ValueError(f"positive: {self.positive!r} is none of classes; name one of {', '.join(names)}")
+        return self
 
 
 class Decision(Shape):
@@ -1031,6 +1056,22 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "rule": "!has(self.retrain) || self.retrain.alarms.all(n, self.alarms.exists(a, a.name == n))",
             "message": "retrain.alarms names one that is not in monitoring.alarms",
             "fieldPath": ".retrain",
+        },
+    ],
+    Prediction: [
+        {
+            "rule": "self.task == 'classification' || !(has(self.classes) || has(self.positive) || has(self.score))",
+            "message": "classes, positive and score may be set only where task is classification",
+        },
+        {
+            "rule": "!has(self.classes) || !has(self.positive) || self.positive in self.classes",
+            "message": "positive must be one of classes",
+            "fieldPath": ".positive",
+        },
+        {
+            "rule": "!has(self.classes) || self.classes.all(c, self.classes.exists_one(d, d == c))",
+            "message": "the names of classes must differ",
+            "fieldPath": ".classes",
         },
     ],
     CanaryStep: [

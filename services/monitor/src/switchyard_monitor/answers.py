@@ -10,6 +10,8 @@ from switchyard_contracts.base import Timestamp
 from switchyard_contracts.events import Part
 from switchyard_contracts.intervals import wilson
 
+from switchyard_monitor.class_answers import Classes, Estimate, Scores
+from switchyard_monitor.class_answers import judged as judged_by_day
 from switchyard_monitor.domain.buckets import TIME_PARTS
 from switchyard_monitor.domain.entries import DECISION, NO_FOLD, OUTCOME, Arm, Cell, Entry, Version
 from switchyard_monitor.domain.quality import Quality
@@ -129,6 +131,12 @@ class RevisionQuality(Part):
     decision_delay_p50: float | None = None
     """How long after the prediction its first decision came, in seconds."""
     decision_delay_p95: float | None = None
+    classes: Classes | None = None
+    """Of a classification whose classes are told: precision, recall, F1, and what was taken for what."""
+    scores: Scores | None = None
+    """Of a classification whose score is told: how well it tells classes apart, and whether it is calibrated."""
+    estimate: Estimate | None = None
+    """What scores promise, before outcomes are there."""
 
 
 class PartitionLedger(Part):
@@ -224,15 +232,22 @@ def counts(cells: Iterable[Cell]) -> list[Count]:
     return lines
 
 
-def quality(cells: Sequence[Cell]) -> list[RevisionQuality]:
-    """One line per revision and role."""
+def quality(cells: Sequence[Cell], days: Sequence[Cell] = ()) -> list[RevisionQuality]:
+    """One line per revision and role; with days, what they alone hold too."""
     by_revision: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         by_revision.setdefault((cell.arm.revision, cell.arm.role), []).append(cell)
-    return [_quality(revision, role, held) for (revision, role), held in sorted(by_revision.items())]
+    of_days: dict[tuple[str, str], list[Cell]] = {}
+    for cell in days:
+        of_days.setdefault((cell.arm.revision, cell.arm.role), []).append(cell)
+    return [
+        _quality(revision, role, held, of_days.get((revision, role), ()))
+        for (revision, role), held in sorted(by_revision.items())
+    ]
 
 
-def _quality(revision: str, role: str, cells: Sequence[Cell]) -> RevisionQuality:
+def _quality(revision: str, role: str, cells: Sequence[Cell], days: Sequence[Cell]) -> RevisionQuality:
+    by_day = judged_by_day(days)
     sums = merged(cell.sums for cell in cells)
     predictions, judged = sums.get("predictions", 0), sums.get("age.n", 0)
     delay, decided = (histogram(sums, name, TIME_PARTS) for name in ("delay", "dec.delay"))
@@ -255,6 +270,9 @@ def _quality(revision: str, role: str, cells: Sequence[Cell]) -> RevisionQuality
         decision_coverage=sums.get("dec.n", 0) / predictions if predictions else None,
         decision_delay_p50=_milliseconds(decided.quantile(0.5)),
         decision_delay_p95=_milliseconds(decided.quantile(0.95)),
+        classes=by_day.classes,
+        scores=by_day.scores,
+        estimate=by_day.estimate,
     )
 
 

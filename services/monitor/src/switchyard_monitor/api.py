@@ -219,7 +219,7 @@ def quality(
     desk: AtDesk, subject: Subject, revision: Revision | None = None, traffic: Generations | None = None
 ) -> list[answers.RevisionQuality]:
     """Errors against X′, agreement with Y′, coverage and delay of labels, by revision and role."""
-    return answers.quality(desk.cells(subject, revision, traffic))
+    return answers.quality(desk.cells(subject, revision, traffic), desk.days(subject, revision, traffic))
 
 
 @deployment.get("/ledger")

@@ -33,12 +33,19 @@ class Desk:
 
     def cells(self, subject: str, revision: str | None, traffic: str | None) -> list[Cell]:
         """All windows of the arms asked for, added up."""
+        return self.store.totals(self._arms(subject, revision, traffic))
+
+    def days(self, subject: str, revision: str | None, traffic: str | None) -> list[Cell]:
+        """All days of the arms asked for, added up."""
+        return self.store.day_totals(self._arms(subject, revision, traffic))
+
+    def _arms(self, subject: str, revision: str | None, traffic: str | None) -> list[int]:
         generations = {int(number) for number in traffic.split(",")} if traffic else None
-        return self.store.totals(
+        return [
             number
             for number, arm in self.store.arms(subject).items()
             if (revision is None or arm.revision == revision) and (generations is None or arm.traffic in generations)
-        )
+        ]
 
 
 def _desk(request: Request) -> Desk:

@@ -95,7 +95,7 @@ class SqlAlarms:
         )
         with guarded(), self._reader.begin() as connection:
             rows = connection.execute(query).all()
-        rules: dict[str, Rule] = {body: Rule(**json.loads(body)) for body in {row.body for row in rows}}
+        rules: dict[str, Rule] = {body: Rule.read(json.loads(body)) for body in {row.body for row in rows}}
         return [
             Cell(
                 Arm(row.rule, row.revision, row.role, row.traffic, row.weight_bp, row.assignment, row.fold),

@@ -17,7 +17,7 @@ from switchyard_monitor.adapters.book import BookCache, SqlBook
 from switchyard_monitor.adapters.learning import write_examples
 from switchyard_monitor.adapters.profiles import coarsen_profiles, write_profiles
 from switchyard_monitor.adapters.statements import alone, chunks, execute, execute_many, insert_rows, select_in, stream
-from switchyard_monitor.adapters.summed import ARMS, PAIRS
+from switchyard_monitor.adapters.summed import ARMS, DAYS, PAIRS
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Entry, LabelCounts, Pred, Version
@@ -114,10 +114,10 @@ class SqlBatch:
         """All that is known of these keys."""
         found: dict[bytes, Entry] = {}
         ordered = sorted(set(keys))
-        for k, arm, at_us, event, x, number, name, latency_us in self._in(
-            "SELECT k, arm, at_us, event, x, number, name, latency_us FROM prediction WHERE k IN", ordered
+        for k, arm, at_us, event, x, number, name, latency_us, score in self._in(
+            "SELECT k, arm, at_us, event, x, number, name, latency_us, score FROM prediction WHERE k IN", ordered
         ):
-            pred = Pred(arm, at_us, event, x, number if name is None else name, latency_us)
+            pred = Pred(arm, at_us, event, x, number if name is None else name, latency_us, score)
             _entry(found, k).preds.append(pred)
         for k, kind, event_id, revision, at_us, broker_us, number, name, actor in self._in(
             "SELECT k, kind, event_id, revision, at_us, broker_us, number, name, actor FROM label WHERE k IN", ordered
@@ -172,6 +172,7 @@ class SqlBatch:
         """Rows, sums, outbox, offset."""
         self._rows(work.changes)
         ARMS.write(self._connection, lease.partition, work.changes.cells)
+        DAYS.write(self._connection, lease.partition, work.changes.days)
         PAIRS.write(self._connection, lease.partition, work.changes.pairs)
         write_profiles(self._connection, lease.partition, work.changes.profiles)
         write_examples(self._connection, work.changes.examples)
@@ -212,7 +213,7 @@ class SqlBatch:
             tables.prediction,
             sorted(
                 (
-                    (k, pred.arm, pred.at_us, pred.event, pred.x, *_columns(pred.value), pred.latency_us)
+                    (k, pred.arm, pred.at_us, pred.event, pred.x, *_columns(pred.value), pred.latency_us, pred.score)
                     for k, pred in changes.preds
                 ),
                 key=_first_two,

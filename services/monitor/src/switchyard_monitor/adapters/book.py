@@ -110,7 +110,7 @@ class SqlBook:
         rule = self._cache.rules.get(rule_id)
         if rule is None:
             body = self._connection.execute(select(tables.rule.c.body).where(tables.rule.c.id == rule_id)).scalar_one()
-            rule = Rule(**json.loads(body))
+            rule = Rule.read(json.loads(body))
             self._cache.rules[rule_id] = rule
             self._cache.rule_ids[rule] = rule_id
         return rule

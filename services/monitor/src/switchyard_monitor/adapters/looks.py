@@ -31,6 +31,12 @@ class SqlLooks:
             found[rule.subject].append(Cell(arm, rule, 0, merged(sums)))
         return found
 
+    def day_totals(self, subject: str, *, generations: int) -> list[Cell]:
+        """Each arm's days added up, of the newest so many generations."""
+        arms, total = _newest_arms([subject], generations), tables.day_total
+        query = select(arms, total.c.sums).join(total, total.c.arm == arms.c.id)
+        return [Cell(arm, rule, 0, merged(sums)) for (arm, rule, _), sums in self._sums(query, _arm).items()]
+
     def windows(
         self, subject: str, *, generations: int, since_us: int, limit: int, without: tuple[str, ...]
     ) -> list[Cell]:
@@ -106,7 +112,7 @@ def _arm_of(rule: int, revision: str, role: str, traffic: int, weight_bp: int, a
 
 
 def _rule_of(body: str) -> Rule:
-    return Rule(**json.loads(body))
+    return Rule.read(json.loads(body))
 
 
 @lru_cache(maxsize=4000)

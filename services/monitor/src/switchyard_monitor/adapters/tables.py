@@ -80,6 +80,7 @@ prediction = Table(
     Column("number", Float),
     Column("name", TEXT),
     Column("latency_us", BigInteger),
+    Column("score", Integer),
     sqlite_with_rowid=False,
 )
 
@@ -129,6 +130,25 @@ cell = Table(
 
 total = Table(
     "total",
+    metadata,
+    Column("arm", Integer, primary_key=True, autoincrement=False),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("sums", TEXT, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+day_cell = Table(
+    "day_cell",
+    metadata,
+    Column("arm", Integer, primary_key=True, autoincrement=False),
+    Column("start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("sums", TEXT, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+day_total = Table(
+    "day_total",
     metadata,
     Column("arm", Integer, primary_key=True, autoincrement=False),
     Column("partition", Integer, primary_key=True, autoincrement=False),

@@ -31,6 +31,7 @@ class Changes:
     erased: set[bytes] = field(default_factory=set)
     """Predictions of which every row goes; nothing else that is here is of theirs."""
     cells: Cells = field(default_factory=dict)
+    days: Cells = field(default_factory=dict)
     pairs: Cells = field(default_factory=dict)
     profiles: Profiles = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)

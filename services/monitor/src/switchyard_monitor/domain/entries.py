@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from switchyard_monitor.domain.buckets import TIME_PARTS, bucket
+from switchyard_monitor.domain.days import DAY_US, add_to_day
 from switchyard_monitor.domain.judging import AGE, FOLDED, NOW, comparable, judge
 from switchyard_monitor.domain.rules import Rule, Value
 from switchyard_monitor.domain.sums import Sums, bump
@@ -56,6 +57,8 @@ class Pred(NamedTuple):
     x: int | None
     value: Value | None
     latency_us: int | None = None
+    score: int | None = None
+    """The probability that a classification gave, in parts."""
 
 
 class Version(NamedTuple):
@@ -152,8 +155,8 @@ def cell_of(cells: Cells, owner: int, window: int) -> Sums:
     return cell
 
 
-def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int, *, group: int) -> None:
-    """Add all that an entry stands for to the cells of its Ys and to the ledger of labels, or take it out (−1).
+def contribute(entry: Entry, book: Book, cells: Cells, days: Cells, labels: Sums, sign: int, *, group: int) -> None:
+    """Add all that an entry stands for to the cells and days of its Ys and to the labels' ledger, or take it out (−1).
 
     `group` is the fold that it is counted in by its id; where its user is known, it is counted with that one's.
     """
@@ -169,14 +172,16 @@ def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int, 
         rule = book.rule(arm.rule)
         cell = cell_of(cells, pred.arm, rule.window(pred.at_us))
         bump(cell, "predictions", sign)
+        known_then = value_of(in_time(outcomes, pred, rule)) if outcomes else None
+        fold = group if arm.fold == NO_FOLD else arm.fold
+        day = cell_of(days, pred.arm, pred.at_us - pred.at_us % DAY_US)
+        add_to_day(day, rule, pred.value, known_then, sign, score=pred.score, fold=fold)
         if pred.value is None:
             continue
         if outcomes:
             bump(cell, f"delay:{_delay(outcomes, pred)}", sign)
             judge(cell, NOW, rule, pred.value, value_of(outcomes), sign)
-            known_then = value_of(in_time(outcomes, pred, rule))
-            fold = FOLDED[group if arm.fold == NO_FOLD else arm.fold]
-            judge(cell, AGE, rule, pred.value, known_then, sign, group=fold)
+            judge(cell, AGE, rule, pred.value, known_then, sign, group=FOLDED[fold])
         if decision is not None and comparable(pred.value, decision.value):
             bump(cell, f"dec.delay:{_delay(decisions, pred)}", sign)
             followed = rule.agrees(pred.value, decision.value)

@@ -256,7 +256,10 @@ class Fold:
                 y = follow(known.prediction, line.said)
                 self.changes.examples += lesson.example(fact.subject, learns, key, pred.at_us, x=line.given, y=y)
             latency_us = pred.latency_us if line.row == 0 else None
-            self._add(key, entry, fact.subject, Pred(pred.arm, pred.at_us, pred.event, line.x, value, latency_us))
+            score = known.scored(line.said)
+            self._add(
+                key, entry, fact.subject, Pred(pred.arm, pred.at_us, pred.event, line.x, value, latency_us, score)
+            )
             made += 1
         return made
 
@@ -405,8 +408,9 @@ class Fold:
 
     def _contribute(self, key: bytes, entry: Entry, subject: str, sign: int) -> None:
         labels = self.changes.labels.setdefault(subject, {})
-        contribute(entry, self._book, self.changes.cells, labels, sign, group=identity.fold(key))
-        contribute_pairs(entry, self._book, self.changes.pairs, sign)
+        changes = self.changes
+        contribute(entry, self._book, changes.cells, changes.days, labels, sign, group=identity.fold(key))
+        contribute_pairs(entry, self._book, changes.pairs, sign)
 
 
 def _asked_by(place: ProfileKey) -> int:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
 from switchyard_contracts import windows
 from switchyard_contracts.canonical import digest
+from switchyard_contracts.model_deployment import Prediction
 from switchyard_contracts.quantities import Threshold
 from switchyard_contracts.topics import ModelRecord
+
+from switchyard_monitor.domain.scores import parts
 
 Value = float | str
 """A number (regression), or the name of a class."""
@@ -28,7 +32,7 @@ UNIT = 1 << 20
 """Parts of one `scale` to which errors are exact."""
 CLIP = 1 << 31
 
-ADDED = ("answers", "inputs")
+ADDED = ("answers", "inputs", "classes", "positive", "score")
 """Fields that rules once did not have: a rule that says nothing of them is the one it was, and keeps its sums."""
 
 Path = tuple[str | int, ...]
@@ -98,6 +102,17 @@ class Rule:
     """Where a request carries many rows: the list of their answers, in the response."""
     inputs: str | None = None
     """The list of the rows, in the request."""
+    classes: tuple[str, ...] | None = None
+    """The classes that are told apart; what is none of them is one more."""
+    positive: str | None = None
+    score: str | None = None
+    """Where the probability of the positive class stands, or that of what was said."""
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Rule:
+        """A rule from its JSON."""
+        classes = body.get("classes")
+        return cls(**{**body, "classes": None if classes is None else tuple(classes)})
 
     @classmethod
     def of(cls, record: ModelRecord) -> Rule:
@@ -123,6 +138,9 @@ class Rule:
             threshold=decision.threshold.value if decision and decision.threshold else None,
             answers=rows.response if rows else None,
             inputs=rows.request if rows else None,
+            classes=_classes(monitoring.prediction),
+            positive=monitoring.prediction.positive,
+            score=monitoring.prediction.score,
         )
 
     @property
@@ -189,6 +207,11 @@ class Rule:
             model, decider = far < other, other < far
         return [name for name, right in (("model", model), ("decider", decider)) if right]
 
+    def place(self, value: str) -> int:
+        """The number of a class; all that are not told apart have the one after the last."""
+        classes = self.classes or ()
+        return classes.index(value) if value in classes else len(classes)
+
     def error(self, said: float, happened: float) -> int:
         """Y − X′ in whole parts of the scale, not yet clipped; one too large to be a number is as large as can be."""
         parts = (said - happened) / self.scale * UNIT
@@ -206,6 +229,7 @@ class Known:
     decision: Path | None
     answers: Path | None
     inputs: Path | None
+    score: Path | None
 
     @classmethod
     def of(cls, rule_id: int, rule: Rule) -> Known:
@@ -218,15 +242,27 @@ class Known:
             _steps(rule.decision),
             _steps(rule.answers),
             _steps(rule.inputs),
+            _steps(rule.score),
         )
 
     def said(self, answer: Any) -> Value | None:
         """The Y of an answer; None where it holds none."""
         return self.rule.value(follow(self.prediction, answer))
 
+    def scored(self, answer: Any) -> int | None:
+        """How sure it was of it, in parts; None where it does not say."""
+        return None if self.score is None else parts(as_number(follow(self.score, answer)))
+
 
 def _steps(path: str | None) -> Path | None:
     return None if path is None else steps(path)
+
+
+def _classes(prediction: Prediction) -> tuple[str, ...] | None:
+    """One that is positive is told from all others also where no classes are named."""
+    if prediction.classes is None:
+        return None if prediction.positive is None else (prediction.positive,)
+    return tuple(prediction.classes)
 
 
 def _us(duration: timedelta) -> int:

@@ -252,6 +252,7 @@ class _Doors:
             record=page.models.record(subject),
             happenings=happenings,
             totals=page.looks.totals([subject], generations=single.GENERATIONS)[subject],
+            days=page.looks.day_totals(subject, generations=single.GENERATIONS),
             windows=windows,
             pairs=page.looks.pair_totals(subject, generations=single.PAIR_GENERATIONS),
             books=answers.books(ledgers, page.store.labels(subject)),

@@ -11,7 +11,7 @@ from switchyard_contracts.topics import ModelRecord
 from switchyard_monitor import answers
 from switchyard_monitor.domain.entries import Cell, PairCell
 from switchyard_monitor.domain.rollouts import Happening
-from switchyard_monitor.page import tables, units
+from switchyard_monitor.page import class_tables, tables, units
 from switchyard_monitor.page.charts import Chart
 from switchyard_monitor.page.overview import together
 from switchyard_monitor.page.rollouts import Rollout, rollouts
@@ -36,6 +36,8 @@ class Seen:
     record: ModelRecord | None
     happenings: Sequence[Happening]
     totals: Sequence[Cell]
+    days: Sequence[Cell]
+    """Each arm's days added up."""
     windows: Sequence[Cell]
     pairs: Sequence[PairCell]
     books: answers.Books
@@ -74,6 +76,9 @@ class Deployment:
     """Which generations of the route the tables add up."""
     counts: tables.Table
     quality: tables.Table
+    classes: tables.Table
+    scores: tables.Table
+    estimates: tables.Table
     agreement: tables.Table
     right: tables.Table
     pairs: tables.Table
@@ -97,7 +102,7 @@ def deployment(seen: Seen) -> Deployment:
     names |= {revision: version for revision, version in (record.versions if record else {}).items() if version}
     beside = shadows(seen.happenings, names=names, live=record is not None)
     names |= {shadow.revision: shadow.version for shadow in beside if shadow.revision}
-    lines = answers.quality(seen.totals)
+    lines = answers.quality(seen.totals, seen.days)
     compared = pair_counts(seen.pairs, seen.totals)
     stopped = [
         f"Partition {line.partition} is stopped: {line.stopped}" for line in seen.books.partitions if line.stopped
@@ -118,6 +123,9 @@ def deployment(seen: Seen) -> Deployment:
         counted=_counted(seen.totals),
         counts=tables.counts(answers.counts(together(seen.totals)), names),
         quality=tables.quality(lines, names),
+        classes=class_tables.classes(lines, names),
+        scores=class_tables.scores(lines, names),
+        estimates=class_tables.estimates(lines, names),
         agreement=tables.agreement(lines, names),
         right=tables.right(lines, names),
         pairs=tables.pairs(compared, names),

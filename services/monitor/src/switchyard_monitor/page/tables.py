@@ -19,11 +19,12 @@ class Table:
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    words: Sequence[str] = ("Role", "Beside", "Decided by", "What became of them")
+    words: Sequence[str] = ("Role", "Beside", "Decided by", "What became of them", "Class", "What that says")
     """Columns of words, which stand at the left; numbers stand at the right."""
 
 
-def _who(revision: str, names: Mapping[str, str]) -> str:
+def who(revision: str, names: Mapping[str, str]) -> str:
+    """A revision by its version."""
     """A version may have had two revisions; the end of the revision's name, its hash, tells them apart."""
     version = names.get(revision, "")
     return f"{version} · {revision.rpartition('-')[2]}" if version and version != revision else revision
@@ -50,7 +51,7 @@ def counts(lines: Sequence[answers.Count], names: Mapping[str, str]) -> Table:
         columns,
         [
             (
-                _who(line.revision, names),
+                who(line.revision, names),
                 line.role,
                 units.count(line.requests),
                 units.count(line.errors),
@@ -78,14 +79,14 @@ def quality(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) 
     for line in lines:
         errors = line.at_age
         if classes:
-            between = _between(units.percent, errors.accuracy_lower, errors.accuracy_upper)
-            numbers: tuple[str, ...] = (units.percent(errors.accuracy), between)
+            ends = between(units.percent, errors.accuracy_lower, errors.accuracy_upper)
+            numbers: tuple[str, ...] = (units.percent(errors.accuracy), ends)
         else:
-            between = _between(units.number, errors.rmse_lower, errors.rmse_upper)
-            numbers = (units.number(errors.rmse), between, units.number(errors.mae), units.number(errors.bias))
+            ends = between(units.number, errors.rmse_lower, errors.rmse_upper)
+            numbers = (units.number(errors.rmse), ends, units.number(errors.mae), units.number(errors.bias))
         rows.append(
             (
-                _who(line.revision, names),
+                who(line.revision, names),
                 line.role,
                 units.count(line.predictions),
                 units.count(line.judged),
@@ -98,7 +99,8 @@ def quality(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) 
     return Table("Quality against outcomes at age L, by revision and role", columns, rows)
 
 
-def _between(words: Callable[[float | None], str], lower: float | None, upper: float | None) -> str:
+def between(words: Callable[[float | None], str], lower: float | None, upper: float | None) -> str:
+    """An interval; nothing where there is none."""
     return units.NOTHING if lower is None else f"{words(lower)} to {words(upper)}"
 
 
@@ -106,7 +108,7 @@ def agreement(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]
     """Whether people followed the predictions."""
     rows = [
         (
-            _who(line.revision, names),
+            who(line.revision, names),
             line.role,
             actor,
             units.count(agreed.n),
@@ -158,7 +160,7 @@ def right(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) ->
                 continue
             rows.append(
                 (
-                    _who(line.revision, names),
+                    who(line.revision, names),
                     line.role,
                     actor,
                     units.count(found.same + found.differ),
@@ -168,7 +170,7 @@ def right(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) ->
                     units.count(found.model),
                     units.count(found.decider),
                     units.percent(found.share),
-                    _between(units.percent, found.lower, found.upper),
+                    between(units.percent, found.lower, found.upper),
                 )
             )
     return Table("Who was right, the model or who decided, by the latest outcomes", columns, rows)
@@ -199,8 +201,8 @@ def pairs(lines: Sequence[PairCount], names: Mapping[str, str]) -> Table:
         columns,
         [
             (
-                _who(line.revision, names),
-                _who(line.against, names),
+                who(line.revision, names),
+                who(line.against, names),
                 str(line.traffic),
                 units.count(line.pairs),
                 units.percent(line.coverage),
@@ -236,8 +238,8 @@ def pair_quality(lines: Sequence[PairCount], names: Mapping[str, str]) -> Table:
             alone = (units.count(judged.only_mirrored_right), units.count(judged.only_stable_right))
             rows.append(
                 (
-                    _who(line.revision, names),
-                    _who(line.against, names),
+                    who(line.revision, names),
+                    who(line.against, names),
                     str(line.traffic),
                     units.count(judged.n),
                     *both(judged),
