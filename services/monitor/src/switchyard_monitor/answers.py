@@ -10,6 +10,7 @@ from switchyard_contracts.base import Timestamp
 from switchyard_contracts.events import Part
 from switchyard_contracts.intervals import wilson
 
+from switchyard_monitor.change_answers import NO_DAYS, ByDay, Change, changed
 from switchyard_monitor.class_answers import Classes, Estimate, Scores
 from switchyard_monitor.class_answers import judged as judged_by_day
 from switchyard_monitor.domain.buckets import TIME_PARTS
@@ -137,6 +138,8 @@ class RevisionQuality(Part):
     """Of a classification whose score is told: how well it tells classes apart, and whether it is calibrated."""
     estimate: Estimate | None = None
     """What scores promise, before outcomes are there."""
+    change: Change | None = None
+    """Whether its days have become worse (CUSUM); nothing before the fifteenth that is judged."""
 
 
 class PartitionLedger(Part):
@@ -232,22 +235,19 @@ def counts(cells: Iterable[Cell]) -> list[Count]:
     return lines
 
 
-def quality(cells: Sequence[Cell], days: Sequence[Cell] = ()) -> list[RevisionQuality]:
+def quality(cells: Sequence[Cell], by_day: ByDay = NO_DAYS) -> list[RevisionQuality]:
     """One line per revision and role; with days, what they alone hold too."""
     by_revision: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         by_revision.setdefault((cell.arm.revision, cell.arm.role), []).append(cell)
-    of_days: dict[tuple[str, str], list[Cell]] = {}
-    for cell in days:
-        of_days.setdefault((cell.arm.revision, cell.arm.role), []).append(cell)
     return [
-        _quality(revision, role, held, of_days.get((revision, role), ()))
+        _quality(revision, role, held, by_day.of(revision, role))
         for (revision, role), held in sorted(by_revision.items())
     ]
 
 
-def _quality(revision: str, role: str, cells: Sequence[Cell], days: Sequence[Cell]) -> RevisionQuality:
-    by_day = judged_by_day(days)
+def _quality(revision: str, role: str, cells: Sequence[Cell], days: ByDay) -> RevisionQuality:
+    by_day = judged_by_day(days.totals)
     sums = merged(cell.sums for cell in cells)
     predictions, judged = sums.get("predictions", 0), sums.get("age.n", 0)
     delay, decided = (histogram(sums, name, TIME_PARTS) for name in ("delay", "dec.delay"))
@@ -273,6 +273,7 @@ def _quality(revision: str, role: str, cells: Sequence[Cell], days: Sequence[Cel
         classes=by_day.classes,
         scores=by_day.scores,
         estimate=by_day.estimate,
+        change=changed(days),
     )
 
 

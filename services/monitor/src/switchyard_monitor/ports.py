@@ -446,6 +446,9 @@ class Looks(Protocol):
     def day_totals(self, subject: str, *, generations: int) -> list[Cell]:
         """Each arm's days added up, of the newest so many generations."""
 
+    def days(self, subject: str, *, generations: int, names: Pattern[str]) -> list[Cell]:
+        """Their days, some of their sums, each partition's apart. Nobody may change them."""
+
     def windows(
         self, subject: str, *, generations: int, since_us: int, limit: int, without: tuple[str, ...]
     ) -> list[Cell]:

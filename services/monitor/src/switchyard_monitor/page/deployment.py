@@ -9,9 +9,10 @@ from switchyard_contracts.model_route import Route
 from switchyard_contracts.topics import ModelRecord
 
 from switchyard_monitor import answers
+from switchyard_monitor.change_answers import ByDay
 from switchyard_monitor.domain.entries import Cell, PairCell
 from switchyard_monitor.domain.rollouts import Happening
-from switchyard_monitor.page import class_tables, tables, units
+from switchyard_monitor.page import changes, class_tables, tables, units
 from switchyard_monitor.page.charts import Chart
 from switchyard_monitor.page.overview import together
 from switchyard_monitor.page.rollouts import Rollout, rollouts
@@ -36,8 +37,7 @@ class Seen:
     record: ModelRecord | None
     happenings: Sequence[Happening]
     totals: Sequence[Cell]
-    days: Sequence[Cell]
-    """Each arm's days added up."""
+    days: ByDay
     windows: Sequence[Cell]
     pairs: Sequence[PairCell]
     books: answers.Books
@@ -79,6 +79,8 @@ class Deployment:
     classes: tables.Table
     scores: tables.Table
     estimates: tables.Table
+    changes: tables.Table
+    change_chart: Chart | None
     agreement: tables.Table
     right: tables.Table
     pairs: tables.Table
@@ -130,6 +132,8 @@ def deployment(seen: Seen) -> Deployment:
         right=tables.right(lines, names),
         pairs=tables.pairs(compared, names),
         pair_quality=tables.pair_quality(compared, names),
+        changes=changes.table(lines, names),
+        change_chart=changes.picture(seen.days, names),
         charts=trends(seen.windows, seen.period, names=names) if seen.period else [],
         period=seen.period.words if seen.period else "",
         events=tables.events(seen.books),

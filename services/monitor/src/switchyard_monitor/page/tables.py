@@ -19,7 +19,7 @@ class Table:
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    words: Sequence[str] = ("Role", "Beside", "Decided by", "What became of them", "Class", "What that says")
+    words: Sequence[str] = ("Role", "Beside", "Decided by", "What became of them", "Class", "What that says", "Since")
     """Columns of words, which stand at the left; numbers stand at the right."""
 
 
