@@ -294,12 +294,14 @@ COUNTS ?= 1 100 1000
 bench-operator: venv ## What 1, 100 and 1,000 ModelDeployments take: time, writes, memory, CPU (COUNTS="1 100" ROUNDS=1)
 	@$(BIN)/python tests/bench/bench_operator.py --counts $(COUNTS) --rounds $(or $(ROUNDS),1)
 
-EVENTS ?= 1000000
+EVENTS ?= $(if $(SHORT),100000,1000000)
 .PHONY: bench-monitor
-bench-monitor: venv venv-bench ## What a prediction costs the monitor, its memory, how it catches up; drift beside Evidently and river (EVENTS="1000000 10000000" ROUNDS=3)
+bench-monitor: venv venv-bench ## What a prediction costs the monitor, its memory, how it catches up; drift beside Evidently and river (EVENTS="1000000 10000000" ROUNDS=3, SHORT=1)
 	@$(BIN)/python -m switchyard_testkit.postgres install
-	@$(BIN)/python tests/bench/bench_monitor.py --events $(EVENTS) --rounds $(or $(ROUNDS),3)
-	@$(BIN)/python tests/bench/bench_drift.py --beside-python .venv-bench/bin/python --rounds $(or $(ROUNDS),3)
+	@$(BIN)/python tests/bench/bench_monitor.py --events $(EVENTS) --rounds $(or $(ROUNDS),$(if $(SHORT),1,3)) \
+	  $(if $(SHORT),--features 20 --outcomes with --predictions 30000 --backlog 50000)
+	@$(BIN)/python tests/bench/bench_drift.py --beside-python .venv-bench/bin/python --rounds $(or $(ROUNDS),$(if $(SHORT),1,3)) \
+	  $(if $(SHORT),--rows 1000)
 
 SWITCHES ?= 200
 .PHONY: bench-switch

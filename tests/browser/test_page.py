@@ -61,7 +61,7 @@ CONTRAST = """() => {
 }"""
 
 CLIPPED = """() => [...document.querySelectorAll('svg[role=img]')].flatMap(svg => {
-  const frame = svg.closest('.chart').getBoundingClientRect();
+  const frame = (svg.closest('.chart') ?? svg.parentElement).getBoundingClientRect();
   return [...svg.querySelectorAll('text')].filter(text => {
     const box = text.getBoundingClientRect();
     return box.width && (box.left < frame.left || box.right > frame.right);
@@ -77,7 +77,8 @@ LINES = """() => [...document.querySelectorAll('main *')].filter(one => one.chec
 )"""
 UNNAMED = """() => [
   ...[...document.querySelectorAll('table')].filter(one => !one.caption?.textContent.trim()),
-  ...[...document.querySelectorAll('svg:not([aria-hidden])')].filter(one => !one.getAttribute('aria-labelledby')),
+  ...[...document.querySelectorAll('svg')].filter(
+    one => !(one.closest('[aria-hidden=true]') || one.getAttribute('aria-labelledby'))),
   ...[...document.querySelectorAll('[role=region], nav, section')].filter(
     one => !(one.getAttribute('aria-label') || document.getElementById(one.getAttribute('aria-labelledby'))))
 ].map(one => one.outerHTML.slice(0, 200))"""

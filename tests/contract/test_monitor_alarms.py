@@ -63,7 +63,7 @@ def keep(alarms: SqlAlarms, turn: Turn, found: Judged) -> int:
     return alarms.keep(turn, found, now_us=0, ttl_us=10, topic=TOPIC)
 
 
-HELD = State("d", "r1", 5 * SECOND, (Look(0, Standing.BREACH, 1.5, 7, "so it is", ("a/b",)),), True, 9, "e")
+HELD = State("d", "r1", 5 * SECOND, 2 * SECOND, (Look(0, Standing.BREACH, 1.5, 7, "so it is", ("a/b",)),), True, 9, "e")
 
 
 def test_the_right_to_evaluate_is_one_members_until_it_runs_out(alarms: SqlAlarms) -> None:

@@ -234,6 +234,18 @@ def test_a_letter_that_its_headers_made_too_large_is_cut(kafka: Broker) -> None:
     bench.close()
 
 
+def test_a_topic_that_is_not_there_is_known_before_leases_run_out(kafka: Broker) -> None:
+    bench = OnKafka(kafka, "unmade")
+    for _ in range(2):
+        began = time.monotonic()
+        with pytest.raises(BrokerUnavailable):
+            bench.port.send([Letter(1, "unmade-alarms", b"k", b"v")])
+        assert time.monotonic() - began < Pace().lease_us / 1e6 / 2
+    bench.port.send([Letter(2, TOPIC_DEADLETTER, b"k", b"others go on")])
+    assert bench.dead()[-1][1] == b"others go on"
+    bench.close()
+
+
 def test_dead_letters_are_read_from_the_first_to_the_last(bench: Bench) -> None:
     whole = Letter(0, TOPIC_DEADLETTER, b"k", b"\0\xff", (("why", b"\xfe"), ("why", b"again")))
     sent = [whole, Letter(0, TOPIC_DEADLETTER, None, b""), Letter(0, TOPIC_DEADLETTER, b"k", None)]

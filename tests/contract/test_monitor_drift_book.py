@@ -21,7 +21,7 @@ from switchyard_monitor.drift_keeper import DriftKeeper
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_profile.profile import Profile
 from switchyard_testkit.databases import Databases
-from switchyard_testkit.monitor_world import NOON_US, REFERENCE, SECOND, SUBJECT, WATCHED, World, inference
+from switchyard_testkit.monitor_world import MONITORING, NOON_US, REFERENCE, SECOND, SUBJECT, WATCHED, World, inference
 
 DAY_US = 86_400 * SECOND
 TODAY = NOON_US - NOON_US % DAY_US
@@ -34,6 +34,7 @@ class Kept:
 
     world: World
     book: SqlDriftBook
+    url: str
 
     def keeper(self, member: str = "monitor-0") -> DriftKeeper:
         """A new process."""
@@ -66,7 +67,7 @@ def kept(databases: Databases, tmp_path: Path) -> Iterator[Kept]:
     world = World(tmp_path, url=url)
     world.teach(WATCHED)
     world.store.keep_baseline(REFERENCE.digest, REFERENCE.to_bytes())
-    made = Kept(world, SqlDriftBook(url))
+    made = Kept(world, SqlDriftBook(url), url)
     yield made
     made.book.close()
     world.store.close()
@@ -158,6 +159,86 @@ def test_of_the_members_that_live_one_judges(kept: Kept) -> None:
     kept.world.store.announce("monitor-1", now_us=kept.world.now_us, ttl_us=60 * SECOND)
     kept.world.store.announce("monitor-0", now_us=kept.world.now_us, ttl_us=60 * SECOND)
     assert sorted(kept.keeper(member).step() for member in ("monitor-0", "monitor-1")) == [0, 1]
+
+
+OTHER = "demo/later-in-the-alphabet"
+
+
+def of_other(kept: Kept) -> list[int]:
+    return [one.rows for one in kept.book.windows(OTHER, REFERENCE.digest)]
+
+
+def test_late_rows_without_end_hold_up_no_other_deployment(kept: Kept) -> None:
+    kept.world.teach(WATCHED, subject=OTHER)
+    kept.ask("p")
+    kept.ask("o", subject=OTHER)
+    kept.read(86_400)
+    keeper = kept.keeper()
+    for number in range(3):
+        keeper.step()
+        kept.ask(f"late{number}", at=5.0)
+        kept.read()
+    assert of_other(kept) == [1]
+    kept.read(60.0)
+    keeper.step()
+    assert kept.rows() == [("stable-1", 0, 4)], "a minute later it is judged with all of them"
+
+
+def test_late_rows_without_end_hold_up_no_other_window(kept: Kept) -> None:
+    kept.ask("today")
+    kept.ask("tomorrow", at=86_400)
+    kept.read(2 * 86_400)
+    keeper = kept.keeper()
+    for number in range(2):
+        keeper.step()
+        kept.ask(f"late{number}", at=86_405.0)
+        kept.read()
+    assert kept.rows() == [("stable-1", 0, 1), ("stable-1", 1, 1)]
+
+
+def test_a_deployment_that_cannot_be_judged_holds_up_no_other(kept: Kept) -> None:
+    class Broken(SqlDriftBook):
+        def dues(self, subject: str, baseline: str) -> list[Due]:
+            if subject == SUBJECT:
+                raise StoreUnavailable("the database refused this one")
+            return super().dues(subject, baseline)
+
+    kept.world.teach(WATCHED, subject=OTHER)
+    kept.ask("p")
+    kept.ask("o", subject=OTHER)
+    kept.read(86_400)
+    broken = Broken(kept.url)
+    keeper = replace(kept, book=broken).keeper()
+    for _ in range(3):
+        keeper.step()
+        kept.read(20.0)
+    assert of_other(kept) == [1]
+    assert keeper.trouble == "the database refused this one"
+    broken.close()
+
+
+def test_who_judged_of_fewer_rows_and_comes_last_changes_nothing(kept: Kept) -> None:
+    kept.ask("p")
+    kept.read(86_400)
+    early = kept.book.dues(SUBJECT, REFERENCE.digest)
+    kept.ask("late", at=5.0)
+    kept.read()
+    kept.keeper().step()
+    few = Profile.of(REFERENCE.digest, REFERENCE.binnings, {}, rows=1)
+    page = Page.of(Yardstick(REFERENCE), "stable-1", few, start_us=TODAY)
+    kept.book.keep(SUBJECT, REFERENCE.digest, [page], done=early)
+    assert kept.rows() == [("stable-1", 0, 2)]
+
+
+def test_a_feature_with_a_name_that_no_database_keeps_is_not_learnt(kept: Kept) -> None:
+    kept.world.teach({**MONITORING, "window": "5m"}, stable="stable-1")
+    named = {"sure": 1, "half\0": 2}
+    kept.world.say(inference("p", request={"encoding": "json", "value": named}))
+    kept.read()
+    ((day, rows),) = kept.world.store.lessons(SUBJECT, "stable-1").items()
+    assert rows == 1
+    (example,) = kept.world.store.examples(SUBJECT, "stable-1", [day])
+    assert example.body.keys() == {"sure", "prediction"}
 
 
 def test_what_was_profiled_before_there_was_a_book_is_due(databases: Databases) -> None:

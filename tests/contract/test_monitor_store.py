@@ -407,6 +407,16 @@ def test_letters_wait_until_they_were_sent(opened: Open, store: Store) -> None:
     assert store.outbox(10) == waiting[1:]
 
 
+def test_letters_to_a_topic_that_takes_none_hide_no_others(store: Store) -> None:
+    letters = [Letter(0, "alarms", b"k", b"%d" % number) for number in range(5)]
+    write(store, claimed(store), Changes(), letters=[*letters, Letter(0, "dead", b"k", b"last")])
+    assert [(letter.topic, letter.value) for letter in store.outbox(2)] == [
+        ("alarms", b"0"),
+        ("alarms", b"1"),
+        ("dead", b"last"),
+    ]
+
+
 def test_the_migrations_make_the_tables_that_the_code_means(opened: Open) -> None:
     with opened()._writer.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []

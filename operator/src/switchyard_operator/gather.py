@@ -118,6 +118,7 @@ def world(
         gateways=tuple(gateways),
         freezes=tuple(freezes),
         shadows=tuple(shadows),
+        made_at=_time(metadata.get("creationTimestamp")),
     )
 
 

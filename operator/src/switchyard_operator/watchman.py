@@ -20,7 +20,7 @@ from switchyard_contracts.retraining import Retrain, TrainingPhase, TrainingStat
 from switchyard_operator.cache import Key
 from switchyard_operator.domain import jobs, kinds, retraining
 from switchyard_operator.domain.bearings import Bearings
-from switchyard_operator.domain.world import World
+from switchyard_operator.domain.world import Body, World
 from switchyard_operator.errors import AlreadyThere, EvidenceUnavailable, NotLeading, Refused, TryLater
 from switchyard_operator.ports import Cluster, Monitor, Trainers
 
@@ -113,23 +113,23 @@ class Watchman:
 
     def look(self, world: World, known: Bearings) -> World:
         """The world with what is new of its alarms, and with what became of its training."""
-        key, monitoring = (world.namespace, world.name), world.spec.monitoring
-        if monitoring is None or not monitoring.alarms:
+        key, monitoring, held = (world.namespace, world.name), world.spec.monitoring, world.status.retraining
+        rules = monitoring.alarms if monitoring else ()
+        if not rules and not any(state.phase in retraining.BUSY for state in held):
             return world
         with self._lock:
             head, heard = self._heads.get(key, ""), self._heard.setdefault(key, Heard())
         heard.again = None
         told = world.status.alarms.newest if world.status.alarms else ""
         # Until a status has it nobody was told: a pass that wrote none is followed by one that reads it again.
-        if head and (heard.head, told) != (head, head):
+        if rules and head and (heard.head, told) != (head, head):
             if book := self._read(world):
                 heard.head, heard.request = head, book.request
                 world = replace(world, alarms=book)
             else:
                 heard.again = PACE
-        held = world.status.retraining
         states = tuple(self._follow(world, heard, state) for state in held)
-        if monitoring.retrain and heard.request:
+        if monitoring and monitoring.retrain and heard.request:
             states = self._answer(world, known, monitoring.retrain, heard, states)
         return replace(world, training=states) if states != tuple(held) else world
 
@@ -170,7 +170,7 @@ class Watchman:
         self, world: World, known: Bearings, said: Retrain, heard: Heard, states: tuple[TrainingState, ...]
     ) -> tuple[TrainingState, ...]:
         request = heard.request
-        found = retraining.due(said, states, request, now=world.now) if request else None
+        found = retraining.due(said, states, request, now=world.now, made_at=world.made_at) if request else None
         if found is None or request is None:
             return states
         state = found.state
@@ -193,9 +193,7 @@ class Watchman:
         wanted = retraining.body(world, said.job, request, stable=known.lineage.stable)
         name = wanted["metadata"]["name"]
         try:
-            made = self._cluster.create(wanted)
-        except AlreadyThere:
-            made = self._cluster.read(kinds.JOB, world.namespace, name) or wanted
+            made = self._have(wanted)
         except NotLeading:
             raise
         except (Refused, TryLater) as error:
@@ -205,6 +203,13 @@ class Watchman:
         logger.info("%s/%s: Job %s trains for request %s", world.namespace, world.name, name, request.id, extra=names)
         begun = {"phase": TrainingPhase.STARTED, "job": name, "started_at": _made_at(made) or world.now, "message": ""}
         return state.model_copy(update=begun)
+
+    def _have(self, wanted: Body) -> Body:
+        try:
+            return self._cluster.create(wanted)
+        except AlreadyThere:
+            metadata = wanted["metadata"]
+            return self._cluster.read(kinds.JOB, metadata["namespace"], metadata["name"]) or wanted
 
     def _tell(
         self, world: World, heard: Heard, said: TrainingWebhook, request: AlarmRecord, state: TrainingState

@@ -25,7 +25,7 @@ def spec(*, retrain: Mapping[str, Any] | None = None, base: Mapping[str, Any] = 
     return {**base, "monitoring": said}
 
 
-def record(event: AlarmEvent, at: datetime, *, number: int, **changes: Any) -> AlarmRecord:
+def record(event: AlarmEvent, at: datetime, /, *, number: int, **changes: Any) -> AlarmRecord:
     """One thing that was said; `number` makes its id."""
     return AlarmRecord(
         **{
@@ -55,12 +55,14 @@ def say(world: Rollout, event: AlarmEvent, **changes: Any) -> AlarmRecord:
     held = world.monitor.book
     said = record(event, world.clock.now, number=len(held.records) + 1, **changes)
     firing = event in (AlarmEvent.FIRED, AlarmEvent.RETRAIN_REQUESTED)
+    fired = next((record.id for record in (said, *held.records) if record.event is AlarmEvent.FIRED), "")
     state = AlarmState(
         alarm="worse",
         metric="outcome.rmse",
         revision="delay-1",
         firing=firing,
         fired_at=world.clock.now,
+        event=fired,
         message=said.message,
     )
     world.monitor.book = AlarmBook(

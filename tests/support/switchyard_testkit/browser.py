@@ -45,7 +45,7 @@ class Look:
 PICTURED = (
     Look("light", "light", (1280, 560), 2700),
     Look("dark", "dark", (1280, 560), 2700),
-    Look("phone", "light", (390, 844), 1700),
+    Look("phone", "light", (390, 844), 2100),
 )
 PATHS = {
     "overview": "/page/",

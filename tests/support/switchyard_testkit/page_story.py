@@ -57,7 +57,16 @@ SPEC: dict[str, Any] = {
         ],
     },
     "monitoring": MONITORING
-    | {"reference": REFERENCE.digest, "window": WINDOW, "decision": {"path": "$.buffer", "threshold": BUFFER_FROM}},
+    | {
+        "reference": REFERENCE.digest,
+        "window": WINDOW,
+        "decision": {"path": "$.buffer", "threshold": BUFFER_FROM},
+        "alarms": [
+            {"name": "other-weather", "metric": "drift", "max": 2},
+            {"name": "worse", "metric": "outcome.rmse", "max": 12, "window": "2m"},
+            {"name": "failing", "metric": "error_rate", "max": "5%", "window": "1m"},
+        ],
+    },
     "rollback": {"watch": "1h", "warm": {"replicas": 1, "for": "10m"}},
 }
 MODELS = {

@@ -15,6 +15,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from switchyard_contracts.events import TOPIC_ALARMS
 from switchyard_contracts.model_deployment import MetricVerdict, Monitoring
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
 from switchyard_monitor.adapters.alarms import SqlAlarms
@@ -28,6 +29,7 @@ from switchyard_monitor.chronicle import Chronicle
 from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.drift_keeper import DriftKeeper
 from switchyard_monitor.errors import BrokerUnavailable
+from switchyard_monitor.evaluator import Evaluator
 from switchyard_monitor.health import Health
 from switchyard_monitor.page.app import Page, create_page
 from switchyard_monitor.rosters import Rosters
@@ -134,7 +136,7 @@ class PageWorld:
             book=self.book,
             baselines=self.baselines,
             alarms=self.alarms,
-            rosters=Rosters(self.world.models, self.baselines, clock_us=lambda: self.world.now_us),
+            rosters=self.rosters(),
             models=self.world.models,
             health=self.health,
             tokens=known,
@@ -184,6 +186,20 @@ class PageWorld:
         while keeper.step():
             pass
         self.health.drift = keeper.trouble
+        evaluator = Evaluator(
+            member="monitor-0",
+            store=self.world.store,
+            alarms=self.alarms,
+            rosters=self.rosters(),
+            clock_us=lambda: self.world.now_us,
+            topic=TOPIC_ALARMS,
+        )
+        while evaluator.step():
+            pass
+
+    def rosters(self) -> Rosters:
+        """The rules of all deployments."""
+        return Rosters(self.world.models, self.baselines, clock_us=lambda: self.world.now_us)
 
     def close(self) -> None:
         """Let go of the store."""

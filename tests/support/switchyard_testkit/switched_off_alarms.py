@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from switchyard_contracts.alarm_records import Standing
 from switchyard_monitor.adapters.alarms import SqlAlarms
 from switchyard_monitor.domain import alarms, roster
-from switchyard_monitor.domain.alarms import Look, Reading, State, Step, Terms
+from switchyard_monitor.domain.alarms import Look, Reading, Terms
 from switchyard_monitor.domain.roster import Roster
 from switchyard_operator.domain import retraining
 
@@ -46,16 +45,6 @@ def silence_is_a_breach(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Terms, "stand", stand)
 
 
-def alarms_fire_at_any_time(patch: pytest.MonkeyPatch) -> None:
-    """No cool-down between two alarms."""
-    own = alarms.advance
-
-    def advance(terms: Terms, state: State, reading: Reading, *, event: str) -> Step:
-        return own(replace(terms, cooldown_us=0), state, reading, event=event)
-
-    patch.setattr(roster, "advance", advance)
-
-
 def whoever_comes_evaluates(patch: pytest.MonkeyPatch) -> None:
     """A turn is nobody's own: it can be taken while another has it."""
     own = SqlAlarms.take
@@ -75,7 +64,7 @@ SWITCHES: Mapping[str, Switch] = {
     "enough-of-the-last-windows": instead(alarms, "broken", the_newest_look_decides),
     "what-clears-an-alarm": the_limit_itself_clears,
     "silence-that-says-nothing": silence_is_a_breach,
-    "cool-downs-of-alarms": alarms_fire_at_any_time,
+    "cool-downs-of-alarms": instead(alarms, "cooled", always(True)),
     "one-id-for-one-happening": instead(roster, "identity", _any_name),
     "a-turn-that-is-one-members": whoever_comes_evaluates,
     "requests-that-wait-for-each-other": instead(

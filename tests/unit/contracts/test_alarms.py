@@ -23,6 +23,10 @@ def monitoring(*alarms: dict[str, Any], **said: Any) -> dict[str, Any]:
     return {**MONITORING, "alarms": [{"name": "r", **alarm} for alarm in alarms], **said}
 
 
+def test_who_has_no_rules_is_told_of_in_words_that_a_monitor_of_before_can_read() -> None:
+    assert {"alarms", "retrain"}.isdisjoint(Monitoring.model_validate(MONITORING).to_json())
+
+
 def refused(said: dict[str, Any]) -> str:
     with pytest.raises(SpecRejected) as caught:
         acceptance.read({"model": {"image": "models/delay:1"}, "monitoring": said})

@@ -19,6 +19,7 @@ def log_mixture(s: float, *, variance: float, r: float) -> float:
     return math.log(2) + 0.5 * math.log(r / total) + s * s / (2 * total) + norm.logcdf(s / math.sqrt(total))
 
 
+@pytest.mark.rule("check-scipy-verdicts")
 @given(VARIANCES, VARIANCES, ALPHAS)
 def test_the_boundary_is_never_inside_the_exact_one_and_hardly_outside(variance, r, alpha):
     mine = width(variance, r=r, alpha=alpha)

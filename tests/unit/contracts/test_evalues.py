@@ -41,6 +41,7 @@ def test_nothing_is_proven_to_stay_below_1_percent_before_about_450_clean_reques
     assert proven == list(range(449, 600))
 
 
+@pytest.mark.rule("check-scipy-verdicts")
 @given(counts(), LIMITS)
 def test_the_sum_is_the_integral_over_every_rate_above_the_limit(seen, limit):
     n, failures = seen
@@ -113,6 +114,7 @@ STRATA = st.lists(
 )
 
 
+@pytest.mark.rule("check-scipy-verdicts")
 @given(STRATA, st.floats(1.0, 3.0))
 def test_errors_against_stable_are_the_mixed_likelihood_ratio(strata, margin):
     thetas = margin * np.geomspace(1.1, 400.0, 40)

@@ -21,6 +21,7 @@ from switchyard_contracts.intervals import (
 seeds = st.integers(0, 2**32)
 
 
+@pytest.mark.rule("check-scipy-intervals")
 @given(st.integers(1, 5_000), st.data(), st.sampled_from([0.8, 0.95, 0.99]))
 def test_wilson_is_scipys(n, data, level):
     failures = data.draw(st.integers(0, n))
@@ -32,6 +33,7 @@ def test_of_nothing_nothing_is_known():
     assert wilson(0, 0) == (0.0, 1.0)
 
 
+@pytest.mark.rule("check-scipy-intervals")
 @given(st.integers(1, 3_000), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
 def test_the_ranks_hold_the_quantile_as_often_as_they_say(n, quantile):
     ranks = quantile_ranks(n, quantile)
@@ -66,6 +68,7 @@ def directly(values, group, of):
     return of(values.mean()), error, len(without)
 
 
+@pytest.mark.rule("check-scipy-intervals")
 @given(seeds, st.sampled_from([40, 300, 5_000]), st.sampled_from([20, 32, 50]))
 @pytest.mark.parametrize("of", [float, math.sqrt, math.log], ids=["the mean", "its root", "its logarithm"])
 def test_the_jackknife_is_the_direct_computation(of, seed, n, groups):
@@ -163,6 +166,7 @@ def test_a_share_of_users_who_are_each_alike_is_one_of_users():
     assert high - low == pytest.approx(of_users[1] - of_users[0], rel=0.1)
 
 
+@pytest.mark.rule("check-scipy-intervals")
 @given(st.integers(0, 300), st.integers(0, 300), st.sampled_from([0.05, 0.25, 0.5]))
 def test_the_ratio_of_rates_is_scipys_where_the_split_stood_still(mine, other, probability):
     found = rate_ratio([Shared(probability, mine, other)])

@@ -88,6 +88,7 @@ def test_a_block_without_a_judged_pair_is_no_block():
     assert last([empty]) == Score()
 
 
+@pytest.mark.rule("check-scipy-verdicts")
 @pytest.mark.parametrize("degrees", [6, 13, 30])
 @pytest.mark.parametrize("z", [2.0, 3.0, 4.0])
 def test_few_blocks_widen_the_boundary_as_students_t_does(degrees, z):

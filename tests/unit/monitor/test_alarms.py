@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -394,6 +394,35 @@ def test_nothing_is_looked_at_before_it_is_old_enough(watched: Roster, values: l
 def test_requests_to_retrain_keep_their_cool_down_over_all_rules(watched: Roster, values: list[float | None]) -> None:
     asked = [r.at for r in played(watched, values, [0, 45]).records if r.event is AlarmEvent.RETRAIN_REQUESTED]
     assert all((later - earlier).total_seconds() * 1e6 >= 7 * HOUR for earlier, later in pairwise(asked))
+
+
+@pytest.mark.rule("alarm-cool-down")
+def test_a_deployment_s_rule_fires_once_in_its_cool_down() -> None:
+    rule = terms(breaches=1, of=1, cooldown_us=5 * HOUR)
+    judged = played(roster(rule), [C] * 5 + [B, C, B, C, B, C, B, C], [0, 8])
+    assert [(record.event.value, record.at.hour) for record in judged.records] == [
+        ("Fired", 5),
+        ("Recovered", 6),
+        ("Fired", 11),
+        ("Recovered", 12),
+    ]
+
+
+def test_the_windows_of_a_long_absence_are_not_all_listed_to_judge_the_first() -> None:
+    listed: list[int] = []
+
+    class Counting(Terms):
+        """Remembers which windows it was asked about."""
+
+        def at(self, start_us: int) -> int:
+            listed.append(start_us)
+            return super().at(start_us)
+
+    rule = Counting(**{each.name: getattr(terms(), each.name) for each in fields(Terms)} | {"window_us": HOUR // 3600})
+    held = roster(rule).judge({}, Asked(), watermark_us=HOUR, read=Windows([])).states
+    judged = roster(rule).judge(held, Asked(), watermark_us=100 * HOUR, read=Windows([]))
+    assert (judged.looks, judged.more) == (500, True)
+    assert len(listed) < 5000, "of 356,400 that are due"
 
 
 def test_so_many_windows_at_once_and_the_rest_in_the_next_go() -> None:

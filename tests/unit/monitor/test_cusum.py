@@ -21,7 +21,7 @@ from switchyard_monitor.domain.entries import Arm, Cell
 from switchyard_monitor.domain.gauges import of_days
 from switchyard_monitor.domain.rules import UNIT, Rule
 from switchyard_monitor.page.changes import picture, table
-from switchyard_testkit.flights import all_flights
+from switchyard_testkit.flights import of_year
 
 RULE = Rule("demo/m", task="regression", outcome="$", judged_after_us=DAY_US // 2)
 CLASSES = Rule("demo/m", task="classification", outcome="$")
@@ -119,7 +119,7 @@ def test_what_is_said_of_a_day_depends_on_no_later_one(values: list[float], cut:
 @pytest.fixture(scope="module")
 def flights() -> dict[str, np.ndarray[Any, Any]]:
     """The daily means of a year's flights under one model, which never changes: delays are as at departure, less 4."""
-    found = all_flights()
+    found = of_year()
     found = found[found["arr_delay"].notna()]
     day = found["month"] * 100 + found["day"]
     error = (found["dep_delay"] - 4 - found["arr_delay"]).abs()

@@ -107,22 +107,29 @@ def unchanged(columns: Columns) -> None:
     pass
 
 
+SHIFTS, MISSING, NEW_CATEGORY, UNITS, OUTLIER = (
+    pytest.mark.rule(f"check-{what}") for what in ("shifts", "missing", "new-category", "units", "outlier")
+)
 SPEED, SPEED_MISSING = ("speed", Aspect.DISTRIBUTION), ("speed", Aspect.MISSING)
 POWER: list[Any] = [
     # what changed, where it is looked for, at least and at most this share of 200 days find it
     pytest.param(unchanged, SPEED, 0.0, 0.01, id="nothing changed"),
-    pytest.param(shifted(0.05), SPEED, 0.0, 0.15, id="a shift of 0.05 deviations is too small for 1,000 rows"),
-    pytest.param(shifted(0.1), SPEED, 0.02, 0.5, id="a shift of 0.1 is found on some days"),
-    pytest.param(shifted(0.2), SPEED, 0.85, 1.0, id="a shift of 0.2"),
-    pytest.param(shifted(0.5), SPEED, 1.0, 1.0, id="a shift of 0.5"),
-    pytest.param(without(0.01), SPEED_MISSING, 1.0, 1.0, id="1 % missing"),
-    pytest.param(with_new_name(0.01), ("carrier", Aspect.UNSEEN), 1.0, 1.0, id="a new category in 1 %"),
+    pytest.param(
+        shifted(0.05), SPEED, 0.0, 0.15, id="a shift of 0.05 deviations is too small for 1,000 rows", marks=SHIFTS
+    ),
+    pytest.param(shifted(0.1), SPEED, 0.02, 0.5, id="a shift of 0.1 is found on some days", marks=SHIFTS),
+    pytest.param(shifted(0.2), SPEED, 0.85, 1.0, id="a shift of 0.2", marks=SHIFTS),
+    pytest.param(shifted(0.5), SPEED, 1.0, 1.0, id="a shift of 0.5", marks=SHIFTS),
+    pytest.param(without(0.01), SPEED_MISSING, 1.0, 1.0, id="1 % missing", marks=MISSING),
+    pytest.param(
+        with_new_name(0.01), ("carrier", Aspect.UNSEEN), 1.0, 1.0, id="a new category in 1 %", marks=NEW_CATEGORY
+    ),
     pytest.param(
         with_new_name(0.05), ("carrier", Aspect.DISTRIBUTION), 1.0, 1.0, id="a new category in 5 % moves the rest"
     ),
-    pytest.param(in_other_units, SPEED, 1.0, 1.0, id="swapped units"),
+    pytest.param(in_other_units, SPEED, 1.0, 1.0, id="swapped units", marks=UNITS),
     pytest.param(as_text, ("speed", Aspect.WRONG), 1.0, 1.0, id="numbers sent as text"),
-    pytest.param(with_one_outlier, SPEED, 0.0, 0.01, id="one outlier is no drift"),
+    pytest.param(with_one_outlier, SPEED, 0.0, 0.01, id="one outlier is no drift", marks=OUTLIER),
 ]
 
 
@@ -193,6 +200,19 @@ def of_independent_rows(yardstick: Yardstick, columns: Columns) -> float:
     return chance_of(*pearson(*pooled(speed.grouped(speed.sums), speed.grouped(sums), neighbours=True)))
 
 
+@pytest.mark.rule("check-zero-on-self")
+def test_a_reference_beside_itself_is_at_no_distance(steady: Yardstick) -> None:
+    for one in judge(steady, steady.reference.profile, start=0):
+        assert not one.drifted
+        assert one.effect == pytest.approx(one.reference, abs=1e-12)
+        if one.effects is not None:
+            assert one.p == 1.0
+            assert abs(one.effects.psi) < 1e-12
+            assert one.effects.jensen_shannon < 1e-6
+            assert one.effects.wasserstein in (None, 0.0)
+
+
+@pytest.mark.rule("check-scipy-tests")
 @given(
     st.integers(2, 10).flatmap(
         lambda size: st.tuples(*[st.lists(st.integers(1, 5000), min_size=size, max_size=size)] * 2)
@@ -206,6 +226,7 @@ def test_x2_is_scipys(pair: tuple[list[int], list[int]]) -> None:
     assert chance_of(x2, df) == pytest.approx(oracle.pvalue, rel=1e-6, abs=1e-12)
 
 
+@pytest.mark.rule("check-scipy-tests")
 @given(st.integers(0, 200), st.integers(1, 60), st.integers(100, 2000), st.integers(200, 50_000))
 def test_shares_are_tested_by_the_conditional_binomial(held: int, more: int, window: int, rows: int) -> None:
     oracle = binomtest(more, more + held, window / (rows + window), alternative="greater").pvalue
@@ -219,6 +240,7 @@ def test_what_came_together_counts_for_less(held: int, more: int, inflation: flo
         assert chance_of_more(held, 20_000, more, 1000, inflation=inflation) >= alone - 1e-12
 
 
+@pytest.mark.rule("check-scipy-tests")
 @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=40))
 def test_findings_are_those_of_benjamini_and_hochberg(chances: list[float]) -> None:
     adjusted = false_discovery_control(chances)

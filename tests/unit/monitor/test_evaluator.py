@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from switchyard_contracts.alarm_records import AlarmEvent
+from switchyard_contracts.alarm_records import AlarmBook, AlarmEvent
+from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.alarms import SqlAlarms
 from switchyard_monitor.domain.leases import owner
 from switchyard_monitor.domain.roster import Judged
@@ -94,6 +95,19 @@ def test_no_window_is_judged_before_its_labels_are_old_enough(watched: AlarmWorl
     assert watched.until(WINDOW + LABELS) == 1
     assert watched.events() == [("worse", "Fired")]
     assert watched.until(WINDOW + LABELS) == 0, "each window once"
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [pytest.param({}, 0.5, id="a tenth of the window"), pytest.param({"after": "12s"}, 12.0, id="as it is said")],
+)
+def test_decisions_without_an_outcome_are_waited_for(watched: AlarmWorld, said: dict[str, Any], seconds: float) -> None:
+    watched.teach(rule("trust", "decision.agreement", min="80%", **said), outcome=None)
+    watched.serve(0, agreed=2, error=None)
+    watched.until(WINDOW + seconds - 0.25)
+    assert watched.events() == []
+    watched.until(WINDOW + seconds + 1)
+    assert watched.events() == [("trust", "Fired")]
 
 
 def test_what_is_still_on_its_way_is_waited_for(watched: AlarmWorld) -> None:
@@ -193,6 +207,42 @@ def test_what_is_deleted_closes_its_alarms_and_is_forgotten(watched: AlarmWorld,
     assert len(watched.records()) == 2
 
 
+def test_a_rule_that_is_edited_there_and_back_is_told_again(watched: AlarmWorld) -> None:
+    watched.teach(WORSE)
+    watched.serve(0, error=9.0)
+    watched.until(WINDOW + LABELS)
+    for later, rules in enumerate(([WORSE | {"max": "99"}], [WORSE], [], [WORSE]), start=1):
+        watched.teach(*rules)
+        watched.until(WINDOW + LABELS + later)
+    fired, closed, again, gone, last = watched.records()
+    assert watched.events() == [("worse", event) for event in ("Fired", "Closed", "Fired", "Closed", "Fired")]
+    assert (closed.cause, gone.cause) == (fired.id, again.id)
+    book = watched.client().get(f"{BASE}/alarms").json()
+    assert (book["alarms"][0]["firing"], book["alarms"][0]["event"]) == (True, last.id)
+
+
+@pytest.mark.parametrize("metric", ["outcome.rmse", "error_rate"])
+def test_silence_from_before_it_was_watched_fires_nobody(watched: AlarmWorld, metric: str) -> None:
+    limit = {"max": "3"} if metric == "outcome.rmse" else {"max": "3%"}
+    silent = rule("silent", metric, onNoData="fire", breaches=2, of=3, **limit)
+    watched.until(20 * WINDOW)
+    watched.teach(silent)
+    watched.serve(20)
+    watched.until(21 * WINDOW)
+    assert watched.events() == [], "it was asked nothing while nobody watched it"
+    watched.serve(21)
+    watched.until(22 * WINDOW)
+    watched.teach(silent, stable="next-2")
+    for window in (22, 23, 24):
+        watched.serve(window, revision="next-2")
+        watched.until((window + 1) * WINDOW)
+    assert watched.events() == [], "nor was the revision that serves now"
+    watched.until(28 * WINDOW + (LABELS if metric == "outcome.rmse" else 0))
+    assert watched.events() == [("silent", "Fired")]
+    (record,) = watched.records()
+    assert record.looks[-1].start.second == (25 + 1) * WINDOW % 60
+
+
 def test_a_topic_of_models_that_is_not_there_yet_closes_nothing(watched: AlarmWorld) -> None:
     watched.teach(WORSE)
     watched.serve(0, error=9.0)
@@ -245,6 +295,44 @@ def test_retraining_is_asked_for_with_its_evidence(watched: AlarmWorld) -> None:
     assert (second.at - first.at).total_seconds() == 20.0
     assert (first.value, first.limit, first.samples, len(first.looks)) == (9.0, "max 3", 10, 1)
     assert watched.client().get(f"{BASE}/alarms").json()["request"]["id"] == second.id
+
+
+# --- what a newer release left behind ---------------------------------------------------------------------------------
+
+
+def test_what_a_newer_release_wrote_is_passed_over_and_the_rule_begins_anew(watched: AlarmWorld) -> None:
+    watched.teach(WORSE)
+    watched.serve(0, error=1.0)
+    watched.until(WINDOW + LABELS)
+    foretold = {
+        "subject": SUBJECT,
+        "id": "f" * 32,
+        "event": "Foretold",
+        "alarm": "worse",
+        "body": '{"event": "Foretold"}',
+    }
+    with watched.alarms._writer.begin() as connection:
+        connection.execute(tables.alarm.update().values(body='{"looks": [["not", "ours"]]}'))
+        connection.execute(tables.alarm_record.insert().values(foretold))
+    watched.serve(1, error=9.0)
+    watched.until(2 * WINDOW + LABELS)
+    assert watched.evaluator.trouble == ""
+    assert watched.events() == [("worse", "Fired")]
+    assert 'alarm="worse"' in watched.client().get("/metrics").text
+
+
+def test_an_operator_of_before_hears_what_it_can_read(watched: AlarmWorld) -> None:
+    watched.teach(WORSE)
+    watched.serve(0, error=9.0)
+    watched.until(WINDOW + LABELS)
+    book = watched.client().get(f"{BASE}/alarms").json()
+    newer = book | {
+        "records": [book["records"][0] | {"event": "Foretold"}, *book["records"]],
+        "alarms": [*book["alarms"], book["alarms"][0] | {"alarm": "other", "looks": [{"standing": "Foretold"}]}],
+        "request": book["records"][0] | {"event": "Foretold"},
+    }
+    read = AlarmBook.model_validate(newer)
+    assert ([said.alarm for said in read.alarms], len(read.records), read.request) == (["worse"], 1, None)
 
 
 # --- told at least once, under one id ---------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import mean_absolute_error, mean_squared_error
+from sklearn.metrics import accuracy_score, mean_absolute_error, mean_squared_error
 from switchyard_contracts import bandit
 from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.model_deployment import Metric
@@ -106,6 +106,7 @@ def ask(world: World, metric: str, *, margin: float = 0.0, traffic: tuple[int, .
     return answer(question, cells=cells, watermark_us=watermark(world.store.positions()))
 
 
+@pytest.mark.rule("check-scikit-learn")
 def test_values_agree_with_scikit_learn(world: World) -> None:
     played = play(world, noise=15.0)
     said, happened = played.said[NEXT, 3], played.happened[NEXT, 3]
@@ -116,6 +117,31 @@ def test_values_agree_with_scikit_learn(world: World) -> None:
     assert ask(world, "outcome.rmse").against_value == pytest.approx(
         float(np.sqrt(np.mean(played.errors(STABLE, 3) ** 2))), rel=1e-6
     )
+
+
+@pytest.mark.rule("check-scikit-learn")
+def test_the_share_of_classes_that_were_right_agrees_with_scikit_learn(world: World) -> None:
+    world.teach({**MONITORING, "prediction": {"path": "$.delay", "task": "classification"}, "decision": None})
+    chance, names = np.random.default_rng(3), ["early", "on time", "late"]
+    said: dict[str, list[str]] = {STABLE: [], NEXT: []}
+    happened: dict[str, list[str]] = {STABLE: [], NEXT: []}
+    for i in range(500):
+        revision, role = ((STABLE, "stable"), (NEXT, "candidate"))[int(chance.random() < 0.5)]
+        said[revision].append(str(chance.choice(names)))
+        happened[revision].append(str(chance.choice([said[revision][-1], *names])))
+        facts = {"revision": revision, "role": role, "weightBp": 5000}
+        world.say(inference(f"p{i}", y=said[revision][-1], at=i / 50, traffic=3, **facts), at=i / 50)
+        world.say(outcome(f"p{i}", happened[revision][-1], at=i / 50), at=i / 50 + 2)
+    world.now_us = NOON_US + 120 * SECOND
+    world.run()
+    world.pass_time(2)
+    world.run()
+    found = ask(world, "outcome.accuracy")
+    assert found.value == pytest.approx(accuracy_score(happened[NEXT], said[NEXT]), abs=1e-12)
+    assert found.against_value == pytest.approx(accuracy_score(happened[STABLE], said[STABLE]), abs=1e-12)
+    for line in answers.quality(world.store.totals(world.store.arms(SUBJECT))):
+        expected = accuracy_score(happened[line.revision], said[line.revision])
+        assert (line.latest.accuracy, line.at_age.accuracy) == pytest.approx((expected, expected), abs=1e-12)
 
 
 @pytest.mark.parametrize(("metric", "power"), [("outcome.rmse", 2), ("outcome.mae", 1)])
@@ -131,6 +157,7 @@ def test_capped_losses_agree_with_numpy(world: World, metric: str, power: int) -
     assert found.candidate.loss == pytest.approx(sum(window.candidate.loss for window in found.windows))
 
 
+@pytest.mark.rule("check-scipy-intervals")
 def test_intervals_agree_with_scipy(world: World) -> None:
     play(world, noise=15.0, failing=0.05)
     rate = ask(world, "error_rate")

@@ -163,6 +163,7 @@ def added(pairs: dict[tuple[str, str, int, int], dict[str, int]]) -> dict[tuple[
     return total
 
 
+@pytest.mark.rule("check-merge-sums")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(deliveries(), st.randoms(use_true_random=False), st.integers(1, 7), st.integers(1, 3))
 def test_any_order_split_and_duplication_gives_the_same_sums(
@@ -244,6 +245,7 @@ def test_no_message_whatever_stops_the_reader(messages: list[bytes], classes: bo
 small = st.dictionaries(st.sampled_from("abcd"), st.integers(-(2**90), 2**90).filter(bool))
 
 
+@pytest.mark.rule("check-retract-sums")
 @given(small, small)
 def test_what_is_added_and_taken_out_leaves_nothing(total: dict[str, int], part: dict[str, int]) -> None:
     assert encode(add(add(dict(total), part), part, -1)) == encode(total)
@@ -260,6 +262,7 @@ def test_what_is_picked_of_sums_is_what_they_hold_of_these_names(sums: dict[str,
     assert pick(encode(sums), only("age.n", "age.h:")) == wanted
 
 
+@pytest.mark.rule("check-merge-sums")
 @given(small, small, small)
 def test_sums_add_in_any_order(one: dict[str, int], two: dict[str, int], three: dict[str, int]) -> None:
     forwards = add(add(dict(one), two), three)

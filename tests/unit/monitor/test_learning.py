@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import random
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import Token, Tokens
+from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.learning import DAY_US, MOST_A_DAY, Example, Learnt, Lesson, fitting, full, learn
 from switchyard_monitor.domain.profiling import Span
 from switchyard_monitor.health import Health
 from switchyard_monitor.learner import OLD_US, Learner
-from switchyard_monitor.ports import Lease, Work
-from switchyard_profile.reference import MOST_FEATURES
+from switchyard_monitor.ports import Lease, Store, Work
+from switchyard_profile.reference import MOST_FEATURES, Reference
 from switchyard_profile.values import Type
 from switchyard_testkit.local_broker import LocalBroker
 from switchyard_testkit.monitor_world import (
@@ -64,12 +66,19 @@ def serve(world: World, days: Sequence[int], rows: int, **changes: Any) -> None:
     read_until(world, max(days) + 1)
 
 
-def keep(world: World, days: Sequence[int], rows: int, *, revision: str = "r1") -> None:
+def keep(world: World, days: Sequence[int], rows: int, *, revision: str = "r1", y: Any = 5.0, x: Any = None) -> None:
     """The same, without the events: what they would have left behind."""
     world.run()
     everyone = Lesson()
     kept = [
-        everyone.example(SUBJECT, revision, key_of(f"{revision}-{day}-{place}"), at_us, x={"distance": place}, y=5.0)
+        everyone.example(
+            SUBJECT,
+            revision,
+            key_of(f"{revision}-{day}-{place}"),
+            at_us,
+            x={"distance": place} if x is None else x,
+            y=y,
+        )
         for day in days
         for place in range(rows)
         for at_us in [NOON_US + day * DAY_US + place * SECOND]
@@ -155,6 +164,38 @@ def test_few_rows_a_day_take_more_days(tmp_path: Path) -> None:
     keep(world, [8, 9, 10], 1000)
     learner_of(world).step()
     assert len(world.store.learnt(SUBJECT)) == 1
+
+
+def test_of_more_days_than_it_takes_the_first_ones_are_learnt_of(tmp_path: Path) -> None:
+    """Who was away for weeks has as much to hold in memory as anybody, and comes to the same."""
+    world = world_of(tmp_path)
+    keep(world, range(20), 1500)
+    learner_of(world).step()
+    (learnt,) = world.store.learnt(SUBJECT)
+    made = Reference.of_bytes(world.store.baseline(learnt.digest) or b"")
+    assert made.starts == [(MIDNIGHT_US + day * DAY_US) // SECOND for day in range(1, 8)]
+
+
+def test_of_what_teaches_nothing_nothing_is_learnt_twice(tmp_path: Path) -> None:
+    class Counted:
+        def __init__(self) -> None:
+            self.asked = 0
+
+        def examples(self, subject: str, revision: str, days: Sequence[int]) -> list[Example]:
+            self.asked += 1
+            return world.store.examples(subject, revision, days)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.store, name)
+
+    world, counted = world_of(tmp_path), Counted()
+    keep(world, range(8), 1500, y="long" * 100, x={})
+    learner = Learner(store=cast(Store, counted), models=world.models, clock_us=lambda: world.now_us)
+    for _ in range(3):
+        learner.step()
+    assert world.store.learnt(SUBJECT) == []
+    assert counted.asked == 7, "each of its days was read once"
+    assert world.store.lessons(SUBJECT, "r1") == {}, "and what is served from now on is another chance"
 
 
 def test_of_many_rows_the_same_ones_are_kept_in_whatever_order_they_come(tmp_path: Path) -> None:
@@ -299,6 +340,17 @@ def test_of_very_many_features_the_most_frequent_ones_are_learnt() -> None:
     assert len(row(1, **{f"f{name}": 1.0 for name in range(2 * MOST_FEATURES)}).body) == MOST_FEATURES
 
 
+def test_a_feature_that_few_rows_have_is_left_out() -> None:
+    """Where a request's names are somebody's, each stands in a row or two."""
+    rows = [
+        row(at, sure=1.0, **({"rare": 1.0} if at < 9 else {}), **({"seldom": 1.0} if at < 10 else {}))
+        for at in range(1000)
+    ]
+    made = learn(rows)
+    assert made is not None
+    assert [feature.name for feature in made.features] == ["seldom", "sure"]
+
+
 def test_requests_that_name_something_else_each_time_take_no_room_without_end() -> None:
     made = learn([row(at, sure=1.0, **{f"{at}-{name}": 1.0 for name in range(500)}) for at in range(50)])
     assert made is not None
@@ -307,6 +359,14 @@ def test_requests_that_name_something_else_each_time_take_no_room_without_end() 
 
 def test_rows_without_any_feature_teach_nothing() -> None:
     assert learn([row(1), row(2)]) is None
+
+
+@pytest.mark.parametrize("name", ["half\0", "", "x" * 257, "prediction"])
+def test_a_name_that_no_reference_can_have_is_passed_over(name: str) -> None:
+    (kept,) = Lesson().example(SUBJECT, "r", key_of("p"), 0, x={name: 1.0, "sure": 2.0}, y=3.0)
+    assert kept.body == {"sure": 2.0, "prediction": 3.0}
+    (alone,) = Lesson().example(SUBJECT, "r", key_of("p"), 0, x={name: 1.0}, y=None)
+    assert alone.body == {"prediction": None}
 
 
 def test_features_stand_where_the_resource_says(tmp_path: Path) -> None:
@@ -321,6 +381,33 @@ def test_features_stand_where_the_resource_says(tmp_path: Path) -> None:
 def test_the_first_day_and_the_one_that_is_not_over_are_not_full() -> None:
     assert full([0, DAY_US, 2 * DAY_US], mark_us=3 * DAY_US - 1) == [DAY_US]
     assert full([0, DAY_US, 2 * DAY_US], mark_us=3 * DAY_US) == [DAY_US, 2 * DAY_US]
+
+
+def test_whoever_reads_a_reference_does_not_wait_until_another_is_worked_out(tmp_path: Path) -> None:
+    """Of many features and days the one takes milliseconds, the other seconds."""
+    world, asked, go = world_of(tmp_path), threading.Event(), threading.Event()
+    baselines = Baselines(world.store)
+
+    class Large:
+        digest, starts = "sha256:large", ()
+
+        @property
+        def features(self) -> list[Any]:
+            asked.set()
+            assert go.wait(60)
+            return []
+
+    measuring = threading.Thread(target=baselines.yardstick, args=[Large()])
+    measuring.start()
+    assert asked.wait(60)
+    reading = threading.Thread(target=baselines.reference, args=["sha256:none"])
+    reading.start()
+    reading.join(timeout=10)
+    waits = reading.is_alive()
+    go.set()
+    measuring.join()
+    reading.join()
+    assert not waits
 
 
 def test_a_reference_goes_with_its_revision_else_the_last_one_does() -> None:

@@ -207,7 +207,7 @@ def test_the_numbers_are_those_of_the_api(story: Story, told: str) -> None:
 
 def test_who_was_right_is_said_for_those_who_differed(story: Story, told: str) -> None:
     headings, *rows = table(told, "Who was right, the model or who decided")
-    assert headings[3:5] == ["Outcome known", "Followed the prediction"]
+    assert headings[3:5] == ["Outcome known", "Followed it"]
     (stable,) = [row for row in rows if row[1] == "stable"]
     known, same, differ, model, decider = (int(stable[at].replace(",", "")) for at in (3, 4, 6, 7, 8))
     assert known == same + differ > 500

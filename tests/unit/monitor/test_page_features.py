@@ -11,8 +11,13 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from switchyard_monitor.page import units
+from switchyard_monitor.domain.drift import Finding
+from switchyard_monitor.domain.drift_book import FeatureDrift
+from switchyard_monitor.domain.usual import ENOUGH, Aspect, Usual
+from switchyard_monitor.page import drifts, units
 from switchyard_profile import training
+from switchyard_profile.binning import Side
+from switchyard_profile.profile import FeatureSums
 from switchyard_testkit.monitor_world import MONITORING, SUBJECT, inference
 from switchyard_testkit.page_features import DELAY, SPREAD, WINDOW_SECONDS, Flights, reference
 from switchyard_testkit.page_world import PageWorld
@@ -252,6 +257,64 @@ def test_many_features_come_a_page_at_a_time(world: PageWorld) -> None:
 def test_without_windows_of_the_reference_nothing_is_said_to_have_drifted(world: PageWorld) -> None:
     many(3)(world)
     assert "Differs; what is usual is not known" in cards(look(world, "/features"))[0]
+
+
+def finding(aspect: Aspect, *, drifted: bool, windows: int) -> Finding:
+    usual = Usual(windows=windows, rows=1.0)
+    return Finding("f", Side.X, aspect, 100, 0.5, 0.0, usual, 0.0, drifted=drifted)
+
+
+def line_of(at: int, *findings: Finding) -> FeatureDrift:
+    return FeatureDrift.of(at, "f", FeatureSums((1, 0)), findings)
+
+
+def test_what_lasts_in_an_aspect_that_nobody_knows_the_usual_of_is_a_guess() -> None:
+    known = finding(Aspect.MISSING, drifted=False, windows=ENOUGH)
+    lines = [line_of(at, finding(Aspect.DISTRIBUTION, drifted=True, windows=2), known) for at in range(3)]
+    assert drifts.state(lines[-1], lines) is drifts.GUESSED
+    over = [*lines[:2], line_of(2, finding(Aspect.DISTRIBUTION, drifted=False, windows=2), known)]
+    assert drifts.state(over[-1], over) is drifts.GUESSED
+    sure = [line_of(at, finding(Aspect.DISTRIBUTION, drifted=True, windows=ENOUGH), known) for at in range(3)]
+    assert drifts.state(sure[-1], sure) is drifts.LASTS
+    now = line_of(
+        2, finding(Aspect.DISTRIBUTION, drifted=True, windows=2), finding(Aspect.MISSING, drifted=True, windows=ENOUGH)
+    )
+    assert drifts.state(now, [now]) is drifts.DRIFTED
+    assert drifts.state(now, [*lines[:2], now]) is drifts.DRIFTED, "what lasts is a guess, and what is sure is new"
+
+
+def test_of_a_reference_with_few_windows_it_is_said_what_that_is_worth(world: PageWorld) -> None:
+    many(3)(world)
+    for path in ("", "/features", "/feature"):
+        page = look(world, path, name="f001")
+        assert "has no windows of its own, and it takes 20 to know what is usual" in words(page), path
+        assert "Features that drifted" not in page, path
+    assert "Features that differ, by window" in look(world, "/features")
+    found = table(look(world, "/feature", name="f001"), "How it was judged")
+    assert {row[-1] for row in list(found.values())[1:]} <= {"differs", "as usual"}
+
+
+def test_of_a_reference_with_enough_windows_nothing_more_is_said(full: PageWorld) -> None:
+    assert "to know what is usual" not in words(look(full, "/features"))
+
+
+def test_a_very_long_name_is_cut_where_it_is_shown_and_not_where_it_is_asked_for(world: PageWorld) -> None:
+    long, value = "n" * 256, "v" * 5_000
+    made = training.reference({long: [value, "b"] * 25, "y": [1.0, 2.0] * 25}, options=training.Options(prediction="y"))
+    world.world.store.keep_baseline(made.digest, made.to_bytes())
+    world.publish(SUBJECT, watching(made.digest), stable="stable-1")
+    ask(world, 0.0, "p", {long: value})
+    later(world, 86_400)
+    page = look(world, "/feature", name=long)
+    assert "v" * 100 not in page
+    assert "v" * 20 in page
+    assert len(look(world, "/features")) < 40_000
+
+
+def test_looking_for_a_name_stays_in_the_window(full: PageWorld) -> None:
+    page = look(full, "/features", window="2026-03-01T12:02:00Z")
+    assert '<input type="hidden" name="window" value="2026-03-01T12:02:00Z">' in page
+    assert 'name="window"' not in look(full, "/features"), "the newest stays the newest"
 
 
 def test_why_nothing_is_shown_is_said(world: PageWorld) -> None:

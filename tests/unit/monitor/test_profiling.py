@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import Token, Tokens
 from switchyard_monitor.baselines import Baselines
-from switchyard_monitor.domain.profiling import Span
+from switchyard_monitor.domain.profiling import Bins, Span, Watch
 from switchyard_monitor.health import Health
 from switchyard_monitor.metrics import MonitorCollector
 from switchyard_profile.binning import PREDICTION
@@ -429,3 +429,26 @@ def test_a_window_is_judged_once_and_a_scrape_judges_for_a_moment_only(tmp_path:
     drifting = world.drifting(clock=lambda: next(seconds))
     said = [sorted(subject for subject, _ in drifting.lines()) for _ in range(3)]
     assert said == [[SUBJECT], [SUBJECT, "demo/other"], [SUBJECT, "demo/other"]]
+
+
+WHOLE: list[Any] = [{"carrier": "UA", "distance": 1.0, "more": 1}, {"distance": 2, "carrier": None}]
+ODD: list[Any] = [
+    {"carrier": "UA"},
+    {"flight": {"carrier": "B6", "distance": 3.0}},
+    {},
+    [],
+    ["carrier"],
+    "carrier",
+    7,
+    None,
+]
+
+
+@pytest.mark.parametrize("requests", [[], WHOLE, *([*WHOLE, odd] for odd in ODD), ODD, ODD[1:2]], ids=str)
+def test_a_column_has_the_same_values_however_its_requests_are_read(requests: list[Any]) -> None:
+    inner = [one["flight"] if isinstance(one, dict) and "flight" in one else one for one in requests]
+    columns = Watch(Bins.of(REFERENCE), {}).columns(requests, ["y"])
+    assert columns.keys() == {"carrier", "distance", PREDICTION}
+    assert columns[PREDICTION] == ["y"]
+    for name in ("carrier", "distance"):
+        assert list(columns[name]) == [one.get(name) if isinstance(one, dict) else None for one in inner]

@@ -272,6 +272,7 @@ def test_events_deleted_under_a_running_reader_stop_it_too(world: World) -> None
     assert "not in the log" in (world.store.positions()[0].stopped or "")
 
 
+@pytest.mark.rule("check-zombie")
 def test_a_zombie_is_refused(world: World) -> None:
     world.say(inference("a"))
     world.run()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic.alias_generators import to_snake
 from switchyard_contracts.events import (
     Actor,
     Assignment,
@@ -146,12 +147,17 @@ TEXTS = [
         '"9999-12-31T23:59:59.999999Z"',
     ),
     *('{"kind":"human"}', '{"kind":"human","id":null}', '{"kind":"human","more":1}', "[]", "{}", '{"a":1,"a":2}'),
+    *(f'"{"r" * length}"' for length in (32, 33, 128, 129)),
     *(deep(levels, kind) for levels in (99, 102, 150, 196, 205, 400, 1200) for kind in "[{"),
+    *(f'{{"a":{deep(levels, "[")},"a":1}}' for levels in (150, 205)),
 ]
 
 
 def rendered(value: Any, swaps: dict[tuple[str | int, ...], str], path: tuple[str | int, ...] = ()) -> str:
-    """A document as text, with other text in some places; `+` and a name is a member more, `-` one less."""
+    """A document as text, with other text in some places.
+
+    `+` and a name is a member more, after all others; `<` one before them, `-` one less.
+    """
     if path in swaps:
         return swaps[path]
     if isinstance(value, dict):
@@ -160,9 +166,9 @@ def rendered(value: Any, swaps: dict[tuple[str | int, ...], str], path: tuple[st
             for name, item in value.items()
             if (*path, f"-{name}") not in swaps
         ]
-        more = [(step, text) for (*stem, step), text in swaps.items() if tuple(stem) == path and str(step)[:1] == "+"]
-        members += [f"{json.dumps(str(step)[1:])}:{text}" for step, text in more]
-        return "{" + ",".join(members) + "}"
+        more = [(str(step), text) for (*stem, step), text in swaps.items() if tuple(stem) == path]
+        before, after = ([f"{json.dumps(s[1:])}:{text}" for s, text in more if s[:1] == mark] for mark in "<+")
+        return "{" + ",".join([*before, *members, *after]) + "}"
     if isinstance(value, list):
         return "[" + ",".join(rendered(item, swaps, (*path, step)) for step, item in enumerate(value)) + "]"
     return json.dumps(value)
@@ -179,11 +185,11 @@ def mangled(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(0, 3))):
         path = draw(st.sampled_from(known))
         text = draw(st.sampled_from(TEXTS) | st.floats().map(repr) | st.text(max_size=4).map(json.dumps))
-        how = draw(st.sampled_from(["swap", "swap", "again", "more", "less"]))
+        how = draw(st.sampled_from(["swap", "swap", "again", "before", "more", "less"]))
         if how == "swap":
             swaps[path] = text
-        elif how == "again" and path:
-            swaps[(*path[:-1], f"+{path[-1]}")] = text
+        elif how in ("again", "before") and path:
+            swaps[(*path[:-1], f"{'+' if how == 'again' else '<'}{path[-1]}")] = text
         elif how == "more":
             swaps[(*path, "+more")] = text
         elif how == "less" and path:
@@ -195,22 +201,43 @@ def mangled(draw: st.DrawFn) -> bytes:
     return value
 
 
+def held_to_the_types(value: bytes) -> bool:
+    """Whether it is usual; then it must be what the types say."""
+    if wire.read(value) is None:
+        return False
+    fact = read(Record(0, 0, 0, None, value))
+    assert fact is not None
+    assert as_told(fact) == by_types(value), value
+    return True
+
+
 @settings(max_examples=300, deadline=None)
 @given(mangled())
 def test_whatever_is_usual_is_what_the_types_say(value: bytes) -> None:
-    if wire.read(value) is not None:
-        fact = read(Record(0, 0, 0, None, value))
-        assert fact is not None
-        assert as_told(fact) == by_types(value)
+    held_to_the_types(value)
 
 
 @pytest.mark.parametrize("kind", EventType)
 def test_every_odd_value_in_every_place(kind: EventType) -> None:
     document = json.loads(written(kind))
     for path, text in product(places(document), TEXTS):
-        for swaps in ({path: text}, {(*path[:-1], f"+{path[-1]}"): text} if path else {}):
-            value = rendered(document, swaps).encode(errors="surrogatepass")
-            if wire.read(value) is not None:
-                fact = read(Record(0, 0, 0, None, value))
-                assert fact is not None
-                assert as_told(fact) == by_types(value), value
+        for at in (path, *((*path[:-1], f"{mark}{path[-1]}") for mark in "<+" if path)):
+            held_to_the_types(rendered(document, {at: text}).encode(errors="surrogatepass"))
+
+
+@pytest.mark.parametrize("kind", EventType)
+def test_every_member_left_out(kind: EventType) -> None:
+    document = json.loads(written(kind))
+    without = [rendered(document, {(*path[:-1], f"-{path[-1]}"): ""}) for path in places(document) if path]
+    usual = [held_to_the_types(text.encode()) for text in without]
+    assert any(usual)
+
+
+@pytest.mark.parametrize("kind", EventType)
+def test_every_member_by_its_other_name(kind: EventType) -> None:
+    document = json.loads(written(kind))
+    for *stem, name in [path for path in places(document) if path]:
+        if (other := to_snake(str(name))) != name:
+            for text in ("1", '"1"', json.dumps(document["data"].get(name))):
+                for less in ({}, {(*stem, f"-{name}"): ""}):
+                    held_to_the_types(rendered(document, {(*stem, f"+{other}"): text, **less}).encode())

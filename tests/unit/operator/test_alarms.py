@@ -6,13 +6,18 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from switchyard_contracts.alarm_records import AlarmEvent
+from switchyard_contracts.alarms import MOST_ALARMS
 from switchyard_contracts.base import LABEL_REQUEST
 from switchyard_contracts.model_deployment import Phase
 from switchyard_contracts.notifications import Event
-from switchyard_contracts.retraining import TrainingPhase
+from switchyard_contracts.retraining import TrainingPhase, TrainingWebhook
+from switchyard_operator.adapters.webhooks import HttpTrainers, HttpWebhooks
 from switchyard_operator.domain import kinds, letters, retraining
+from switchyard_operator.domain.gates import State
+from switchyard_operator.domain.reviews import Review
 from switchyard_testkit.alarming import CALL, JOB, end_the_job, record, say, spec
 from switchyard_testkit.rollout_world import CANARY_SPEC, KEY, NOON, Model, Simulation
 from switchyard_testkit.telling import Told
@@ -89,14 +94,33 @@ def test_what_was_said_while_nobody_listened_is_told_later() -> None:
     assert told(world) == [(Event.ALARM, "Fired"), (Event.ALARM, "Recovered")]
 
 
-def test_what_is_old_is_no_news_to_a_status_that_was_restored() -> None:
+def test_what_is_over_is_no_news_to_a_status_that_was_restored() -> None:
     world = serving()
     say(world, FIRED)
+    say(world, RECOVERED)
     world.clock.now += 2 * HOUR
     world.run_for(SECONDS)
     assert told(world) == []
+
+
+def test_what_fires_still_is_told_however_late_it_is_heard_of() -> None:
+    world = serving()
+    fired = say(world, FIRED)
+    world.clock.now += 2 * HOUR
+    world.run_for(SECONDS)
     assert world.status.alarms is not None
     assert [alarm.alarm for alarm in world.status.alarms.firing] == ["worse"]
+    assert [item.id for item in world.inboxes["desk"].received] == [fired.id]
+
+
+def test_as_many_alarms_as_there_may_be_are_told_though_they_fire_at_once() -> None:
+    world = serving()
+    world.inboxes["desk"].away = "it is away"
+    said = [say(world, FIRED, alarm=f"rule-{number}") for number in range(MOST_ALARMS)]
+    world.run_for(SECONDS)
+    world.inboxes["desk"].away = ""
+    world.run_for(timedelta(minutes=10))
+    assert {item.id for item in world.inboxes["desk"].received} >= {record.id for record in said}
 
 
 def test_the_monitor_is_asked_for_more_only_when_there_is_news() -> None:
@@ -202,6 +226,54 @@ def test_a_request_that_nobody_answered_in_time_is_passed_over() -> None:
     assert (creations(world), state.phase) == (0, TrainingPhase.PASSED_OVER)
 
 
+def test_what_was_asked_for_one_that_was_deleted_is_not_done_for_its_namesake() -> None:
+    world = serving(retrain={"job": JOB})
+    say(world, REQUESTED, at=world.clock.now - HOUR)
+    world.run_for(SECONDS)
+    assert (creations(world), world.status.retraining) == (0, [])
+    say(world, REQUESTED)
+    world.run_for(SECONDS)
+    assert creations(world) == 1
+
+
+def test_one_trains_at_a_time_however_short_the_cool_down() -> None:
+    world = serving(retrain={"job": JOB | {"within": "6h"}, "cooldown": "1h"})
+    say(world, REQUESTED)
+    world.run_for(SECONDS)
+    world.clock.now += 2 * HOUR
+    newest = say(world, REQUESTED)
+    world.run_for(SECONDS)
+    assert creations(world) == 1
+    assert world.status.retraining[-1].message == f"Job {world.status.retraining[0].job} still trains"
+    end_the_job(world, code=0)
+    world.run_for(timedelta(minutes=2))
+    assert creations(world) == 2
+    assert (world.status.retraining[-1].request, world.status.retraining[-1].phase) == (
+        newest.id,
+        TrainingPhase.STARTED,
+    )
+
+
+def test_a_request_that_waits_is_passed_over_for_a_newer_one() -> None:
+    world = serving(retrain={"webhook": CALL, "cooldown": "1h"})
+    world.trainers.answer = "train.example answered 503"
+    say(world, REQUESTED)
+    world.run_for(SECONDS)
+    say(world, REQUESTED)
+    world.run_for(SECONDS)
+    assert [state.phase for state in world.status.retraining] == [TrainingPhase.PASSED_OVER, TrainingPhase.WAITING]
+
+
+def test_a_job_is_followed_though_the_rules_are_taken_out() -> None:
+    world = serving(retrain={"job": JOB})
+    say(world, REQUESTED)
+    world.run_for(SECONDS)
+    world.deploy(spec() | {"monitoring": None}, image=ONE)
+    end_the_job(world, code=0)
+    world.run_for(timedelta(seconds=40))
+    assert [state.phase for state in world.status.retraining] == [TrainingPhase.SUCCEEDED]
+
+
 @pytest.mark.parametrize("write", range(12))
 @pytest.mark.rule("retraining")
 def test_a_crash_after_any_write_starts_no_second_job(write: int) -> None:
@@ -280,6 +352,28 @@ def test_a_trainer_that_hangs_holds_up_no_rollout() -> None:
     assert [state.phase for state in world.status.retraining] == [TrainingPhase.TOLD]
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("http://trainer..example/runs", id="an empty label"),
+        pytest.param(f"http://{'a' * 64}.example/runs", id="a label of 64 letters"),
+        pytest.param("http://[::1/runs", id="half an address"),
+        pytest.param("http://xn--/runs", id="a label that stands for nothing"),
+    ],
+)
+def test_an_address_that_can_be_none_is_said_and_stops_no_pass(url: str) -> None:
+    called = TrainingWebhook(url=url)
+    with httpx.Client() as http:
+        trainers = HttpTrainers(http, key=lambda: "", clock=lambda: NOON)
+        words = trainers.tell(called.url, record(REQUESTED, NOON, number=1), timeout=timedelta(seconds=1))
+        answer = HttpWebhooks(http, key=lambda: "", clock=lambda: NOON).ask(
+            called.url, Review(key="k", body={}), timeout=timedelta(seconds=1)
+        )
+    assert words.startswith(f"monitoring.retrain.webhook.url: {url} is no address (")
+    assert words.endswith("); mend it")
+    assert (answer.state, url in answer.message) == (State.ERROR, True)
+
+
 # --- the candidate that comes of it -----------------------------------------------------------------------------------
 
 
@@ -324,3 +418,9 @@ def test_evidence_that_is_too_long_goes_without_its_features() -> None:
     long = record(REQUESTED, NOON, number=1, features=many)
     assert len(retraining.evidence(long)) < retraining.MOST_EVIDENCE
     assert json.loads(retraining.evidence(long))["id"] == long.id
+
+
+def test_nothing_is_put_into_the_names_of_features() -> None:
+    drifted = [{"feature": "$(REGISTRY_PASSWORD)", "side": "X", "aspect": "missing", "effect": 1.0, "usual": 0.1}]
+    said = retraining.evidence(record(REQUESTED, NOON, number=1, features=drifted))
+    assert "$$(REGISTRY_PASSWORD)" in said, "Kubernetes makes $( of it, and looks for no variable"

@@ -63,6 +63,7 @@ def exact(found: Profile) -> dict[str, tuple[Any, ...]]:
     }
 
 
+@pytest.mark.rule("check-merge-profiles")
 @given(tables, st.randoms(use_true_random=False), st.lists(st.integers(0, 12), max_size=4))
 def test_merged_over_any_split_it_is_the_whole(
     rows: list[dict[str, Any]], chance: random.Random, cuts: list[int]
@@ -77,6 +78,7 @@ def test_merged_over_any_split_it_is_the_whole(
     assert merged.encode() == whole.encode()
 
 
+@pytest.mark.rule("check-retract-profiles")
 @given(tables, tables)
 def test_what_is_taken_out_was_never_there(some: list[dict[str, Any]], more: list[dict[str, Any]]) -> None:
     both = profile(some).merge(profile(more))
@@ -149,13 +151,17 @@ def test_profiles_of_two_references_are_not_added() -> None:
         NOTHING.merge(Profile("sha256:two", 0, NOTHING.features))
 
 
+@pytest.mark.rule("check-numacc4")
 def test_nist_numacc4() -> None:
     """NIST's NumAcc4: 1,001 values, mean 10000000.2 and deviation 0.1 exactly; naive sums of squares lose it all."""
     values = [10000000.2, *[10000000.1, 10000000.3] * 500]
     binning = Binning(name="x", type=Type.NUMBER, edges=[10000000.1, 10000000.3], center=10000000.2, scale=0.2)
-    reading = Reading.of(binning, FeatureSums.of(binning, values))
-    assert reading.mean == pytest.approx(10000000.2, rel=1e-14)
-    assert reading.deviation == pytest.approx(0.1, rel=1e-7)
+    (learnt,) = training.reference({"x": values}).features
+    for each in (binning, learnt.binning):
+        reading = Reading.of(each, FeatureSums.of(each, values))
+        assert reading.mean == pytest.approx(10000000.2, rel=1e-14)
+        assert reading.deviation == pytest.approx(0.1, rel=1e-7)
+        assert reading.clipped == 0
 
 
 @given(st.lists(st.floats(-4e3, 4e3), min_size=2, max_size=200))

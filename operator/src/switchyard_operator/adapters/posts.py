@@ -62,7 +62,7 @@ class WebhookPost:
                 follow_redirects=False,
             ) as response:
                 return "" if response.is_success else f"{host} answered {response.status_code}"
-        except httpx.InvalidURL:
+        except (httpx.InvalidURL, UnicodeError):
             return "its URL cannot be read; write one such as https://hooks.example.com/rollouts"
         except httpx.TimeoutException:
             return f"{host} has not answered within {seconds:g}s"

@@ -22,6 +22,8 @@ from switchyard_operator.domain.reviews import Review
 
 MOST_BYTES = 65_536
 """Of an answer; what is longer is no decision."""
+NO_ADDRESS = (httpx.InvalidURL, UnicodeError)
+"""Raised for a URL that has the form of one and names no host that can be: an empty label, or one of 64 letters."""
 
 
 class HttpWebhooks:
@@ -36,9 +38,9 @@ class HttpWebhooks:
     def ask(self, url: str, review: Review, *, timeout: timedelta) -> Answer:
         """One try."""
         body = canonical(review.body)
-        seconds = timeout.total_seconds()
-        host = httpx.URL(url).host
+        seconds, host = timeout.total_seconds(), url
         try:
+            host = httpx.URL(url).host
             with self._http.stream(
                 "POST",
                 url,
@@ -55,6 +57,8 @@ class HttpWebhooks:
             return Answer(State.WAITING, f"{host} has not answered within {seconds:g}s")
         except httpx.HTTPError as error:
             return Answer(State.ERROR, f"{host} cannot be asked: {type(error).__name__}")
+        except NO_ADDRESS as error:
+            return Answer(State.ERROR, f"webhook.url: {url} is no address ({error}); mend it")
 
     def _read(self, response: httpx.Response, *, within: timedelta) -> bytes:
         """The whole answer; one that drips for longer than it may is as late as one that never began."""
@@ -80,9 +84,9 @@ class HttpTrainers:
     def tell(self, url: str, request: AlarmRecord, *, timeout: timedelta) -> str:
         """One try."""
         body = canonical(request.model_dump(mode="json", by_alias=True))
-        seconds = timeout.total_seconds()
-        host = httpx.URL(url).host
+        seconds, host = timeout.total_seconds(), url
         try:
+            host = httpx.URL(url).host
             with self._http.stream(
                 "POST",
                 url,
@@ -96,6 +100,8 @@ class HttpTrainers:
             return f"{host} has not answered within {seconds:g}s"
         except httpx.HTTPError as error:
             return f"{host} cannot be told: {type(error).__name__}"
+        except NO_ADDRESS as error:
+            return f"monitoring.retrain.webhook.url: {url} is no address ({error}); mend it"
 
 
 def headers(idempotency: str, body: bytes, *, key: str, now: datetime) -> dict[str, str]:

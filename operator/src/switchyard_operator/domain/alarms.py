@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from switchyard_contracts.alarm_records import AlarmEvent, AlarmRecord, Look
+from switchyard_contracts.alarm_records import AlarmBook, AlarmEvent, AlarmRecord, Look
 from switchyard_contracts.alarms import AlarmsStatus, FiringAlarm
 from switchyard_contracts.notifications import Event, Figure, Notification
 
 from switchyard_operator.domain.world import World
 
 FRESH = timedelta(hours=1)
-"""What was said longer ago is no news to a status that knows nothing of it, as after a restore."""
+"""What was said longer ago and is over is no news to a status that knows nothing of it, as after a restore."""
 ROLE = "alarm"
 
 
@@ -30,8 +30,15 @@ def fresh(world: World) -> Sequence[AlarmRecord]:
     if heard in ids:
         new = book.records[: ids.index(heard)]
     else:
-        new = [record for record in book.records if world.now - record.at < FRESH]
+        new = [record for record in book.records if world.now - record.at < FRESH or _holds(book, record)]
     return list(reversed(new))
+
+
+def _holds(book: AlarmBook, record: AlarmRecord) -> bool:
+    """Whether it is true still: the alarm fires, or the model is to be trained anew because of one that does."""
+    firing = {state.event for state in book.alarms if state.firing}
+    asked = book.request is not None and record.id == book.request.id and record.cause in firing
+    return record.id in firing or asked
 
 
 def standing(world: World) -> AlarmsStatus | None:

@@ -45,8 +45,18 @@ class Due:
     """When to look again, where only time helps."""
 
 
-def due(said: Retrain, held: Sequence[TrainingState], request: AlarmRecord, *, now: datetime) -> Due | None:
-    """What is to be done about a request; None where it was answered, or is none of this spec's."""
+def due(
+    said: Retrain,
+    held: Sequence[TrainingState],
+    request: AlarmRecord,
+    *,
+    now: datetime,
+    made_at: datetime | None = None,
+) -> Due | None:
+    """What is to be done about a request; None where it was answered, or is none of this spec's or this deployment's,
+    which was made at that time: the monitor knows it by its name only."""
+    if made_at is not None and request.at < made_at:
+        return None
     known = next((state for state in held if state.request == request.id), None)
     if request.alarm not in said.alarms or (known is not None and known.phase not in OPEN):
         return None
@@ -56,6 +66,9 @@ def due(said: Retrain, held: Sequence[TrainingState], request: AlarmRecord, *, n
     if now - request.at > max(said.cooldown, OLD):
         words = f"it was not started within {format_duration(max(said.cooldown, OLD))}; a newer one is asked for"
         return Due(state.model_copy(update={"phase": TrainingPhase.PASSED_OVER, "message": words}))
+    busy = next((other for other in held if other.phase in BUSY and other.request != request.id), None)
+    if busy is not None:
+        return Due(state.model_copy(update={"message": f"Job {busy.job} still trains"}))
     begun = [other.started_at for other in held if other.started_at and other.phase in BEGUN]
     left = max(begun) + said.cooldown - now if begun else timedelta(0)
     if left > timedelta(0):
@@ -69,11 +82,17 @@ def due(said: Retrain, held: Sequence[TrainingState], request: AlarmRecord, *, n
 
 
 def remember(held: Sequence[TrainingState], state: TrainingState) -> tuple[TrainingState, ...]:
-    """The newest requests, this one among them."""
-    others = [other for other in held if other.request != state.request]
+    """The newest requests, this one among them; those that waited while it was made are passed over."""
+    others = [_overtaken(other) for other in held if other.request != state.request]
     known = next((place for place, other in enumerate(held) if other.request == state.request), len(others))
     others.insert(known, state)
     return tuple(others[-KEPT:])
+
+
+def _overtaken(state: TrainingState) -> TrainingState:
+    if state.phase not in OPEN:
+        return state
+    return state.model_copy(update={"phase": TrainingPhase.PASSED_OVER, "message": "a newer one was asked for"})
 
 
 def cause(world: World, revision: Revision) -> str:
@@ -134,10 +153,14 @@ def _told(world: World, request: AlarmRecord, *, stable: Revision | None) -> dic
 
 
 def evidence(request: AlarmRecord) -> str:
-    """The request as JSON: the rule, its limit, its windows, the reference, and what drifted."""
+    """The request as JSON: the rule, its limit, its windows, the reference, and what drifted.
+
+    Names of features may come from whoever asks the model: Kubernetes is to put nothing in their `$(…)`.
+    """
     found = request.model_dump(mode="json", by_alias=True)
     text = json.dumps(found, sort_keys=True, ensure_ascii=False)
-    return text if len(text) <= MOST_EVIDENCE else json.dumps({**found, "features": []}, sort_keys=True)
+    short = text if len(text) <= MOST_EVIDENCE else json.dumps({**found, "features": []}, sort_keys=True)
+    return short.replace("$(", "$$(")
 
 
 def read(job: Body | None, made: Sequence[Body], state: TrainingState, *, owner: str) -> TrainingState:

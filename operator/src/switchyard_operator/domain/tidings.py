@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import NAMESPACE_URL, uuid5
 
+from switchyard_contracts.alarms import MOST_ALARMS
 from switchyard_contracts.model_deployment import MetricVerdict, Phase, RolloutStatus, ShadowStatus
 from switchyard_contracts.notifications import Event, Figure, Notification, Notifications, Receiver
 
@@ -23,8 +24,8 @@ from switchyard_operator.domain.world import COMPARED, World
 FRESH = timedelta(hours=1)
 """What happened longer ago is no news to a status that knows nothing of it, as after a restore."""
 MOST_TOLD = 64
-MOST_WAITING = 20
-"""More than this are owed of one deployment only while its receivers are away; then the oldest go."""
+MOST_WAITING = MOST_ALARMS + 20
+"""All alarms may fire at once. More are owed of one deployment only while its receivers are away; the oldest go."""
 PROMOTED = frozenset({"Promoted", "Deployed"})
 
 

@@ -202,6 +202,8 @@ class World:
     """What was learnt of shadows in this pass, by their names; of the others the status still says what was before."""
     alarms: AlarmBook | None = None
     """What the monitor says of the alarms, where that was heard in this pass."""
+    made_at: datetime | None = None
+    """When this ModelDeployment was made: what was said before was said of another one of its name."""
     training: tuple[TrainingState, ...] | None = None
     """What became of requests to retrain, where anything did in this pass."""
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
+
+from pydantic import ValidationError, ValidationInfo, field_validator
 
 from switchyard_contracts.base import Timestamp
 from switchyard_contracts.events import Part
@@ -55,7 +58,8 @@ class AlarmRecord(Part):
     """One thing that is said of an alarm, with the numbers it rests on; a record of the topic `switchyard.alarms`."""
 
     id: str
-    """A hash of the deployment, the rule, the window and the revision, so that a record sent twice is one."""
+    """A hash of the deployment, the rule, the window, the revision and the alarm that was closed before, so that a
+    record sent twice is one."""
     event: AlarmEvent
     namespace: str
     name: str
@@ -93,6 +97,14 @@ class AlarmRecord(Part):
         """`<namespace>/<name>`."""
         return f"{self.namespace}/{self.name}"
 
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """From JSON; None where it is not of this release."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError:
+            return None
+
 
 class AlarmState(Part):
     """How one rule stands."""
@@ -124,6 +136,25 @@ class AlarmBook(Part):
     """The newest, newest first."""
     request: AlarmRecord | None = None
     """The newest request to retrain."""
+
+    @field_validator("alarms", "records", mode="before")
+    @classmethod
+    def _readable(cls, said: object, info: ValidationInfo) -> object:
+        """Those that can be read: one of a newer release must not keep all the others from an older one."""
+        kind: type[Part] = AlarmState if info.field_name == "alarms" else AlarmRecord
+        return [found for item in said if (found := _read(kind, item)) is not None] if isinstance(said, list) else said
+
+    @field_validator("request", mode="before")
+    @classmethod
+    def _request(cls, said: object) -> object:
+        return None if said is None else _read(AlarmRecord, said)
+
+
+def _read(kind: type[Part], said: object) -> Part | None:
+    try:
+        return kind.model_validate(said)
+    except ValidationError:
+        return None
 
 
 class AlarmHead(Part):

@@ -84,7 +84,8 @@ class Alarm(Shape):
     and decisions. Drift is judged in the windows of the reference."""
     after: Duration | None = None
     """How long after its end a window is judged, each once: what comes later does not count. Where it is not said, a
-    tenth of the window, and at most 5m. Outcomes and decisions are judged at outcome.judgedAfter."""
+    tenth of the window, and at most 5m. Outcomes are judged at outcome.judgedAfter; decisions as well, where there is
+    an outcome and this is not said."""
     breaches: Annotated[int, Field(ge=1, le=MOST_LOOKS)] = 2
     """How many of the last windows must be beyond the limit before it fires, and cleared before it recovers."""
     of: Annotated[int, Field(ge=1, le=MOST_LOOKS)] = 3
@@ -155,7 +156,7 @@ class Alarm(Shape):
             raise ValueError("window: drift is judged in the windows of the reference; leave it out")
         if self.metric == CUSUM and self.window:
             raise ValueError(f"window: {CUSUM} is judged by days; leave it out")
-        if self.after is not None and self.waits_for_labels:
+        if self.after is not None and self.metric.startswith("outcome."):
             raise ValueError(f"after: {self.metric} is judged at outcome.judgedAfter; leave it out")
         if self.after is not None and self.after > LONGEST_AFTER:
             raise ValueError(f"after: {format_duration(self.after)} is longer than 7d; write one such as 5m")
@@ -225,8 +226,8 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "fieldPath": ".window",
         },
         {
-            "rule": "!has(self.after) || !(self.metric.startsWith('outcome.') || self.metric.startsWith('decision.'))",
-            "message": "outcomes and decisions are judged at outcome.judgedAfter; leave after out",
+            "rule": "!has(self.after) || !self.metric.startsWith('outcome.')",
+            "message": "outcomes are judged at outcome.judgedAfter; leave after out",
             "fieldPath": ".after",
         },
         {

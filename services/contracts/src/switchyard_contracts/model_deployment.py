@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_network
 from itertools import pairwise
+from operator import not_
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -591,7 +592,8 @@ class Monitoring(Shape):
     """X′: what then happened."""
     window: Duration = WINDOW
     """The base window of X and Y; a step's evidence is made of these."""
-    alarms: Annotated[list[Alarm], Field(max_length=MOST_ALARMS)] = []
+    # Not told where there are none: a monitor of before would refuse the whole record for a field it does not know.
+    alarms: Annotated[list[Alarm], Field(max_length=MOST_ALARMS, exclude_if=not_)] = []
     """Rules by which the revision that serves is watched."""
     retrain: Retrain | None = None
     """By which alarms a model is trained anew, and how."""

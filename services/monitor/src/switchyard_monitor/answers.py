@@ -121,8 +121,9 @@ class RevisionQuality(Part):
     """By the latest label."""
     agreement: Agreement
     agreement_by_actor: dict[str, Agreement]
-    right: Right
-    """Who was right, by the latest outcomes."""
+    right: Right | None
+    """Who was right, by the latest outcomes; none where what people decide changes what happens, for nobody knows then
+    what the other choice would have led to."""
     right_by_actor: dict[str, Right]
     label_delay_p50: float | None = None
     """How long after the prediction its first outcome came, in seconds."""
@@ -235,6 +236,11 @@ def counts(cells: Iterable[Cell]) -> list[Count]:
     return lines
 
 
+def without_right(lines: Iterable[RevisionQuality]) -> list[RevisionQuality]:
+    """The same where outcomes cannot say who was right."""
+    return [line.model_copy(update={"right": None, "right_by_actor": {}}) for line in lines]
+
+
 def quality(cells: Sequence[Cell], by_day: ByDay = NO_DAYS) -> list[RevisionQuality]:
     """One line per revision and role; with days, what they alone hold too."""
     by_revision: dict[tuple[str, str], list[Cell]] = {}
@@ -300,8 +306,9 @@ def _agreement(sums: Mapping[str, int], suffix: str) -> Agreement:
 
 
 def _right(sums: Mapping[str, int], suffix: str) -> Right:
+    # Below nought is what was taken out again, and had come in before there were such counts.
     same, both, differ, model, decider = (
-        sums.get(f"who.{name}{suffix}", 0) for name in ("same", "both", "differ", "model", "decider")
+        max(0, sums.get(f"who.{name}{suffix}", 0)) for name in ("same", "both", "differ", "model", "decider")
     )
     decided = model + decider
     found = Right(same=same, both=both, differ=differ, model=model, decider=decider)

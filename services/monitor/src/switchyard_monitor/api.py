@@ -16,9 +16,7 @@ from starlette.exceptions import HTTPException as AnyHttpError
 from starlette.types import ASGIApp
 from switchyard_contracts.alarm_records import AlarmBook, AlarmHead
 from switchyard_contracts.evidence import Evidence
-from switchyard_contracts.model_deployment import Affected
 from switchyard_contracts.quantities import Duration
-from switchyard_contracts.topics import ModelRecord
 
 from switchyard_monitor import answers
 from switchyard_monitor.auth import Finder
@@ -33,7 +31,7 @@ from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.drift_api import drifting
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.health import Health
-from switchyard_monitor.models import Models
+from switchyard_monitor.models import Models, depends_on_decisions
 from switchyard_monitor.pair_answers import PairCount, pair_counts
 from switchyard_monitor.ports import NoAlarms, SaidAlarms, Store
 from switchyard_monitor.rosters import Rosters, book
@@ -176,7 +174,7 @@ def evidence(
     names = NAMES.get(metric, COUNTED)
     own, earlier_cells = desk.store.cells(asked, names=names), desk.store.cells(before, limit=EARLIER_ROWS, names=names)
     cells = [*filter(of_this_life, own), *earlier_cells]
-    comparable = metric in PAIRED and not _depends_on_decisions(record)
+    comparable = metric in PAIRED and not depends_on_decisions(record)
     numbers = [
         n
         for n, pair in desk.store.pairs(subject).items()
@@ -219,7 +217,8 @@ def quality(
     desk: AtDesk, subject: Subject, revision: Revision | None = None, traffic: Generations | None = None
 ) -> list[answers.RevisionQuality]:
     """Errors against X′, agreement with Y′, coverage and delay of labels, by revision and role."""
-    return answers.quality(desk.cells(subject, revision, traffic), desk.days(subject, revision, traffic))
+    lines = answers.quality(desk.cells(subject, revision, traffic), desk.days(subject, revision, traffic))
+    return answers.without_right(lines) if depends_on_decisions(desk.models.record(subject)) else lines
 
 
 @deployment.get("/ledger")
@@ -242,12 +241,6 @@ def prediction(
 
 def _numbers(generations: str) -> tuple[int, ...]:
     return tuple(sorted({int(number) for number in generations.split(",")}))
-
-
-def _depends_on_decisions(record: ModelRecord | None) -> bool:
-    """Where what people decided changes the outcome, nobody knows what a mirrored answer would have led to."""
-    outcome = record.monitoring.outcome if record and record.monitoring else None
-    return outcome is not None and outcome.affected_by is Affected.DECISION
 
 
 def _add_probes(app: FastAPI, *, store: Store, health: Health, registry: CollectorRegistry) -> None:

@@ -98,7 +98,8 @@ class Baselines:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._judging = threading.Lock()
+        self._reading = threading.Lock()
+        self._measuring = threading.Lock()  # one of its own: it takes seconds, and pages want the reference alone
         self._references = _Recent[Reference](MOST_JUDGED)
         self._yardsticks = _Recent[Yardstick](MOST_JUDGED)
 
@@ -110,7 +111,7 @@ class Baselines:
 
     def reference(self, digest: str) -> Reference | None:
         """The profile of that name; None while nobody handed it over."""
-        with self._judging:
+        with self._reading:
             if (known := self._references.get(digest)) is not None:
                 return known
             found = _read(self._store, digest)
@@ -132,7 +133,7 @@ class Baselines:
 
     def yardstick(self, reference: Reference) -> Yardstick:
         """What is usual, by that reference."""
-        with self._judging:
+        with self._measuring:
             known = self._yardsticks.get(reference.digest)
             return known or self._yardsticks.keep(reference.digest, Yardstick(reference))
 

@@ -21,6 +21,8 @@ from switchyard_monitor.ports import Bounds, Letter, Topic
 from switchyard_monitor.settings import Settings
 
 REQUEST_SECONDS = 10.0
+BLOCK_SECONDS = 2.0
+"""How long a topic that is not there may hold up who sends to it: the reader, whose leases must be kept meanwhile."""
 LOG_APPEND_TIME = 1
 MOST_BYTES = 64 * 1024 * 1024
 """Whether a letter is too large, the broker says."""
@@ -139,7 +141,7 @@ class KafkaBroker:
             return self._some_models(timeout_ms=0)
 
     def send(self, letters: Sequence[Letter]) -> None:
-        """Send, and return when all were acknowledged."""
+        """Send, and return when all were acknowledged. A topic that is not there is known after `BLOCK_SECONDS`."""
         with guarded(self._explain):
             if self._producer is None:
                 self._producer = Producer(
@@ -149,7 +151,7 @@ class KafkaBroker:
                     enable_idempotence=False,
                     linger_ms=5,
                     max_request_size=MOST_BYTES,
-                    max_block_ms=round(REQUEST_SECONDS * 1000),
+                    max_block_ms=round(BLOCK_SECONDS * 1000),
                 )
             waiting = [(letter, self._post(self._producer, letter)) for letter in letters]
             for letter, future in waiting:

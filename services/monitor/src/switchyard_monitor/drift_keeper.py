@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 EVERY_US = 15 * SECOND_US
 """Between two looks at what is due."""
+AGAIN_US = 60 * SECOND_US
+"""So long a window that was judged waits to be judged again: late rows may come to it without end."""
 
 
 class DriftKeeper:
@@ -49,6 +51,10 @@ class DriftKeeper:
         self._next_us = 0
         self._lengths: dict[str, int] = {}
         """By baseline, how long its windows are; so none is read again to learn that nothing is over."""
+        self._turns: dict[tuple[str, str], int] = {}
+        """When each deployment and baseline had its last turn, by the number of turns."""
+        self._judged: dict[tuple[str, str, int], int] = {}
+        """When windows were judged, of those that wait."""
         self.trouble = ""
         """Why drift may be shown late; empty where it is not."""
 
@@ -75,7 +81,11 @@ class DriftKeeper:
         if mark is None:
             return 0
         live = self._book.members(now_us=now_us)
-        for subject, baseline, oldest_us in self._book.due():
+        self._judged = {window: at for window, at in self._judged.items() if now_us - at < AGAIN_US}
+        # Who had a turn longest ago comes first: nobody waits for one to whom late rows come without end, nor for one
+        # that cannot be judged.
+        due = sorted(self._book.due(), key=lambda one: self._turns.get(one[:2], 0))
+        for subject, baseline, oldest_us in due:
             length = self._lengths.get(baseline)
             if length is not None and start(oldest_us, length) + length > mark:
                 continue
@@ -85,17 +95,22 @@ class DriftKeeper:
             if reference is None:
                 continue
             self._lengths[baseline] = reference.length_seconds * SECOND_US
-            if self._judge(subject, reference, mark):
+            self._turns[subject, baseline] = max(self._turns.values(), default=0) + 1
+            if self._judge(subject, reference, mark, now_us=now_us):
                 return 1
         return 0
 
-    def _judge(self, subject: str, reference: Reference, mark: int) -> bool:
+    def _judge(self, subject: str, reference: Reference, mark: int, *, now_us: int) -> bool:
         """Judge the newest window that is due and over, for that is the one people look at first."""
         length = reference.length_seconds * SECOND_US
         by_window: dict[int, list[Due]] = {}
         for due in self._book.dues(subject, reference.digest):
             by_window.setdefault(start(due.start_us, length), []).append(due)
-        over = [begin for begin in by_window if begin + length <= mark]
+        over = [
+            begin
+            for begin in by_window
+            if begin + length <= mark and (subject, reference.digest, begin) not in self._judged
+        ]
         if not over:
             return False
         begin = max(over)
@@ -117,4 +132,5 @@ class DriftKeeper:
         yardstick = self._baselines.yardstick(reference)
         pages = [Page.of(yardstick, revision, profile, start_us=begin) for revision, profile in merged.items()]
         self._book.keep(subject, reference.digest, pages, done=by_window[begin])
+        self._judged[subject, reference.digest, begin] = now_us
         return True

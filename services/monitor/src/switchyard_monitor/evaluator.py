@@ -101,7 +101,8 @@ class Evaluator:
         turn = self._alarms.take(subject, self._member, now_us=now_us, ttl_us=TURN_US)
         if turn is None:
             return 0, False
-        judged = roster.judge(turn.states, turn.asked, watermark_us=mark, read=self._reading(subject))
+        read = self._reading(subject)
+        judged = roster.judge(turn.states, turn.asked, watermark_us=mark, read=read, closed=turn.closed)
         try:
             if judged.looks or judged.records or judged.states != turn.states:
                 self._alarms.keep(turn, judged, now_us=self._clock(), ttl_us=TURN_US, topic=self._topic)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from switchyard_contracts.topics import ModelRecord
 
-from switchyard_monitor.domain.learning import DAY_US, Learnt, full, learn, waiting
+from switchyard_monitor.domain.learning import DAY_US, Learnt, enough, learn
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.models import Models
@@ -32,7 +32,6 @@ class Learner:
         self._store = store
         self._models = models
         self._clock = clock_us
-        self._said: set[str] = set()
         self._trouble = ""
 
     def step(self) -> None:
@@ -61,15 +60,15 @@ class Learner:
         if record.monitoring is None or record.monitoring.reference is not None or revision in known:
             self._store.forget_lessons(subject, revision)
             return
-        if waiting(rows, mark_us=mark_us) is not None:
+        days = enough(rows, mark_us=mark_us)
+        if not days:
             return
-        days = full(rows, mark_us=mark_us)
         # Day by day: as objects, rows take ten times the room that their values do.
         made = learn(example for day_us in days for example in self._store.examples(subject, revision, [day_us]))
         if made is None:
-            if subject not in self._said:
-                log.warning("%s: no feature has values of one type, so no baseline is learnt", subject)
-            self._said.add(subject)
+            # To read the same rows again would come to the same; others may teach more.
+            log.warning("%s: in %d days of %s no feature had values of one type", subject, len(days), revision)
+            self._store.forget_lessons(subject, revision)
             return
         self._store.conclude(subject, Learnt(revision, made.digest, self._clock()), made.to_bytes())
         log.info("%s: %s was learnt from %d days of %s", subject, made.digest, len(days), revision)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from switchyard_contracts.model_deployment import Monitoring
+from switchyard_contracts.model_deployment import Affected, Monitoring
 from switchyard_contracts.topics import ModelRecord
 
 from switchyard_monitor.domain.facts import Record
@@ -74,6 +74,12 @@ class Models:
     def subjects(self) -> list[str]:
         """All deployments that are known."""
         return sorted(self._records)
+
+
+def depends_on_decisions(record: ModelRecord | None) -> bool:
+    """Where what people decided changes the outcome, nobody knows what another answer would have led to."""
+    outcome = record.monitoring.outcome if record and record.monitoring else None
+    return outcome is not None and outcome.affected_by is Affected.DECISION
 
 
 def _fault(each: ErrorDetails) -> str:

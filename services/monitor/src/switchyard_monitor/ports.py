@@ -234,7 +234,7 @@ class Store(Protocol):
         """The deployments whose records are held, with the broker's time of the oldest."""
 
     def outbox(self, limit: int) -> list[Letter]:
-        """What waits to be sent, oldest first."""
+        """What waits to be sent, oldest first; so many at most of each topic."""
 
     def sent(self, letters: Sequence[Letter]) -> None:
         """These need not be sent again."""
@@ -367,6 +367,8 @@ class Turn:
     epoch: int
     states: Mapping[str, State]
     asked: Asked
+    closed: Mapping[str, str] = field(default_factory=dict)
+    """By rules, the id of the record that closed an alarm of it last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from time import time_ns
 
 from switchyard_contracts.alarm_records import AlarmBook
@@ -68,7 +67,7 @@ class Rosters:
             Terms.of_alarm(
                 alarm,
                 base=monitoring.window,
-                judged_after=monitoring.outcome.judged_after if monitoring.outcome else timedelta(0),
+                judged_after=monitoring.outcome.judged_after if monitoring.outcome else None,
                 reference_us=reference_us,
                 baseline=wanted,
             )

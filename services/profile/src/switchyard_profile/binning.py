@@ -16,7 +16,9 @@ from switchyard_profile import bins
 from switchyard_profile.values import Floats, Type
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+MOST_NAME = 256
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MOST_NAME, pattern=r"^[^\x00]*$")]
+"""Not every database keeps a NUL in a text."""
 PREDICTION = "prediction"
 """What Y is called in every profile; no feature of X may have this name."""
 

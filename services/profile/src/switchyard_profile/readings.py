@@ -6,6 +6,7 @@ lay evenly within one; in the reference a bin holds a fiftieth of the rows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -46,8 +47,8 @@ class Reading:
             low=sums.low,
             high=sums.high,
             approximate=sums.amended,
-            mean=sums.moments.mean(center=binning.center, scale=binning.scale) if measured else None,
-            deviation=sums.moments.deviation(scale=binning.scale) if measured else None,
+            mean=_finite(sums.moments.mean(center=binning.center, scale=binning.scale)) if measured else None,
+            deviation=_finite(sums.moments.deviation(scale=binning.scale)) if measured else None,
         )
 
 
@@ -60,9 +61,15 @@ def quantile(binning: Binning, sums: FeatureSums, share: float) -> float | None:
     for (low, high), count in zip(spans, sums.counts, strict=False):
         if count and before + count >= rank:
             low, high = max(low, sums.low), min(high, sums.high)
-            return low + (high - low) * max(0.0, rank - before) / count
+            part = max(0.0, rank - before) / count
+            return low * (1.0 - part) + high * part if math.isinf(high - low) else low + (high - low) * part
         before += count
     return sums.high
+
+
+def _finite(number: float | None) -> float | None:
+    """None too where values lie so far apart that no number says it."""
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _spans(edges: Sequence[float], *, low: float, high: float) -> list[tuple[float, float]]:

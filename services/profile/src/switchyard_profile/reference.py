@@ -21,6 +21,8 @@ from switchyard_profile.profile import FeatureSums, Profile
 
 MOST_FEATURES = 512
 MOST_WINDOWS = 4096
+MOST_ROWS = 2**40
+"""Of so many windows the sum is still a number of 64 bits."""
 DAY_SECONDS = 86_400
 
 
@@ -32,7 +34,7 @@ class Feature(Shape):
     """The group of each bin, numbered from 0; what is missing has none."""
     sums: FeatureSums
     """Of all rows."""
-    windows: list[list[Annotated[int, Field(ge=0)]]] = []
+    windows: list[list[Annotated[int, Field(ge=0, le=MOST_ROWS)]]] = []
     """For each window of the reference: rows per group, then rows where the value is missing, then those outside."""
 
     @model_validator(mode="after")
@@ -40,8 +42,10 @@ class Feature(Shape):
         name, size = self.binning.name, self.binning.size
         if len(self.groups) != size or len(self.sums.counts) != size + 1:
             raise ValueError(f"{name}: there are {size} bins, so groups has {size} entries and counts has {size + 1}")
-        if min(self.sums.counts) < 0:
+        if min(*self.sums.counts, self.sums.wrong, self.sums.outside, self.sums.clipped, self.sums.qq) < 0:
             raise ValueError(f"{name}: a count is below zero")
+        if not self.sums.present:
+            raise ValueError(f"{name}: no row has a value, so nothing can be held against it")
         if set(self.groups) != set(range(max(self.groups) + 1)):
             raise ValueError(f"{name}: groups are numbered from 0 without gaps")
         if any(len(window) != self.group_count + 2 for window in self.windows):
@@ -74,7 +78,7 @@ class Reference(Shape):
     """What windows are compared with."""
 
     format: Literal["switchyard.dev/profile.v1"] = "switchyard.dev/profile.v1"
-    rows: Annotated[int, Field(ge=1)]
+    rows: Annotated[int, Field(ge=1, le=MOST_ROWS)]
     features: Annotated[list[Feature], Field(min_length=1, max_length=MOST_FEATURES)]
     window_seconds: Annotated[int, Field(ge=60)] | None = None
     """How long its own windows are; none where its rows had no time."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from switchyard_profile import bins
-from switchyard_profile.binning import PREDICTION, Binning, Side
+from switchyard_profile.binning import MOST_NAME, PREDICTION, Binning, Side
 from switchyard_profile.errors import TableError
 from switchyard_profile.profile import FeatureSums
 from switchyard_profile.reference import DAY_SECONDS, MOST_FEATURES, MOST_WINDOWS, Feature, Reference
@@ -126,6 +126,11 @@ def _known(columns: Columns, options: Options) -> None:
         for name in wanted:
             if name not in columns:
                 raise TableError(f"{option} {name}: there is no such column; there are {', '.join(sorted(columns))}")
+    for name in columns:
+        if not 0 < len(name) <= MOST_NAME or "\0" in name:
+            raise TableError(
+                f"column {name[:40]!r}: a name has 1 to {MOST_NAME} characters, none of them a NUL; rename it"
+            )
     if PREDICTION in columns and options.prediction != PREDICTION:
         raise TableError(
             f"column {PREDICTION!r}: in a profile this is the name of Y; say --prediction {PREDICTION} if it is that,"

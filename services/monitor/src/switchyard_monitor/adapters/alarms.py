@@ -71,7 +71,8 @@ class SqlAlarms:
                 if not connection.execute(taken.values(**values)).rowcount:
                     return None
             row = connection.execute(select(table).where(table.c.subject == subject)).one()
-            return Turn(subject, member, row.epoch, _states(connection, subject), Asked(row.asked_us, row.request))
+            states, closed = _states(connection, subject), _closed(connection, subject)
+            return Turn(subject, member, row.epoch, states, Asked(row.asked_us, row.request), closed)
 
     def keep(self, turn: Turn, judged: Judged, *, now_us: int, ttl_us: int, topic: str) -> int:
         """Remember what was judged and say it, in one transaction; answers how many records are new."""
@@ -125,12 +126,11 @@ class SqlAlarms:
         newest = select(table.c.body).where(table.c.subject == subject).order_by(table.c.n.desc())
         asked = newest.where(table.c.event == AlarmEvent.RETRAIN_REQUESTED.value)
         with guarded(), self._reader.begin() as connection:
-            records = [
-                AlarmRecord.model_validate_json(body) for body in connection.execute(newest.limit(limit)).scalars()
-            ]
+            found = [AlarmRecord.read(body) for body in connection.execute(newest.limit(limit)).scalars()]
             request = connection.execute(asked.limit(1)).scalar()
             states = _states(connection, subject)
-        return Said(states, records, AlarmRecord.model_validate_json(request) if request else None)
+        records = [record for record in found if record is not None]
+        return Said(states, records, AlarmRecord.read(request) if request else None)
 
     def heads(self) -> list[AlarmHead]:
         """The newest record of every deployment that has any."""
@@ -154,7 +154,15 @@ class SqlAlarms:
 def _states(connection: Connection, subject: str) -> dict[str, State]:
     table = tables.alarm
     rows = connection.execute(select(table.c.name, table.c.body).where(table.c.subject == subject))
-    return {name: State.decode(json.loads(body)) for name, body in rows}
+    found = {name: State.read(body) for name, body in rows}
+    return {name: state for name, state in found.items() if state is not None}
+
+
+def _closed(connection: Connection, subject: str) -> dict[str, str]:
+    """By rules, the record that closed an alarm of it last."""
+    table = tables.alarm_record
+    of = select(table.c.alarm, table.c.id).where(table.c.subject == subject, table.c.event == AlarmEvent.CLOSED.value)
+    return {row.alarm: row.id for row in connection.execute(of.order_by(table.c.n))}
 
 
 def _remember(connection: Connection, turn: Turn, states: Mapping[str, State]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Row, delete, func, select
+from sqlalchemy import ColumnElement, Row, and_, delete, func, select, update
 
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.engine import guarded, open_reader, open_writer
@@ -46,7 +46,11 @@ class SqlDriftBook:
             return [Due(row.subject, row.baseline, row.start_us, row.times) for row in connection.execute(query)]
 
     def keep(self, subject: str, baseline: str, pages: Sequence[Page], *, done: Sequence[Due]) -> None:
-        """Write down what windows were found to be, unless more came meanwhile."""
+        """Write down what windows were found to be.
+
+        What is due stays so where more came meanwhile; and where another judged it meanwhile, of as many rows or of
+        more, what is written stays.
+        """
         windows = [
             (subject, baseline, window.revision, window.start_us, window.rows, window.features, window.drifted)
             for window in (page.window for page in pages)
@@ -61,17 +65,14 @@ class SqlDriftBook:
         ]
         table = tables.drift_due
         with guarded(), self._writer.begin() as connection:
+            for one in sorted(done, key=lambda one: one.start_us):
+                there = connection.execute(update(table).where(_is(one)).values(times=table.c.times))
+                if there.rowcount != 1:
+                    return
             execute_many(connection, _putting("drift_window", _WINDOW, keys=4), windows)
             execute_many(connection, _putting("drift_feature", _FEATURE, keys=5), features)
             for one in sorted(done, key=lambda one: one.start_us):
-                connection.execute(
-                    delete(table).where(
-                        table.c.subject == subject,
-                        table.c.baseline == baseline,
-                        table.c.start_us == one.start_us,
-                        table.c.times == one.times,
-                    )
-                )
+                connection.execute(delete(table).where(_is(one), table.c.times == one.times))
 
     def windows(self, subject: str, baseline: str) -> list[WindowDrift]:
         """Every revision's windows, in order of time."""
@@ -116,6 +117,11 @@ class SqlDriftBook:
         """Let go of all connections."""
         self._writer.dispose()
         self._reader.dispose()
+
+
+def _is(due: Due) -> ColumnElement[bool]:
+    table = tables.drift_due
+    return and_(table.c.subject == due.subject, table.c.baseline == due.baseline, table.c.start_us == due.start_us)
 
 
 def _putting(table: str, columns: Sequence[str], *, keys: int) -> str:

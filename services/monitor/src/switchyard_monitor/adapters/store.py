@@ -152,11 +152,15 @@ class SqlStore:
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def outbox(self, limit: int) -> list[Letter]:
-        """What waits to be sent, oldest first."""
+        """What waits to be sent, oldest first; so many at most of each topic."""
         table = tables.outbox
+        rows: list[Row[Any]] = []
         with self._look() as connection:
-            rows = connection.execute(select(table).order_by(table.c.n).limit(limit))
-            return [Letter(row.n, row.topic, row.key, row.value, read_headers(row.headers)) for row in rows]
+            for topic in connection.execute(select(table.c.topic).distinct()).scalars().all():
+                own = select(table).where(table.c.topic == topic).order_by(table.c.n).limit(limit)
+                rows += connection.execute(own).all()
+        rows.sort(key=lambda row: row.n)
+        return [Letter(row.n, row.topic, row.key, row.value, read_headers(row.headers)) for row in rows]
 
     def sent(self, letters: Sequence[Letter]) -> None:
         """These need not be sent again."""

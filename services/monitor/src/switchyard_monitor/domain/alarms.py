@@ -10,6 +10,7 @@ nothing, and what was broken before it grows old meanwhile. Only a rule that say
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -63,13 +64,15 @@ class Terms:
 
     @classmethod
     def of_alarm(
-        cls, alarm: Alarm, *, base: timedelta, judged_after: timedelta, reference_us: int, baseline: str = ""
+        cls, alarm: Alarm, *, base: timedelta, judged_after: timedelta | None, reference_us: int, baseline: str = ""
     ) -> Self:
-        """The rule of a resource, beside what else this says of windows, labels and the reference."""
+        """The rule of a resource, beside what else this says of windows, labels and the reference. Labels are judged
+        at an age L where the resource says one; decisions alone have none."""
         limit = alarm.min or alarm.max
         value, text = (limit.value, limit.text) if limit else (0.0, "0")
         span = alarm.span(base)
         window = reference_us * MICROSECOND if span is None else span
+        at_age = judged_after if alarm.waits_for_labels and alarm.after is None else None
         return cls(
             name=alarm.name,
             metric=alarm.metric,
@@ -80,7 +83,7 @@ class Terms:
             limit=f"{'min' if alarm.min else 'max'} {text}",
             clear_text=alarm.clear.text if alarm.clear else "",
             window_us=window // MICROSECOND,
-            age_us=(judged_after if alarm.waits_for_labels else alarm.settled(window)) // MICROSECOND,
+            age_us=(alarm.settled(window) if at_age is None else at_age) // MICROSECOND,
             breaches=alarm.breaches,
             of=alarm.of,
             samples=1 if alarm.metric == REQUESTS else alarm.min_samples,
@@ -137,6 +140,8 @@ class State:
     """Which revision it is about; empty where it is about all who serve."""
     next_us: int
     """The start of the window that is judged next."""
+    since_us: int = 0
+    """From when on it is watched; windows that began before were silent for good reasons."""
     looks: tuple[Look, ...] = ()
     firing: bool = False
     fired_us: int | None = None
@@ -154,11 +159,20 @@ class State:
             "definition": self.definition,
             "revision": self.revision,
             "next": self.next_us,
+            "since": self.since_us,
             "looks": looks,
             "firing": self.firing,
             "fired": self.fired_us,
             "event": self.event,
         }
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """From JSON text; None where it is not of this release, and the rule has to begin anew."""
+        try:
+            return cls.decode(json.loads(text))
+        except (KeyError, TypeError, ValueError):
+            return None
 
     @classmethod
     def decode(cls, body: Any) -> Self:
@@ -171,6 +185,7 @@ class State:
             definition=body["definition"],
             revision=body["revision"],
             next_us=body["next"],
+            since_us=body["since"],
             looks=looks,
             firing=body["firing"],
             fired_us=body["fired"],
@@ -212,14 +227,19 @@ def advance(terms: Terms, state: State, reading: Reading, *, event: str) -> Step
     looks = (*state.looks, look)[-MOST_LOOKS:]
     state = replace(state, next_us=start + terms.window_us, looks=looks)
     last = looks[-terms.of :]
-    if broken(terms, last):
-        cool = state.fired_us is None or at >= state.fired_us + terms.cooldown_us
-        if not state.firing and cool:
+    watched = [look for look in last if look.standing is not Standing.NO_DATA or look.start_us >= state.since_us]
+    if broken(terms, watched):
+        if not state.firing and cooled(terms, state, at):
             state = replace(state, firing=True, fired_us=at, event=event)
             return Step(state, at, look, reading, fired=True)
     elif state.firing and _count(last, Standing.CLEAR) >= terms.breaches:
         return Step(replace(state, firing=False), at, look, reading, recovered=True)
     return Step(state, at, look, reading)
+
+
+def cooled(terms: Terms, state: State, at_us: int) -> bool:
+    """Whether it may fire again."""
+    return state.fired_us is None or at_us >= state.fired_us + terms.cooldown_us
 
 
 def broken(terms: Terms, last: Sequence[Look]) -> bool:

@@ -60,7 +60,7 @@ class Effects:
     psi: float
     jensen_shannon: float
     wasserstein: float | None
-    """In the feature's own unit; none for names."""
+    """In the feature's own unit; none for names, and where no number says it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,11 +47,11 @@ def jensen_shannon(expected: Floats, found: Floats) -> float:
     return math.sqrt(max(0.0, divergence))
 
 
-def wasserstein(edges: Sequence[float], reference: Sequence[int], current: Sequence[int]) -> float:
+def wasserstein(edges: Sequence[float], reference: Sequence[int], current: Sequence[int]) -> float | None:
     """How far values would have to be moved on average, in their own unit; counts are per bin of numbers.
 
     Within a bin values are taken to lie evenly, and beyond the edges on the edge: where values left the reference's
-    range this is the least that it can be.
+    range this is the least that it can be. None where the edges lie so far apart that no number says it.
     """
     places = np.array(edges, dtype=np.float64)
     held, found = np.cumsum(reference) / sum(reference), np.cumsum(current) / sum(current)
@@ -62,4 +62,6 @@ def wasserstein(edges: Sequence[float], reference: Sequence[int], current: Seque
     both = np.where(left + right > 0.0, left + right, 1.0)
     crossing = np.sign(apart[:-1]) * np.sign(apart[1:]) < 0
     mean = np.where(crossing, (left**2 + right**2) / (2 * both), (left + right) / 2)
-    return float(np.sum(mean * np.diff(places)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = float(np.sum(mean * np.diff(places)))
+    return moved if math.isfinite(moved) else None

@@ -8,6 +8,8 @@ What a person forgets goes at once. Seven days say too little of what is usual f
 from __future__ import annotations
 
 import math
+import sys
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +17,14 @@ from typing import Any, NamedTuple, Self
 
 from switchyard_contracts.model_deployment import Monitoring
 from switchyard_contracts.windows import start
-from switchyard_profile.binning import PREDICTION
+from switchyard_profile.binning import MOST_NAME, PREDICTION
 from switchyard_profile.errors import TableError
 from switchyard_profile.reference import DAY_SECONDS, MOST_FEATURES, Reference
 from switchyard_profile.training import Options, reference
 from switchyard_profile.values import Type
 
 from switchyard_monitor.domain import identity
-from switchyard_monitor.domain.drift import LEARNING_ROWS, NoBaseline, waits_for
+from switchyard_monitor.domain.drift import LEARNING_DAYS, LEARNING_ROWS, NoBaseline, waits_for
 from switchyard_monitor.domain.profiling import Path, unwrapped
 from switchyard_monitor.domain.rules import follow, steps
 
@@ -31,7 +33,8 @@ MOST_A_DAY = 2_000
 """Rows of one revision and day that are kept; seven such days are more than the rows it takes."""
 NEARLY = 0.99
 """A feature whose values are of one type in fewer rows is left out."""
-MOST_NAME = 256
+SELDOM = 0.01
+"""And one that fewer rows have: where names are somebody's, there is one a row."""
 MOST_TEXT = 256
 """A longer string is not kept, and a feature with such is left out."""
 MOST_NAMES = 4_096
@@ -100,7 +103,7 @@ class Lesson:
         else:
             inner = unwrapped(x)
             found = inner if isinstance(inner, dict) else {}
-        kept = sorted(name for name, value in found.items() if 0 < len(name) <= MOST_NAME and _plain(value))
+        kept = sorted(name for name, value in found.items() if _named(name) and _plain(value))
         return {name: _short(found[name]) for name in kept[:MOST_FEATURES]}
 
 
@@ -124,19 +127,29 @@ def waiting(rows: Mapping[int, int], *, mark_us: int) -> NoBaseline | None:
     return waits_for(days=len(counts), rows=max(LEARNING_ROWS, sum(counts)) if many else sum(counts))
 
 
+def enough(rows: Mapping[int, int], *, mark_us: int) -> list[int]:
+    """The first full days of which a reference can be learnt; none where there are not enough."""
+    days = full(rows, mark_us=mark_us)
+    for count in range(LEARNING_DAYS, len(days) + 1):
+        if waits_for(days=count, rows=sum(rows[day_us] for day_us in days[:count])) is None:
+            return days[:count]
+    return []
+
+
 def learn(examples: Iterable[Example]) -> Reference | None:
     """A reference of these rows; None where no feature is of one type."""
     times: list[int] = []
-    found: dict[str, dict[int, Any]] = {PREDICTION: {}}
+    found: dict[str, _Found] = {PREDICTION: _Found()}
     for place, example in enumerate(examples):
         times.append(example.at_us // 1_000_000)
         for name, value in example.body.items():
             if value is not None and (name in found or len(found) < MOST_NAMES):
-                found.setdefault(name, {})[place] = value
-    often = sorted(found.keys() - {PREDICTION}, key=lambda name: (-len(found[name]), name))[: MOST_FEATURES - 1]
+                found.setdefault(name, _Found()).add(place, value)
+    named = [name for name in found.keys() - {PREDICTION} if len(found[name].places) >= SELDOM * len(times)]
+    often = sorted(named, key=lambda name: (-len(found[name].places), name))[: MOST_FEATURES - 1]
     columns = {}
     for name in (*often, PREDICTION):
-        values = _of_one_type(found.pop(name), len(times))
+        values = found.pop(name).of_one_type(len(times))
         if values is not None:
             columns[name] = values
     prediction = PREDICTION if PREDICTION in columns else None
@@ -146,16 +159,31 @@ def learn(examples: Iterable[Example]) -> Reference | None:
         return None
 
 
-def _of_one_type(found: Mapping[int, Any], rows: int) -> list[Any] | None:
-    """The column, without the few values of another type; None where they are not few, or nothing is there."""
-    kinds = {place: _kind(value) for place, value in found.items()}
-    counts = Counter(kind for kind in kinds.values() if kind is not None)
-    if not counts:
-        return None
-    ((most, count),) = counts.most_common(1)
-    if most is Type.TEXT or count < NEARLY * counts.total():
-        return None
-    return [found[place] if kinds.get(place) is most else None for place in range(rows)]
+@dataclass(slots=True)
+class _Found:
+    """A feature's values. They are millions, so each takes its place and little more."""
+
+    places: array[int] = field(default_factory=lambda: array("L"))
+    values: list[Any] = field(default_factory=list)
+
+    def add(self, place: int, value: Any) -> None:
+        self.places.append(place)
+        self.values.append(sys.intern(value) if isinstance(value, str) else value)
+
+    def of_one_type(self, rows: int) -> list[Any] | None:
+        """The column, without the few values of another type; None where they are not few, or nothing is there."""
+        kinds = [_kind(value) for value in self.values]
+        counts = Counter(kind for kind in kinds if kind is not None)
+        if not counts:
+            return None
+        ((most, count),) = counts.most_common(1)
+        if most is Type.TEXT or count < NEARLY * counts.total():
+            return None
+        column = [None] * rows
+        for place, value, kind in zip(self.places, self.values, kinds, strict=True):
+            if kind is most:
+                column[place] = value
+        return column
 
 
 def _kind(value: Any) -> Type | None:
@@ -169,6 +197,11 @@ def _kind(value: Any) -> Type | None:
         return Type.NUMBER if math.isfinite(value) else None
     except OverflowError:  # a whole number without end
         return None
+
+
+def _named(name: str) -> bool:
+    """Whether a reference can have a feature of this name; its answer's name is no feature's."""
+    return 0 < len(name) <= MOST_NAME and "\0" not in name and name != PREDICTION
 
 
 def _plain(value: Any) -> bool:

@@ -7,8 +7,10 @@ than one of them, the cool-down of retraining, does not depend on who judged how
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from switchyard_contracts import alarm_records
@@ -77,28 +79,35 @@ class Roster:
         found = self._enrolled(states, watermark_us)[0]
         return min((terms.at(found[terms.name].next_us) for terms in self.terms if terms.name in found), default=2**62)
 
-    def judge(self, states: Mapping[str, State], asked: Asked, *, watermark_us: int, read: Read) -> Judged:
-        """Judge all windows that can be and were not, each once."""
+    def judge(
+        self,
+        states: Mapping[str, State],
+        asked: Asked,
+        *,
+        watermark_us: int,
+        read: Read,
+        closed: Mapping[str, str] | None = None,
+    ) -> Judged:
+        """Judge all windows that can be and were not, each once. `closed` are the ids that closed a rule's alarm last:
+        where it begins anew and fires by the same window as before, that is another alarm."""
         held, records = self._enrolled(states, watermark_us)
+        ends = {**(closed or {}), **{record.alarm: record.id for record in records}}
         by_name = {terms.name: terms for terms in self.terms if terms.name in held}
-        ahead = sorted(
-            (terms.at(start), terms.name, start)
-            for terms in by_name.values()
-            for start in due(terms, held[terms.name], watermark_us)
-        )
-        for _, name, start in ahead[:MOST_LOOKS]:
-            terms = by_name[name]
+        # A rule's windows come in order: of a long absence's many none is thought of before its turn.
+        ahead = heapq.merge(*(_moments(terms, held[terms.name], watermark_us) for terms in by_name.values()))
+        looks = 0
+        for _, name, start in islice(ahead, MOST_LOOKS):
+            looks, terms, end = looks + 1, by_name[name], ends.get(name, "")
             reading = read(terms, self.about(terms), start)
-            step = advance(terms, held[name], reading, event=self._id(terms, start, AlarmEvent.FIRED))
+            step = advance(terms, held[name], reading, event=self._id(terms, start, AlarmEvent.FIRED, end))
             held[name] = step.state
             if step.fired or step.recovered:
-                records.append(self._record(terms, step, AlarmEvent.FIRED if step.fired else AlarmEvent.RECOVERED))
+                records.append(self._record(terms, step, AlarmEvent.FIRED if step.fired else AlarmEvent.RECOVERED, end))
             if self._wants_retraining(terms, step, asked):
-                request = self._record(terms, step, AlarmEvent.RETRAIN_REQUESTED)
+                request = self._record(terms, step, AlarmEvent.RETRAIN_REQUESTED, end)
                 asked = Asked(step.at_us, request.id)
                 records.append(request)
-        looks = min(len(ahead), MOST_LOOKS)
-        return Judged(held, asked, tuple(records), looks, more=len(ahead) > looks)
+        return Judged(held, asked, tuple(records), looks, more=next(ahead, None) is not None)
 
     def _enrolled(self, states: Mapping[str, State], watermark_us: int) -> tuple[dict[str, State], list[AlarmRecord]]:
         """Each rule's state: the one that was kept, or a new one; what fired and is no more is closed."""
@@ -117,7 +126,7 @@ class Roster:
             start = first(terms, watermark_us)
             if held and held.definition == terms.definition:
                 start = max(start, held.next_us)
-            found[terms.name] = State(terms.definition, about, start)
+            found[terms.name] = State(terms.definition, about, start, since_us=watermark_us)
         for name in sorted(states.keys() - {terms.name for terms in self.terms}):
             if states[name].firing:
                 closed.append(self._closed(name, states[name], "RuleRemoved", watermark_us))
@@ -130,11 +139,11 @@ class Roster:
             return False
         return asked.at_us is None or step.at_us >= asked.at_us + self.retraining.cooldown_us
 
-    def _record(self, terms: Terms, step: Step, event: AlarmEvent) -> AlarmRecord:
+    def _record(self, terms: Terms, step: Step, event: AlarmEvent, end: str) -> AlarmRecord:
         namespace, _, name = self.subject.partition("/")
         fired = event is AlarmEvent.FIRED
         return AlarmRecord(
-            id=step.state.event if fired else self._id(terms, step.look.start_us, event),
+            id=step.state.event if fired else self._id(terms, step.look.start_us, event, end),
             event=event,
             namespace=namespace,
             name=name,
@@ -165,7 +174,7 @@ class Roster:
         namespace, _, deployment = self.subject.partition("/")
         words = {
             "Superseded": f"{held.revision or 'what served'} is no longer the revision that serves",
-            "RuleChanged": "the rule was changed, and begins anew",
+            "RuleChanged": "the rule or its reference was changed, and it begins anew",
             "RuleRemoved": "the rule was taken out",
         }
         metric = next((terms.metric for terms in self.terms if terms.name == name), "")
@@ -184,10 +193,14 @@ class Roster:
             message=words[reason],
         )
 
-    def _id(self, terms: Terms, start_us: int, event: AlarmEvent) -> str:
-        return identity(
-            self.subject, terms.name, terms.definition, self.about(terms), terms.window_us, start_us, event.value
-        )
+    def _id(self, terms: Terms, start_us: int, event: AlarmEvent, end: str) -> str:
+        of = (self.subject, terms.name, terms.definition, self.about(terms), terms.window_us, start_us, event.value)
+        return identity(*of, *([end] if end else []))
+
+
+def _moments(terms: Terms, held: State, watermark_us: int) -> Iterator[tuple[int, str, int]]:
+    """When each window that is due could be judged, by which rule, and when it begins."""
+    return ((terms.at(start), terms.name, start) for start in due(terms, held, watermark_us))
 
 
 def identity(*of: object) -> str:

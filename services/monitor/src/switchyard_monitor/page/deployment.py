@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from switchyard_contracts.model_deployment import Monitoring, Task
 from switchyard_contracts.model_route import Route
 from switchyard_contracts.topics import ModelRecord
 
@@ -12,6 +13,7 @@ from switchyard_monitor import answers
 from switchyard_monitor.change_answers import ByDay
 from switchyard_monitor.domain.entries import Cell, PairCell
 from switchyard_monitor.domain.rollouts import Happening
+from switchyard_monitor.models import depends_on_decisions
 from switchyard_monitor.page import changes, class_tables, tables, units
 from switchyard_monitor.page.charts import Chart
 from switchyard_monitor.page.overview import together
@@ -83,6 +85,8 @@ class Deployment:
     change_chart: Chart | None
     agreement: tables.Table
     right: tables.Table
+    moot: bool
+    """Whether nobody can say who was right, for what is decided changes what happens."""
     pairs: tables.Table
     pair_quality: tables.Table
     charts: Sequence[Chart]
@@ -129,7 +133,8 @@ def deployment(seen: Seen) -> Deployment:
         scores=class_tables.scores(lines, names),
         estimates=class_tables.estimates(lines, names),
         agreement=tables.agreement(lines, names),
-        right=tables.right(lines, names),
+        right=tables.right(lines, names, word="nearer" if _of_numbers(monitoring) else "right"),
+        moot=depends_on_decisions(record),
         pairs=tables.pairs(compared, names),
         pair_quality=tables.pair_quality(compared, names),
         changes=changes.table(lines, names),
@@ -143,6 +148,13 @@ def deployment(seen: Seen) -> Deployment:
         watermark="" if seen.watermark_us is None else units.moment(units.from_us(seen.watermark_us)),
         behind="" if seen.watermark_us is None else units.span(max(0.0, seen.now - seen.watermark_us / 1e6)),
     )
+
+
+def _of_numbers(monitoring: Monitoring | None) -> bool:
+    """Whether decisions are numbers beside the prediction's, of which one is nearer to what happens."""
+    if monitoring is None or monitoring.prediction.task is not Task.REGRESSION:
+        return False
+    return monitoring.decision is not None and monitoring.decision.threshold is None
 
 
 def _counted(totals: Sequence[Cell]) -> str:

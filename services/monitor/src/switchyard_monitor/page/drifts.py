@@ -6,10 +6,12 @@ window's lines, and of a feature one line a window, however many rows those stan
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from switchyard_contracts.judgement import counted
 from switchyard_profile.reference import Feature, Reference
 
 from switchyard_monitor.domain.drift_book import SECOND_US, FeatureDrift, K, N, WindowDrift
@@ -108,6 +110,18 @@ class Against:
         return f"{moment(begin)} to {moment(end)}"
 
     @property
+    def worth(self) -> str:
+        """What may be thought of it where the reference is too short to say what is usual; else nothing."""
+        windows = ENOUGH if self.reference is None else len(self.reference.starts)
+        if windows >= ENOUGH:
+            return ""
+        has = counted(windows, "window") if windows else "no windows"
+        return (
+            f"The reference has {has} of its own, and it takes {ENOUGH} to know what is usual. So what differs is"
+            " shown, and nobody is paged by it."
+        )
+
+    @property
     def features(self) -> Mapping[str, Feature]:
         """The reference's, by name."""
         return {} if self.reference is None else {feature.name: feature for feature in self.reference.features}
@@ -185,14 +199,15 @@ def worst_first(lines: Sequence[FeatureDrift], window: WindowDrift) -> list[Foun
 
 
 def state(now: FeatureDrift, lines: Sequence[FeatureDrift]) -> State:
-    """How a feature is, by its last windows, in order of time."""
-    counted = [aspect for line in lines[-N:] for aspect in line.drifted]
-    lasts = any(counted.count(aspect) >= K for aspect in counted)
+    """How a feature is, by its last windows, in order of time. What is surest is said, aspect by aspect."""
+    found = Counter(aspect for line in lines[-N:] for aspect in line.drifted)
+    lasts = {aspect for aspect, times in found.items() if times >= K}
     if not now.drifted and not lasts:
         return USUAL
-    if all(one.usual.windows < ENOUGH for one in now.told[1] if one.drifted or lasts):
-        return GUESSED
-    return LASTS if lasts else DRIFTED
+    known = {one.aspect for one in now.told[1] if not one.usual.optimistic}
+    if lasts & known:
+        return LASTS
+    return DRIFTED if now.drifted & known else GUESSED
 
 
 def card(feature: Feature, found: Found, number: int) -> Card:
@@ -228,7 +243,7 @@ def drifted_features(held: Against) -> Chart | None:
     ]
     return chart(
         "drifted",
-        "Features that drifted, by window",
+        f"Features that {'differ' if held.worth else 'drifted'}, by window",
         lines=[Line(f"of {held.window.features} features", 0, gapped(points, length))],
         begin=held.windows[0].start_us / SECOND_US,
         end=held.window.start_us / SECOND_US + length,

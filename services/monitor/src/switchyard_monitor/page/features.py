@@ -166,7 +166,7 @@ def _numbers(feature: Feature, sums: FeatureSums) -> tables.Table:
             rows.append((f"{words}{units.GAP}% below" if share != 0.5 else "Median", *found))
         rows.append(line("Greatest", lambda one: units.number(one.high)))
     else:
-        rows.append(shares("Never seen before", lambda one: one.unseen))
+        rows.append(shares("Any other name", lambda one: one.unseen))
     return tables.Table("The window beside the reference", ("Measure", "Reference", "Window"), rows)
 
 
@@ -183,7 +183,7 @@ def _found(findings: Sequence[Finding]) -> tables.Table:
                 units.NOTHING if each.p is None else units.chance(each.p),
                 units.number(round(each.usual.inflation, 2)),
                 units.count(each.usual.windows),
-                "drifted" if each.drifted else "as usual",
+                ("differs" if each.usual.optimistic else "drifted") if each.drifted else "as usual",
             )
         )
     columns = ("What is looked at", "Window", "Usual, at most", "p", "φ", "Windows of the reference", "Found")
@@ -226,7 +226,7 @@ def _chart(aspect: Aspect, held: Sequence[tuple[int, Finding]], length: int) -> 
         usual.append(Span(begin, begin + length, limit))
         history.append(each.drifted)
         if each.drifted:
-            lasts = sum(history[-N:]) >= K
+            lasts = sum(history[-N:]) >= K and not each.usual.optimistic
             words = f"{moment(start_us)}: {name} {value(each.effect)}, usual up to {value(limit)}"
             marks.append(Mark(FAILURE if lasts else "diamond", at, each.effect, words))
     first, last = held[0][0] / SECOND_US, held[-1][0] / SECOND_US + length

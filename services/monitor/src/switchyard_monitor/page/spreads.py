@@ -18,6 +18,8 @@ from switchyard_monitor.page import units
 
 WIDTH, HEIGHT, TOP, BOTTOM = 300, 110, 6, 20
 GAP = 3
+MOST_LABEL, MOST_DRAWN = 60, 22
+"""Characters of a label, and of the two that are drawn side by side."""
 MISSING, WRONG = "missing", "of another type"
 
 
@@ -93,8 +95,8 @@ def spread(feature: Feature, sums: FeatureSums) -> Spread:
         words=f"Furthest apart: {words}.",
         bars=bars,
         outline=outline,
-        first=places[0].label,
-        last=places[-1].label if len(places) > 1 else "",
+        first=units.short(places[0].label, MOST_DRAWN),
+        last=units.short(places[-1].label, MOST_DRAWN) if len(places) > 1 else "",
         rows=[(place.label, units.share(place.reference), units.share(place.window)) for place in places],
         lengths=[(_length(place.reference, most), _length(place.window, most)) for place in places],
     )
@@ -151,4 +153,4 @@ def _names(binning: Binning, places: Sequence[int]) -> str:
     names = [binning.categories[place] for place in places if place < len(binning.categories)]
     if not names:
         return OTHER
-    return names[0] if len(names) == 1 else f"{len(names)} rarer names"
+    return units.short(names[0], MOST_LABEL) if len(names) == 1 else f"{len(names)} rarer names"

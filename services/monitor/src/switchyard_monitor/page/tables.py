@@ -137,23 +137,26 @@ def agreement(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]
     return Table("Decisions that followed the prediction", columns, rows)
 
 
-def right(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:
-    """Who was right, the model or who decided otherwise."""
+def right(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str], *, word: str) -> Table:
+    """Who was `right`, the model or who decided otherwise; or who was `nearer`, of numbers, which never are right."""
+    judged = word == "right"
     columns = (
         "Revision",
         "Role",
         "Decided by",
         "Outcome known",
-        "Followed the prediction",
-        "And were right",
+        "Followed it",
+        *(["And were right"] if judged else []),
         "Decided otherwise",
-        "Prediction right",
-        "Decision right",
-        "Prediction right, of these",
-        f"95{units.GAP}% interval",
+        f"Prediction {word}",
+        f"Decision {word}",
+        f"Prediction {word}, of these",
+        f"95{units.GAP}% interval, were decisions independent",
     )
     rows = []
     for line in lines:
+        if line.right is None:
+            continue
         each = sorted(line.right_by_actor.items())
         for actor, found in each if len(each) == 1 else [("all", line.right), *each]:
             if not found.same + found.differ:
@@ -165,7 +168,7 @@ def right(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) ->
                     actor,
                     units.count(found.same + found.differ),
                     units.count(found.same),
-                    units.percent(found.both / found.same if found.same else None),
+                    *([units.percent(found.both / found.same if found.same else None)] if judged else []),
                     units.count(found.differ),
                     units.count(found.model),
                     units.count(found.decider),
@@ -173,7 +176,7 @@ def right(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) ->
                     between(units.percent, found.lower, found.upper),
                 )
             )
-    return Table("Who was right, the model or who decided, by the latest outcomes", columns, rows)
+    return Table(f"Who was {word}, the model or who decided, by the latest outcomes", columns, rows)
 
 
 def _actors(line: answers.RevisionQuality) -> list[tuple[str, answers.Agreement]]:

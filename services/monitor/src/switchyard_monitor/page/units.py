@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 
@@ -20,7 +21,7 @@ def count(value: int) -> str:
 
 def number(value: float | None) -> str:
     """Three or four digits that matter."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return NOTHING
     if value < 0:
         return f"{MINUS}{number(-value)}"
@@ -54,6 +55,11 @@ def share(part: float) -> str:
 def chance(p: float) -> str:
     """A p-value; of small ones only that they are small matters."""
     return "under 0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+def short(text: str, most: int) -> str:
+    """At most so many characters of a text that may have any number."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def weight(basis_points: int) -> str:
