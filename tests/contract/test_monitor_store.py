@@ -137,11 +137,11 @@ def test_what_is_written_is_read_back_whole(opened: Open, store: Store) -> None:
     changes = Changes(
         preds=[
             (KEY, Pred(number, 7, -(2**63), 2**63 - 1, 1.5, 86_400_000_000)),
-            (b"\1" * 16, Pred(number, 8, 1, None, "late", None, 2**20)),
+            (b"\1" * 16, Pred(number, 8, 1, None, "late", None, 2**20, 2**62)),
         ],
         versions=[(KEY, Version(OUTCOME, "e1", 2, 3, 4, -0.1, "human"))],
         exchanges=[(KEY, 9)],
-        inputs=[(KEY, 10, 11)],
+        inputs=[(KEY, 10, 11, 2**63 - 1)],
         cells={(number, 0): {"requests": 2, "now.ee": 2**100}, (number, 300): {"requests": 1}},
         labels={"demo/m": {"in": 1, "joined": 1}},
         ledger={"stored": 3},
@@ -153,7 +153,7 @@ def test_what_is_written_is_read_back_whole(opened: Open, store: Store) -> None:
     assert not erased
     assert entry.preds == [changes.preds[0][1]]
     assert entry.versions == [changes.versions[0][1]]
-    assert (entry.exchanges, entry.inputs) == ({9}, {10: 11})
+    assert (entry.exchanges, entry.inputs, entry.segment) == ({9}, {10: 11}, 2**63 - 1)
     assert [(cell.start_us, cell.sums) for cell in again.cells([number])] == [
         (0, {"requests": 2, "now.ee": 2**100}),
         (300, {"requests": 1}),

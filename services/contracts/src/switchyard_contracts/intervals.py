@@ -25,15 +25,16 @@ def wilson(n: int, failures: int, *, level: float = 0.95) -> tuple[float, float]
 
 
 def jackknife(
-    groups: Groups, *, of: Callable[[float], float] = float, level: float = 0.95
+    groups: Groups, *, of: Callable[[float], float] = float, level: float = 0.95, least: int = FIRST_FOLDS
 ) -> tuple[float, float] | None:
     """The interval of a mean, or of what is made `of` it, by how it moves when each group in turn is left out.
 
     What a group has in common (all that one user asked, all rows of a request) is then one draw and not many. Student's
-    t has as many degrees of freedom as there are groups with anything in them, less one. None where they are too few.
+    t has as many degrees of freedom as there are groups with anything in them, less one. None where they are fewer than
+    the least.
     """
     held = _held(groups)
-    error = _error(held, of)
+    error = _error(held, of, least)
     if error is None:
         return None
     value, half = of(_mean(held)), few(_z(level), variance=1.0, units=len(held)) * error
@@ -55,13 +56,13 @@ def jackknife_squares(groups: Groups, *, level: float = 0.95) -> tuple[float, fl
     return None if found is None or found[0] <= 0.0 else (1.0 / found[1], 1.0 / found[0])
 
 
-def jackknife_share(groups: Groups, *, level: float = 0.95) -> tuple[float, float] | None:
+def jackknife_share(groups: Groups, *, level: float = 0.95, least: int = FIRST_FOLDS) -> tuple[float, float] | None:
     """Wilson's interval of a share, of as many as the jackknife says there are in effect; never of more than there are.
 
     The jackknife alone has no width where nothing is wrong, however few were asked. The Σ of a group is its hits.
     """
     held = _held(groups)
-    error = _error(held, float)
+    error = _error(held, float, least)
     if error is None:
         return None
     share, n = _mean(held), sum(count for count, _ in held)
@@ -175,9 +176,9 @@ def _mean(groups: Sequence[tuple[float, float]]) -> float:
     return math.fsum(total for _, total in groups) / sum(n for n, _ in groups)
 
 
-def _error(groups: Sequence[tuple[float, float]], of: Callable[[float], float]) -> float | None:
+def _error(groups: Sequence[tuple[float, float]], of: Callable[[float], float], least: int) -> float | None:
     """The standard error; None where the groups are too few to tell."""
-    if len(groups) < FIRST_FOLDS:
+    if len(groups) < least:
         return None
     n = sum(count for count, _ in groups)
     # What comes before each and after it: taking a group out of the sum could leave less than nothing of squares.

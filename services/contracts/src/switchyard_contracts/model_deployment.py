@@ -44,6 +44,8 @@ from switchyard_contracts.quantities import (
     parse_duration,
 )
 from switchyard_contracts.retraining import Retrain, TrainingState
+from switchyard_contracts.segments import CEL as SEGMENT_CEL
+from switchyard_contracts.segments import MOST_SEGMENTS, Segment
 from switchyard_contracts.shadows import Shadows
 from switchyard_contracts.sticky import CEL as STICKY_CEL
 from switchyard_contracts.sticky import Sticky
@@ -590,6 +592,8 @@ class Monitoring(Shape):
     """Y′: what people decided."""
     outcome: Outcome | None = None
     """X′: what then happened."""
+    segments: Annotated[list[Segment], Field(max_length=MOST_SEGMENTS)] = []
+    """By which features of X quality is told apart."""
     window: Duration = WINDOW
     """The base window of X and Y; a step's evidence is made of these."""
     # Not told where there are none: a monitor of before would refuse the whole record for a field it does not know.
@@ -608,6 +612,9 @@ class Monitoring(Shape):
             decision=self.decision is not None,
             reference=self.reference is not None,
         )
+        segments = [segment.name for segment in self.segments]
+        if len(set(segments)) < len(segments):
+            raise ValueError("segments: their names must differ")
         names = [alarm.name for alarm in self.alarms]
         for index, name in enumerate(self.retrain.alarms if self.retrain else ()):
             if name not in names:
@@ -981,6 +988,7 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
     **FREEZE_CEL,
     **PROMQL_CEL,
     **alarms.CEL,
+    **SEGMENT_CEL,
     **retraining.CEL,
     **volumes.CEL,
     Autoscaling: [
@@ -1038,6 +1046,11 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "rule": "self.alarms.all(a, self.alarms.exists_one(b, b.name == a.name))",
             "message": "the names of alarms must differ",
             "fieldPath": ".alarms",
+        },
+        {
+            "rule": "self.segments.all(s, self.segments.exists_one(t, t.name == s.name))",
+            "message": "the names of segments must differ",
+            "fieldPath": ".segments",
         },
         {
             "rule": "has(self.outcome) || !self.alarms.exists(a, a.metric.startsWith('outcome.'))",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Path, Query, Request
 
+from switchyard_monitor import segment_answers
 from switchyard_monitor.auth import Finder, Token
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.change_answers import ByDay
@@ -49,6 +50,10 @@ class Desk:
             mark,
             self.models.coverage(subject),
         )
+
+    def segments(self, subject: str, revision: str | None, traffic: str | None) -> list[Cell]:
+        """The days of the arms asked for, by segments of X."""
+        return self.store.days(self._arms(subject, revision, traffic), names=segment_answers.NAMES)
 
     def _arms(self, subject: str, revision: str | None, traffic: str | None) -> list[int]:
         generations = {int(number) for number in traffic.split(",")} if traffic else None

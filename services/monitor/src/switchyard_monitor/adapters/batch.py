@@ -114,10 +114,11 @@ class SqlBatch:
         """All that is known of these keys."""
         found: dict[bytes, Entry] = {}
         ordered = sorted(set(keys))
-        for k, arm, at_us, event, x, number, name, latency_us, score in self._in(
-            "SELECT k, arm, at_us, event, x, number, name, latency_us, score FROM prediction WHERE k IN", ordered
+        for k, arm, at_us, event, x, number, name, latency_us, score, segment in self._in(
+            "SELECT k, arm, at_us, event, x, number, name, latency_us, score, segment FROM prediction WHERE k IN",
+            ordered,
         ):
-            pred = Pred(arm, at_us, event, x, number if name is None else name, latency_us, score)
+            pred = Pred(arm, at_us, event, x, number if name is None else name, latency_us, score, segment)
             _entry(found, k).preds.append(pred)
         for k, kind, event_id, revision, at_us, broker_us, number, name, actor in self._in(
             "SELECT k, kind, event_id, revision, at_us, broker_us, number, name, actor FROM label WHERE k IN", ordered
@@ -127,8 +128,10 @@ class SqlBatch:
         for k, event in self._in("SELECT k, event FROM exchange WHERE k IN", ordered):
             _entry(found, k).exchanges.add(event)
         if self._any("SELECT 1 FROM input LIMIT 1"):
-            for k, event, x in self._in("SELECT k, event, x FROM input WHERE k IN", ordered):
-                _entry(found, k).inputs[event] = x
+            for k, event, x, segment in self._in("SELECT k, event, x, segment FROM input WHERE k IN", ordered):
+                entry = _entry(found, k)
+                entry.inputs[event] = x
+                entry.segment = segment
         return found
 
     def labels_under(self, prefix: bytes, *, but: Container[bytes]) -> LabelCounts:
@@ -212,10 +215,7 @@ class SqlBatch:
         self._insert(
             tables.prediction,
             sorted(
-                (
-                    (k, pred.arm, pred.at_us, pred.event, pred.x, *_columns(pred.value), pred.latency_us, pred.score)
-                    for k, pred in changes.preds
-                ),
+                ((k, *pred[:4], *_columns(pred.value), *pred[5:]) for k, pred in changes.preds),
                 key=_first_two,
             ),
         )
@@ -230,7 +230,7 @@ class SqlBatch:
             ),
         )
         self._insert(tables.exchange, sorted(changes.exchanges))
-        self._insert(tables.input_, sorted(changes.inputs))
+        self._insert(tables.input_, sorted(changes.inputs, key=_first_two))
 
     def _ledgers(self, partition: int, changes: Changes) -> None:
         if changes.ledger:

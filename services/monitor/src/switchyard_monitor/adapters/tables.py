@@ -81,6 +81,7 @@ prediction = Table(
     Column("name", TEXT),
     Column("latency_us", BigInteger),
     Column("score", Integer),
+    Column("segment", BigInteger),
     sqlite_with_rowid=False,
 )
 
@@ -113,6 +114,7 @@ input_ = Table(
     Column("k", LargeBinary, primary_key=True),
     Column("event", BigInteger, primary_key=True, autoincrement=False),
     Column("x", BigInteger, nullable=False),
+    Column("segment", BigInteger),
     sqlite_with_rowid=False,
 )
 

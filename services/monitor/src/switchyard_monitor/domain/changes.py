@@ -27,7 +27,7 @@ class Changes:
     preds: list[tuple[bytes, Pred]] = field(default_factory=list)
     versions: list[tuple[bytes, Version]] = field(default_factory=list)
     exchanges: list[tuple[bytes, int]] = field(default_factory=list)
-    inputs: list[tuple[bytes, int, int]] = field(default_factory=list)
+    inputs: list[tuple[bytes, int, int, int | None]] = field(default_factory=list)
     erased: set[bytes] = field(default_factory=set)
     """Predictions of which every row goes; nothing else that is here is of theirs."""
     cells: Cells = field(default_factory=dict)

@@ -8,7 +8,8 @@ Names: `predictions`, and `age.…` as in a window. Of classes `age.c:<said·64 
 class is positive, `est.{said,hit}` of those that were said to be it. Of those that are judged too, y being whether it
 was so: `cal.{n,y,p,said,hit,right}`, `cal.pq` of p(1−p), `cal.b` of (y−p)², `cal.l` of the loss in bits, `cal.z` of
 (y−p)(1−2p) and `cal.zz` of its variance, `cal.{s0,s1}:<bin>` for y of 0 and 1, and by groups `cal.{n,b,l}:<group>` and
-`cal.{f0,f1}:<group·32 + bin÷8>`.
+`cal.{f0,f1}:<group·32 + bin÷8>`. By segments of X `seg.{all,n,right,e,ee,a}:<feature·64 + part>`, all predictions and
+those that are judged.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 from switchyard_monitor.domain.judging import AGE, clipped
 from switchyard_monitor.domain.rules import CLIP, Rule, Value
 from switchyard_monitor.domain.scores import ONE, bin_of, bits
+from switchyard_monitor.domain.segments import places
 from switchyard_monitor.domain.sums import Sums, bump
 
 DAY_US = 86_400_000_000
@@ -26,10 +28,21 @@ COARSE, COARSE_BINS = 8, 32
 
 
 def add_to_day(
-    day: Sums, rule: Rule, said: Value | None, happened: Value | None, sign: int, *, score: int | None, fold: int
+    day: Sums,
+    rule: Rule,
+    said: Value | None,
+    happened: Value | None,
+    sign: int,
+    *,
+    score: int | None = None,
+    segment: int | None = None,
+    fold: int,
 ) -> None:
     """Add what one prediction stands for, or take it out (−1); `happened` is what was known of it at age L."""
     day["predictions"] = day.get("predictions", 0) + sign
+    if segment is not None and rule.segments is not None:
+        for place in places(rule.segments, segment):
+            _add_segment(day, rule, said, happened, sign, place=place)
     if isinstance(said, float):
         if isinstance(happened, float):
             _add_error(day, rule, said, happened, sign)
@@ -40,6 +53,20 @@ def add_to_day(
             _add_class(day, rule, said, happened, sign, fold=fold)
             if score is not None:
                 _add_score(day, rule, said, happened, sign, score=score, fold=fold)
+
+
+def _add_segment(day: Sums, rule: Rule, said: Value | None, happened: Value | None, sign: int, *, place: int) -> None:
+    bump(day, f"seg.all:{place}", sign)
+    if isinstance(said, float) and isinstance(happened, float):
+        error = clipped(rule.error(said, happened))
+        bump(day, f"seg.n:{place}", sign)
+        bump(day, f"seg.e:{place}", sign * error)
+        bump(day, f"seg.ee:{place}", sign * error * error)
+        bump(day, f"seg.a:{place}", sign * abs(error))
+    elif isinstance(said, str) and isinstance(happened, str):
+        bump(day, f"seg.n:{place}", sign)
+        if said == happened:
+            bump(day, f"seg.right:{place}", sign)
 
 
 def _add_error(day: Sums, rule: Rule, said: float, happened: float, sign: int) -> None:

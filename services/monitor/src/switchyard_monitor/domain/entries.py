@@ -59,6 +59,8 @@ class Pred(NamedTuple):
     latency_us: int | None = None
     score: int | None = None
     """The probability that a classification gave, in parts."""
+    segment: int | None = None
+    """The parts of X that it lay in, where X came with it."""
 
 
 class Version(NamedTuple):
@@ -95,6 +97,8 @@ class Entry:
     """Exchanges that made no Y: errors, repeats, conflicts."""
     inputs: dict[int, int] = field(default_factory=dict)
     """X that came alone: the hash of the event, and of the X."""
+    segment: int | None = None
+    """The parts of X that one which came alone lay in."""
 
     def saw(self, event: int) -> bool:
         """Whether an exchange was seen before."""
@@ -175,7 +179,8 @@ def contribute(entry: Entry, book: Book, cells: Cells, days: Cells, labels: Sums
         known_then = value_of(in_time(outcomes, pred, rule)) if outcomes else None
         fold = group if arm.fold == NO_FOLD else arm.fold
         day = cell_of(days, pred.arm, pred.at_us - pred.at_us % DAY_US)
-        add_to_day(day, rule, pred.value, known_then, sign, score=pred.score, fold=fold)
+        segment = entry.segment if pred.segment is None else pred.segment
+        add_to_day(day, rule, pred.value, known_then, sign, score=pred.score, segment=segment, fold=fold)
         if pred.value is None:
             continue
         if outcomes:

@@ -257,9 +257,9 @@ class Fold:
                 self.changes.examples += lesson.example(fact.subject, learns, key, pred.at_us, x=line.given, y=y)
             latency_us = pred.latency_us if line.row == 0 else None
             score = known.scored(line.said)
-            self._add(
-                key, entry, fact.subject, Pred(pred.arm, pred.at_us, pred.event, line.x, value, latency_us, score)
-            )
+            segment = None if line.x is None else known.segment(line.given)
+            its = Pred(pred.arm, pred.at_us, pred.event, line.x, value, latency_us, score, segment)
+            self._add(key, entry, fact.subject, its)
             made += 1
         return made
 
@@ -283,8 +283,12 @@ class Fold:
             if place is not None and self._ask(place, its, line):
                 self._seen(at, its, _asked_by(place))
             if line.x is not None and not its.inputs:
+                segment = known.segment(line.given)
+                if segment is not None:
+                    self._touch(at, its, fact.subject)  # its Y may be there, and is told apart by it from now on
+                    its.segment = segment
                 its.inputs[event] = line.x
-                self.changes.inputs.append((at, event, line.x))
+                self.changes.inputs.append((at, event, line.x, segment))
                 column = "stored"
         return column
 

@@ -19,7 +19,9 @@ from switchyard_contracts.model_deployment import Prediction
 from switchyard_contracts.quantities import Threshold
 from switchyard_contracts.topics import ModelRecord
 
+from switchyard_monitor.domain import segments
 from switchyard_monitor.domain.scores import parts
+from switchyard_monitor.domain.segments import Segment
 
 Value = float | str
 """A number (regression), or the name of a class."""
@@ -32,7 +34,7 @@ UNIT = 1 << 20
 """Parts of one `scale` to which errors are exact."""
 CLIP = 1 << 31
 
-ADDED = ("answers", "inputs", "classes", "positive", "score")
+ADDED = ("answers", "inputs", "classes", "positive", "score", "segments")
 """Fields that rules once did not have: a rule that says nothing of them is the one it was, and keeps its sums."""
 
 Path = tuple[str | int, ...]
@@ -107,12 +109,16 @@ class Rule:
     positive: str | None = None
     score: str | None = None
     """Where the probability of the positive class stands, or that of what was said."""
+    segments: tuple[Segment, ...] | None = None
+    """By which parts of X it is judged too."""
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Rule:
         """A rule from its JSON."""
-        classes = body.get("classes")
-        return cls(**{**body, "classes": None if classes is None else tuple(classes)})
+        classes, segments = body.get("classes"), body.get("segments")
+        held = [Segment(one["name"], one["path"], tuple(one["values"]), tuple(one["edges"])) for one in segments or ()]
+        lists = {"classes": None if classes is None else tuple(classes), "segments": tuple(held) or None}
+        return cls(**{**body, **lists})
 
     @classmethod
     def of(cls, record: ModelRecord) -> Rule:
@@ -141,6 +147,11 @@ class Rule:
             classes=_classes(monitoring.prediction),
             positive=monitoring.prediction.positive,
             score=monitoring.prediction.score,
+            segments=tuple(
+                Segment(one.name, one.path, tuple(one.values or ()), tuple(one.edges or ()))
+                for one in monitoring.segments
+            )
+            or None,
         )
 
     @property
@@ -230,6 +241,7 @@ class Known:
     answers: Path | None
     inputs: Path | None
     score: Path | None
+    segments: tuple[tuple[Segment, Path], ...]
 
     @classmethod
     def of(cls, rule_id: int, rule: Rule) -> Known:
@@ -243,11 +255,20 @@ class Known:
             _steps(rule.answers),
             _steps(rule.inputs),
             _steps(rule.score),
+            tuple((segment, steps(segment.path)) for segment in rule.segments or ()),
         )
 
     def said(self, answer: Any) -> Value | None:
         """The Y of an answer; None where it holds none."""
         return self.rule.value(follow(self.prediction, answer))
+
+    def segment(self, given: Any) -> int | None:
+        """The parts of X that one lies in; None where none are told apart."""
+        if not self.segments:
+            return None
+        found = [(segment, follow(path, given)) for segment, path in self.segments]
+        digits = [segment.digit(as_class(raw), as_number(raw)) for segment, raw in found]
+        return segments.number(self.rule.segments or (), digits)
 
     def scored(self, answer: Any) -> int | None:
         """How sure it was of it, in parts; None where it does not say."""

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from switchyard_contracts.alarm_records import AlarmBook
 
-from switchyard_monitor import answers
+from switchyard_monitor import answers, segment_answers
 from switchyard_monitor.auth import Finder
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.change_answers import ByDay
@@ -260,6 +260,9 @@ class _Doors:
                 mark,
                 page.models.coverage(subject),
             ),
+            parts=page.looks.days(subject, generations=single.GENERATIONS, names=segment_answers.NAMES)
+            if rule and rule.segments
+            else [],
             windows=windows,
             pairs=page.looks.pair_totals(subject, generations=single.PAIR_GENERATIONS),
             books=answers.books(ledgers, page.store.labels(subject)),

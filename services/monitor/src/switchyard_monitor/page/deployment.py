@@ -14,13 +14,14 @@ from switchyard_monitor.change_answers import ByDay
 from switchyard_monitor.domain.entries import Cell, PairCell
 from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.models import depends_on_decisions
-from switchyard_monitor.page import changes, class_tables, tables, units
+from switchyard_monitor.page import changes, class_tables, segment_tables, tables, units
 from switchyard_monitor.page.charts import Chart
 from switchyard_monitor.page.overview import together
 from switchyard_monitor.page.rollouts import Rollout, rollouts
 from switchyard_monitor.page.shadows import Shadow, shadows
 from switchyard_monitor.page.trends import Period, trends
 from switchyard_monitor.pair_answers import pair_counts
+from switchyard_monitor.segment_answers import segments
 
 GENERATIONS = 24
 """Of its route, the newest: those of the last few rollouts. What was before would only lengthen the tables."""
@@ -40,6 +41,8 @@ class Seen:
     happenings: Sequence[Happening]
     totals: Sequence[Cell]
     days: ByDay
+    parts: Sequence[Cell]
+    """Days by segments of X; none where none are told apart."""
     windows: Sequence[Cell]
     pairs: Sequence[PairCell]
     books: answers.Books
@@ -83,6 +86,7 @@ class Deployment:
     estimates: tables.Table
     changes: tables.Table
     change_chart: Chart | None
+    segments: tables.Table
     agreement: tables.Table
     right: tables.Table
     moot: bool
@@ -139,6 +143,7 @@ def deployment(seen: Seen) -> Deployment:
         pair_quality=tables.pair_quality(compared, names),
         changes=changes.table(lines, names),
         change_chart=changes.picture(seen.days, names),
+        segments=segment_tables.table(segments(seen.parts), names),
         charts=trends(seen.windows, seen.period, names=names) if seen.period else [],
         period=seen.period.words if seen.period else "",
         events=tables.events(seen.books),

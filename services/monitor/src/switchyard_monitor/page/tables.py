@@ -11,6 +11,19 @@ from switchyard_monitor import answers
 from switchyard_monitor.page import units
 from switchyard_monitor.pair_answers import JudgedPairs, PairCount
 
+WORDS = (
+    "Role",
+    "Beside",
+    "Decided by",
+    "What became of them",
+    "Class",
+    "What that says",
+    "Since",
+    "Feature",
+    "Part",
+)
+"""Columns of words, which stand at the left; numbers stand at the right."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -19,8 +32,7 @@ class Table:
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    words: Sequence[str] = ("Role", "Beside", "Decided by", "What became of them", "Class", "What that says", "Since")
-    """Columns of words, which stand at the left; numbers stand at the right."""
+    words: Sequence[str] = WORDS
 
 
 def who(revision: str, names: Mapping[str, str]) -> str:

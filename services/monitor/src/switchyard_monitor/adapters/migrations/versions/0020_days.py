@@ -1,4 +1,4 @@
-"""Days: sums by day, and the score of a prediction. What was judged before is added up from the windows there are.
+"""Days: sums by day, and the score and segments of a prediction. What was judged before is added up from windows.
 
 Revision ID: 0020
 Revises: 0009
@@ -23,6 +23,8 @@ FETCHED = 1000
 
 def upgrade() -> None:
     op.add_column("prediction", sa.Column("score", sa.Integer))
+    op.add_column("prediction", sa.Column("segment", sa.BigInteger))
+    op.add_column("input", sa.Column("segment", sa.BigInteger))
     cell = op.create_table(
         "day_cell",
         sa.Column("arm", sa.Integer, primary_key=True, autoincrement=False),
