@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from zlib import crc32
 
 BASE = 64
@@ -46,12 +47,13 @@ class Segment:
         return f"from {low:g}" if digit > len(self.edges) else f"{low:g} to {self.edges[digit - 1]:g}"
 
 
-def mark(segments: Sequence[Segment]) -> int:
+@lru_cache(maxsize=1000)
+def mark(segments: tuple[Segment, ...]) -> int:
     """Of what digits mean: 15 bits."""
-    return crc32(repr(tuple(segments)).encode()) & 0x7FFF
+    return crc32(repr(segments).encode()) & 0x7FFF
 
 
-def number(segments: Sequence[Segment], digits: Sequence[int]) -> int:
+def number(segments: tuple[Segment, ...], digits: Sequence[int]) -> int:
     """One number for all digits."""
     found = mark(segments) << _MARK
     for place, digit in enumerate(digits):
@@ -59,7 +61,7 @@ def number(segments: Sequence[Segment], digits: Sequence[int]) -> int:
     return found
 
 
-def places(segments: Sequence[Segment], held: int) -> list[int]:
+def places(segments: tuple[Segment, ...], held: int) -> list[int]:
     """Where each digit is counted, `feature·64 + digit`; nowhere where they mean something else."""
     if held >> _MARK != mark(segments):
         return []
