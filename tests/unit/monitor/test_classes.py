@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 from sklearn import metrics
@@ -26,6 +27,8 @@ from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.scores import BINS, ONE, bin_of, bits, edge, parts
 from switchyard_monitor.domain.separation import Auroc, Separation, average_precision
 from switchyard_monitor.domain.sums import Sums, add
+from switchyard_monitor.health import Health
+from switchyard_monitor.metrics import MonitorCollector
 from switchyard_testkit.monitor_world import CLASSES, NOON_US, SECOND, SUBJECT, World, classified, outcome
 
 NAMES = ("late", "early")
@@ -376,6 +379,30 @@ def test_the_api_says_what_was_joined(world: World) -> None:
     assert line.scores.auroc.lower is not None
     assert line.estimate.n == line.estimate.judged == 200
     assert line.estimate.realised_accuracy == line.at_age.accuracy == metrics.accuracy_score(happened_, said_)
+
+
+def test_prometheus_is_told_of_scores(world: World) -> None:
+    rows = drawn(60, seed=4)
+    for place, (said, happened, score) in enumerate(rows):
+        world.say(classified(f"p{place}", said, score), at=1)
+        world.say(outcome(f"p{place}", happened), at=2)
+    world.run()
+    line = shown(world)
+    registry = CollectorRegistry()
+    registry.register(MonitorCollector(store=world.store, health=Health(lambda: 0.0), drifting=world.drifting()))
+    labels = {"deployment": SUBJECT, "revision": "stable-1", "role": "stable"}
+
+    def told(name: str) -> float | None:
+        return registry.get_sample_value(f"switchyard_outcome_{name}", labels)
+
+    assert line.classes is not None
+    assert line.scores is not None
+    assert line.estimate is not None
+    assert told("auroc_ratio") == line.scores.auroc.value
+    assert told("brier") == line.scores.brier.value
+    assert told("macro_f1_ratio") == line.classes.macro_f1.value
+    assert told("expected_accuracy_ratio") == line.estimate.accuracy
+    assert told("expected_gap_z") == line.estimate.gap_z
 
 
 def test_a_label_that_is_corrected_in_time_is_judged_as_if_it_had_been_so(world: World) -> None:
