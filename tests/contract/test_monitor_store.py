@@ -366,7 +366,7 @@ def test_all_rows_of_an_erased_prediction_go(store: Store) -> None:
     beside = [b"\0" * 12 + bytes((1, 0, 0, 0)), (1).to_bytes(12) + bytes(4)]
     labels = [(key, Version(OUTCOME, event, 0, 1, 1, 1.0, "human")) for key in keys for event in "ab"]
     labels.append((prefix + bytes((1, 0, 0)), labels[0][1]))
-    exchanges, inputs = [(keys[1], 5)], [(keys[2], 6, 7)]
+    exchanges, inputs = [(keys[1], 5)], [(keys[2], 6, 7, None)]
     preds = [(key, Pred(number, 1, 1, 1, 1.0)) for key in (*keys, *beside)]
     write(store, lease, Changes(preds=preds, versions=labels, exchanges=exchanges, inputs=inputs))
     with store.begin() as batch:
