@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from switchyard_monitor.answers import books, counts, quality
 from switchyard_monitor.domain import identity
+from switchyard_monitor.domain.entries import Cell
 from switchyard_monitor.pair_answers import pair_counts
 from switchyard_testkit.databases import Databases
 from switchyard_testkit.flights import Flight, of_day

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from switchyard_contracts.alarm_records import AlarmBook
 from switchyard_contracts.conditions import Condition
 from switchyard_contracts.model_deployment import (
     MetricVerdict,
@@ -24,7 +25,7 @@ from switchyard_contracts.model_deployment import (
     Served,
     StepRecord,
 )
-from switchyard_demo_model.product.ledger import Failure, Statistics
+from switchyard_demo_model.product.ledger import Errors, Failure, Statistics
 from switchyard_demo_model.story.expectations import Expectation, Figure, Script
 from switchyard_demo_model.story.figures import (
     Account,
@@ -38,14 +39,21 @@ from switchyard_demo_model.story.figures import (
     per_version,
     tables,
 )
+from switchyard_demo_model.story.fourth import Telling
 from switchyard_demo_model.story.narrator import Narrator
 from switchyard_demo_model.story.plot import Chapter, Ending, Story, chapters, deployment
-from switchyard_demo_model.story.teller import Teller, Telling, broken, refusal
+from switchyard_demo_model.story.summer import LEAP
+from switchyard_demo_model.story.teller import Teller, broken, refusal
+from switchyard_demo_model.story.watched import Training, Window
 from switchyard_demo_model.world.schedule import Pace
+from switchyard_profile.reference import Reference
+from switchyard_profile.training import reference
+from switchyard_testkit import summer
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 IDS = frozenset(f"id-{n}" for n in range(20_000))
 MIRRORED = Counter(f"id-{n}" for n in range(5_000))
+REFERENCE = reference({"hour": [1, 2, 3]})
 
 
 # --- what is promised -------------------------------------------------------------------------------------------------
@@ -200,6 +208,7 @@ def read(**changes: Any) -> Read:
         "account": Account(served=20_000, delivered=20_000, open=0),
         "serving": Serving("2.0.0", 10_000),
         "told": TOLD,
+        "watched": summer.summer(),
     }
     return Read(**(usual | changes))
 
@@ -377,6 +386,10 @@ class FakeSystem:
     objection: str = ""
     left_out: Sequence[str] = ()
     """Steps that its operator jumps over."""
+    watching: bool = True
+    """Whether its monitor takes the reference."""
+    leapt_at: float | None = None
+    handed_over: list[str] = field(default_factory=list)
 
     def make_room(self) -> None:
         self.rooms += 1
@@ -456,6 +469,22 @@ class FakeSystem:
     def account(self) -> Account:
         return read().account
 
+    def hand_over(self, reference: Reference) -> str:
+        if not self.watching or self.clock() - self.at < 3.0:
+            return "monitoring.reference names no profile"
+        self.handed_over.append(reference.digest)
+        return ""
+
+    def alarms(self) -> AlarmBook:
+        told = self.leapt_at is not None and self.clock() - self.leapt_at > 20.0
+        return summer.TOLD if told else summer.book(calm=self.clock() - self.at > 25.0)
+
+    def drift(self) -> list[Window]:
+        return summer.windows()
+
+    def trainings(self) -> list[Training]:
+        return [summer.TRAINING] if self.alarms().request else []
+
 
 class FakeProduct:
     """A product that saw what the ledger says; of the second version nothing before it had traffic."""
@@ -475,6 +504,17 @@ class FakeProduct:
     def served_ids(self) -> frozenset[str]:
         return IDS
 
+    def leap(self, to: date, *, every: int) -> float:
+        assert (to, every) == (LEAP, 2)
+        self._system.leapt_at = self._system.clock()
+        return summer.LEAPT.timestamp()
+
+    def errors_of(self, version: str, *, since: float, until: float) -> Errors:
+        assert version == "2.0.0"
+        if not since:
+            return summer.summer().spring
+        return summer.summer().own[datetime.fromtimestamp(since, UTC)]
+
 
 def tell(
     story: Story,
@@ -485,10 +525,11 @@ def tell(
     objection: str = "",
     seen: int = 0,
     left_out: Sequence[str] = (),
+    watching: bool = True,
 ) -> tuple[list[str], str, FakeSystem]:
     """Tell it; the promises that broke, what was said, and the system after it."""
     clock, out = Clock(), io.StringIO()
-    system = FakeSystem(clock, endings, objection=objection, left_out=left_out)
+    system = FakeSystem(clock, endings, objection=objection, left_out=left_out, watching=watching)
     if events is not None:
         system.events = events
     statistics = replace(STATISTICS, failed={"predict": len(failures)}) if failures else STATISTICS
@@ -497,7 +538,7 @@ def tell(
     def traffic() -> Iterator[FakeProduct]:
         yield FakeProduct(system, statistics, failures or [], seen=seen)
 
-    telling = Telling(story, short=False, pace=Pace())
+    telling = Telling(story, short=False, pace=Pace(day_seconds=4.0), reference=REFERENCE)
     narrator = Narrator(out, clock=clock)
     held = Teller(system, narrator, Script.read(), telling=telling, clock=clock, sleep=clock.sleep).tell(traffic)
     return [one.says for one in broken(held)], out.getvalue(), system
@@ -513,11 +554,22 @@ AS_PROMISED: Mapping[str, Ending | None] = {
 def test_the_main_story_on_a_system_that_works() -> None:
     false, said, system = tell(Story.MAIN, AS_PROMISED)
     assert false == []
-    assert [body["spec"]["model"]["version"] for body in system.applied] == ["1.0.0", "2.0.0", "3.0.0"]
+    assert [body["spec"]["model"]["version"] for body in system.applied] == ["1.0.0", "2.0.0", "3.0.0", "2.0.0"]
     assert system.rooms == 1
+    assert system.handed_over == [REFERENCE.digest] == [system.applied[-1]["spec"]["monitoring"]["reference"]]
+    assert "the world's clock leaps to 8 July" in said
+    assert "Fired: drifted (departure_delay): it is beyond its limit" in said
     assert "3.0.0 is taken back: Because. of that" in said
     assert "137 more outcomes" in said
     assert "BROKEN" not in said
+
+
+def test_a_monitor_that_takes_no_reference_breaks_the_fourth_chapter_alone() -> None:
+    false, said, _ = tell(Story.MAIN, AS_PROMISED, watching=False)
+    assert "the monitor has not taken the reference: monitoring.reference names no profile" in said
+    promises = {one.says: one.figure for one in Script.read().expectations}
+    assert {promises[one].partition(".")[0] for one in false} == {"fourth"}
+    assert len(false) == sum(figure.startswith("fourth.") for figure in promises.values())
 
 
 def test_a_second_version_that_is_never_promoted_breaks_the_story_and_ends_it() -> None:

@@ -33,6 +33,8 @@ class FakeSwitchyard:
     bodies: list[Any] = field(default_factory=list)
     told: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"decisions": [], "outcomes": []})
     tokens: set[str] = field(default_factory=set)
+    began: float | None = None
+    """When the driver's clock stood at 0."""
 
     async def predict(self, request: web.Request) -> web.Response:
         number, self.asked = self.asked, self.asked + 1
@@ -51,7 +53,9 @@ async def good(number: int) -> web.Response:
     return web.json_response({"delay": 20.0}, headers={**HEADERS, "x-prediction-id": f"id-{number}"})
 
 
-def play(actions: list[Action], fake: FakeSwitchyard, *, stop_after: float | None = None) -> Ledger:
+def play(
+    actions: list[Action], fake: FakeSwitchyard, *, stop_after: float | None = None, beat: float | None = None
+) -> Ledger:
     """Play the actions to their end (or tell the driver to stop), and return the ledger."""
 
     async def run() -> Ledger:
@@ -66,11 +70,12 @@ def play(actions: list[Action], fake: FakeSwitchyard, *, stop_after: float | Non
         at = f"http://{host}:{port}"
         ledger = Ledger()
         addresses = Addresses(f"{at}/demo/flight-delay/predict", f"{at}/v1/demo/flight-delay", "secret")
-        traffic = Traffic(iter(actions), addresses, ledger)
+        traffic = Traffic(iter(actions), addresses, ledger, beat=beat)
         if stop_after is not None:
             asyncio.get_running_loop().call_later(stop_after, traffic.stop)
         try:
             await asyncio.wait_for(traffic.play(), timeout=100)
+            fake.began = traffic.began
         finally:
             await runner.cleanup()
         return ledger
@@ -111,6 +116,19 @@ def test_each_flight_is_asked_decided_and_reported_once() -> None:
     assert {item["value"] for item in fake.told["outcomes"]} == {12.0}
     assert fake.tokens == {"Bearer secret"}
     assert fake.bodies[0] == {"flight": FLIGHT.model_dump()}
+
+
+def test_with_a_beat_it_begins_where_windows_do_and_knows_when_each_answer_was_asked_for() -> None:
+    fake = FakeSwitchyard(good)
+    ledger = play(in_order(*(one_flight(n, due=n / 10, lands=n / 10 + 0.1) for n in range(5))), fake, beat=2.0)
+    began, times = fake.began, sorted(landing.at for landing in ledger.landings)
+    assert began is not None
+    assert began % 2.0 == 0.0
+    assert all(at >= began + n / 10 - 0.01 for n, at in enumerate(times)), "as they are due, counted from the beat"
+    late = ledger.errors_of("1.0.0", since=times[2], until=times[-1])
+    assert late.count == sum(times[2] <= at < times[-1] for at in times)
+    assert ledger.errors_of("1.0.0", since=began, until=began + 60).rmse == 8.0
+    assert ledger.errors_of("2.0.0", since=began, until=began + 60).rmse is None
 
 
 def test_a_flight_that_never_lands_is_decided_and_not_reported() -> None:

@@ -101,7 +101,9 @@ def test_requests_come_at_a_steady_rate(known: tuple[Journey, ...]) -> None:
 def test_outcomes_come_in_order_of_landing(known: tuple[Journey, ...]) -> None:
     whole = world(known)
     landings = [journey.lands for journey in known if journey.lands is not None][:2000]
-    clocks = [whole.clock(moment) for moment in sorted(landings)]
+    first = whole.day(0)
+    assert first is not None
+    clocks = [whole.clock(moment, seen_from=first) for moment in sorted(landings)]
     assert clocks == sorted(clocks)
 
 
@@ -130,8 +132,41 @@ def test_a_quiet_pace_asks_about_no_flight_twice(known: tuple[Journey, ...]) -> 
 def test_a_world_is_played_without_being_laid_out_first(known: tuple[Journey, ...]) -> None:
     whole = world(known)
     head = list(islice(whole.actions(), 10))
-    assert whole.day.cache_info().misses <= 2  # the first day, and the next one for flights that land in it
+    assert whole.drawn.cache_info().misses <= 2  # the first day, and the next one for flights that land in it
     assert [action.number for action in head if isinstance(action, Predict)]
+
+
+def test_a_leap_takes_place_where_the_next_day_begins_and_what_is_in_the_air_lands(known: tuple[Journey, ...]) -> None:
+    pace = Pace(rate=20.0, day_seconds=4.0)
+    plain, leaping = world(known, pace=pace), world(known, pace=pace)
+    playing = leaping.actions()
+    head = list(islice(playing, 30))
+    assert leaping.leap(FIRST_DAY + timedelta(days=3)) == 4.0
+    actions = head + list(playing)
+    assert all(earlier.due <= later.due for earlier, later in pairwise(actions)), "still in order of time"
+    days = [
+        [action.flight for action in actions if isinstance(action, Predict) and n * 4.0 <= action.due < (n + 1) * 4.0]
+        for n in range(3)
+    ]
+    for index, original in enumerate((0, 3, 4)):
+        expected = plain.day(original)
+        assert expected is not None
+        assert days[index] == [journey.flight for journey in expected.asked], "a day is drawn by its date alone"
+    asked, landed = of_kind(actions, Predict), of_kind(actions, Report)
+    assert landed.keys() == {number for number, action in asked.items() if action.will_land}
+    assert all(landed[number].due > asked[number].due for number in landed)
+
+
+def test_a_leap_waits_for_a_day_of_the_wanted_number(known: tuple[Journey, ...]) -> None:
+    leaping = world(known)
+    playing = leaping.actions()
+    next(playing)
+    assert leaping.leap(FIRST_DAY + timedelta(days=4), every=2) == 24.0
+    second, third = leaping.day(1), leaping.day(2)
+    assert second is not None
+    assert third is not None
+    assert second.midnight.date() == FIRST_DAY + timedelta(days=1)
+    assert third.midnight.date() == FIRST_DAY + timedelta(days=4)
 
 
 @pytest.mark.parametrize(

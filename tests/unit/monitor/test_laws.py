@@ -174,6 +174,7 @@ def test_any_order_split_and_duplication_gives_the_same_sums(
     assert fold(again, batch=batch, partitions=partitions) == fold(found)
 
 
+@pytest.mark.rule("check-recomputation")
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(deliveries(), st.integers(0, 2**32))
 def test_a_plain_recomputation_from_the_topic_agrees(found: list[Delivery], seed: int) -> None:

@@ -237,6 +237,7 @@ def recomputed(world: World, said: Found, *, decided: str) -> subprocess.Complet
     )
 
 
+@pytest.mark.rule("check-recomputation")
 @pytest.mark.parametrize("decided", DECIDED)
 def test_it_agrees_with_the_monitor_bit_for_bit(worlds: Callable[[str], World], decided: str) -> None:
     world = worlds(decided)

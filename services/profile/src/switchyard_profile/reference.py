@@ -80,8 +80,11 @@ class Reference(Shape):
     format: Literal["switchyard.dev/profile.v1"] = "switchyard.dev/profile.v1"
     rows: Annotated[int, Field(ge=1, le=MOST_ROWS)]
     features: Annotated[list[Feature], Field(min_length=1, max_length=MOST_FEATURES)]
-    window_seconds: Annotated[int, Field(ge=60)] | None = None
-    """How long its own windows are; none where its rows had no time."""
+    window_seconds: Annotated[int, Field(ge=1)] | None = None
+    """How long its own windows are; none where its rows had no time.
+
+    The command makes none below a minute; a world whose days take seconds, as the demo's, has such.
+    """
     starts: Annotated[list[int], Field(max_length=MOST_WINDOWS)] = []
     """When each of them began, in seconds since 1970."""
 

@@ -33,7 +33,7 @@ class CallFailed(Exception):
 
 async def ask(session: aiohttp.ClientSession, addresses: Addresses, flight: Flight, *, number: int) -> Answer:
     """One prediction, checked: status, id, revision and version, and a finite number."""
-    started = time.perf_counter()
+    started, at = time.perf_counter(), time.time()
     try:
         async with session.post(addresses.predict, json={"flight": flight.model_dump()}) as response:
             body = await response.read()
@@ -50,6 +50,7 @@ async def ask(session: aiohttp.ClientSession, addresses: Addresses, flight: Flig
         revision=header(headers, "x-model-revision"),
         delay=delay_in(body),
         seconds=seconds,
+        at=at,
     )
 
 

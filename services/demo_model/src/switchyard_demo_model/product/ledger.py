@@ -20,6 +20,16 @@ class Answer:
     revision: str
     delay: float
     seconds: float
+    at: float  # when it was asked for, in seconds since 1970
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """How far a good answer was off."""
+
+    at: float  # when it was asked for, in seconds since 1970
+    version: str
+    error: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,7 @@ class Ledger:
     versions: Counter[str] = field(default_factory=Counter)
     revisions: Counter[str] = field(default_factory=Counter)
     errors: dict[str, Errors] = field(default_factory=dict)
+    landings: list[Landing] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
@@ -100,7 +111,17 @@ class Ledger:
 
     def landed(self, answer: Answer, arrival_delay: float) -> None:
         """Enter how far an answer was off."""
-        self.errors.setdefault(answer.version, Errors()).add(answer.delay - arrival_delay)
+        error = answer.delay - arrival_delay
+        self.errors.setdefault(answer.version, Errors()).add(error)
+        self.landings.append(Landing(answer.at, answer.version, error))
+
+    def errors_of(self, version: str, *, since: float, until: float) -> Errors:
+        """How far a version's answers were off that were asked for in that time (seconds since 1970)."""
+        found = Errors()
+        for landing in tuple(self.landings):
+            if landing.version == version and since <= landing.at < until:
+                found.add(landing.error)
+        return found
 
     def statistics(self) -> Statistics:
         """How things stand now."""

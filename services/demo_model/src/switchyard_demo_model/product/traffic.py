@@ -29,13 +29,19 @@ ACTOR = {"kind": "human", "id": "dispatcher"}
 class Traffic:
     """One run. `play` asks until told to stop or until the world ends, and then sees the asked flights land."""
 
-    def __init__(self, actions: Iterator[Action], addresses: Addresses, ledger: Ledger) -> None:
+    def __init__(
+        self, actions: Iterator[Action], addresses: Addresses, ledger: Ledger, *, beat: float | None = None
+    ) -> None:
+        """With a `beat` it begins at a whole multiple of so many seconds since 1970, as windows of the monitor do."""
+        self._beat = beat
         self._actions, self._addresses, self._ledger = actions, addresses, ledger
         self._answers: dict[int, asyncio.Future[Answer | None]] = {}  # of flights that will still land
         self._batches: dict[str, list[dict[str, Any]]] = {"decisions": [], "outcomes": []}
         self._stopped = False
         self._calls: set[asyncio.Task[None]] = set()
         self._started = 0.0
+        self.began: float | None = None
+        """When the demo's clock stood at 0, in seconds since 1970; None before."""
 
     def stop(self) -> None:
         """Ask no more; what was asked is still decided, and reported when it lands. May be called from any thread."""
@@ -43,7 +49,9 @@ class Traffic:
 
     async def play(self) -> None:
         """Run to the end. Every call is made when it is due, and none is left behind."""
-        self._started = time.monotonic()
+        now = time.time()
+        self.began = now if self._beat is None else now - now % self._beat + self._beat
+        self._started = time.monotonic() + self.began - now
         # Connections are dropped here before any server behind the address would drop them as idle.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2.0)
         async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session:
@@ -119,6 +127,7 @@ class Traffic:
             with suppress(TimeoutError):
                 await asyncio.wait_for(until.wait(), EVERY)
             await self._flush(session)
+        await self._flush(session)  # what came while the last batch was on its way
 
     async def _flush(self, session: aiohttp.ClientSession) -> None:
         for what in self._batches:

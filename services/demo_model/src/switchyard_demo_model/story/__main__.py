@@ -19,17 +19,19 @@ from switchyard_testkit.install import Installation, InstallError
 
 from switchyard_demo_model.pipeline.source import source
 from switchyard_demo_model.product.background import BackgroundTraffic
+from switchyard_demo_model.story import reference, summer
 from switchyard_demo_model.story.expectations import Script
+from switchyard_demo_model.story.fourth import Telling
 from switchyard_demo_model.story.narrator import Narrator
 from switchyard_demo_model.story.plot import Story
 from switchyard_demo_model.story.readings import NotThere, Readings
-from switchyard_demo_model.story.teller import Teller, Telling, broken
+from switchyard_demo_model.story.teller import Teller, broken
 from switchyard_demo_model.world.journeys import FIRST_DAY, journeys
 from switchyard_demo_model.world.schedule import Pace, World
 
 UNTOLD = 2
 """The exit code of a story that could not be told."""
-DAYS = 240  # of flights in store; at the usual pace, 16 minutes of traffic
+DAYS = 300  # of flights in store, from the first of the training on; at the usual pace, 16 minutes of traffic
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,10 +41,17 @@ def main(arguments: Sequence[str]) -> int:
     pace = Pace(rate=script.pace.rate, day_seconds=script.pace.day_seconds)
     try:
         readings = Readings(Installation.read(options.slot), f"flights-{secrets.token_hex(2)}")
-        world = World(journeys(source(), days=DAYS), first=FIRST_DAY, pace=pace, seed=script.pace.seed)
-        teller = Teller(readings, narrator, script, telling=Telling(Story(options.story), options.short, pace))
+        flown = journeys(source(), first=reference.FIRST, days=DAYS)
+        winter, world = (
+            World(flown, first=first, pace=pace, seed=script.pace.seed) for first in (reference.FIRST, FIRST_DAY)
+        )
+        seconds, story = summer.window(pace), Story(options.story)
+        good = readings.model(summer.watched(story).recipe)
+        held_against = reference.on_the_clock(winter, good, window_seconds=seconds)
+        teller = Teller(readings, narrator, script, telling=Telling(story, options.short, pace, held_against))
         began = time.monotonic()
-        held = teller.tell(lambda: BackgroundTraffic(world.actions(), readings.addresses()))
+        # Days of the story are windows of the monitor, or halves of them.
+        held = teller.tell(lambda: BackgroundTraffic(world, readings.addresses(), beat=seconds))
     except (InstallError, NotThere, FileNotFoundError) as error:
         print(f"story: {error}", file=sys.stderr)
         return UNTOLD

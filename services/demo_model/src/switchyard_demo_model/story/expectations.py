@@ -31,6 +31,8 @@ class Tempo(Part):
     quiet_short: float
     after: float
     after_short: float
+    calm: int
+    calm_short: int
 
 
 class Patience(Part):
@@ -41,6 +43,9 @@ class Patience(Part):
     promoted_short: float
     taken_back: float
     taken_back_short: float
+    watched: float
+    calm: float
+    asked: float
 
 
 class Expectation(Part):

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from switchyard_contracts.model_deployment import MetricVerdict
 
 from switchyard_demo_model.product.ledger import Statistics
+from switchyard_demo_model.story import watched
 from switchyard_demo_model.story.expectations import Figure
 from switchyard_demo_model.story.plot import Chapter, Ending
+from switchyard_demo_model.story.watched import Watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Read:
     account: Account
     serving: Serving
     told: Sequence[Told]
+    watched: Watched | None = None  # None: the fourth chapter was not told to the leap
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,7 @@ def figures(read: Read) -> dict[str, Figure]:
     switches = [switch.seconds for told in read.told for switch in told.switches]
     if switches and None not in switches:
         found["switch.slowest"] = max(seconds for seconds in switches if seconds is not None)
-    return found
+    return found | (watched.figures(read.watched) if read.watched else {})
 
 
 def _of_chapter(told: Told) -> dict[str, Figure]:
@@ -238,6 +241,7 @@ def tables(read: Read) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]
                 for switch in told.switches
             ],
         ),
+        *(watched.tables(read.watched) if read.watched else []),
     ]
 
 

@@ -1,4 +1,5 @@
-"""The three chapters of each story, and the ModelDeployment of each chapter: what a person would put into Git.
+"""The first three chapters of each story, and the ModelDeployment of each: what a person would put into Git. Where all
+three went as told, `summer` follows.
 
 The second version comes by shadow, so that the same flights judge both before any user is given its answers; the third
 comes straight by canary.
@@ -75,7 +76,7 @@ RECIPES: Mapping[Story, tuple[str, str, str]] = {
 
 
 def chapters(story: Story) -> tuple[Chapter, Chapter, Chapter]:
-    """The story's three chapters."""
+    """The story's first three chapters."""
     first, second, third = RECIPES[story]
     return (
         Chapter("first", first, Ending.PROMOTED),

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,26 @@ import httpx
 from kafka import KafkaConsumer, TopicPartition
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
+from switchyard_contracts.alarm_records import AlarmBook
+from switchyard_contracts.base import LABEL_REQUEST
 from switchyard_contracts.events import TOPIC_EVENTS, EventType
 from switchyard_contracts.model_deployment import ModelDeploymentStatus
 from switchyard_contracts.model_route import ModelRouteSpec, RouteRole
+from switchyard_profile.reference import Reference
 from switchyard_testkit.apiserver import api_client
 from switchyard_testkit.install import Installation, slot_folder
 from switchyard_testkit.topics import cluster_names
 
 from switchyard_demo_model.product.gateway import Addresses
+from switchyard_demo_model.serving.model import LinearModel
 from switchyard_demo_model.story.figures import Account, Quality, Serving, Topic
 from switchyard_demo_model.story.plot import NAME
+from switchyard_demo_model.story.watched import Finding, Training, Window
 
 RESOURCES = ("switchyard.dev", "v1alpha1")
 APPLY = "application/apply-patch+yaml"
 MINE = "switchyard.dev/story"
+FINDING = tuple(each.name for each in fields(Finding))
 PRIMARY = frozenset({RouteRole.STABLE, RouteRole.CANDIDATE})
 LABELS = {MINE: "flights", "pod-security.kubernetes.io/enforce": "restricted"}
 
@@ -69,17 +76,17 @@ class Readings:
 
     def provenance(self, recipe: str) -> Mapping[str, str]:
         """Where the model came from, as its Bento says."""
-        bento = slot_folder(self.installation.slot).parents[1] / "bentos" / recipe
-        path: Path = bento / "src/switchyard_demo_model/serving/artefact/provenance.json"
-        if not path.is_file():
-            raise NotThere(f"there is no Bento {bento}; run `make images`")
-        held = json.loads(path.read_text())
+        held = json.loads((self._artefact(recipe) / "provenance.json").read_text())
         return {
             "gitCommit": held["git_commit"],
             "dataDigest": held["data_digest"],
             "trainingRun": held["model_digest"],
             "pipeline": held["pipeline"],
         }
+
+    def model(self, recipe: str) -> LinearModel:
+        """The model itself, as its Bento holds it."""
+        return LinearModel.from_bytes((self._artefact(recipe) / "model.json").read_bytes())
 
     def make_room(self) -> None:
         """Have a namespace of our own; those of earlier stories go, with all that is in them."""
@@ -145,6 +152,44 @@ class Readings:
             if line["role"] in PRIMARY
         ]
 
+    def hand_over(self, reference: Reference) -> str:
+        """Give the monitor the reference that the file names; why it has not taken it, or nothing when it has."""
+        answer = self._ask("PUT", "baseline", content=reference.to_bytes())
+        if answer.status_code in (404, 409):  # it has not heard of the file yet
+            return str(answer.json().get("detail", answer.text))
+        answer.raise_for_status()
+        return ""
+
+    def alarms(self) -> AlarmBook:
+        """How each alarm stands, and what was said of them."""
+        return AlarmBook.model_validate(self._monitor("alarms", limit=500))
+
+    def drift(self) -> list[Window]:
+        """What the last windows of the version that serves say of X and Y."""
+        stable = self.status().stable
+        if stable is None:
+            return []
+        found = self._monitor("drift", revision=stable.revision, windows=90)
+        return [
+            Window(
+                datetime.fromisoformat(window["start"]),
+                window["rows"],
+                [Finding(**{name: one[name] for name in FINDING}) for one in window["findings"]],
+            )
+            for window in found["windows"]
+        ]
+
+    def trainings(self) -> list[Training]:
+        """The Jobs that were started to train."""
+        with api_client(self.installation.slot) as api:
+            jobs = client.BatchV1Api(api).list_namespaced_job(self.namespace, label_selector=LABEL_REQUEST)
+            pods = client.CoreV1Api(api).list_namespaced_pod(self.namespace, label_selector=LABEL_REQUEST)
+            # As JSON has them: what the API server always sets need not be asked for part by part.
+            untyped: Any = api
+            made, ran = ([untyped.sanitize_for_serialization(one) for one in found.items] for found in (jobs, pods))
+        words = {pod["metadata"]["labels"][LABEL_REQUEST]: last_words(pod) for pod in ran}
+        return [training(job, words) for job in made]
+
     def topic(self) -> Topic:
         """How many inference events the topic holds of each prediction id of this story."""
         found = Topic(primary=Counter(), mirrored=Counter())
@@ -207,10 +252,44 @@ class Readings:
                 raise
         return dict(found)
 
-    def _monitor(self, what: str) -> Any:
-        answer = httpx.get(
+    def _artefact(self, recipe: str) -> Path:
+        """The folder of the model in its Bento."""
+        bento = slot_folder(self.installation.slot).parents[1] / "bentos" / recipe
+        if not bento.is_dir():
+            raise NotThere(f"there is no Bento {bento}; run `make images`")
+        return bento / "src/switchyard_demo_model/serving/artefact"
+
+    def _monitor(self, what: str, **query: str | int) -> Any:
+        return self._ask("GET", what, query=query).raise_for_status().json()
+
+    def _ask(
+        self, method: str, what: str, *, query: Mapping[str, str | int] | None = None, content: bytes | None = None
+    ) -> httpx.Response:
+        return httpx.request(
+            method,
             f"{self.installation.monitor}/v1/deployments/{self.subject}/{what}",
+            params=query,
+            content=content,
             headers={"authorization": f"Bearer {self.installation.monitor_token}"},
             timeout=20,
         )
-        return answer.raise_for_status().json()
+
+
+def training(job: Mapping[str, Any], words: Mapping[str, str]) -> Training:
+    """What a Job of retraining was told, and how it ended."""
+    request = job["metadata"]["labels"][LABEL_REQUEST]
+    told = {item["name"]: item.get("value", "") for item in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    ends = [item["type"] for item in job.get("status", {}).get("conditions", []) if item["status"] == "True"]
+    return Training(
+        name=job["metadata"]["name"],
+        request=request,
+        evidence=told.get("SWITCHYARD_RETRAIN_EVIDENCE", ""),
+        ended=next((end for end in ("Complete", "Failed") if end in ends), ""),
+        words=words.get(request, ""),
+    )
+
+
+def last_words(pod: Mapping[str, Any]) -> str:
+    """What its container left when it ended."""
+    states = [one.get("state", {}) for one in pod.get("status", {}).get("containerStatuses", [])]
+    return next((str(state["terminated"].get("message", "")) for state in states if "terminated" in state), "")

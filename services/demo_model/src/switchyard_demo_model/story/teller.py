@@ -1,7 +1,7 @@
 """Tells the story: applies each chapter's file, follows what the system does of itself, and reads the figures.
 
 Nothing here helps the system along. The story applies three files and otherwise only watches; if the second version is
-not promoted, or the third not taken back, it says so and ends.
+not promoted, or the third not taken back, it says so and ends. What comes after these is `fourth`'s to tell.
 """
 
 from __future__ import annotations
@@ -10,31 +10,27 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from switchyard_contracts import conditions
 from switchyard_contracts.model_deployment import ModelDeploymentStatus, Phase, RolloutStatus, StepRecord
 
-from switchyard_demo_model.product.ledger import Failure, Statistics
+from switchyard_demo_model.product.ledger import Failure
+from switchyard_demo_model.story import fourth
 from switchyard_demo_model.story.expectations import Held, Script
 from switchyard_demo_model.story.figures import Account, Quality, Read, Serving, Switch, Told, Topic, figures, tables
+from switchyard_demo_model.story.fourth import Fourth, Telling
 from switchyard_demo_model.story.narrator import Narrator
-from switchyard_demo_model.story.plot import METRIC, Chapter, Ending, Story, chapters, deployment
-from switchyard_demo_model.world.schedule import Pace
+from switchyard_demo_model.story.plot import METRIC, Chapter, Ending, chapters, deployment
 
 LOOK = 0.5  # seconds between two looks
 SETTLE = 60.0  # seconds the last events may take to the topic and through the join
 
 
-class System(Protocol):
+class System(fourth.System, Protocol):
     """What the story needs of the cluster."""
 
-    @property
-    def namespace(self) -> str: ...
     def make_room(self) -> None: ...
-    def image(self, recipe: str) -> str: ...
-    def provenance(self, recipe: str) -> Mapping[str, str]: ...
-    def apply(self, body: Mapping[str, Any]) -> int: ...
     def status(self) -> ModelDeploymentStatus: ...
     def serving(self) -> Serving: ...
     def quality(self) -> list[Quality]: ...
@@ -42,25 +38,15 @@ class System(Protocol):
     def account(self) -> Account: ...
 
 
-class Product(Protocol):
+class Product(fourth.Product, Protocol):
     """What the story needs of the traffic."""
 
-    def statistics(self) -> Statistics: ...
     def failures(self) -> list[Failure]: ...
     def served_ids(self) -> frozenset[str]: ...
 
 
 class StoryBroke(RuntimeError):
     """The story cannot go on; the message says where it stopped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Telling:
-    """How it is told."""
-
-    story: Story
-    short: bool
-    pace: Pace
 
 
 @dataclass(slots=True)
@@ -89,6 +75,7 @@ class Teller:
         self._system, self._narrator, self._script, self._telling = system, narrator, script, telling
         self._clock, self._sleep = clock, sleep
         self._told: list[Told] = []
+        self._fourth = Fourth(system, narrator, script, telling=telling, clock=clock, sleep=sleep)
 
     def tell(self, traffic: Callable[[], AbstractContextManager[Product]]) -> list[Held]:
         """The whole story; what became of each promise."""
@@ -117,9 +104,11 @@ class Teller:
                 self._chapter(chapter, patience=limits[short], product=product)
                 if not self._as_told():
                     break
-                self._live_on(
-                    self._script.pace.after_short if short else self._script.pace.after, product, "life goes on"
-                )
+                if chapter is not others[-1]:
+                    after = self._script.pace.after_short if short else self._script.pace.after
+                    self._live_on(after, product, "life goes on")
+            else:
+                self._fourth.tell(product)
             self._narrator.say("the product stops asking; flights that are in the air will still land")
         return self._settled(product)
 
@@ -226,6 +215,7 @@ class Teller:
             account=self._system.account(),
             serving=self._system.serving(),
             told=tuple(self._told),
+            watched=self._fourth.read(product),
         )
 
     def _broken(self) -> list[Held]:

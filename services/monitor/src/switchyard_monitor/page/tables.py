@@ -163,7 +163,7 @@ def right(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str], *,
         f"Prediction {word}",
         f"Decision {word}",
         f"Prediction {word}, of these",
-        f"95{units.GAP}% interval, were decisions independent",
+        f"95{units.GAP}% interval",
     )
     rows = []
     for line in lines:
@@ -188,7 +188,10 @@ def right(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str], *,
                     between(units.percent, found.lower, found.upper),
                 )
             )
-    return Table(f"Who was {word}, the model or who decided, by the latest outcomes", columns, rows)
+    caption = (
+        f"Who was {word}, the model or who decided, by the latest outcomes; intervals as if decisions were independent"
+    )
+    return Table(caption, columns, rows)
 
 
 def _actors(line: answers.RevisionQuality) -> list[tuple[str, answers.Agreement]]:
