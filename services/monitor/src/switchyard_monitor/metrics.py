@@ -360,18 +360,22 @@ def _judged(line: RevisionQuality) -> list[tuple[str, str, float | None]]:
         ("switchyard_outcome_judged", "Predictions with an outcome at age L.", float(line.judged)),
         ("switchyard_outcome_coverage_ratio", "Share of predictions with an outcome at age L.", line.coverage),
         ("switchyard_decision_agreement_ratio", "Share of decisions that follow.", line.agreement.share),
-        ("switchyard_outcome_auroc_ratio", "How well scores tell the positive class.", scores and scores.auroc.value),
-        ("switchyard_outcome_brier", "Mean squared error of scores.", scores and scores.brier.value),
-        ("switchyard_outcome_macro_f1_ratio", "Mean F1 of the classes.", classes and classes.macro_f1.value),
+        (
+            "switchyard_outcome_auroc_ratio",
+            "How well scores tell the positive class.",
+            scores.auroc.value if scores else None,
+        ),
+        ("switchyard_outcome_brier", "Mean squared error of scores.", scores.brier.value if scores else None),
+        ("switchyard_outcome_macro_f1_ratio", "Mean F1 of the classes.", classes.macro_f1.value if classes else None),
         (
             "switchyard_outcome_expected_accuracy_ratio",
             "Accuracy that the scores promise, also of predictions without an outcome.",
-            promise and promise.accuracy,
+            promise.accuracy if promise else None,
         ),
         (
             "switchyard_outcome_expected_gap_z",
             "Realised less expected accuracy of the same predictions, in standard deviations.",
-            promise and promise.gap_z,
+            promise.gap_z if promise else None,
         ),
     ]
 
