@@ -189,7 +189,7 @@ def fit(
             if wanted and not there:
                 raise ValueError(f"{place}.metric: {alarm.metric} needs monitoring.{field}, which is not set")
         if (alarm.metric in OF_REGRESSION and not regression) or (alarm.metric == "outcome.accuracy" and regression):
-            task = "regression" if regression else "classification"
+            task = "regression" if regression else "classification or ranking"
             raise ValueError(f"{place}.metric: {alarm.metric} is not known of a {task} (monitoring.prediction.task)")
 
 

@@ -490,6 +490,7 @@ class OnSpecChange(StrEnum):
 class Task(StrEnum):
     REGRESSION = "regression"
     CLASSIFICATION = "classification"
+    RANKING = "ranking"
 
 
 ClassName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -502,7 +503,8 @@ class Prediction(Shape):
     path: JsonPath
     """Where it stands in the answer's JSON, such as $.delay."""
     task: Task
-    """Whether the prediction is a number or a class."""
+    """Whether the prediction is a number (regression), a class (classification), or the place of something that was
+    shown (ranking), from 1 on, whose outcome is whether it was clicked."""
     classes: Annotated[list[ClassName], Field(min_length=2, max_length=MOST_CLASSES)] | None = None
     """Of a classification: the classes by which precision, recall and F1 are told; all others are counted as one. A
     number is written as text ("1"), and so are true and false. Where only positive is said, it is that and the rest."""
@@ -612,6 +614,14 @@ class Monitoring(Shape):
             decision=self.decision is not None,
             reference=self.reference is not None,
         )
+        if self.prediction.task is Task.RANKING:
+            if self.decision is not None:
+                raise ValueError("decision: of a ranking nobody decides; what is clicked is its outcome")
+            if self.outcome is not None and self.outcome.affected_by is Affected.NOTHING:
+                raise ValueError(
+                    "outcome.affectedBy: what is clicked depends on what was shown; say decision, so that rankings are"
+                    " compared by a split and not on copies of requests"
+                )
         segments = [segment.name for segment in self.segments]
         if len(set(segments)) < len(segments):
             raise ValueError("segments: their names must differ")
@@ -1046,6 +1056,16 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "rule": "self.alarms.all(a, self.alarms.exists_one(b, b.name == a.name))",
             "message": "the names of alarms must differ",
             "fieldPath": ".alarms",
+        },
+        {
+            "rule": "self.prediction.task != 'ranking' || !has(self.decision)",
+            "message": "of a ranking nobody decides; what is clicked is its outcome",
+            "fieldPath": ".decision",
+        },
+        {
+            "rule": "self.prediction.task != 'ranking' || !has(self.outcome) || self.outcome.affectedBy == 'decision'",
+            "message": "what is clicked depends on what was shown: affectedBy must be decision",
+            "fieldPath": ".outcome",
         },
         {
             "rule": "self.segments.all(s, self.segments.exists_one(t, t.name == s.name))",

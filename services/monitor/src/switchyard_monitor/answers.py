@@ -11,7 +11,7 @@ from switchyard_contracts.events import Part
 from switchyard_contracts.intervals import wilson
 
 from switchyard_monitor.change_answers import NO_DAYS, ByDay, Change, changed
-from switchyard_monitor.class_answers import Classes, Estimate, Scores
+from switchyard_monitor.class_answers import Classes, Estimate, Ranking, Scores
 from switchyard_monitor.class_answers import judged as judged_by_day
 from switchyard_monitor.domain.buckets import TIME_PARTS
 from switchyard_monitor.domain.entries import DECISION, NO_FOLD, OUTCOME, Arm, Cell, Entry, Version
@@ -139,6 +139,8 @@ class RevisionQuality(Part):
     """Of a classification whose score is told: how well it tells classes apart, and whether it is calibrated."""
     estimate: Estimate | None = None
     """What scores promise, before outcomes are there."""
+    ranking: Ranking | None = None
+    """Of a ranking: what was clicked, by place."""
     change: Change | None = None
     """Whether its days have become worse (CUSUM); nothing before the fifteenth that is judged."""
 
@@ -279,6 +281,7 @@ def _quality(revision: str, role: str, cells: Sequence[Cell], days: ByDay) -> Re
         classes=by_day.classes,
         scores=by_day.scores,
         estimate=by_day.estimate,
+        ranking=by_day.ranking,
         change=changed(days),
     )
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from switchyard_contracts.events import Part
+from switchyard_contracts.intervals import wilson
 
 from switchyard_monitor.domain.calibration import Calibration, Gap, Promise
 from switchyard_monitor.domain.confusion import Confusion, Interval, OfClass
+from switchyard_monitor.domain.days import LAST_PLACE
 from switchyard_monitor.domain.entries import Cell
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.separation import Separation
@@ -93,12 +95,35 @@ class Estimate(Part):
     """Realised less expected, in standard deviations: beyond ±1.96 it is calibration or concept, not chance."""
 
 
+class Place(Part):
+    """One place at which something was shown; the last one is all from there on."""
+
+    place: int
+    shown: int
+    clicked: int
+    share: float
+    lower: float
+    upper: float
+    """95 % of such intervals hold the true share, were what is shown independent (Wilson)."""
+
+
+class Ranking(Part):
+    """What was shown and judged at age L; the share of all that was clicked is the accuracy."""
+
+    shown: int
+    clicked: int
+    mean_place: float | None = None
+    """Of what was clicked."""
+    places: list[Place]
+
+
 class Judged(NamedTuple):
     """What there is to say of one revision; None where there is nothing."""
 
     classes: Classes | None = None
     scores: Scores | None = None
     estimate: Estimate | None = None
+    ranking: Ranking | None = None
 
 
 def judged(days: Sequence[Cell]) -> Judged:
@@ -108,7 +133,7 @@ def judged(days: Sequence[Cell]) -> Judged:
     rule = max(days, key=lambda cell: cell.arm.rule).rule
     terms = rule.classes, rule.positive, rule.score
     sums = merged(cell.sums for cell in days if (cell.rule.classes, cell.rule.positive, cell.rule.score) == terms)
-    return Judged(_classes(rule, sums), _scores(rule, sums), _estimate(rule, sums))
+    return Judged(_classes(rule, sums), _scores(rule, sums), _estimate(rule, sums), _ranking(rule, sums))
 
 
 def _classes(rule: Rule, sums: Sums) -> Classes | None:
@@ -185,6 +210,20 @@ def _estimate(rule: Rule, sums: Sums) -> Estimate | None:
             "gap_z": gap.z,
         }
     )
+
+
+def _ranking(rule: Rule, sums: Sums) -> Ranking | None:
+    shown, clicked = sums.get("age.n", 0), sums.get("age.right", 0)
+    if rule.task != "ranking" or not shown:
+        return None
+    places = []
+    for place in range(1, LAST_PLACE + 1):
+        if n := sums.get(f"rank.n:{place}", 0):
+            hits = sums.get(f"rank.c:{place}", 0)
+            lower, upper = wilson(n, hits)
+            places.append(Place(place=place, shown=n, clicked=hits, share=hits / n, lower=lower, upper=upper))
+    mean = sums.get("rank.places", 0) / clicked if clicked else None
+    return Ranking(shown=shown, clicked=clicked, mean_place=mean, places=places)
 
 
 def _measure(value: float | None, interval: Interval) -> Measure:

@@ -8,13 +8,14 @@ Names: `predictions`, and `age.…` as in a window. Of classes `age.c:<said·64 
 class is positive, `est.{said,hit}` of those that were said to be it. Of those that are judged too, y being whether it
 was so: `cal.{n,y,p,said,hit,right}`, `cal.pq` of p(1−p), `cal.b` of (y−p)², `cal.l` of the loss in bits, `cal.z` of
 (y−p)(1−2p) and `cal.zz` of its variance, `cal.{s0,s1}:<bin>` for y of 0 and 1, and by groups `cal.{n,b,l}:<group>` and
-`cal.{f0,f1}:<group·32 + bin÷8>`. By segments of X `seg.{all,n,right,e,ee,a}:<feature·64 + part>`, all predictions and
+`cal.{f0,f1}:<group·32 + bin÷8>`. Of what was shown `rank.{n,c}:<place>`, how often and how often it was clicked, and
+`rank.places` of those that were. By segments of X `seg.{all,n,right,e,ee,a}:<feature·64 + part>`, all predictions and
 those that are judged.
 """
 
 from __future__ import annotations
 
-from switchyard_monitor.domain.judging import AGE, clipped
+from switchyard_monitor.domain.judging import AGE, clipped, comparable, was_right
 from switchyard_monitor.domain.rules import CLIP, Rule, Value
 from switchyard_monitor.domain.scores import ONE, bin_of, bits
 from switchyard_monitor.domain.segments import places
@@ -23,6 +24,8 @@ from switchyard_monitor.domain.sums import Sums, bump
 DAY_US = 86_400_000_000
 STRIDE = 64
 """More than there are classes, the rest among them."""
+LAST_PLACE, MOST_PLACE = 50, 1_000_000
+"""Places from this one on are counted as one, and none is further off than so many."""
 COARSE, COARSE_BINS = 8, 32
 """Bins that are put together where they are kept by groups, and how many that makes."""
 
@@ -43,7 +46,10 @@ def add_to_day(
     if segment is not None and rule.segments is not None:
         for place in places(rule.segments, segment):
             _add_segment(day, rule, said, happened, sign, place=place)
-    if isinstance(said, float):
+    if rule.task == "ranking":
+        if isinstance(said, float) and isinstance(happened, float):
+            _add_click(day, said, clicked=happened == 1.0, sign=sign)
+    elif isinstance(said, float):
         if isinstance(happened, float):
             _add_error(day, rule, said, happened, sign)
     elif isinstance(said, str):
@@ -57,16 +63,27 @@ def add_to_day(
 
 def _add_segment(day: Sums, rule: Rule, said: Value | None, happened: Value | None, sign: int, *, place: int) -> None:
     bump(day, f"seg.all:{place}", sign)
-    if isinstance(said, float) and isinstance(happened, float):
+    if rule.task != "ranking" and isinstance(said, float) and isinstance(happened, float):
         error = clipped(rule.error(said, happened))
         bump(day, f"seg.n:{place}", sign)
         bump(day, f"seg.e:{place}", sign * error)
         bump(day, f"seg.ee:{place}", sign * error * error)
         bump(day, f"seg.a:{place}", sign * abs(error))
-    elif isinstance(said, str) and isinstance(happened, str):
+    elif said is not None and happened is not None and comparable(said, happened):
         bump(day, f"seg.n:{place}", sign)
-        if said == happened:
+        if was_right(rule, said, happened):
             bump(day, f"seg.right:{place}", sign)
+
+
+def _add_click(day: Sums, place: float, *, clicked: bool, sign: int) -> None:
+    """Something that was shown at a place, and whether it was clicked."""
+    at = round(min(place, LAST_PLACE))
+    bump(day, AGE.n, sign)
+    bump(day, f"rank.n:{at}", sign)
+    if clicked:
+        bump(day, AGE.right, sign)
+        bump(day, f"rank.c:{at}", sign)
+        bump(day, "rank.places", sign * round(min(place, MOST_PLACE)))
 
 
 def _add_error(day: Sums, rule: Rule, said: float, happened: float, sign: int) -> None:

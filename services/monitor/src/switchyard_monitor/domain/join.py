@@ -301,7 +301,7 @@ class Fold:
         if path is None or rule.task is None:
             return "ignored"
         raw = follow(path, data.value)
-        value = rule.value(raw) if kind == OUTCOME else rule.decided(raw)
+        value = rule.happened(raw) if kind == OUTCOME else rule.decided(raw)
         if value is None:
             where = rule.outcome if kind == OUTCOME else rule.decision
             self.bury(fact.record, "invalid", f"value: {where} holds no value that fits the task {rule.task}")

@@ -90,7 +90,7 @@ class Rule:
 
     subject: str
     window_us: int = DEFAULT_WINDOW_US
-    task: Literal["regression", "classification"] | None = None
+    task: Literal["regression", "classification", "ranking"] | None = None
     prediction: str = "$"
     scale: int = 1
     outcome: str | None = None
@@ -174,17 +174,23 @@ class Rule:
         return windows.start(at_us, self.window_us)
 
     def value(self, raw: Any) -> Value | None:
-        """A Y, or an X′, in the task's own form; None where it has none."""
+        """A Y in the task's own form; None where it has none."""
         if self.task is None:
             return None
+        if self.task == "ranking":
+            place = as_number(raw)
+            return place if place is not None and place >= 1.0 and place == int(place) else None
         return as_number(raw) if self.task == "regression" else as_class(raw)
+
+    def happened(self, raw: Any) -> Value | None:
+        """An X′: as Y, or whether it was clicked as 1 and 0."""
+        return _yes_or_no(raw) if self.task == "ranking" else self.value(raw)
 
     def decided(self, raw: Any) -> Value | None:
         """A Y′: as Y, or yes and no as 1 and 0 where a threshold is set."""
         if self.threshold is None:
             return self.value(raw)
-        number = float(raw) if isinstance(raw, bool) else as_number(raw)
-        return number if number in (0.0, 1.0) else None
+        return _yes_or_no(raw)
 
     def agrees(self, said: Value, decided: Value) -> bool:
         """Whether a decision follows the prediction."""
@@ -277,6 +283,11 @@ class Known:
 
 def _steps(path: str | None) -> Path | None:
     return None if path is None else steps(path)
+
+
+def _yes_or_no(raw: Any) -> float | None:
+    number = float(raw) if isinstance(raw, bool) else as_number(raw)
+    return number if number in (0.0, 1.0) else None
 
 
 def _classes(prediction: Prediction) -> tuple[str, ...] | None:

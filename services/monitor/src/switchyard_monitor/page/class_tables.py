@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from switchyard_monitor import answers
 from switchyard_monitor.class_answers import Classes, ClassQuality, Estimate, Measure
+from switchyard_monitor.domain.days import LAST_PLACE
 from switchyard_monitor.page import units
 from switchyard_monitor.page.tables import Table, between, who
 
 SURE = 1.96
 """Standard deviations beyond which chance is no explanation."""
 OTHERS = "all others"
+HELD = f"95{units.GAP}% interval"
 IN_BRACKETS = f"in brackets 95{units.GAP}% intervals"
 
 
@@ -117,6 +119,26 @@ def estimates(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]
         if (found := line.estimate) is not None
     ]
     return Table("Quality that scores promise, by revision and role", columns, rows)
+
+
+def places(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:
+    """How often what was shown at each place was clicked."""
+    columns = ("Revision", "Role", "Place", "Shown", "Clicked", "Share", HELD)
+    rows = [
+        (
+            who(line.revision, names),
+            line.role,
+            f"{one.place} and further" if one.place == LAST_PLACE else str(one.place),
+            units.count(one.shown),
+            units.count(one.clicked),
+            units.percent(one.share),
+            between(units.percent, one.lower, one.upper),
+        )
+        for line in lines
+        if line.ranking is not None
+        for one in line.ranking.places
+    ]
+    return Table("What was clicked at age L, by revision, role and place", columns, rows)
 
 
 def verdict(found: Estimate) -> str:

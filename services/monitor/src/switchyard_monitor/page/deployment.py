@@ -84,6 +84,7 @@ class Deployment:
     classes: tables.Table
     scores: tables.Table
     estimates: tables.Table
+    places: tables.Table
     changes: tables.Table
     change_chart: Chart | None
     segments: tables.Table
@@ -136,6 +137,7 @@ def deployment(seen: Seen) -> Deployment:
         classes=class_tables.classes(lines, names),
         scores=class_tables.scores(lines, names),
         estimates=class_tables.estimates(lines, names),
+        places=class_tables.places(lines, names),
         agreement=tables.agreement(lines, names),
         right=tables.right(lines, names, word="nearer" if _of_numbers(monitoring) else "right"),
         moot=depends_on_decisions(record),

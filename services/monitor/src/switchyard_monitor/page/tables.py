@@ -84,8 +84,9 @@ def counts(lines: Sequence[answers.Count], names: Mapping[str, str]) -> Table:
 def quality(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:
     """How right each revision was."""
     classes = any(line.at_age.accuracy is not None for line in lines)
-    held = f"95{units.GAP}% interval of the {'accuracy' if classes else 'RMSE'}"
-    of_errors = ("Accuracy", held) if classes else ("RMSE", held, "MAE", "Bias")
+    measure = "Share clicked" if any(line.ranking is not None for line in lines) else "Accuracy"
+    held = f"95{units.GAP}% interval of the {measure.lower() if classes else 'RMSE'}"
+    of_errors = (measure, held) if classes else ("RMSE", held, "MAE", "Bias")
     columns = ("Revision", "Role", "Predictions", "Judged", "Coverage", *of_errors, "Outcome after, p50", "p95")
     rows = []
     for line in lines:
