@@ -91,6 +91,7 @@ def test_what_is_no_probability_is_no_score(said: float | None, kept: int | None
 # --- against scikit-learn ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("check-scikit-learn-scores")
 @pytest.mark.parametrize(("seed", "rare"), [(1, 0.0), (2, 2.0), (3, -3.0), (4, 6.0)])
 def test_auroc_is_scikit_learns_within_its_ties_and_equal_on_the_bins(seed: int, rare: float) -> None:
     rows = drawn(4000, seed=seed, rare=rare)
@@ -103,6 +104,7 @@ def test_auroc_is_scikit_learns_within_its_ties_and_equal_on_the_bins(seed: int,
     assert found.tied < 0.02
 
 
+@pytest.mark.rule("check-scikit-learn-scores")
 @pytest.mark.parametrize(("seed", "rare"), [(1, 0.0), (2, 2.0), (3, 5.0)])
 def test_average_precision_is_scikit_learns_on_the_bins_and_near_it_on_the_scores(seed: int, rare: float) -> None:
     rows = drawn(4000, seed=seed, rare=rare)
@@ -125,6 +127,7 @@ def test_delongs_error_is_that_of_its_definition() -> None:
     assert found.error == pytest.approx(error, rel=1e-12)
 
 
+@pytest.mark.rule("check-scikit-learn-classes")
 @pytest.mark.parametrize("names", [("late", "early"), ("a", "b", "c", "d"), ("late",)])
 def test_precision_recall_f1_and_mcc_are_scikit_learns(names: tuple[str, ...]) -> None:
     chance = random.Random(7)
@@ -151,6 +154,7 @@ def test_precision_recall_f1_and_mcc_are_scikit_learns(names: tuple[str, ...]) -
     assert found.mcc.value == pytest.approx(metrics.matthews_corrcoef(happened, said))
 
 
+@pytest.mark.rule("check-scikit-learn-calibration")
 def test_brier_log_loss_and_calibration_are_those_of_their_definitions() -> None:
     rows = drawn(3000, seed=8, sharp=1.4)
     _, happened, scores = columns(rows)

@@ -133,6 +133,7 @@ def weeks(values: np.ndarray[Any, Any], chance: np.random.Generator) -> np.ndarr
     return np.concatenate([values[start : start + 7] for start in starts])[:QUARTER]
 
 
+@pytest.mark.rule("check-cusum")
 @pytest.mark.parametrize("what", ["error", "wrong"])
 def test_weeks_of_flights_in_any_order_are_seldom_a_change(flights: dict[str, np.ndarray[Any, Any]], what: str) -> None:
     chance = np.random.default_rng(5)

@@ -156,6 +156,7 @@ def test_an_x_that_came_alone_tells_its_y_apart_whichever_came_first(world: Worl
     assert by_part(world)["distance missing"].judged == 1
 
 
+@pytest.mark.rule("check-segments")
 def test_an_x_that_was_read_by_other_segments_tells_nothing_apart(world: World) -> None:
     world.say(input_alone("a", x={"carrier": "UA"}), at=1)
     world.run()
