@@ -41,7 +41,11 @@ class SqlLooks:
     def days(self, subject: str, *, generations: int, names: Pattern[str]) -> list[Cell]:
         """Their days, some of their sums, each partition's apart."""
         arms, day = _newest_arms([subject], generations), tables.day_cell
-        query = select(arms, day.c.start_us, day.c.sums).join(day, day.c.arm == arms.c.id)
+        query = (
+            select(arms, day.c.start_us, day.c.sums)
+            .join(day, day.c.arm == arms.c.id)
+            .order_by(day.c.start_us, day.c.arm, day.c.partition)
+        )
         arm_of, rule_of = lru_cache(_arm_of), lru_cache(_rule_of)
         with guarded(), self.engine.begin() as connection:
             rows = connection.execute(query).all()
