@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from switchyard_monitor.answers import books, counts, quality
 from switchyard_monitor.domain import identity
+from switchyard_monitor.domain.entries import Cell
 from switchyard_monitor.pair_answers import pair_counts
 from switchyard_testkit.databases import Databases
 from switchyard_testkit.flights import Flight, of_day
@@ -162,6 +163,13 @@ def name_of(event: bytes | dict[str, Any], carried: dict[str, Any]) -> str:
     return str(document["id"] if "inferenceservicename" in document else document["data"]["predictionId"])
 
 
+def written(cell: Cell) -> dict[str, Any]:
+    """One row of sums, as the database has it."""
+    arm = cell.arm
+    names = {"revision": arm.revision, "role": arm.role, "traffic": arm.traffic, "weightBp": arm.weight_bp}
+    return {**names, "assignment": arm.assignment, "start": cell.start_us, "sums": cell.sums}
+
+
 def compared(world: World, way: str, folder: Path) -> str:
     """What the independent program says of one deployment's records and the monitor's numbers."""
     mine, lines = subject(way), []
@@ -174,20 +182,10 @@ def compared(world: World, way: str, folder: Path) -> str:
                 place = {"partition": number, "offset": record.offset, "timestamp": record.broker_us / 1000}
                 lines.append(json.dumps(place | {"value": value, "headers": headers}))
     store = world.store
-    cells, totals = store.cells(store.arms(mine)), store.totals(store.arms(mine))
+    cells, days, totals = (read(store.arms(mine)) for read in (store.cells, store.days, store.totals))
     found = {
-        "cells": [
-            {
-                "revision": cell.arm.revision,
-                "role": cell.arm.role,
-                "traffic": cell.arm.traffic,
-                "weightBp": cell.arm.weight_bp,
-                "assignment": cell.arm.assignment,
-                "start": cell.start_us,
-                "sums": cell.sums,
-            }
-            for cell in cells
-        ],
+        "cells": [written(cell) for cell in cells],
+        "days": [written(day) for day in days],
         "pairs": [],
         "counts": [line.model_dump(mode="json", by_alias=True) for line in counts(totals)],
         "quality": [line.model_dump(mode="json", by_alias=True) for line in quality(totals)],

@@ -13,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import event as sql_event
+from switchyard_contracts.windows import DAY_US
 from switchyard_monitor.adapters.engine import MIGRATIONS, open_writer
 from switchyard_monitor.adapters.statements import execute
 from switchyard_monitor.adapters.store import SqlStore
@@ -24,6 +25,7 @@ from switchyard_monitor.domain.facts import Record
 from switchyard_monitor.domain.learning import MOST_A_DAY, Example, Learnt
 from switchyard_monitor.domain.profiling import Coarsening, ProfileKey, Span
 from switchyard_monitor.domain.rules import Rule
+from switchyard_monitor.domain.sums import encode, only
 from switchyard_monitor.errors import Deposed, StoreUnavailable
 from switchyard_monitor.ports import Batch, HeldRecord, Lease, Letter, Store, Work
 from switchyard_profile.binning import PREDICTION
@@ -146,11 +148,11 @@ def test_what_is_written_is_read_back_whole(opened: Open, store: Store) -> None:
     changes = Changes(
         preds=[
             (KEY, Pred(number, 7, -(2**63), 2**63 - 1, 1.5, 86_400_000_000)),
-            (b"\1" * 16, Pred(number, 8, 1, None, "late")),
+            (b"\1" * 16, Pred(number, 8, 1, None, "late", None, 2**20, 2**62)),
         ],
         versions=[(KEY, Version(OUTCOME, "e1", 2, 3, 4, -0.1, "human"))],
         exchanges=[(KEY, 9, 7)],
-        inputs=[(KEY, 10, 11, 8)],
+        inputs=[(KEY, 10, 11, 8, 2**63 - 1)],
         cells={(number, 0): {"requests": 2, "now.ee": 2**100}, (number, 300): {"requests": 1}},
         labels={"demo/m": {"in": 1, "joined": 1}},
         ledger={"stored": 3},
@@ -162,7 +164,7 @@ def test_what_is_written_is_read_back_whole(opened: Open, store: Store) -> None:
     assert not erased
     assert entry.preds == [changes.preds[0][1]]
     assert entry.versions == [changes.versions[0][1]]
-    assert (entry.exchanges, entry.inputs) == ({9}, {10: 11})
+    assert (entry.exchanges, entry.inputs, entry.segment) == ({9}, {10: 11}, 2**63 - 1)
     assert [(cell.start_us, cell.sums) for cell in again.cells([number])] == [
         (0, {"requests": 2, "now.ee": 2**100}),
         (300, {"requests": 1}),
@@ -199,6 +201,21 @@ def test_sums_of_pairs_are_written_read_back_and_added_up(opened: Open, store: S
     ]
     assert again.pair_cells([first])[0].rule == RULE
     assert again.cells([first, other]) == []
+
+
+def test_sums_of_days_are_written_read_back_and_added_up(opened: Open, store: Store) -> None:
+    lease = claimed(store)
+    number = arm(store)
+    write(store, lease, Changes(days={(number, DAY_US): {"age.n": 1, "cal.b": 2**70, "gone": 1}}))
+    days = {(number, DAY_US): {"age.n": 2, "gone": -1}, (number, 0): {"age.n": 5, "cal.b": -1}}
+    write(store, lease, Changes(days=days), at=6)
+    again = opened()
+    found = [(cell.start_us, cell.sums) for cell in again.days([number])]
+    assert found == [(0, {"age.n": 5, "cal.b": -1}), (DAY_US, {"age.n": 3, "cal.b": 2**70})]
+    assert [cell.sums for cell in again.days([number], names=only("age.n"))] == [{"age.n": 5}, {"age.n": 3}]
+    assert [(cell.start_us, cell.sums) for cell in again.day_totals([number, number + 1])] == [
+        (0, {"age.n": 8, "cal.b": 2**70 - 1})
+    ]
 
 
 def test_sums_of_several_commits_add_up_and_what_cancels_is_gone(store: Store) -> None:
@@ -360,7 +377,7 @@ def test_all_rows_of_an_erased_prediction_go(store: Store) -> None:
     beside = [b"\0" * 12 + bytes((1, 0, 0, 0)), (1).to_bytes(12) + bytes(4)]
     labels = [(key, Version(OUTCOME, event, 0, 1, 1, 1.0, "human")) for key in keys for event in "ab"]
     labels.append((prefix + bytes((1, 0, 0)), labels[0][1]))
-    exchanges, inputs = [(keys[1], 5, 1)], [(keys[2], 6, 7, 1)]
+    exchanges, inputs = [(keys[1], 5, 1)], [(keys[2], 6, 7, 1, None)]
     preds = [(key, Pred(number, 1, 1, 1, 1.0)) for key in (*keys, *beside)]
     write(store, lease, Changes(preds=preds, versions=labels, exchanges=exchanges, inputs=inputs))
     with store.begin() as batch:
@@ -424,9 +441,23 @@ def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         execute(connection, "INSERT INTO prediction VALUES (?,?,?,?,?,?,?)", (KEY, 1, 7, 8, 9, 1.5, None))
-        connection.exec_driver_sql("INSERT INTO rule VALUES (1, 'demo/m', 'd', '{}')")
+        execute(connection, "INSERT INTO rule VALUES (?,?,?,?)", (1, "demo/m", "d", '{"subject": "demo/m"}'))
         connection.exec_driver_sql("INSERT INTO arm VALUES (1, 1, 'm-1', 'stable', 3, 10000, 'split')")
+        windows = [(0, {"age.n": 1, "age.e": -3, "requests": 4}), (DAY_US - 1, {"age.n": 2, "predictions": 2})]
+        windows.append((DAY_US, {"age.n": 4, "age.clipped": 1, "age.h:3": 4}))
+        for start_us, sums in windows:
+            execute(connection, "INSERT INTO cell VALUES (?,?,?,?)", (1, start_us, 0, encode(sums)))
+        execute(connection, "INSERT INTO cell VALUES (?,?,?,?)", (1, 0, 1, encode({"requests": 4})))
+        for partition in (0, 1):
+            execute(connection, "INSERT INTO total VALUES (?,?,?)", (1, partition, encode({"requests": 4})))
     store.migrate()
+    assert [(cell.start_us, cell.sums) for cell in store.days([1])] == [
+        (0, {"age.n": 3, "age.e": -3, "predictions": 2}),
+        (DAY_US, {"age.n": 4, "age.clipped": 1}),
+    ]
+    assert [cell.sums for cell in store.day_totals([1])] == [
+        {"age.n": 7, "age.e": -3, "age.clipped": 1, "predictions": 2}
+    ]
     entry, _ = store.entry(KEY)
     assert entry is not None
     assert entry.preds == [Pred(1, 7, 8, 9, 1.5, None)]

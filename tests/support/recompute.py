@@ -7,9 +7,10 @@ A program of its own on pandas: it imports nothing of Switchyard's, so an error 
 - `events.jsonl`: the topic as any consumer reads it, a record a line: partition, offset, timestamp (milliseconds, the
   broker's), value, and headers where a CloudEvent has its attributes there. Of one deployment. A deletion lies in the
   partition of all that it erases, where a producer that keys by prediction id puts it.
-- `monitoring.json`: the `monitoring` block of its ModelDeployment: a regression, with or without decisions and rows.
-- `found.json`: what the monitor holds: `cells` and `pairs` of its database, and what its API answers to `/counts`,
-  `/quality` and `/pairs`.
+- `monitoring.json`: the `monitoring` block of its ModelDeployment: a regression, or a classification where decisions
+  are classes; with or without decisions, rows, scores and segments.
+- `found.json`: what the monitor holds: `cells`, `days` and `pairs` of its database, and what its API answers to
+  `/counts`, `/quality` and `/pairs`.
 
 Whole numbers must be equal to the last bit; the API's means and roots, which are made of them, to twelve digits. It
 ends with 1 and the differences where something is not so.
@@ -27,6 +28,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +70,23 @@ class Rules:
     answers: list[str] | None
     """Where a request carries many rows: the list of their answers, and the one of the rows."""
     inputs: list[str] | None
+    classes: list[str] | None = None
+    """Where it is a classification: those that are told apart, which may be none."""
+    positive: str | None = None
+    score: list[str] | None = None
+    segments: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def of(cls, block: Mapping[str, Any]) -> Rules:
         """Read the block as people write it."""
-        if block["prediction"]["task"] != "regression":
-            raise ValueError("monitoring: only a regression is computed here")
+        said_of = block["prediction"]
+        positive, classes = said_of.get("positive"), None
+        if said_of["task"] == "classification":
+            classes = said_of.get("classes") or ([positive] if positive else [])
+            if (block.get("decision") or {}).get("threshold") is not None:
+                raise ValueError("monitoring: decisions about classes by a threshold are not computed here")
+        elif said_of["task"] != "regression":
+            raise ValueError("monitoring: only a regression or a classification is computed here")
         outcome, decision = block["outcome"], block.get("decision")
         said = decision or {}
         threshold, rows = said.get("threshold"), block.get("rows", {})
@@ -90,7 +103,28 @@ class Rules:
             threshold=None if threshold is None else amount(threshold),
             answers=steps(rows["response"]) if rows else None,
             inputs=steps(rows["request"]) if rows.get("request") else None,
+            classes=classes,
+            positive=positive,
+            score=steps(said_of["score"]) if said_of.get("score") else None,
+            segments=block.get("segments", ()),
         )
+
+    def value(self, document: Any, path: Sequence[str]) -> Any:
+        """A Y, or an X′: a number, or a class; NaN for neither."""
+        return number(document, path) if self.classes is None else name(document, path)
+
+    def sure(self, told: Any) -> int | None:
+        """How sure an answer says it is, in parts of 2^-20."""
+        p = math.nan if self.score is None else number(told, self.score)
+        return max(0, min(UNIT, round(p * UNIT))) if -1e-6 <= p <= 1 + 1e-6 else None
+
+    def parts_of(self, x: Any) -> list[int] | None:
+        """In which part of each segment a row lies."""
+        return [part_of(x, segment) for segment in self.segments] if self.segments else None
+
+    def same(self, said: pd.Series, other: pd.Series) -> pd.Series:
+        """Whether each is as good as the other: of classes only the same one is."""
+        return self.agree(said, other) if self.classes is None else said == other
 
     def agree(self, said: pd.Series, other: pd.Series) -> pd.Series:
         """Whether each is as good as the other: a decision and its prediction, which comes first and measures it."""
@@ -129,6 +163,34 @@ def number(document: Any, path: Sequence[str]) -> float:
     """The number there, or NaN."""
     value = found(document, path)
     return math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+
+
+def name(document: Any, path: Sequence[str]) -> Any:
+    """The class there, 1 and 1.0 being the same, or NaN."""
+    value = found(document, path)
+    if isinstance(value, str):
+        return math.nan if "\0" in value else value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return math.nan
+    return str(int(value)) if value == int(value) else repr(float(value))
+
+
+def nothing(value: Any) -> bool:
+    """Whether a Y or X′ is none."""
+    return isinstance(value, float) and math.isnan(value)
+
+
+def part_of(x: Any, segment: Mapping[str, Any]) -> int:
+    """0 for what is not there, then one part after another."""
+    path = steps(segment["path"])
+    if segment.get("edges"):
+        at = number(x, path)
+        return 0 if math.isnan(at) else 1 + sum(edge <= at for edge in segment["edges"])
+    text = name(x, path)
+    values = segment["values"]
+    return 0 if nothing(text) else 1 + (values.index(text) if text in values else len(values))
 
 
 def yes_or_no(document: Any, path: Sequence[str]) -> float:
@@ -231,7 +293,9 @@ class Line:
 
     row: int
     x: str | None
-    y: float
+    y: Any
+    sure: int | None = None
+    parts: list[int] | None = None
 
 
 def rows_of(body: Any, path: list[str] | None) -> list[Any] | None:
@@ -252,19 +316,26 @@ def lines(event: Event, rules: Rules) -> list[Line]:
         asked, told = (data["value"], None) if known else (None, data["value"])
     if rules.answers is None or event.row is not None:
         x = json.dumps(asked, sort_keys=True) if known else None
-        return [Line(event.row or 0, x, number(told, rules.prediction))]
+        return [line_of(event.row or 0, x, told, asked, rules)]
     answers, inputs = rows_of(told, rules.answers), rows_of(asked, rules.inputs)
-    xs = [json.dumps(item, sort_keys=True) for item in inputs or [asked]] if known else [None]
+    given = inputs or [asked]
+    xs = [json.dumps(item, sort_keys=True) for item in given] if known else [None]
     if event.kind == "input":
-        return [Line(row, x, math.nan) for row, x in enumerate(xs)]
+        return [line_of(row, x, None, its, rules) for row, (x, its) in enumerate(zip(xs, given, strict=True))]
     matched = answers is not None and not (
         both and known and rules.inputs is not None and (inputs is None or len(inputs) != len(answers))
     )
     if answers is None or not matched:
         return [Line(0, xs[0], math.nan)]
-    of_row = xs if inputs and known else xs * len(answers)
-    both_of_row = enumerate(zip(of_row, answers, strict=True))
-    return [Line(row, x, number(said, rules.prediction)) for row, (x, said) in both_of_row]
+    many = len(answers) if not (inputs and known) else 1
+    rows = zip(xs * many, given * many if known else [None] * len(answers), answers, strict=True)
+    return [line_of(row, x, said, its, rules) for row, (x, its, said) in enumerate(rows)]
+
+
+def line_of(row: int, x: str | None, said: Any, given: Any, rules: Rules) -> Line:
+    """One row; where X is not known, no part of it is."""
+    parts = None if x is None else rules.parts_of(given)
+    return Line(row, x, rules.value(said, rules.prediction), rules.sure(said), parts)
 
 
 @dataclass
@@ -279,6 +350,8 @@ class History:
     """What else is counted, by the arm that it counts against."""
     labels: list[dict[str, Any]] = field(default_factory=list)
     """Every version of every Y′ and X′."""
+    alone: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+    """The parts that Xs lay in which came alone."""
 
     @classmethod
     def of(cls, records: Iterable[Mapping[str, Any]], rules: Rules) -> History:
@@ -303,6 +376,8 @@ class History:
                 for line in found_lines:
                     if line.x is not None and (event.pid, line.row) not in given:
                         given.add((event.pid, line.row))
+                        if line.parts is not None:
+                            history.alone[event.pid, line.row] = line.parts
                         first_x.setdefault((event.pid, line.row), line.x)
             else:
                 for line in history._answer(event, owner, found_lines, answered, many=rules.answers is not None):
@@ -343,7 +418,7 @@ class History:
                 self.notes.append(owner | {"name": "answered"})
             return []
         group = fold(event.subject, event.pid, data)
-        good = [line for line in fresh if not math.isnan(line.y)]
+        good = [line for line in fresh if not nothing(line.y)]
         if exchange or good:  # an answer that came alone and holds nothing is no answer
             self.notes += [owner | {"name": "unreadable"}] * (len(fresh) - len(good))
         if mine_own and (good or not answers):
@@ -354,19 +429,20 @@ class History:
             answered.add((event.pid, line.row, by, shadow))
             latency = data.get("latencyUs") if line.row == 0 else None
             place = {"pid": event.pid, "row": line.row, "at": event.at, "fold": group}
-            self.made.append(mine | place | {"y": line.y, "latency": latency})
+            more = {"y": line.y, "latency": latency, "sure": line.sure, "parts": line.parts}
+            self.made.append(mine | place | more)
         return good
 
     def _label(self, event: Event, rules: Rules) -> None:
         data = event.data
         if event.kind == "outcome":
-            value = number({"": data["value"]}, ["", *rules.outcome])
+            value = rules.value({"": data["value"]}, ["", *rules.outcome])
         elif rules.decision is None:
             return
         else:
-            way = number if rules.threshold is None else yes_or_no
+            way = rules.value if rules.threshold is None else yes_or_no
             value = way({"": data["value"]}, ["", *rules.decision])
-        if math.isnan(value):
+        if nothing(value):
             return
         actor = data["actor"].get("kind", "human") if data.get("actor") else "unknown"
         place = {"kind": event.kind, "pid": event.pid, "row": event.row, "broker": event.broker}
@@ -377,7 +453,9 @@ class History:
         """Every version of one kind of label, the one that holds last."""
         columns = ["kind", "pid", "row", "broker", "version", "at", "event", "actor", "x"]
         frame = pd.DataFrame(self.labels, columns=columns)
-        frame = frame.astype({"pid": "str", "row": "int64", "broker": "int64", "at": "int64", "x": "float64"})
+        frame = frame.astype({"pid": "str", "row": "int64", "broker": "int64", "at": "int64"})
+        if not any(isinstance(label["x"], str) for label in self.labels):
+            frame = frame.astype({"x": "float64"})
         return frame[frame["kind"] == kind].sort_values(["version", "at", "event"])
 
 
@@ -432,6 +510,11 @@ class Ledger:
         self.spread(frame, f"{which}.h", bucket(size, ERROR_PARTS))
         return error
 
+    def right(self, frame: pd.DataFrame, which: str, said: pd.Series) -> None:
+        """Add what judged classes stand for."""
+        self.add(frame, f"{which}.n")
+        self.add(frame[said == frame["happened"]], f"{which}.right")
+
 
 def parts(said: pd.Series, happened: pd.Series, scale: int) -> pd.Series:
     """Errors in whole parts of the scale, ties to even, as floats that are whole."""
@@ -465,7 +548,10 @@ def arm_sums(history: History, rules: Rules) -> tuple[Sums, pd.DataFrame]:
         mine = notes[notes["name"] == name]
         ledger.add(mine, name, mine["times"])
 
-    made = table(history.made, [*owner, "pid", "row", "at", "fold", "y", "latency"])
+    made = table(history.made, [*owner, "pid", "row", "at", "fold", "y", "latency", "sure", "parts"])
+    late = [history.alone.get((pid, row)) for pid, row in zip(made["pid"], made["row"], strict=True)]
+    both = zip(made["parts"], late, strict=True)
+    made["parts"] = pd.Series([own or other for own, other in both], index=made.index, dtype="object")
     made["n"] = range(len(made))
     ledger.add(made, "predictions")
     happened, decided = history.versions("outcome"), history.versions("decision")
@@ -474,11 +560,124 @@ def arm_sums(history: History, rules: Rules) -> tuple[Sums, pd.DataFrame]:
     waited = (first["heard"] - first["at"]).clip(lower=0) // 1000
     ledger.spread(first, "delay", bucket(waited, TIME_PARTS))
     for which, frame in judged.items():
+        if rules.classes is not None:
+            ledger.right(frame, which, frame["y"])
+            for group, part in frame.groupby("fold", sort=False) if which == "age" else ():
+                ledger.add(part, f"age.n:{group}")
+                ledger.add(part[part["y"] == part["happened"]], f"age.right:{group}")
+            continue
         error = ledger.judge(frame, which, parts(frame["y"], frame["happened"], rules.scale))
         if which == "age":
             by_fold(ledger, frame, error)
     follow(ledger, made, decided, happened, rules)
     return ledger.sums, made
+
+
+def day_sums(made: pd.DataFrame, happened: pd.DataFrame, rules: Rules) -> Sums:
+    """The sums of every arm by the day of its predictions, judged once."""
+    ledger = Ledger(ARM)
+    made = made.assign(start=made["at"] - made["at"] % DAY)
+    ledger.add(made, "predictions")
+    frame = judgements(made, happened, rules)["age"]
+    segment_sums(ledger, made, frame, rules)
+    if rules.classes is not None:
+        class_sums(ledger, made, frame, rules)
+        return ledger.sums
+    whole = parts(frame["y"], frame["happened"], rules.scale)
+    error = whole.clip(-CLIP, CLIP).astype("int64").astype("object")
+    ledger.add(frame, "age.n")
+    ledger.add(frame[whole.abs() > CLIP], "age.clipped")
+    ledger.add(frame, "age.e", error)
+    ledger.add(frame, "age.a", error.abs())
+    ledger.add(frame, "age.ee", error * error)
+    return ledger.sums
+
+
+def segment_sums(ledger: Ledger, made: pd.DataFrame, frame: pd.DataFrame, rules: Rules) -> None:
+    """What lies in each part of each segment."""
+    for place in range(len(rules.segments)):
+        for part in range(64):
+
+            def own(rows: pd.DataFrame, place: int = place, part: int = part) -> pd.DataFrame:
+                return rows[[held is not None and held[place] == part for held in rows["parts"]]]
+
+            name = str(64 * place + part)
+            ledger.add(own(made), f"seg.all:{name}")
+            mine = own(frame)
+            ledger.add(mine, f"seg.n:{name}")
+            if rules.classes is not None:
+                ledger.add(mine[mine["y"] == mine["happened"]], f"seg.right:{name}")
+                continue
+            whole = parts(mine["y"], mine["happened"], rules.scale)
+            error = whole.clip(-CLIP, CLIP).astype("int64").astype("object")
+            ledger.add(mine, f"seg.e:{name}", error)
+            ledger.add(mine, f"seg.ee:{name}", error * error)
+            ledger.add(mine, f"seg.a:{name}", error.abs())
+
+
+def class_sums(ledger: Ledger, made: pd.DataFrame, frame: pd.DataFrame, rules: Rules) -> None:
+    """Classes that were taken for each other, what scores promise, and what came of it."""
+    ledger.right(frame, "age", frame["y"])
+    names = rules.classes or []
+
+    def place(values: pd.Series) -> pd.Series:
+        return values.map({name: at for at, name in enumerate(names)}).fillna(len(names)).astype("int64")
+
+    if names:
+        said, came, group = place(frame["y"]), place(frame["happened"]), frame["fold"].astype("int64") * 64
+        ledger.spread(frame, "age.c", said * 64 + came)
+        ledger.spread(frame, "age.said", group + said)
+        ledger.spread(frame, "age.came", group + came)
+        ledger.spread(frame[said == came], "age.tp", (group + said)[said == came])
+    scored = made[made["sure"].notna()]
+    ledger.add(scored, "est.n")
+    ledger.add(scored, "est.p", scored["sure"])
+    ledger.spread(scored, "est.s", bins(scored["sure"]))
+    hits = scored[scored["y"] == rules.positive]
+    ledger.add(hits, "est.said")
+    ledger.add(hits, "est.hit", hits["sure"])
+    judged = frame[frame["sure"].notna()]
+    p = judged["sure"].astype("int64").astype("object")
+    so = judged["happened"] == (judged["y"] if rules.positive is None else rules.positive)
+    yes = judged["y"] == rules.positive if rules.positive is not None else so | True
+    miss = so.astype("int64").astype("object") * UNIT - p
+    steep, doubt = UNIT - 2 * p, p * (UNIT - p)
+    loss = pd.Series([bits(s if o else UNIT - s) for s, o in zip(p, so, strict=True)], index=judged.index, dtype=object)
+    index, group = bins(judged["sure"]), judged["fold"].astype("int64")
+    ledger.add(judged, "cal.n")
+    ledger.add(judged[so], "cal.y")
+    ledger.add(judged[yes == so], "cal.right")
+    for name, values in (("p", p), ("pq", doubt), ("b", miss * miss), ("l", loss)):
+        ledger.add(judged, f"cal.{name}", values)
+    ledger.add(judged, "cal.z", miss * steep)
+    ledger.add(judged, "cal.zz", steep * steep * doubt)
+    if rules.positive is not None:
+        ledger.add(judged[yes], "cal.said")
+        ledger.add(judged[yes], "cal.hit", p[yes])
+    for held, which in ((so, "1"), (~so, "0")):
+        ledger.spread(judged[held], f"cal.s{which}", index[held])
+        ledger.spread(judged[held], f"cal.f{which}", (group * 32 + index // 8)[held])
+    for number in sorted(group.unique()):
+        mine = group == number
+        ledger.add(judged[mine], f"cal.n:{number}")
+        ledger.add(judged[mine], f"cal.b:{number}", (miss * miss)[mine])
+        ledger.add(judged[mine], f"cal.l:{number}", loss[mine])
+
+
+def bins(scores: pd.Series) -> pd.Series:
+    """256, laid out from both ends."""
+    scores = scores.astype("int64")
+    low, high = scores // 256, (UNIT - scores - 1).clip(lower=0) // 256
+    return bucket(low, TIME_PARTS).where(scores < UNIT // 2, 255 - bucket(high, TIME_PARTS))
+
+
+def bits(score: int) -> int:
+    """-log2 of a score, in parts of 2^-20."""
+    score = max(1, score)
+    with localcontext(prec=50):
+        exact = (Decimal(score).ln() / Decimal(2).ln()) * UNIT
+    whole = (score.bit_length() - 1) * UNIT
+    return 20 * UNIT - (whole if score & (score - 1) == 0 else int(exact))
 
 
 def by_fold(ledger: Ledger, frame: pd.DataFrame, error: pd.Series) -> None:
@@ -503,7 +702,7 @@ def follow(ledger: Ledger, made: pd.DataFrame, decided: pd.DataFrame, happened: 
     heard = both.merge(first.rename("heard").reset_index(), on=["pid", "row"], sort=False)
     ledger.spread(heard, "dec.delay", bucket((heard["heard"] - heard["at"]).clip(lower=0) // 1000, TIME_PARTS))
     if rules.threshold is None:
-        followed = rules.agree(both["y"], both["decided"])
+        followed = rules.same(both["y"], both["decided"])
     else:
         followed = (both["y"] >= rules.threshold) == (both["decided"] == 1)
     for actor in (None, *sorted(both["actor"].unique())):
@@ -521,7 +720,10 @@ def compare(ledger: Ledger, known: pd.DataFrame, rules: Rules) -> None:
     if known.empty:
         return
     said, decided, came, followed = known["y"], known["decided"], known["happened"], known["followed"]
-    if rules.threshold is None:
+    if rules.classes is not None:
+        right = model = said == came
+        decider = decided == came
+    elif rules.threshold is None:
         right = rules.agree(came, said) if rules.relative else rules.agree(said, came)
         far, other = (said - came).abs(), (decided - came).abs()
         model, decider = far < other, other < far
@@ -562,17 +764,25 @@ def pair_sums(made: pd.DataFrame, happened: pd.DataFrame, rules: Rules) -> Sums:
     ledger.spread(timed[later < 0], "faster", bucket(-later[later < 0], TIME_PARTS))
     ledger.add(both, "compared")
     if rules.threshold is None:
-        alike = rules.agree(both["y"], both["y_shadow"])
+        alike = rules.same(both["y"], both["y_shadow"])
     else:
         alike = (both["y"] >= rules.threshold) == (both["y_shadow"] >= rules.threshold)
     ledger.add(both[alike], "agree")
+    judged = judgements(both, happened, rules)
+    if rules.classes is not None:
+        for which in ("now", "age"):
+            frame = judged[which]
+            ledger.right(frame, f"{which}.c", frame["y_shadow"])
+            ledger.right(frame, f"{which}.s", frame["y"])
+            right = (frame["y"] == frame["happened"]) & (frame["y_shadow"] == frame["happened"])
+            ledger.add(frame[right], f"{which}.x.right")
+        return ledger.sums
     whole = parts(both["y_shadow"], both["y"], rules.scale)
     apart = whole.clip(-CLIP, CLIP).astype("int64").astype("object")
     ledger.add(both[whole.abs() > CLIP], "y.clipped")
     ledger.add(both, "y", apart)
     ledger.add(both, "yy", apart * apart)
     ledger.add(both, "ya", apart.abs())
-    judged = judgements(both, happened, rules)
     for which in ("now", "age"):
         frame = judged[which]
         candidate = ledger.judge(frame, f"{which}.c", parts(frame["y_shadow"], frame["happened"], rules.scale))
@@ -635,8 +845,10 @@ def merged(sums: Sums, wanted: Sequence[int]) -> Sums:
 
 
 def errors(sums: Mapping[str, int], which: str, rules: Rules) -> dict[str, float | None]:
-    """RMSE, MAE and bias."""
+    """RMSE, MAE and bias, or the accuracy."""
     n, unit = sums.get(f"{which}.n", 0), rules.scale / UNIT
+    if rules.classes is not None:
+        return {"accuracy": sums.get(f"{which}.right", 0) / n if n else None}
     if not n:
         return {"rmse": None, "mae": None, "bias": None}
     return {
@@ -713,9 +925,11 @@ def main(arguments: Sequence[str]) -> int:
     records = [json.loads(line) for line in options.events.read_text(encoding="utf-8").splitlines()]
     history = History.of(records, rules)
     arms, made = arm_sums(history, rules)
+    days = day_sums(made, history.versions("outcome"), rules)
     pairs = pair_sums(made, history.versions("outcome"), rules)
     seen = Comparison()
     seen.sums("cell", arms, held(told["cells"], ARM))
+    seen.sums("day", days, held(told["days"], ARM))
     seen.sums("pair", pairs, held(told["pairs"], PAIR))
     compare_answers(seen, arms, pairs, told, rules)
     for line in seen.differences[:SHOWN]:

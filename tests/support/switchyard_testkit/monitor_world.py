@@ -16,6 +16,7 @@ from switchyard_contracts.topics import ModelRecord, RolloutRecord
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain.retention import Keep
+from switchyard_monitor.domain.sums import add
 from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.models import Models
 from switchyard_monitor.pruner import Piece, Pruner
@@ -47,6 +48,19 @@ REFERENCE = training.reference(
 )
 WATCHED = MONITORING | {"reference": REFERENCE.digest}
 """The same, with X and Y counted in a reference's bins, once that is in the store."""
+
+CLASSES: dict[str, Any] = {
+    **MONITORING,
+    "prediction": {
+        "path": "$.said",
+        "task": "classification",
+        "classes": ["late", "early"],
+        "positive": "late",
+        "score": "$.late",
+    },
+    "decision": {"path": "$.buffer"},
+}
+"""The same of a classification that says how sure it is."""
 
 ROWS: dict[str, Any] = {**MONITORING, "rows": {"request": "$.rows", "response": "$.answers"}}
 """The same where a request carries many rows."""
@@ -94,6 +108,12 @@ def inference(
         "response": {"encoding": "json", "value": {"delay": y}},
     } | changes
     return _event(EventType.INFERENCE, event_id or f"x-{prediction_id}", data, subject=subject)
+
+
+def classified(prediction_id: str, said: str, score: Any = None, **changes: Any) -> bytes:
+    """An exchange as `CLASSES` reads it."""
+    body = {"encoding": "json", "value": {"said": said, "late": score}}
+    return inference(prediction_id, **({"response": body} | changes))
 
 
 def mirrored(prediction_id: str, *, event_id: str | None = None, revision: str = "next-2", **changes: Any) -> bytes:
@@ -334,6 +354,15 @@ class World:
             for cell in self.store.cells(self.store.arms(subject))
             if cell.sums
         }
+
+    def day_sums(self, subject: str = SUBJECT) -> dict[tuple[str, str, int, int], dict[str, int]]:
+        """The sums of days, by (revision, role, traffic, start of the day in seconds after NOON)."""
+        found: dict[tuple[str, str, int, int], dict[str, int]] = {}
+        for cell in self.store.days(self.store.arms(subject)):
+            place = cell.arm.revision, cell.arm.role, cell.arm.traffic, (cell.start_us - NOON_US) // SECOND
+            if cell.sums:
+                add(found.setdefault(place, {}), cell.sums)
+        return found
 
     def sums_of_arms(self, subject: str = SUBJECT) -> list[dict[str, int]]:
         """All sums, whichever revision, role, generation, weight or window they are of."""

@@ -34,6 +34,7 @@ arms = "SELECT a.revision, a.role, a.traffic, a.weight_bp AS weightBp, a.assignm
 pairs = "SELECT p.stable, p.mirrored, p.traffic, c.start_us AS start, c.sums"
 print(json.dumps({
     "cells": rows(f"{arms} FROM cell c JOIN arm a ON a.id = c.arm JOIN rule r ON r.id = a.rule WHERE r.subject = ?"),
+    "days": rows(f"{arms} FROM day_cell c JOIN arm a ON a.id = c.arm JOIN rule r ON r.id = a.rule WHERE r.subject = ?"),
     "pairs": rows(
         f"{pairs} FROM pair_cell c JOIN pair p ON p.id = c.pair JOIN rule r ON r.id = p.rule WHERE r.subject = ?"
     ),

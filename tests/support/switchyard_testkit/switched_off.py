@@ -69,7 +69,7 @@ from switchyard_operator.domain.sync import Sync
 from switchyard_operator.domain.world import Command, GatewayReport, Judged, Revision, World
 from switchyard_operator.reconciler import Reconciler
 
-from switchyard_testkit import switched_off_alarms, switched_off_beside, switched_off_checks
+from switchyard_testkit import switched_off_alarms, switched_off_beside, switched_off_checks, switched_off_days
 from switchyard_testkit.switching import Switch, always, instead
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -556,5 +556,6 @@ SWITCHES: Mapping[str, Switch] = {
     **switched_off_alarms.SWITCHES,
     **switched_off_beside.SWITCHES,
     **switched_off_checks.SWITCHES,
+    **switched_off_days.SWITCHES,
 }
 """By what is taken away: `<row> without <switch>` reads as a sentence."""

@@ -106,8 +106,8 @@ def as_of_draws(patch: pytest.MonkeyPatch) -> None:
     """The means that leave a group out are taken for draws: their spread is that of a mean, over as many again."""
     own = intervals._error
 
-    def error(groups: Sequence[tuple[int, float]], of: Callable[[float], float]) -> float | None:
-        found = own(groups, of)
+    def error(groups: Sequence[tuple[float, float]], of: Callable[[float], float], least: int) -> float | None:
+        found = own(groups, of, least)
         return None if found is None else found / (len(groups) - 1)
 
     patch.setattr(intervals, "_error", error)

@@ -72,6 +72,21 @@ def test_each_metric_fires_by_its_own_number(
     assert (standings(watched), watched.events()) == ({"r": ["Breach"]}, [("r", "Fired")])
 
 
+def test_days_that_become_worse_fire_by_what_they_have_added_up_to(watched: AlarmWorld) -> None:
+    said = rule("r", "outcome.cusum", max="4")
+    del said["window"]
+    watched.teach(said)
+    of_a_day = round(86_400 / WINDOW)
+    errors = [1.0, 1.2, 1.1, 1.4] * 4 + [9.0, 9.0]
+    for day, error in enumerate(errors):
+        watched.serve(day * of_a_day, error=error, requests=30)
+        watched.until((day + 1) * 86_400.0)  # the day was over at midnight
+        assert watched.events() == ([("r", "Fired")] if day + 1 == len(errors) else [])
+    (record,) = watched.records()
+    assert record.samples == 30
+    assert standings(watched)["r"][-1] == "Breach"
+
+
 def test_no_window_is_judged_before_its_labels_are_old_enough(watched: AlarmWorld) -> None:
     watched.teach(WORSE)
     watched.serve(0, error=9.0)

@@ -130,6 +130,7 @@ def fold(deliveries: list[Delivery], *, batch: int = 5000, partitions: int = 1) 
         world.run()
         sums, pairs, labels = world.sums(), world.pair_sums(), world.store.labels("demo/flight-delay")
         assert whole(world) == added(pairs)
+        assert world.day_sums() == days_of(sums)
         read = sum((held.next_offset or 0) - (held.base_offset or 0) for held in world.store.positions())
         assert read == sum(world.ledger().values()) == len(deliveries)
         world.store.close()
@@ -140,6 +141,18 @@ def whole(world: World) -> dict[tuple[str, str, int], dict[str, int]]:
     """The totals of pairs that the store keeps beside the windows."""
     cells = world.store.pair_totals(world.store.pairs("demo/flight-delay"))
     return {(cell.pair.stable, cell.pair.mirrored, cell.pair.traffic): cell.sums for cell in cells}
+
+
+OF_DAYS = ("predictions", "age.n", "age.e", "age.ee", "age.a", "age.clipped")
+
+
+def days_of(sums: dict[tuple[str, str, int, int], dict[str, int]]) -> dict[tuple[str, str, int, int], dict[str, int]]:
+    """What the windows say of their days; all of these tests lie in one."""
+    total: dict[tuple[str, str, int, int], dict[str, int]] = {}
+    for (revision, role, traffic, _), cell in sums.items():
+        part = {name: cell[name] for name in OF_DAYS if name in cell}
+        add(total.setdefault((revision, role, traffic, -43_200), {}), part)
+    return {key: held for key, held in total.items() if held}
 
 
 def added(pairs: dict[tuple[str, str, int, int], dict[str, int]]) -> dict[tuple[str, str, int], dict[str, int]]:

@@ -41,12 +41,28 @@ from switchyard_testkit.recheck import READ_SUMS
 
 SCRIPT = Path(__file__).resolve().parents[2] / "support" / "recompute.py"
 WITHOUT = {key: value for key, value in MONITORING.items() if key != "decision"}
+SEGMENTS = [{"name": "x", "path": "$.x", "values": ["1", "3"]}, {"name": "size", "path": "$.x", "edges": [1.5, 2]}]
+CLASSES = {
+    "path": "$.delay",
+    "task": "classification",
+    "classes": ["7", "20"],
+    "positive": "7",
+    "score": "$.late",
+}
 DECIDED: dict[str, dict[str, Any]] = {
     "nobody decides": WITHOUT,
     "yes or no": MONITORING,
     "a number": {**WITHOUT, "decision": {"path": "$.buffer", "tolerance": "12.5"}},
     "a number, by a share": {**WITHOUT, "decision": {"path": "$.buffer", "tolerance": "20%"}},
     "yes or no, of many rows": ROWS,
+    "yes or no, by segments": {**MONITORING, "segments": SEGMENTS},
+    "yes or no, by segments of many rows": {**ROWS, "segments": SEGMENTS},
+    "a class": {**WITHOUT, "prediction": CLASSES, "decision": {"path": "$.buffer"}, "segments": SEGMENTS},
+    "a class of many rows, that says how sure it is": {
+        **ROWS,
+        "prediction": CLASSES | {"positive": None, "classes": None},
+        "decision": {"path": "$.buffer"},
+    },
 }
 """Monitoring blocks, by what people decide."""
 YES_OR_NO = (True, False, True, 1, 0.0, "maybe")
@@ -85,16 +101,26 @@ def told(folder: Path, decided: str) -> World:
     """
     world = World(folder, broker=LocalBroker(3))
     world.teach(DECIDED[decided])
-    chance, many = random.Random(11), decided.endswith("many rows")
+    chance, many = random.Random(11), "rows" in DECIDED[decided]
 
-    def number() -> float:
+    classes = DECIDED[decided]["prediction"]["task"] == "classification"
+
+    def number() -> Any:
+        if classes:
+            return chance.choice(["7", 7, "20", 20.0, "other", True])
         return chance.choice([chance.gauss(20, 30), 7])
 
+    def said(y: Any) -> dict[str, Any]:
+        sure = chance.choice([chance.random(), chance.random(), 0.0, 1.0, 0.5, 2**-7, 1.5, None])
+        return {"delay": y, "late": sure} if classes else {"delay": y}
+
     def asked(name: str, *, x: int = 1, **facts: Any) -> bytes:
-        if not many:
-            return inference(name, y=chance.choice([number(), 1e9]), x=x, **facts)
         ys = [chance.choice([number(), 1e9]), number(), chance.choice([number(), None])]
-        return batch(name, ys[: chance.choice([2, 3, 3, 3])], xs=[x, 1, 2], **facts)
+        if not many:
+            return inference(name, x=x, response={"encoding": "json", "value": said(ys[0])}, **facts)
+        ys = ys[: chance.choice([2, 3, 3, 3])]
+        answers = {"encoding": "json", "value": {"answers": [said(y) for y in ys]}}
+        return batch(name, ys, xs=[x, 1, 2][: chance.choice([3, len(ys)])], response=answers, **facts)
 
     for i in range(400):
         name, at, partition = f"p{i}" if i % 5 else minted(i), i / 20, i % 3
@@ -124,14 +150,16 @@ def told(folder: Path, decided: str) -> World:
             world.say(asked(name, at=at, **its), partition=partition, at=at)
         for version in range(chance.choice([0, 1, 1, 1, 2])):
             came = at + chance.choice([1, 5, 30])
-            said = outcome(name, chance.gauss(20, 30), at=at + 1, revision=version, row=chance.choice([0, 0, 1, 2]))
-            world.say(said, at=came, partition=(partition + version) % 3)
+            label = number() if classes else chance.gauss(20, 30)
+            told = outcome(name, label, at=at + 1, revision=version, row=chance.choice([0, 0, 1, 2]))
+            world.say(told, at=came, partition=(partition + version) % 3)
         for version in range(chance.choice([0, 1, 1, 2])):
             wish = chance.choice(YES_OR_NO) if decided.startswith("yes or no") else chance.gauss(20, 30)
+            wish = chance.choice([number(), number(), None]) if classes else wish
             facts = {"actor": chance.choice(["human", "rule"]), "row": chance.choice([0, 0, 1])}
-            said = decision(name, wish, at=at + chance.choice([1, 2]), revision=version, **facts)
+            told = decision(name, wish, at=at + chance.choice([1, 2]), revision=version, **facts)
             for _ in range(chance.choice([1, 1, 2])):
-                world.say(said, at=at + 3 + version, partition=partition)
+                world.say(told, at=at + 3 + version, partition=partition)
         for record, came in without_a_gateway(chance, f"e{i}", at, many=many):
             world.say(**record, at=came, partition=partition)
     world.now_us = NOON_US + 100 * SECOND
@@ -231,6 +259,7 @@ def test_it_agrees_with_the_monitor_bit_for_bit(worlds: Callable[[str], World], 
         pytest.param(lambda said: said["cells"].pop(), id="a window that is missing"),
         pytest.param(lambda said: said["cells"][0]["sums"].update({"dec.agree": 1 << 70}), id="a sum of decisions"),
         pytest.param(lambda said: said["cells"][0]["sums"].update({"age.ee:7": 1 << 70}), id="a sum of a group"),
+        pytest.param(lambda said: said["days"][0]["sums"].update({"age.a": 1 << 70}), id="a sum of a day"),
         pytest.param(lambda said: said["pairs"][0]["sums"].update({"now.x.ee": 1}), id="a sum of pairs"),
         pytest.param(lambda said: said["counts"][0].update(requests=10_000), id="a count of the API"),
         pytest.param(lambda said: said["quality"][0]["latest"].update(rmse=1.0), id="an RMSE of the API"),

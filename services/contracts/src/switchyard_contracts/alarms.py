@@ -19,8 +19,9 @@ from switchyard_contracts.quantities import Duration, Threshold, format_duration
 
 DRIFT = "drift"
 REQUESTS = "requests"
+CUSUM = "outcome.cusum"
 ALARM_PATTERN = (
-    r"^(error_rate|requests|latency_p(50|90|95|99)|outcome\.(rmse|mse|mae|bias|accuracy|coverage)|decision\.agreement"
+    r"^(error_rate|requests|latency_p(50|90|95|99)|outcome\.(rmse|mse|mae|bias|accuracy|coverage|cusum)|decision\.agreement"
     r"|drift|data\.(missing|unseen|outside|wrong))$"
 )
 LIMITS: dict[str, tuple[str, str]] = {
@@ -33,6 +34,7 @@ LIMITS: dict[str, tuple[str, str]] = {
     "outcome.bias": ("max", ""),
     "outcome.accuracy": ("min", "%"),
     "outcome.coverage": ("min", "%"),
+    CUSUM: ("max", ""),
     "decision.agreement": ("min", "%"),
     DRIFT: ("max", ""),
     "data": ("max", "%"),
@@ -64,8 +66,9 @@ class Alarm(Shape):
     """The rule's name, by which alarms and `retrain.alarms` speak of it."""
     metric: Annotated[str, StringConstraints(pattern=ALARM_PATTERN, max_length=64)]
     """What is watched: error_rate; latency_p50, _p90, _p95 or _p99; requests, of all who serve, for silence;
-    outcome.rmse, .mse, .mae, .bias (its size), .accuracy or .coverage; decision.agreement; drift, of X and Y against
-    the reference; data.missing, .unseen, .outside or .wrong, a share of the rows of X."""
+    outcome.rmse, .mse, .mae, .bias (its size), .accuracy, .coverage or .cusum (whether days become worse);
+    decision.agreement; drift, of X and Y against the reference; data.missing, .unseen, .outside or .wrong, a share of
+    the rows of X."""
     feature: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
     """For drift and data.*: which feature, by its name in the reference; prediction is Y. Where it is not said, drift
     counts the features that drifted, and data.* is that of the worst one."""
@@ -115,6 +118,8 @@ class Alarm(Shape):
         """How long its windows are, with base windows of that length; None where the reference says it."""
         if self.metric == DRIFT:
             return None
+        if self.metric == CUSUM:
+            return DAY
         return self.window or max(base, DAY if self.waits_for_labels else HOUR)
 
     def settled(self, window: timedelta) -> timedelta:
@@ -149,6 +154,8 @@ class Alarm(Shape):
             raise ValueError(f"breaches: {self.breaches} of {self.of} windows can never be; raise of, or lower it")
         if self.metric == DRIFT and self.window:
             raise ValueError("window: drift is judged in the windows of the reference; leave it out")
+        if self.metric == CUSUM and self.window:
+            raise ValueError(f"window: {CUSUM} is judged by days; leave it out")
         if self.after is not None and self.metric.startswith("outcome."):
             raise ValueError(f"after: {self.metric} is judged at outcome.judgedAfter; leave it out")
         if self.after is not None and self.after > LONGEST_AFTER:
@@ -182,7 +189,7 @@ def fit(
             if wanted and not there:
                 raise ValueError(f"{place}.metric: {alarm.metric} needs monitoring.{field}, which is not set")
         if (alarm.metric in OF_REGRESSION and not regression) or (alarm.metric == "outcome.accuracy" and regression):
-            task = "regression" if regression else "classification"
+            task = "regression" if regression else "classification or ranking"
             raise ValueError(f"{place}.metric: {alarm.metric} is not known of a {task} (monitoring.prediction.task)")
 
 
@@ -211,6 +218,11 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
         {
             "rule": "!has(self.window) || self.metric != 'drift'",
             "message": "drift is judged in the windows of the reference; leave window out",
+            "fieldPath": ".window",
+        },
+        {
+            "rule": "!has(self.window) || self.metric != 'outcome.cusum'",
+            "message": "outcome.cusum is judged by days; leave window out",
             "fieldPath": ".window",
         },
         {

@@ -12,7 +12,7 @@ from switchyard_contracts.boundary import few
 from switchyard_contracts.evalues import Shared, whose
 from switchyard_contracts.folds import FIRST_FOLDS
 
-Groups = Iterable[tuple[int, float]]
+Groups = Iterable[tuple[float, float]]
 """Of each group how many it holds, and their Σ."""
 ENDS = (-60.0, 60.0)
 """Between these logarithms a ratio of two rates is looked for; no count of failures leads beyond them."""
@@ -25,15 +25,16 @@ def wilson(n: int, failures: int, *, level: float = 0.95) -> tuple[float, float]
 
 
 def jackknife(
-    groups: Groups, *, of: Callable[[float], float] = float, level: float = 0.95
+    groups: Groups, *, of: Callable[[float], float] = float, level: float = 0.95, least: int = FIRST_FOLDS
 ) -> tuple[float, float] | None:
     """The interval of a mean, or of what is made `of` it, by how it moves when each group in turn is left out.
 
     What a group has in common (all that one user asked, all rows of a request) is then one draw and not many. Student's
-    t has as many degrees of freedom as there are groups with anything in them, less one. None where they are too few.
+    t has as many degrees of freedom as there are groups with anything in them, less one. None where they are fewer than
+    the least.
     """
     held = _held(groups)
-    error = _error(held, of)
+    error = _error(held, of, least)
     if error is None:
         return None
     value, half = of(_mean(held)), few(_z(level), variance=1.0, units=len(held)) * error
@@ -55,13 +56,13 @@ def jackknife_squares(groups: Groups, *, level: float = 0.95) -> tuple[float, fl
     return None if found is None or found[0] <= 0.0 else (1.0 / found[1], 1.0 / found[0])
 
 
-def jackknife_share(groups: Groups, *, level: float = 0.95) -> tuple[float, float] | None:
+def jackknife_share(groups: Groups, *, level: float = 0.95, least: int = FIRST_FOLDS) -> tuple[float, float] | None:
     """Wilson's interval of a share, of as many as the jackknife says there are in effect; never of more than there are.
 
     The jackknife alone has no width where nothing is wrong, however few were asked. The Σ of a group is its hits.
     """
     held = _held(groups)
-    error = _error(held, float)
+    error = _error(held, float, least)
     if error is None:
         return None
     share, n = _mean(held), sum(count for count, _ in held)
@@ -69,6 +70,29 @@ def jackknife_share(groups: Groups, *, level: float = 0.95) -> tuple[float, floa
     return _score(
         n / max(1.0, error**2 / alone) if alone else n, share, z=few(_z(level), variance=1.0, units=len(held))
     )
+
+
+def jackknife_parts(
+    groups: Iterable[Sequence[float]], *, of: Callable[[Sequence[float]], float | None], level: float = 0.95
+) -> tuple[float, float] | None:
+    """The interval of anything that is made `of` numbers which add up over groups, by leaving out each in turn.
+
+    Groups in which all numbers are 0 are no groups. None where they are too few, or without one of them there is
+    nothing to be told.
+    """
+    held = [group for group in groups if any(group)]
+    if len(held) < FIRST_FOLDS:
+        return None
+    whole = [math.fsum(column) for column in zip(*held, strict=True)]
+    value = of(whole)
+    without = [of([total - part for total, part in zip(whole, group, strict=True)]) for group in held]
+    told = [one for one in without if one is not None]
+    if value is None or len(told) < len(held):
+        return None
+    middle = math.fsum(told) / len(told)
+    error = math.sqrt(math.fsum((one - middle) ** 2 for one in told) * (len(told) - 1) / len(told))
+    half = few(_z(level), variance=1.0, units=len(held)) * error
+    return value - half, value + half
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +168,17 @@ def _score(n: float, share: float, *, z: float) -> tuple[float, float]:
     return low, high
 
 
-def _held(groups: Groups) -> list[tuple[int, float]]:
+def _held(groups: Groups) -> list[tuple[float, float]]:
     return [(n, total) for n, total in groups if n]
 
 
-def _mean(groups: Sequence[tuple[int, float]]) -> float:
+def _mean(groups: Sequence[tuple[float, float]]) -> float:
     return math.fsum(total for _, total in groups) / sum(n for n, _ in groups)
 
 
-def _error(groups: Sequence[tuple[int, float]], of: Callable[[float], float]) -> float | None:
+def _error(groups: Sequence[tuple[float, float]], of: Callable[[float], float], least: int) -> float | None:
     """The standard error; None where the groups are too few to tell."""
-    if len(groups) < FIRST_FOLDS:
+    if len(groups) < least:
         return None
     n = sum(count for count, _ in groups)
     # What comes before each and after it: taking a group out of the sum could leave less than nothing of squares.

@@ -44,6 +44,8 @@ from switchyard_contracts.quantities import (
     parse_duration,
 )
 from switchyard_contracts.retraining import Retrain, TrainingState
+from switchyard_contracts.segments import CEL as SEGMENT_CEL
+from switchyard_contracts.segments import MOST_SEGMENTS, Segment
 from switchyard_contracts.shadows import Shadows
 from switchyard_contracts.sticky import CEL as STICKY_CEL
 from switchyard_contracts.sticky import Sticky
@@ -488,6 +490,11 @@ class OnSpecChange(StrEnum):
 class Task(StrEnum):
     REGRESSION = "regression"
     CLASSIFICATION = "classification"
+    RANKING = "ranking"
+
+
+ClassName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+MOST_CLASSES = 32
 
 
 class Prediction(Shape):
@@ -496,9 +503,31 @@ class Prediction(Shape):
     path: JsonPath
     """Where it stands in the answer's JSON, such as $.delay."""
     task: Task
-    """Whether the prediction is a number or a class."""
+    """Whether the prediction is a number (regression), a class (classification), or the place of something that was
+    shown (ranking), from 1 on, whose outcome is whether it was clicked."""
+    classes: Annotated[list[ClassName], Field(min_length=2, max_length=MOST_CLASSES)] | None = None
+    """Of a classification: the classes by which precision, recall and F1 are told; all others are counted as one. A
+    number is written as text ("1"), and so are true and false. Where only positive is said, it is that and the rest."""
+    positive: ClassName | None = None
+    """Of a classification: the class of which the score speaks, such as late."""
+    score: JsonPath | None = None
+    """Of a classification: where the probability of the positive class stands in the answer's JSON, from 0 to 1; where
+    no class is positive, that of the class that was answered. AUROC, calibration and estimates come of it."""
     scale: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1
     """The typical size of a value. Sums are exact to scale / 2^20; beyond 2048 scales it is clipped and counted."""
+
+    @model_validator(mode="after")
+    def _classes_fit(self) -> Self:
+        said = {"classes": self.classes, "positive": self.positive, "score": self.score}
+        for field, value in said.items():
+            if value is not None and self.task is not Task.CLASSIFICATION:
+                raise ValueError(f"{field}: may be set only where task is classification")
+        names = self.classes or []
+        if len(set(names)) < len(names):
+            raise ValueError(f"classes: names must differ, {next(n for n in names if names.count(n) > 1)!r} repeats")
+        if names and self.positive is not None and self.positive not in names:
+            raise ValueError(f"positive: {self.positive!r} is none of classes; name one of {', '.join(names)}")
+        return self
 
 
 class Decision(Shape):
@@ -565,6 +594,8 @@ class Monitoring(Shape):
     """Y′: what people decided."""
     outcome: Outcome | None = None
     """X′: what then happened."""
+    segments: Annotated[list[Segment], Field(max_length=MOST_SEGMENTS)] = []
+    """By which features of X quality is told apart."""
     window: Duration = WINDOW
     """The base window of X and Y; a step's evidence is made of these."""
     # Not told where there are none: a monitor of before would refuse the whole record for a field it does not know.
@@ -583,6 +614,17 @@ class Monitoring(Shape):
             decision=self.decision is not None,
             reference=self.reference is not None,
         )
+        if self.prediction.task is Task.RANKING:
+            if self.decision is not None:
+                raise ValueError("decision: of a ranking nobody decides; what is clicked is its outcome")
+            if self.outcome is not None and self.outcome.affected_by is Affected.NOTHING:
+                raise ValueError(
+                    "outcome.affectedBy: what is clicked depends on what was shown; say decision, so that rankings are"
+                    " compared by a split and not on copies of requests"
+                )
+        segments = [segment.name for segment in self.segments]
+        if len(set(segments)) < len(segments):
+            raise ValueError("segments: their names must differ")
         names = [alarm.name for alarm in self.alarms]
         for index, name in enumerate(self.retrain.alarms if self.retrain else ()):
             if name not in names:
@@ -956,6 +998,7 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
     **FREEZE_CEL,
     **PROMQL_CEL,
     **alarms.CEL,
+    **SEGMENT_CEL,
     **retraining.CEL,
     **volumes.CEL,
     Autoscaling: [
@@ -1015,6 +1058,21 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "fieldPath": ".alarms",
         },
         {
+            "rule": "self.prediction.task != 'ranking' || !has(self.decision)",
+            "message": "of a ranking nobody decides; what is clicked is its outcome",
+            "fieldPath": ".decision",
+        },
+        {
+            "rule": "self.prediction.task != 'ranking' || !has(self.outcome) || self.outcome.affectedBy == 'decision'",
+            "message": "what is clicked depends on what was shown: affectedBy must be decision",
+            "fieldPath": ".outcome",
+        },
+        {
+            "rule": "self.segments.all(s, self.segments.exists_one(t, t.name == s.name))",
+            "message": "the names of segments must differ",
+            "fieldPath": ".segments",
+        },
+        {
             "rule": "has(self.outcome) || !self.alarms.exists(a, a.metric.startsWith('outcome.'))",
             "message": "an alarm on outcome.* needs monitoring.outcome",
             "fieldPath": ".alarms",
@@ -1033,6 +1091,22 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "rule": "!has(self.retrain) || self.retrain.alarms.all(n, self.alarms.exists(a, a.name == n))",
             "message": "retrain.alarms names one that is not in monitoring.alarms",
             "fieldPath": ".retrain",
+        },
+    ],
+    Prediction: [
+        {
+            "rule": "self.task == 'classification' || !(has(self.classes) || has(self.positive) || has(self.score))",
+            "message": "classes, positive and score may be set only where task is classification",
+        },
+        {
+            "rule": "!has(self.classes) || !has(self.positive) || self.positive in self.classes",
+            "message": "positive must be one of classes",
+            "fieldPath": ".positive",
+        },
+        {
+            "rule": "!has(self.classes) || self.classes.all(c, self.classes.exists_one(d, d == c))",
+            "message": "the names of classes must differ",
+            "fieldPath": ".classes",
         },
     ],
     CanaryStep: [

@@ -10,6 +10,9 @@ from switchyard_contracts.base import Timestamp
 from switchyard_contracts.events import Part
 from switchyard_contracts.intervals import wilson
 
+from switchyard_monitor.change_answers import NO_DAYS, ByDay, Change, changed
+from switchyard_monitor.class_answers import Classes, Estimate, Ranking, Scores
+from switchyard_monitor.class_answers import judged as judged_by_day
 from switchyard_monitor.domain.buckets import TIME_PARTS
 from switchyard_monitor.domain.entries import DECISION, NO_FOLD, OUTCOME, Arm, Cell, Entry, Version
 from switchyard_monitor.domain.quality import Quality
@@ -132,6 +135,16 @@ class RevisionQuality(Part):
     decision_delay_p50: float | None = None
     """How long after the prediction its first decision came, in seconds."""
     decision_delay_p95: float | None = None
+    classes: Classes | None = None
+    """Of a classification whose classes are told: precision, recall, F1, and what was taken for what."""
+    scores: Scores | None = None
+    """Of a classification whose score is told: how well it tells classes apart, and whether it is calibrated."""
+    estimate: Estimate | None = None
+    """What scores promise, before outcomes are there."""
+    ranking: Ranking | None = None
+    """Of a ranking: what was clicked, by place."""
+    change: Change | None = None
+    """Whether its days have become worse (CUSUM); nothing before the fifteenth that is judged."""
 
 
 class PartitionLedger(Part):
@@ -233,15 +246,19 @@ def without_right(lines: Iterable[RevisionQuality]) -> list[RevisionQuality]:
     return [line.model_copy(update={"right": None, "right_by_actor": {}}) for line in lines]
 
 
-def quality(cells: Sequence[Cell]) -> list[RevisionQuality]:
-    """One line per revision and role."""
+def quality(cells: Sequence[Cell], by_day: ByDay = NO_DAYS) -> list[RevisionQuality]:
+    """One line per revision and role; with days, what they alone hold too."""
     by_revision: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         by_revision.setdefault((cell.arm.revision, cell.arm.role), []).append(cell)
-    return [_quality(revision, role, held) for (revision, role), held in sorted(by_revision.items())]
+    return [
+        _quality(revision, role, held, by_day.of(revision, role))
+        for (revision, role), held in sorted(by_revision.items())
+    ]
 
 
-def _quality(revision: str, role: str, cells: Sequence[Cell]) -> RevisionQuality:
+def _quality(revision: str, role: str, cells: Sequence[Cell], days: ByDay) -> RevisionQuality:
+    by_day = judged_by_day(days.totals)
     sums = merged(cell.sums for cell in cells)
     predictions, judged = sums.get("predictions", 0), sums.get("age.n", 0)
     delay, decided = (histogram(sums, name, TIME_PARTS) for name in ("delay", "dec.delay"))
@@ -264,6 +281,11 @@ def _quality(revision: str, role: str, cells: Sequence[Cell]) -> RevisionQuality
         decision_coverage=sums.get("dec.n", 0) / predictions if predictions else None,
         decision_delay_p50=_milliseconds(decided.quantile(0.5)),
         decision_delay_p95=_milliseconds(decided.quantile(0.95)),
+        classes=by_day.classes,
+        scores=by_day.scores,
+        estimate=by_day.estimate,
+        ranking=by_day.ranking,
+        change=changed(days),
     )
 
 

@@ -18,7 +18,7 @@ from switchyard_contracts.alarm_records import AlarmBook, AlarmHead
 from switchyard_contracts.evidence import Evidence
 from switchyard_contracts.quantities import Duration
 
-from switchyard_monitor import answers
+from switchyard_monitor import answers, segment_answers
 from switchyard_monitor.auth import Finder
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.desk import DEPLOYMENT, AtDesk, Caller, Desk, Revision, Subject
@@ -219,8 +219,16 @@ def quality(
     desk: AtDesk, subject: Subject, revision: Revision | None = None, traffic: Generations | None = None
 ) -> list[answers.RevisionQuality]:
     """Errors against X′, agreement with Y′, coverage and delay of labels, by revision and role."""
-    lines = answers.quality(desk.cells(subject, revision, traffic))
+    lines = answers.quality(desk.cells(subject, revision, traffic), desk.days(subject, revision, traffic))
     return answers.without_right(lines) if depends_on_decisions(desk.models.record(subject)) else lines
+
+
+@deployment.get("/segments")
+def segments(
+    desk: AtDesk, subject: Subject, revision: Revision | None = None, traffic: Generations | None = None
+) -> list[segment_answers.RevisionSegments]:
+    """Quality by parts of X, judged at age L; by revision, role and feature."""
+    return segment_answers.segments(desk.segments(subject, revision, traffic))
 
 
 @deployment.get("/ledger")

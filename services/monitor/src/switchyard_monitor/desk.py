@@ -7,9 +7,13 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Path, Query, Request
 
+from switchyard_monitor import segment_answers
 from switchyard_monitor.auth import Finder, Token
 from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.change_answers import ByDay
+from switchyard_monitor.domain import cusum
 from switchyard_monitor.domain.entries import Cell
+from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.health import Health
 from switchyard_monitor.models import Models
 from switchyard_monitor.ports import SaidAlarms, Store
@@ -35,12 +39,31 @@ class Desk:
 
     def cells(self, subject: str, revision: str | None, traffic: str | None) -> list[Cell]:
         """All windows of the arms asked for, added up."""
+        return self.store.totals(self._arms(subject, revision, traffic))
+
+    def days(self, subject: str, revision: str | None, traffic: str | None) -> ByDay:
+        """What is kept by day of the arms asked for."""
+        arms = self._arms(subject, revision, traffic)
+        # The watermark first: what is committed while we look can then only be newer than it says.
+        mark = watermark(self.store.positions())
+        return ByDay(
+            self.store.day_totals(arms),
+            self.store.days(arms, names=cusum.NAMES),
+            mark,
+            self.models.coverage(subject),
+        )
+
+    def segments(self, subject: str, revision: str | None, traffic: str | None) -> list[Cell]:
+        """The days of the arms asked for, by segments of X."""
+        return self.store.days(self._arms(subject, revision, traffic), names=segment_answers.NAMES)
+
+    def _arms(self, subject: str, revision: str | None, traffic: str | None) -> list[int]:
         generations = {int(number) for number in traffic.split(",")} if traffic else None
-        return self.store.totals(
+        return [
             number
             for number, arm in self.store.arms(subject).items()
             if (revision is None or arm.revision == revision) and (generations is None or arm.traffic in generations)
-        )
+        ]
 
 
 def _desk(request: Request) -> Desk:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from switchyard_contracts.alarms import REQUESTS
+from switchyard_contracts.alarms import CUSUM, REQUESTS
 from switchyard_contracts.windows import SECOND_US
 
-from switchyard_monitor.domain import gauges
+from switchyard_monitor.domain import cusum, gauges
 from switchyard_monitor.domain.alarms import Reading, Terms
 from switchyard_monitor.domain.leases import owner
 from switchyard_monitor.domain.profiling import Span, merged
@@ -128,6 +128,11 @@ class Evaluator:
 
         def read(terms: Terms, revision: str, start_us: int) -> Reading:
             end_us = start_us + terms.window_us
+            if terms.metric == CUSUM:
+                arms = self._store.arms(subject)
+                days = self._store.days(arms, names=cusum.NAMES)
+                coverage = outcome.min_coverage.share if outcome else 0.0
+                return gauges.of_days(terms, days, revision=revision, coverage=coverage, start_us=start_us)
             names = gauges.names(terms)
             if names is None:
                 return self._profiled(subject, terms, revision, start_us=start_us, end_us=end_us)

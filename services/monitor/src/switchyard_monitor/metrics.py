@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from switchyard_monitor.answers import LABEL_COLUMNS, Count, RevisionQuality, books, counts, quality
+from switchyard_monitor.change_answers import ByDay
 from switchyard_monitor.domain.buckets import TIME_PARTS
 from switchyard_monitor.domain.buckets import Histogram as Times
 from switchyard_monitor.domain.changes import COLUMNS
@@ -205,7 +206,8 @@ class MonitorCollector(Collector):
             found = self._store.labels(subject)
             for column in ("in", *LABEL_COLUMNS):
                 labels.add_metric((subject, column), found.get(column, 0))
-            cells = self._store.totals(self._store.arms(subject))
+            arms = self._store.arms(subject)
+            cells, days = self._store.totals(arms), ByDay(self._store.day_totals(arms), (), None, 0.0)
             for (revision, role), (latency, delay) in _times(cells).items():
                 _add(latencies, latency, (subject, revision, role), LATENCY_BOUNDS, MICROSECONDS)
                 _add(delays, delay, (subject, revision, role), DELAY_BOUNDS, MILLISECONDS)
@@ -220,7 +222,7 @@ class MonitorCollector(Collector):
                         kind = CounterMetricFamily if isinstance(amount, int) else GaugeMetricFamily
                         metric = by_name.setdefault(name, kind(name, help_text, labels=PAIR))
                         metric.add_metric((subject, *pair), amount)  # type: ignore[attr-defined]
-            for line in quality(cells):
+            for line in quality(cells, days):
                 for name, help_text, share in _judged(line):
                     if share is not None:
                         metric = by_name.setdefault(name, GaugeMetricFamily(name, help_text, labels=ARM))
@@ -372,6 +374,7 @@ def _counted(lines: list[Count]) -> list[tuple[str, str, int]]:
 
 
 def _judged(line: RevisionQuality) -> list[tuple[str, str, float | None]]:
+    scores, classes, promise = line.scores, line.classes, line.estimate
     return [
         ("switchyard_outcome_rmse", "Root mean squared error against the outcome.", line.at_age.rmse),
         ("switchyard_outcome_mae", "Mean absolute error against the outcome.", line.at_age.mae),
@@ -380,6 +383,23 @@ def _judged(line: RevisionQuality) -> list[tuple[str, str, float | None]]:
         ("switchyard_outcome_judged", "Predictions with an outcome at age L.", float(line.judged)),
         ("switchyard_outcome_coverage_ratio", "Share of predictions with an outcome at age L.", line.coverage),
         ("switchyard_decision_agreement_ratio", "Share of decisions that follow.", line.agreement.share),
+        (
+            "switchyard_outcome_auroc_ratio",
+            "How well scores tell the positive class.",
+            scores.auroc.value if scores else None,
+        ),
+        ("switchyard_outcome_brier", "Mean squared error of scores.", scores.brier.value if scores else None),
+        ("switchyard_outcome_macro_f1_ratio", "Mean F1 of the classes.", classes.macro_f1.value if classes else None),
+        (
+            "switchyard_outcome_expected_accuracy_ratio",
+            "Accuracy that the scores promise, also of predictions without an outcome.",
+            promise.accuracy if promise else None,
+        ),
+        (
+            "switchyard_outcome_expected_gap_z",
+            "Realised less expected accuracy of the same predictions, in standard deviations.",
+            promise.gap_z if promise else None,
+        ),
     ]
 
 

@@ -70,6 +70,12 @@ class Models:
         """A deployment's record."""
         return self._records.get(subject)
 
+    def coverage(self, subject: str) -> float:
+        """How many of the predictions must have an outcome before anything is concluded."""
+        monitoring = self.monitoring(subject)
+        outcome = monitoring.outcome if monitoring else None
+        return outcome.min_coverage.share if outcome else 0.0
+
     def monitoring(self, subject: str) -> Monitoring | None:
         """What a deployment asks the monitor for."""
         record = self._records.get(subject)

@@ -261,6 +261,12 @@ class Store(Protocol):
     def totals(self, arms: Iterable[int]) -> list[Cell]:
         """Each arm's windows added up, as one cell that starts at 0."""
 
+    def days(self, arms: Iterable[int], *, names: Pattern[str] | None = None) -> list[Cell]:
+        """The days (of UTC) of these arms, oldest first; with names (`sums.only`), these sums alone."""
+
+    def day_totals(self, arms: Iterable[int]) -> list[Cell]:
+        """Each arm's days added up, as one cell that starts at 0."""
+
     def pairs(self, subject: str) -> dict[int, Pair]:
         """A deployment's pairs of revisions, by number and in that order."""
 
@@ -563,6 +569,12 @@ class Looks(Protocol):
 
     def totals(self, subjects: Sequence[str], *, generations: int) -> dict[str, list[Cell]]:
         """Each arm's windows added up, of the newest so many generations of each deployment."""
+
+    def day_totals(self, subject: str, *, generations: int) -> list[Cell]:
+        """Each arm's days added up, of the newest so many generations."""
+
+    def days(self, subject: str, *, generations: int, names: Pattern[str]) -> list[Cell]:
+        """Their days, some of their sums, each partition's apart. Nobody may change them."""
 
     def windows(
         self, subject: str, *, generations: int, since_us: int, limit: int, without: tuple[str, ...]

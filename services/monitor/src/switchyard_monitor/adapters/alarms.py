@@ -99,7 +99,7 @@ class SqlAlarms:
         with guarded(), self._reader.begin() as connection:
             rows = connection.execute(query).all()
             rungs = read_marks(connection, [subject]).get(subject, Rungs())
-        rules: dict[str, Rule] = {body: Rule(**json.loads(body)) for body in {row.body for row in rows}}
+        rules: dict[str, Rule] = {body: Rule.read(json.loads(body)) for body in {row.body for row in rows}}
         cells = [
             Cell(
                 Arm(row.rule, row.revision, row.role, row.traffic, row.weight_bp, row.assignment, row.fold),

@@ -17,7 +17,7 @@ from switchyard_monitor.adapters.book import BookCache, SqlBook
 from switchyard_monitor.adapters.learning import write_examples
 from switchyard_monitor.adapters.profiles import coarsen_profiles, write_profiles
 from switchyard_monitor.adapters.statements import alone, chunks, execute, execute_many, insert_rows, select_in, stream
-from switchyard_monitor.adapters.summed import ARMS, PAIRS
+from switchyard_monitor.adapters.summed import ARMS, DAYS, PAIRS
 from switchyard_monitor.domain import identity
 from switchyard_monitor.domain.changes import Changes
 from switchyard_monitor.domain.entries import Cells, Entry, LabelCounts, Pred, Version
@@ -115,10 +115,11 @@ class SqlBatch:
         """All that is known of these keys."""
         found: dict[bytes, Entry] = {}
         ordered = sorted(set(keys))
-        for k, arm, at_us, event, x, number, name, latency_us in self._in(
-            "SELECT k, arm, at_us, event, x, number, name, latency_us FROM prediction WHERE k IN", ordered
+        for k, arm, at_us, event, x, number, name, latency_us, score, segment in self._in(
+            "SELECT k, arm, at_us, event, x, number, name, latency_us, score, segment FROM prediction WHERE k IN",
+            ordered,
         ):
-            pred = Pred(arm, at_us, event, x, number if name is None else name, latency_us)
+            pred = Pred(arm, at_us, event, x, number if name is None else name, latency_us, score, segment)
             _entry(found, k).preds.append(pred)
         for k, kind, event_id, revision, at_us, broker_us, number, name, actor, rule in self._in(
             "SELECT k, kind, event_id, revision, at_us, broker_us, number, name, actor, rule FROM label WHERE k IN",
@@ -129,8 +130,10 @@ class SqlBatch:
         for k, event in self._in("SELECT k, event FROM exchange WHERE k IN", ordered):
             _entry(found, k).exchanges.add(event)
         if self._any("SELECT 1 FROM input LIMIT 1"):
-            for k, event, x in self._in("SELECT k, event, x FROM input WHERE k IN", ordered):
-                _entry(found, k).inputs[event] = x
+            for k, event, x, segment in self._in("SELECT k, event, x, segment FROM input WHERE k IN", ordered):
+                entry = _entry(found, k)
+                entry.inputs[event] = x
+                entry.segment = segment
         return found
 
     def labels_under(self, prefix: bytes, *, but: Container[bytes]) -> LabelCounts:
@@ -173,8 +176,9 @@ class SqlBatch:
     def write(self, lease: Lease, work: Work) -> None:
         """Rows, sums, outbox, offset."""
         self._rows(work.changes)
-        arms, pairs = self._settled(work.changes)
+        arms, days, pairs = self._settled(work.changes)
         ARMS.write(self._connection, lease.partition, work.changes.cells, arms)
+        DAYS.write(self._connection, lease.partition, work.changes.days, days)
         PAIRS.write(self._connection, lease.partition, work.changes.pairs, pairs)
         write_profiles(self._connection, lease.partition, work.changes.profiles)
         write_examples(self._connection, work.changes.examples)
@@ -216,10 +220,7 @@ class SqlBatch:
         self._insert(
             tables.prediction,
             sorted(
-                (
-                    (k, pred.arm, pred.at_us, pred.event, pred.x, *_columns(pred.value), pred.latency_us)
-                    for k, pred in changes.preds
-                ),
+                ((k, *pred[:4], *_columns(pred.value), *pred[5:]) for k, pred in changes.preds),
                 key=_first_two,
             ),
         )
@@ -234,16 +235,16 @@ class SqlBatch:
             ),
         )
         self._insert(tables.exchange, sorted(changes.exchanges))
-        self._insert(tables.input_, sorted(changes.inputs))
+        self._insert(tables.input_, sorted(changes.inputs, key=_first_two))
 
-    def _settled(self, changes: Changes) -> tuple[Cells, Cells]:
-        """The sums of arms and of pairs, where their windows lie by now; whoever moves them is held off by `alone`."""
+    def _settled(self, changes: Changes) -> tuple[Cells, Cells, Cells]:
+        """The sums of arms, days and pairs, where they lie by now; whoever moves them is held off by `alone`."""
         book = self._book
         rules = {("arm", number): book.rule(book.arm(number).rule) for number, _ in changes.cells}
         rules |= {("pair", number): book.rule(book.pair(number).rule) for number, _ in changes.pairs}
         marks = read_marks(self._connection, {rule.subject for rule in rules.values()})
         if not marks:
-            return changes.cells, changes.pairs
+            return changes.cells, changes.days, changes.pairs
 
         def places(kind: str) -> Places:
             def of(number: int, start_us: int) -> tuple[int, int] | None:
@@ -253,7 +254,12 @@ class SqlBatch:
 
             return of
 
-        return settled(changes.cells, places("arm")), settled(changes.pairs, places("pair"))
+        days = {
+            (number, start_us): sums
+            for (number, start_us), sums in changes.days.items()
+            if start_us >= marks.get(rules["arm", number].subject, Rungs()).forgotten_us
+        }
+        return settled(changes.cells, places("arm")), days, settled(changes.pairs, places("pair"))
 
     def _ledgers(self, partition: int, changes: Changes) -> None:
         if changes.ledger:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from re import Pattern
 from typing import Any
 
 from sqlalchemy import Engine, Row, Select, Subquery, func, select
@@ -13,7 +14,7 @@ from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.engine import guarded, open_reader
 from switchyard_monitor.domain.entries import Arm, Cell, Pair, PairCell
 from switchyard_monitor.domain.rules import Rule
-from switchyard_monitor.domain.sums import Sums, decode, merged
+from switchyard_monitor.domain.sums import Sums, decode, merged, pick
 
 
 class SqlLooks:
@@ -29,6 +30,29 @@ class SqlLooks:
         found: dict[str, list[Cell]] = {subject: [] for subject in subjects}
         for (arm, rule, _), sums in self._sums(query, _arm).items():
             found[rule.subject].append(Cell(arm, rule, 0, merged(sums)))
+        return found
+
+    def day_totals(self, subject: str, *, generations: int) -> list[Cell]:
+        """Each arm's days added up, of the newest so many generations."""
+        arms, total = _newest_arms([subject], generations), tables.day_total
+        query = select(arms, total.c.sums).join(total, total.c.arm == arms.c.id)
+        return [Cell(arm, rule, 0, merged(sums)) for (arm, rule, _), sums in self._sums(query, _arm).items()]
+
+    def days(self, subject: str, *, generations: int, names: Pattern[str]) -> list[Cell]:
+        """Their days, some of their sums, each partition's apart."""
+        arms, day = _newest_arms([subject], generations), tables.day_cell
+        query = (
+            select(arms, day.c.start_us, day.c.sums)
+            .join(day, day.c.arm == arms.c.id)
+            .order_by(day.c.start_us, day.c.arm, day.c.partition)
+        )
+        arm_of, rule_of = lru_cache(_arm_of), lru_cache(_rule_of)
+        with guarded(), self.engine.begin() as connection:
+            rows = connection.execute(query).all()
+        found = []
+        for row in rows:
+            arm = arm_of(row.rule, row.revision, row.role, row.traffic, row.weight_bp, row.assignment)
+            found.append(Cell(arm, rule_of(row.body), row.start_us, _some(row.sums, names)))
         return found
 
     def windows(
@@ -106,13 +130,19 @@ def _arm_of(rule: int, revision: str, role: str, traffic: int, weight_bp: int, a
 
 
 def _rule_of(body: str) -> Rule:
-    return Rule(**json.loads(body))
+    return Rule.read(json.loads(body))
 
 
 @lru_cache(maxsize=4000)
 def _without(text: str, names: tuple[str, ...]) -> Sums:
     """Some of the sums, which nobody changes: all but the newest windows are the same when a page is loaded again."""
     return {name: value for name, value in decode(text).items() if not name.startswith(names)}
+
+
+@lru_cache(maxsize=4000)
+def _some(text: str, names: Pattern[str]) -> Sums:
+    """Others of the sums, which nobody changes either."""
+    return pick(text, names)
 
 
 def _pair(row: Row[Any]) -> Pair:

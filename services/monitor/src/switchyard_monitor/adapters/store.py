@@ -21,7 +21,7 @@ from switchyard_monitor.adapters.book import BookCache, SqlBook
 from switchyard_monitor.adapters.engine import guarded, migrate, open_reader, open_writer
 from switchyard_monitor.adapters.profiles import fine_profiles, read_profiles
 from switchyard_monitor.adapters.statements import alone, inserting
-from switchyard_monitor.adapters.summed import ARMS, PAIRS
+from switchyard_monitor.adapters.summed import ARMS, DAYS, PAIRS
 from switchyard_monitor.adapters.upkeep import SqlUpkeep
 from switchyard_monitor.domain.entries import Arm, Cell, Entry, Pair, PairCell
 from switchyard_monitor.domain.learning import Cut, Example, Learnt
@@ -205,6 +205,24 @@ class SqlStore:
             return [
                 Cell(book.arm(number), book.rule(book.arm(number).rule), 0, sums)
                 for number, sums in ARMS.read_totals(connection, arms)
+            ]
+
+    def days(self, arms: Iterable[int], *, names: Pattern[str] | None = None) -> list[Cell]:
+        """The days of these arms, oldest first."""
+        with self._look() as connection:
+            book = SqlBook(connection, self._read)
+            return [
+                Cell(book.arm(number), book.rule(book.arm(number).rule), start_us, sums)
+                for start_us, number, sums in DAYS.read(connection, arms, names=names)
+            ]
+
+    def day_totals(self, arms: Iterable[int]) -> list[Cell]:
+        """Each arm's days added up, as one cell that starts at 0."""
+        with self._look() as connection:
+            book = SqlBook(connection, self._read)
+            return [
+                Cell(book.arm(number), book.rule(book.arm(number).rule), 0, sums)
+                for number, sums in DAYS.read_totals(connection, arms)
             ]
 
     def pairs(self, subject: str) -> dict[int, Pair]:

@@ -205,6 +205,7 @@ class Summed:
 
 
 ARMS = Summed(owner="arm", windows="cell", totals="total")
+DAYS = Summed(owner="arm", windows="day_cell", totals="day_total")
 PAIRS = Summed(owner="pair", windows="pair_cell", totals="pair_total")
 
 

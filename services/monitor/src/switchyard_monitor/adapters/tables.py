@@ -90,6 +90,8 @@ prediction = Table(
     Column("number", Float),
     Column("name", TEXT),
     Column("latency_us", BigInteger),
+    Column("score", Integer),
+    Column("segment", BigInteger),
     sqlite_with_rowid=False,
 )
 
@@ -125,6 +127,7 @@ input_ = Table(
     Column("event", BigInteger, primary_key=True, autoincrement=False),
     Column("x", BigInteger, nullable=False),
     Column("at_us", BigInteger, nullable=False, server_default="0"),
+    Column("segment", BigInteger),
     sqlite_with_rowid=False,
 )
 
@@ -142,6 +145,25 @@ cell = Table(
 
 total = Table(
     "total",
+    metadata,
+    Column("arm", Integer, primary_key=True, autoincrement=False),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("sums", TEXT, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+day_cell = Table(
+    "day_cell",
+    metadata,
+    Column("arm", Integer, primary_key=True, autoincrement=False),
+    Column("start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("sums", TEXT, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+day_total = Table(
+    "day_total",
     metadata,
     Column("arm", Integer, primary_key=True, autoincrement=False),
     Column("partition", Integer, primary_key=True, autoincrement=False),

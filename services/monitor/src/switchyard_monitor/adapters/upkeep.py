@@ -25,7 +25,7 @@ from switchyard_monitor.adapters.engine import guarded
 from switchyard_monitor.adapters.learning import forget_before
 from switchyard_monitor.adapters.profiles import drop_profiles
 from switchyard_monitor.adapters.statements import delete_in, execute, inserting
-from switchyard_monitor.adapters.summed import ARMS, PAIRS, Summed
+from switchyard_monitor.adapters.summed import ARMS, DAYS, PAIRS, Summed
 from switchyard_monitor.domain.entries import Entry
 from switchyard_monitor.domain.needs import Unjudged
 from switchyard_monitor.domain.retention import Gone, Old, Places, Rungs
@@ -36,7 +36,11 @@ from switchyard_monitor.ports import Duty, Rules, Size, Slice
 NO_PARTITION = -1
 """The pruner's own row in a ledger of labels, of which each partition has one."""
 KEPT = ("prediction", "label")
-SEEN = ("exchange", "input")
+SEEN = {
+    "exchange": "",
+    "input": " AND (segment IS NULL OR NOT EXISTS (SELECT 1 FROM prediction WHERE prediction.k = input.k))",
+}
+"""What was seen and left no Y, and of which rows that does not hold: an X may say in which segment its Y is counted."""
 SQLITE_NOW = "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 POSTGRES_NOW = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 OLD_PREDICTIONS = (
@@ -103,7 +107,7 @@ class SqlUpkeep:
     def look(self, start: bytes, stop: bytes, *, before_us: int, seen_us: int, rows: int, keys: int) -> Slice:
         """What lies from here on, of so many rows at most, that is older than that."""
         with guarded(), self._reader.begin() as connection:
-            asked = (KEPT if before_us > 0 else ()) + (SEEN if seen_us > 0 else ())
+            asked = (KEPT if before_us > 0 else ()) + (tuple(SEEN) if seen_us > 0 else ())
             end = min((_after(connection, table, start, stop, rows) for table in asked), default=stop)
             found = []
             for sql in (OLD_PREDICTIONS, OLD_LABELS) if before_us > 0 else ():
@@ -115,10 +119,10 @@ class SqlUpkeep:
             remains = any(
                 execute(
                     connection,
-                    f"SELECT 1 FROM {table} WHERE k >= ? AND k < ? AND at_us < ? LIMIT 1",
+                    f"SELECT 1 FROM {table} WHERE k >= ? AND k < ? AND at_us < ?{rest} LIMIT 1",
                     (start, end, seen_us),
                 ).first()
-                for table in (SEEN if seen_us > 0 else ())
+                for table, rest in (SEEN.items() if seen_us > 0 else ())
             )
         return Slice([row for row in found if row.key < end], remains, end)
 
@@ -193,8 +197,8 @@ class SqlTidying:
         rows = 0
         for table in KEPT:
             rows += delete_in(self._connection, f"DELETE FROM {table} WHERE k IN", sorted(gone.keys))
-        for table in SEEN:
-            sql = f"DELETE FROM {table} WHERE k >= ? AND k < ? AND at_us < ?"
+        for table, rest in SEEN.items():
+            sql = f"DELETE FROM {table} WHERE k >= ? AND k < ? AND at_us < ?{rest}"
             rows += execute(self._connection, sql, (start, end, seen_us)).rowcount
         add_to_label_ledger(self._connection, NO_PARTITION, gone.labels)
         return rows
@@ -220,7 +224,7 @@ class SqlTidying:
         held = read_marks(self._connection, [subject]).get(subject, Rungs())
         old = {
             summed: {owner: at_us for owner, at_us in self._oldest(summed, subject).items() if at_us < before_us}
-            for summed in (ARMS, PAIRS)
+            for summed in (ARMS, DAYS, PAIRS)
         }
         starts = [at_us for owners in old.values() for at_us in owners.values()]
         until_us = min(before_us, min(starts, default=before_us) // DAY_US * DAY_US + DAY_US)

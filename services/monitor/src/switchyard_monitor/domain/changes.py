@@ -45,11 +45,12 @@ class Changes:
     versions: list[tuple[bytes, Version]] = field(default_factory=list)
     exchanges: list[tuple[bytes, int, int]] = field(default_factory=list)
     """Key, hash of the event, and its time."""
-    inputs: list[tuple[bytes, int, int, int]] = field(default_factory=list)
-    """Key, hash of the event and of the X, and the event's time."""
+    inputs: list[tuple[bytes, int, int, int, int | None]] = field(default_factory=list)
+    """Key, hash of the event and of the X, the event's time, and the X's segment."""
     erased: set[bytes] = field(default_factory=set)
     """Predictions of which every row goes; nothing else that is here is of theirs."""
     cells: Cells = field(default_factory=dict)
+    days: Cells = field(default_factory=dict)
     pairs: Cells = field(default_factory=dict)
     profiles: Profiles = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)

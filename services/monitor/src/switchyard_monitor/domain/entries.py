@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from switchyard_contracts.windows import DAY_US
+
 from switchyard_monitor.domain.buckets import TIME_PARTS, bucket
+from switchyard_monitor.domain.days import add_to_day
 from switchyard_monitor.domain.judging import AGE, FOLDED, NOW, comparable, judge
 from switchyard_monitor.domain.rules import Rule, Value
 from switchyard_monitor.domain.sums import Sums, bump
@@ -56,6 +59,10 @@ class Pred(NamedTuple):
     x: int | None
     value: Value | None
     latency_us: int | None = None
+    score: int | None = None
+    """The probability that a classification gave, in parts."""
+    segment: int | None = None
+    """The parts of X that it lay in, where X came with it."""
 
 
 class Version(NamedTuple):
@@ -94,6 +101,8 @@ class Entry:
     """Exchanges that made no Y: errors, repeats, conflicts."""
     inputs: dict[int, int] = field(default_factory=dict)
     """X that came alone: the hash of the event, and of the X."""
+    segment: int | None = None
+    """The parts of X that one which came alone lay in."""
 
     def saw(self, event: int) -> bool:
         """Whether an exchange was seen before."""
@@ -154,8 +163,8 @@ def cell_of(cells: Cells, owner: int, window: int) -> Sums:
     return cell
 
 
-def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int, *, group: int) -> None:
-    """Add all that an entry stands for to the cells of its Ys and to the ledger of labels, or take it out (−1).
+def contribute(entry: Entry, book: Book, cells: Cells, days: Cells, labels: Sums, sign: int, *, group: int) -> None:
+    """Add all that an entry stands for to the cells and days of its Ys and to the labels' ledger, or take it out (−1).
 
     `group` is the fold that it is counted in by its id; where its user is known, it is counted with that one's.
     """
@@ -171,14 +180,17 @@ def contribute(entry: Entry, book: Book, cells: Cells, labels: Sums, sign: int, 
         rule = book.rule(arm.rule)
         cell = cell_of(cells, pred.arm, rule.window(pred.at_us))
         bump(cell, "predictions", sign)
+        known_then = value_of(in_time(outcomes, pred, rule)) if outcomes else None
+        fold = group if arm.fold == NO_FOLD else arm.fold
+        day = cell_of(days, pred.arm, pred.at_us - pred.at_us % DAY_US)
+        segment = entry.segment if pred.segment is None else pred.segment
+        add_to_day(day, rule, pred.value, known_then, sign, score=pred.score, segment=segment, fold=fold)
         if pred.value is None:
             continue
         if outcomes:
             bump(cell, f"delay:{_delay(outcomes, pred)}", sign)
             judge(cell, NOW, rule, pred.value, value_of(outcomes), sign)
-            known_then = value_of(in_time(outcomes, pred, rule))
-            fold = FOLDED[group if arm.fold == NO_FOLD else arm.fold]
-            judge(cell, AGE, rule, pred.value, known_then, sign, group=fold)
+            judge(cell, AGE, rule, pred.value, known_then, sign, group=FOLDED[fold])
         if decision is not None and comparable(pred.value, decision.value):
             bump(cell, f"dec.delay:{_delay(decisions, pred)}", sign)
             followed = rule.agrees(pred.value, decision.value)

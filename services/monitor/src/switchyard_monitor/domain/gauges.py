@@ -18,6 +18,7 @@ from switchyard_profile.binning import Side
 from switchyard_profile.profile import Profile
 from switchyard_profile.reference import Feature, Reference
 
+from switchyard_monitor.domain import cusum
 from switchyard_monitor.domain.alarms import MOST_NAMES, Reading, Terms
 from switchyard_monitor.domain.drift import Finding, judge, share_of
 from switchyard_monitor.domain.entries import Cell
@@ -125,12 +126,31 @@ def _outcome(terms: Terms, cells: Sequence[Cell], sums: Sums, *, coverage: float
     if few := _few(terms, judged, "judged prediction"):
         return few
     if judged < coverage * predictions:
-        words = f"{percent(judged / predictions)} of {counted(predictions, 'prediction')} have an outcome at age L"
-        return Reading(None, judged, f"{words}, and it takes {percent(coverage)}")
+        return _uncovered(sums, coverage)
     quality = Quality.of(((cell.rule, cell.sums) for cell in cells), "age")
     value: float | None = getattr(quality, terms.metric.partition(".")[2])
     size = abs(value) if value is not None and terms.metric == "outcome.bias" else value
     return Reading(size if size is not None and math.isfinite(size) else None, judged)
+
+
+def of_days(terms: Terms, cells: Iterable[Cell], *, revision: str, coverage: float, start_us: int) -> Reading:
+    """What all days up to this one have added up to; the day itself must have a mean."""
+    own = [
+        cell
+        for cell in cells
+        if cell.arm.role in SERVED and cell.arm.revision == revision and cell.start_us <= start_us
+    ]
+    today = merged(cell.sums for cell in own if cell.start_us == start_us)
+    if few := _few(terms, today.get("age.n", 0), "judged prediction"):
+        return few
+    days = cusum.days_of(own, coverage=coverage)
+    if not days or days[-1].start_us != start_us:
+        return _uncovered(today, coverage)
+    found = cusum.change(days)
+    if found is None:
+        words = f"{counted(len(days), 'day')} of {cusum.FIRST_DAYS + 1} are judged"
+        return Reading(None, days[-1].n, words)
+    return Reading(found.score, days[-1].n)
 
 
 def coarsened(terms: Terms, start_us: int, *, now_us: int) -> str:
@@ -217,6 +237,12 @@ def _rows_of(feature: Feature, aspect: Aspect, share: float) -> DriftedFeature:
         effect=share,
         usual=part / whole if whole else 0.0,
     )
+
+
+def _uncovered(sums: Sums, coverage: float) -> Reading:
+    predictions, judged = sums.get("predictions", 0), sums.get("age.n", 0)
+    words = f"{percent(judged / predictions)} of {counted(predictions, 'prediction')} have an outcome at age L"
+    return Reading(None, judged, f"{words}, and it takes {percent(coverage)}")
 
 
 def _few(terms: Terms, samples: int, noun: str) -> Reading | None:

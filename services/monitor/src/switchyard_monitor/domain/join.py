@@ -256,7 +256,10 @@ class Fold:
                 y = follow(known.prediction, line.said)
                 self.changes.examples += lesson.example(fact.subject, learns, key, pred.at_us, x=line.given, y=y)
             latency_us = pred.latency_us if line.row == 0 else None
-            self._add(key, entry, fact.subject, Pred(pred.arm, pred.at_us, pred.event, line.x, value, latency_us))
+            score = known.scored(line.said)
+            segment = None if line.x is None else known.segment(line.given)
+            its = Pred(pred.arm, pred.at_us, pred.event, line.x, value, latency_us, score, segment)
+            self._add(key, entry, fact.subject, its)
             made += 1
         return made
 
@@ -280,8 +283,12 @@ class Fold:
             if place is not None and self._ask(place, its, line):
                 self._seen(at, its, _asked_by(place), at_us)
             if line.x is not None and not its.inputs:
+                segment = known.segment(line.given)
+                if segment is not None:
+                    self._touch(at, its, fact.subject)  # its Y may be there, and is told apart by it from now on
+                    its.segment = segment
                 its.inputs[event] = line.x
-                self.changes.inputs.append((at, event, line.x, at_us))
+                self.changes.inputs.append((at, event, line.x, at_us, segment))
                 column = "stored"
         return column
 
@@ -294,7 +301,7 @@ class Fold:
         if path is None or rule.task is None:
             return "ignored"
         raw = follow(path, data.value)
-        value = rule.value(raw) if kind == OUTCOME else rule.decided(raw)
+        value = rule.happened(raw) if kind == OUTCOME else rule.decided(raw)
         if value is None:
             where = rule.outcome if kind == OUTCOME else rule.decision
             self.bury(fact.record, "invalid", f"value: {where} holds no value that fits the task {rule.task}")
@@ -405,8 +412,9 @@ class Fold:
 
     def _contribute(self, key: bytes, entry: Entry, subject: str, sign: int) -> None:
         labels = self.changes.labels.setdefault(subject, {})
-        contribute(entry, self._book, self.changes.cells, labels, sign, group=identity.fold(key))
-        contribute_pairs(entry, self._book, self.changes.pairs, sign)
+        changes = self.changes
+        contribute(entry, self._book, changes.cells, changes.days, labels, sign, group=identity.fold(key))
+        contribute_pairs(entry, self._book, changes.pairs, sign)
 
 
 def _asked_by(place: ProfileKey) -> int:

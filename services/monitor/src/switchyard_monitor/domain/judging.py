@@ -64,7 +64,10 @@ def judge(
 ) -> None:
     """Add what one judged prediction stands for, or take it out (−1); nothing happened yet where that is None."""
     get = cell.get
-    if isinstance(said, float) and isinstance(happened, float):
+    if rule.task == "ranking" or isinstance(said, str):
+        if happened is not None and comparable(said, happened):
+            _judge_right(cell, names, sign, right=was_right(rule, said, happened), group=group)
+    elif isinstance(happened, float):
         error = rule.error(said, happened)
         size = abs(error)
         if size > CLIP:
@@ -84,14 +87,21 @@ def judge(
             cell[group.e] = get(group.e, 0) + sign * error
             cell[group.ee] = get(group.ee, 0) + sign * square
             cell[group.a] = get(group.a, 0) + sign * size
-    elif isinstance(said, str) and isinstance(happened, str):
-        bump(cell, names.n, sign)
+
+
+def _judge_right(cell: Sums, names: Names, sign: int, *, right: bool, group: FoldNames | None) -> None:
+    bump(cell, names.n, sign)
+    if group is not None:
+        bump(cell, group.n, sign)
+    if right:
+        bump(cell, names.right, sign)
         if group is not None:
-            bump(cell, group.n, sign)
-        if said == happened:
-            bump(cell, names.right, sign)
-            if group is not None:
-                bump(cell, group.right, sign)
+            bump(cell, group.right, sign)
+
+
+def was_right(rule: Rule, said: Value, happened: Value) -> bool:
+    """Of classes, whether it was the one that happened; of what was shown, whether it was clicked."""
+    return happened == 1.0 if rule.task == "ranking" else said == happened
 
 
 def clipped(error: int) -> int:

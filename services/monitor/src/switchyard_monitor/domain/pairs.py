@@ -29,7 +29,7 @@ from switchyard_monitor.domain.entries import (
     in_time,
     value_of,
 )
-from switchyard_monitor.domain.judging import Names, clipped, comparable, judge
+from switchyard_monitor.domain.judging import Names, clipped, comparable, judge, was_right
 from switchyard_monitor.domain.rules import CLIP, Rule, Value
 from switchyard_monitor.domain.sums import Sums, bump
 
@@ -112,9 +112,10 @@ def _judge_both(
     its, stables = _NAMES[which]
     judge(cell, its, rule, mirrored, happened, sign)
     judge(cell, stables, rule, stable, happened, sign)
-    if isinstance(mirrored, float) and isinstance(stable, float) and isinstance(happened, float):
+    if rule.task == "ranking" or not isinstance(happened, float):
+        if was_right(rule, mirrored, happened) and was_right(rule, stable, happened):
+            bump(cell, f"{which}.x.right", sign)
+    elif isinstance(mirrored, float) and isinstance(stable, float):
         size = abs(clipped(rule.error(mirrored, happened))) * abs(clipped(rule.error(stable, happened)))
         bump(cell, f"{which}.x.a", sign * size)
         bump(cell, f"{which}.x.ee", sign * size * size)
-    elif mirrored == stable == happened:
-        bump(cell, f"{which}.x.right", sign)

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
 from switchyard_contracts import retention, windows
 from switchyard_contracts.canonical import digest
+from switchyard_contracts.model_deployment import Prediction
 from switchyard_contracts.quantities import Threshold
 from switchyard_contracts.topics import ModelRecord
+
+from switchyard_monitor.domain import segments
+from switchyard_monitor.domain.scores import parts
+from switchyard_monitor.domain.segments import Segment
 
 Value = float | str
 """A number (regression), or the name of a class."""
@@ -28,7 +34,7 @@ UNIT = 1 << 20
 """Parts of one `scale` to which errors are exact."""
 CLIP = 1 << 31
 
-ADDED = ("answers", "inputs")
+ADDED = ("answers", "inputs", "classes", "positive", "score", "segments")
 """Fields that rules once did not have: a rule that says nothing of them is the one it was, and keeps its sums."""
 
 Path = tuple[str | int, ...]
@@ -84,7 +90,7 @@ class Rule:
 
     subject: str
     window_us: int = DEFAULT_WINDOW_US
-    task: Literal["regression", "classification"] | None = None
+    task: Literal["regression", "classification", "ranking"] | None = None
     prediction: str = "$"
     scale: int = 1
     outcome: str | None = None
@@ -98,6 +104,21 @@ class Rule:
     """Where a request carries many rows: the list of their answers, in the response."""
     inputs: str | None = None
     """The list of the rows, in the request."""
+    classes: tuple[str, ...] | None = None
+    """The classes that are told apart; what is none of them is one more."""
+    positive: str | None = None
+    score: str | None = None
+    """Where the probability of the positive class stands, or that of what was said."""
+    segments: tuple[Segment, ...] | None = None
+    """By which parts of X it is judged too."""
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Rule:
+        """A rule from its JSON."""
+        classes, segments = body.get("classes"), body.get("segments")
+        held = [Segment(one["name"], one["path"], tuple(one["values"]), tuple(one["edges"])) for one in segments or ()]
+        lists = {"classes": None if classes is None else tuple(classes), "segments": tuple(held) or None}
+        return cls(**{**body, **lists})
 
     @classmethod
     def of(cls, record: ModelRecord) -> Rule:
@@ -123,6 +144,14 @@ class Rule:
             threshold=decision.threshold.value if decision and decision.threshold else None,
             answers=rows.response if rows else None,
             inputs=rows.request if rows else None,
+            classes=_classes(monitoring.prediction),
+            positive=monitoring.prediction.positive,
+            score=monitoring.prediction.score,
+            segments=tuple(
+                Segment(one.name, one.path, tuple(one.values or ()), tuple(one.edges or ()))
+                for one in monitoring.segments
+            )
+            or None,
         )
 
     @property
@@ -145,17 +174,23 @@ class Rule:
         return windows.start(at_us, self.window_us)
 
     def value(self, raw: Any) -> Value | None:
-        """A Y, or an X′, in the task's own form; None where it has none."""
+        """A Y in the task's own form; None where it has none."""
         if self.task is None:
             return None
+        if self.task == "ranking":
+            place = as_number(raw)
+            return place if place is not None and place >= 1.0 and place == int(place) else None
         return as_number(raw) if self.task == "regression" else as_class(raw)
+
+    def happened(self, raw: Any) -> Value | None:
+        """An X′: as Y, or whether it was clicked as 1 and 0."""
+        return _yes_or_no(raw) if self.task == "ranking" else self.value(raw)
 
     def decided(self, raw: Any) -> Value | None:
         """A Y′: as Y, or yes and no as 1 and 0 where a threshold is set."""
         if self.threshold is None:
             return self.value(raw)
-        number = float(raw) if isinstance(raw, bool) else as_number(raw)
-        return number if number in (0.0, 1.0) else None
+        return _yes_or_no(raw)
 
     def agrees(self, said: Value, decided: Value) -> bool:
         """Whether a decision follows the prediction."""
@@ -189,6 +224,11 @@ class Rule:
             model, decider = far < other, other < far
         return [name for name, right in (("model", model), ("decider", decider)) if right]
 
+    def place(self, value: str) -> int:
+        """The number of a class; all that are not told apart have the one after the last."""
+        classes = self.classes or ()
+        return classes.index(value) if value in classes else len(classes)
+
     def error(self, said: float, happened: float) -> int:
         """Y − X′ in whole parts of the scale, not yet clipped; one too large to be a number is as large as can be."""
         parts = (said - happened) / self.scale * UNIT
@@ -206,6 +246,8 @@ class Known:
     decision: Path | None
     answers: Path | None
     inputs: Path | None
+    score: Path | None
+    segments: tuple[tuple[Segment, Path], ...]
 
     @classmethod
     def of(cls, rule_id: int, rule: Rule) -> Known:
@@ -218,15 +260,41 @@ class Known:
             _steps(rule.decision),
             _steps(rule.answers),
             _steps(rule.inputs),
+            _steps(rule.score),
+            tuple((segment, steps(segment.path)) for segment in rule.segments or ()),
         )
 
     def said(self, answer: Any) -> Value | None:
         """The Y of an answer; None where it holds none."""
         return self.rule.value(follow(self.prediction, answer))
 
+    def segment(self, given: Any) -> int | None:
+        """The parts of X that one lies in; None where none are told apart."""
+        if not self.segments:
+            return None
+        found = [(segment, follow(path, given)) for segment, path in self.segments]
+        digits = [segment.digit(as_class(raw), as_number(raw)) for segment, raw in found]
+        return segments.number(self.rule.segments or (), digits)
+
+    def scored(self, answer: Any) -> int | None:
+        """How sure it was of it, in parts; None where it does not say."""
+        return None if self.score is None else parts(as_number(follow(self.score, answer)))
+
 
 def _steps(path: str | None) -> Path | None:
     return None if path is None else steps(path)
+
+
+def _yes_or_no(raw: Any) -> float | None:
+    number = float(raw) if isinstance(raw, bool) else as_number(raw)
+    return number if number in (0.0, 1.0) else None
+
+
+def _classes(prediction: Prediction) -> tuple[str, ...] | None:
+    """One that is positive is told from all others also where no classes are named."""
+    if prediction.classes is None:
+        return None if prediction.positive is None else (prediction.positive,)
+    return tuple(prediction.classes)
 
 
 def _us(duration: timedelta) -> int:

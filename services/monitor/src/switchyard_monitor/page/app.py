@@ -21,9 +21,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from switchyard_contracts.alarm_records import AlarmBook
 
-from switchyard_monitor import answers
+from switchyard_monitor import answers, segment_answers
 from switchyard_monitor.auth import Finder
 from switchyard_monitor.baselines import Baselines
+from switchyard_monitor.change_answers import ByDay
+from switchyard_monitor.domain import cusum
 from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.rules import DEFAULT_WINDOW_US
 from switchyard_monitor.domain.watermark import watermark
@@ -252,6 +254,15 @@ class _Doors:
             record=page.models.record(subject),
             happenings=happenings,
             totals=page.looks.totals([subject], generations=single.GENERATIONS)[subject],
+            days=ByDay(
+                page.looks.day_totals(subject, generations=single.GENERATIONS),
+                page.looks.days(subject, generations=single.GENERATIONS, names=cusum.NAMES),
+                mark,
+                page.models.coverage(subject),
+            ),
+            parts=page.looks.days(subject, generations=single.GENERATIONS, names=segment_answers.NAMES)
+            if rule and rule.segments
+            else [],
             windows=windows,
             pairs=page.looks.pair_totals(subject, generations=single.PAIR_GENERATIONS),
             books=answers.books(ledgers, page.store.labels(subject)),

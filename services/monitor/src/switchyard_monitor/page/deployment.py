@@ -10,16 +10,18 @@ from switchyard_contracts.model_route import Route
 from switchyard_contracts.topics import ModelRecord
 
 from switchyard_monitor import answers
+from switchyard_monitor.change_answers import ByDay
 from switchyard_monitor.domain.entries import Cell, PairCell
 from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.models import depends_on_decisions
-from switchyard_monitor.page import tables, units
+from switchyard_monitor.page import changes, class_tables, segment_tables, tables, units
 from switchyard_monitor.page.charts import Chart
 from switchyard_monitor.page.overview import together
 from switchyard_monitor.page.rollouts import Rollout, rollouts
 from switchyard_monitor.page.shadows import Shadow, shadows
 from switchyard_monitor.page.trends import Period, trends
 from switchyard_monitor.pair_answers import pair_counts
+from switchyard_monitor.segment_answers import segments
 
 GENERATIONS = 24
 """Of its route, the newest: those of the last few rollouts. What was before would only lengthen the tables."""
@@ -38,6 +40,9 @@ class Seen:
     record: ModelRecord | None
     happenings: Sequence[Happening]
     totals: Sequence[Cell]
+    days: ByDay
+    parts: Sequence[Cell]
+    """Days by segments of X; none where none are told apart."""
     windows: Sequence[Cell]
     pairs: Sequence[PairCell]
     books: answers.Books
@@ -76,6 +81,13 @@ class Deployment:
     """Which generations of the route the tables add up."""
     counts: tables.Table
     quality: tables.Table
+    classes: tables.Table
+    scores: tables.Table
+    estimates: tables.Table
+    places: tables.Table
+    changes: tables.Table
+    change_chart: Chart | None
+    segments: tables.Table
     agreement: tables.Table
     right: tables.Table
     moot: bool
@@ -101,7 +113,7 @@ def deployment(seen: Seen) -> Deployment:
     names |= {revision: version for revision, version in (record.versions if record else {}).items() if version}
     beside = shadows(seen.happenings, names=names, live=record is not None)
     names |= {shadow.revision: shadow.version for shadow in beside if shadow.revision}
-    lines = answers.quality(seen.totals)
+    lines = answers.quality(seen.totals, seen.days)
     compared = pair_counts(seen.pairs, seen.totals)
     stopped = [
         f"Partition {line.partition} is stopped: {line.stopped}" for line in seen.books.partitions if line.stopped
@@ -122,11 +134,18 @@ def deployment(seen: Seen) -> Deployment:
         counted=_counted(seen.totals),
         counts=tables.counts(answers.counts(together(seen.totals)), names),
         quality=tables.quality(lines, names),
+        classes=class_tables.classes(lines, names),
+        scores=class_tables.scores(lines, names),
+        estimates=class_tables.estimates(lines, names),
+        places=class_tables.places(lines, names),
         agreement=tables.agreement(lines, names),
         right=tables.right(lines, names, word="nearer" if _of_numbers(monitoring) else "right"),
         moot=depends_on_decisions(record),
         pairs=tables.pairs(compared, names),
         pair_quality=tables.pair_quality(compared, names),
+        changes=changes.table(lines, names),
+        change_chart=changes.picture(seen.days, names),
+        segments=segment_tables.table(segments(seen.parts), names),
         charts=trends(seen.windows, seen.period, names=names) if seen.period else [],
         period=seen.period.words if seen.period else "",
         events=tables.events(seen.books),

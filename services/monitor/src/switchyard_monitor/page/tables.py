@@ -11,6 +11,19 @@ from switchyard_monitor import answers
 from switchyard_monitor.page import units
 from switchyard_monitor.pair_answers import JudgedPairs, PairCount
 
+WORDS = (
+    "Role",
+    "Beside",
+    "Decided by",
+    "What became of them",
+    "Class",
+    "What that says",
+    "Since",
+    "Feature",
+    "Part",
+)
+"""Columns of words, which stand at the left; numbers stand at the right."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -19,11 +32,11 @@ class Table:
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    words: Sequence[str] = ("Role", "Beside", "Decided by", "What became of them")
-    """Columns of words, which stand at the left; numbers stand at the right."""
+    words: Sequence[str] = WORDS
 
 
-def _who(revision: str, names: Mapping[str, str]) -> str:
+def who(revision: str, names: Mapping[str, str]) -> str:
+    """A revision by its version."""
     """A version may have had two revisions; the end of the revision's name, its hash, tells them apart."""
     version = names.get(revision, "")
     return f"{version} · {revision.rpartition('-')[2]}" if version and version != revision else revision
@@ -50,7 +63,7 @@ def counts(lines: Sequence[answers.Count], names: Mapping[str, str]) -> Table:
         columns,
         [
             (
-                _who(line.revision, names),
+                who(line.revision, names),
                 line.role,
                 units.count(line.requests),
                 units.count(line.errors),
@@ -71,21 +84,22 @@ def counts(lines: Sequence[answers.Count], names: Mapping[str, str]) -> Table:
 def quality(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:
     """How right each revision was."""
     classes = any(line.at_age.accuracy is not None for line in lines)
-    held = f"95{units.GAP}% interval of the {'accuracy' if classes else 'RMSE'}"
-    of_errors = ("Accuracy", held) if classes else ("RMSE", held, "MAE", "Bias")
+    measure = "Share clicked" if any(line.ranking is not None for line in lines) else "Accuracy"
+    held = f"95{units.GAP}% interval of the {measure.lower() if classes else 'RMSE'}"
+    of_errors = (measure, held) if classes else ("RMSE", held, "MAE", "Bias")
     columns = ("Revision", "Role", "Predictions", "Judged", "Coverage", *of_errors, "Outcome after, p50", "p95")
     rows = []
     for line in lines:
         errors = line.at_age
         if classes:
-            between = _between(units.percent, errors.accuracy_lower, errors.accuracy_upper)
-            numbers: tuple[str, ...] = (units.percent(errors.accuracy), between)
+            ends = between(units.percent, errors.accuracy_lower, errors.accuracy_upper)
+            numbers: tuple[str, ...] = (units.percent(errors.accuracy), ends)
         else:
-            between = _between(units.number, errors.rmse_lower, errors.rmse_upper)
-            numbers = (units.number(errors.rmse), between, units.number(errors.mae), units.number(errors.bias))
+            ends = between(units.number, errors.rmse_lower, errors.rmse_upper)
+            numbers = (units.number(errors.rmse), ends, units.number(errors.mae), units.number(errors.bias))
         rows.append(
             (
-                _who(line.revision, names),
+                who(line.revision, names),
                 line.role,
                 units.count(line.predictions),
                 units.count(line.judged),
@@ -98,7 +112,8 @@ def quality(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) 
     return Table("Quality against outcomes at age L, by revision and role", columns, rows)
 
 
-def _between(words: Callable[[float | None], str], lower: float | None, upper: float | None) -> str:
+def between(words: Callable[[float | None], str], lower: float | None, upper: float | None) -> str:
+    """An interval; nothing where there is none."""
     return units.NOTHING if lower is None else f"{words(lower)} to {words(upper)}"
 
 
@@ -106,7 +121,7 @@ def agreement(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]
     """Whether people followed the predictions."""
     rows = [
         (
-            _who(line.revision, names),
+            who(line.revision, names),
             line.role,
             actor,
             units.count(agreed.n),
@@ -161,7 +176,7 @@ def right(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str], *,
                 continue
             rows.append(
                 (
-                    _who(line.revision, names),
+                    who(line.revision, names),
                     line.role,
                     actor,
                     units.count(found.same + found.differ),
@@ -171,7 +186,7 @@ def right(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str], *,
                     units.count(found.model),
                     units.count(found.decider),
                     units.percent(found.share),
-                    _between(units.percent, found.lower, found.upper),
+                    between(units.percent, found.lower, found.upper),
                 )
             )
     caption = (
@@ -205,8 +220,8 @@ def pairs(lines: Sequence[PairCount], names: Mapping[str, str]) -> Table:
         columns,
         [
             (
-                _who(line.revision, names),
-                _who(line.against, names),
+                who(line.revision, names),
+                who(line.against, names),
                 str(line.traffic),
                 units.count(line.pairs),
                 units.percent(line.coverage),
@@ -242,8 +257,8 @@ def pair_quality(lines: Sequence[PairCount], names: Mapping[str, str]) -> Table:
             alone = (units.count(judged.only_mirrored_right), units.count(judged.only_stable_right))
             rows.append(
                 (
-                    _who(line.revision, names),
-                    _who(line.against, names),
+                    who(line.revision, names),
+                    who(line.against, names),
                     str(line.traffic),
                     units.count(judged.n),
                     *both(judged),

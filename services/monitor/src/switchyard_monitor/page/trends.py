@@ -70,7 +70,7 @@ def trends(cells: Sequence[Cell], period: Period, *, names: Mapping[str, str]) -
                 sums[name] = sums.get(name, 0) + value
     busiest = sorted(lines, key=lambda name: (-sum(_sum(part, "requests") for part in lines[name].values()), name))
     kept = [(name, lines[name]) for name in sorted(busiest[:STYLES])]
-    classes = any(cell.rule.task == "classification" for cell in cells)
+    classes = any(cell.rule.task in ("classification", "ranking") for cell in cells)
     seconds = period.bucket_us / 1e6
     judged = period.judged(max((cell.rule.judged_after_us for cell in cells), default=0))
 

@@ -1,0 +1,45 @@
+"""Formulas of what is summed up by days, broken as one breaks them: see `switched_off`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from switchyard_monitor.domain import calibration, confusion, cusum, days, segments, separation
+from switchyard_monitor.domain.scores import ONE
+
+from switchyard_testkit.switching import Switch, always, instead
+
+
+def of_equal_width(score: int) -> int:
+    """256 bins, as wide at the ends as in the middle."""
+    return min(255, score * 256 // ONE)
+
+
+def of_all_classes(margins: Sequence[float]) -> float | None:
+    """The F1 of all classes poured together, which is the accuracy."""
+    size = len(margins) // 3
+    both = math.fsum(margins[size:])
+    return 2 * math.fsum(margins[:size]) / both if both else None
+
+
+def from_the_top(no: Sequence[float], yes: Sequence[float]) -> float | None:
+    """The mean precision of all cuts, whatever recall each gains."""
+    hits = said = 0.0
+    found = []
+    for n, y in zip(reversed(no), reversed(yes), strict=True):
+        hits, said = hits + y, said + n + y
+        if said:
+            found.append(hits / said)
+    return math.fsum(found) / len(found) if found and hits else None
+
+
+SWITCHES: Mapping[str, Switch] = {
+    "bins-from-both-ends": instead(days, "bin_of", of_equal_width),
+    "recall-that-is-gained": instead(separation, "average_precision", from_the_top),
+    "classes-that-count-alike": instead(confusion, "macro_f1", of_all_classes),
+    "losses-in-nats": instead(calibration, "LN2", 1.0),
+    "days-like-those-before": instead(cusum._Usual, "alike", property(always(0.0))),
+    "digits-that-say-what-they-mean": instead(segments, "mark", always(0)),
+}
+"""By what is taken away."""

@@ -1,0 +1,117 @@
+"""Ranking by click: what was shown at which place, and how often it was clicked."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+from switchyard_contracts.model_deployment import Monitoring
+from switchyard_monitor.answers import RevisionQuality, quality
+from switchyard_monitor.change_answers import ByDay
+from switchyard_monitor.domain.cusum import days_of
+from switchyard_monitor.domain.days import LAST_PLACE, add_to_day
+from switchyard_monitor.domain.rules import Rule
+from switchyard_monitor.domain.sums import Sums
+from switchyard_monitor.page.class_tables import places
+from switchyard_monitor.segment_answers import NAMES, segments
+from switchyard_testkit.monitor_world import MONITORING, SUBJECT, World, batch, outcome
+
+OUTCOME = {**MONITORING["outcome"], "path": "$.delay", "affectedBy": "decision"}
+SHOWN: dict[str, Any] = {
+    "prediction": {"path": "$.delay", "task": "ranking"},
+    "outcome": OUTCOME,
+    "rows": {"request": "$.rows", "response": "$.answers"},
+    "segments": [{"name": "kind", "path": "$.x", "values": ["a", "b"]}],
+    "window": "5s",
+}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    made.teach(SHOWN)
+    yield made
+    made.store.close()
+
+
+def line_of(world: World) -> RevisionQuality:
+    arms = world.store.arms(SUBJECT)
+    (line,) = quality(world.store.totals(arms), ByDay(world.store.day_totals(arms), (), None, 0.0))
+    return line
+
+
+def test_what_is_clicked_is_told_by_place(world: World) -> None:
+    chance, rows = random.Random(1), []
+    for request in range(80):
+        kinds = [chance.choice("ab") for _ in range(4)]
+        world.say(batch(f"p{request}", [1, 2, 3, 70], xs=kinds), at=1)
+        for row, place in enumerate((1, 2, 3, 70)):
+            clicked = chance.random() < 1 / (place + 1)
+            world.say(outcome(f"p{request}", clicked, row=row, event_id=f"o{request}-{row}"), at=2)
+            rows.append((place, kinds[row], clicked))
+    world.run()
+    frame = pd.DataFrame(rows, columns=["place", "kind", "clicked"])
+    line = line_of(world)
+    assert line.ranking is not None
+    assert (line.ranking.shown, line.ranking.clicked) == (320, frame["clicked"].sum())
+    assert line.at_age.accuracy == frame["clicked"].mean()
+    assert line.at_age.accuracy_lower is not None
+    assert (line.at_age.rmse, line.classes, line.scores) == (None, None, None)
+    assert line.ranking.mean_place == pytest.approx(frame[frame["clicked"]]["place"].mean())
+    found = {one.place: (one.shown, one.clicked) for one in line.ranking.places}
+    assert found == {
+        min(place, LAST_PLACE): (len(held), held["clicked"].sum()) for place, held in frame.groupby("place")
+    }
+    assert [row[2] for row in places([line], {}).rows] == ["1", "2", "3", "50 and further"]
+    (told,) = segments(world.store.days(world.store.arms(SUBJECT), names=NAMES))
+    assert {part.part: part.accuracy for part in told.features[0].parts} == frame.groupby("kind")[
+        "clicked"
+    ].mean().to_dict()
+    (day,) = days_of(world.store.days(world.store.arms(SUBJECT)), coverage=0.8)
+    assert day.mean == pytest.approx(1 - frame["clicked"].mean())
+
+
+def test_a_click_that_comes_in_time_takes_the_place_of_none(world: World) -> None:
+    world.say(batch("a", [1, 2], xs=["a", "b"]), at=1)
+    world.say(outcome("a", 0), at=2)
+    world.run()
+    world.say(outcome("a", 1, revision=1), at=3)
+    world.say(outcome("a", "perhaps", revision=2), at=3)
+    world.run()
+    line = line_of(world)
+    assert line.ranking is not None
+    assert (line.judged, line.ranking.shown, line.ranking.clicked) == (1, 1, 1)
+    assert world.ledger() == {"stored": 2, "superseded": 1, "invalid": 1}
+
+
+def test_what_is_no_place_is_no_prediction(world: World) -> None:
+    world.say(batch("a", [0, 1.5, "first", 3], xs=["a"] * 4), at=1)
+    world.run()
+    assert line_of(world).predictions == 1
+
+
+def test_what_was_added_is_taken_out_again() -> None:
+    rule, day = Rule("demo/m", task="ranking", outcome="$"), Sums()
+    for sign in (1, -1):
+        for place, clicked in ((1.0, 1.0), (2.0, 0.0), (10.0**9, 1.0)):
+            add_to_day(day, rule, place, clicked, sign, fold=0)
+    assert not any(day.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"outcome": {**OUTCOME, "affectedBy": "nothing"}}, "depends on what was shown"),
+        ({"decision": {"path": "$.x"}}, "nobody decides"),
+        ({"prediction": {**SHOWN["prediction"], "positive": "a"}}, "only where task is classification"),
+    ],
+)
+def test_what_a_ranking_has_none_of_is_said(change: dict[str, Any], words: str) -> None:
+    assert Monitoring.model_validate(SHOWN)
+    with pytest.raises(ValidationError, match=words):
+        Monitoring.model_validate(SHOWN | change)
