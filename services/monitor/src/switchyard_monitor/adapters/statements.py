@@ -49,7 +49,7 @@ def select_in(connection: Connection, sql: str, values: Sequence[Any]) -> Iterat
     The last holes are filled up with repeats, so that one plan serves.
     """
     for result in _in(connection, sql, values):
-        yield from result
+        yield from result.all()
 
 
 def delete_in(connection: Connection, sql: str, values: Sequence[Any]) -> int:

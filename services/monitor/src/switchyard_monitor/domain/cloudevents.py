@@ -18,7 +18,7 @@ STRUCTURED = b"application/cloudevents"
 
 def structured(value: bytes, headers: Headers) -> bytes:
     """The event as one JSON document; what is no JSON in its data becomes `data_base64`."""
-    if not any(name == "ce_specversion" for name, _ in headers):
+    if not headers or not any(name == "ce_specversion" for name, _ in headers):
         return value
     if any(name == "content-type" and media.startswith(STRUCTURED) for name, media in headers):
         return value  # its attributes may stand in headers as well, for who sorts records by them

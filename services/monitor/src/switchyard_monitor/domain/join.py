@@ -382,7 +382,7 @@ class Fold:
 
     def _ask(self, place: ProfileKey, entry: Entry, line: Line) -> bool:
         """Count an X, once for each revision that was asked; it may come with its Y, and alone before or after it."""
-        if line.x is None or _asked_by(place) in entry.exchanges:
+        if line.x is None or (entry.exchanges and _asked_by(place) in entry.exchanges):
             return False
         if any(pred.x is not None and self._is_of(pred, place.revision, place.role) for pred in entry.preds):
             return False
