@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,14 @@ def river(learnt: Columns, windows: list[Columns]) -> Iterator[dict[str, Any]]:
 
     numbers = [name for name, values in learnt.items() if isinstance(values[0], float)]
     for kind in (ADWIN, KSWIN, PageHinkley):
+        ready = {name: kind() for name in numbers}
+        for name, detector in ready.items():
+            for value in learnt[name][:LEARNT]:
+                detector.update(value)
         for columns in windows:
             used, drifted = 0.0, []
             for name in numbers:
-                detector = kind()
-                for value in learnt[name][:LEARNT]:
-                    detector.update(value)
-                values, seen = columns[name], False
+                detector, values, seen = deepcopy(ready[name]), columns[name], False
                 began = time.process_time()
                 for value in values:
                     detector.update(value)
