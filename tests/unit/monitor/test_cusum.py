@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from switchyard_contracts.windows import DAY_US
 from switchyard_monitor.answers import quality
 from switchyard_monitor.change_answers import ByDay
 from switchyard_monitor.domain.alarms import Terms
 from switchyard_monitor.domain.cusum import FEWEST, FIRST_DAYS, LIMIT, Change, Day, change, days_of
-from switchyard_monitor.domain.days import DAY_US
 from switchyard_monitor.domain.entries import Arm, Cell
 from switchyard_monitor.domain.gauges import of_days
 from switchyard_monitor.domain.rules import UNIT, Rule

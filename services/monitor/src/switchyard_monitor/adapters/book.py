@@ -129,7 +129,7 @@ class SqlBook:
 def _read(rule_id: int, body: str) -> Rule:
     try:
         rule = Rule.read(json.loads(body))
-    except (TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"rule {rule_id} in the database cannot be read: {error}") from error
     for name in ("window_us", "judged_after_us", "horizon_us"):
         if not isinstance(getattr(rule, name), int):
