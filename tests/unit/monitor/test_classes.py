@@ -361,7 +361,8 @@ def world(tmp_path: Path, empty: Path) -> Iterator[World]:
 def shown(world: World) -> RevisionQuality:
     """What `/quality` says of the one revision."""
     arms = world.store.arms(SUBJECT)
-    (line,) = quality(world.store.totals(arms), ByDay(world.store.day_totals(arms), (), None, 0.0))
+    days = ByDay(world.store.day_totals(arms), (), None, 0.0, world.models.rule(SUBJECT))
+    (line,) = quality(world.store.totals(arms), days)
     return line
 
 
@@ -455,6 +456,23 @@ def test_classes_that_are_named_anew_begin_anew(world: World) -> None:
     assert line.judged == 2
     assert line.classes is not None
     assert [(one.name, one.said, one.happened) for one in line.classes.each] == [("early", 0, 1), ("lost", 1, 0)]
+
+
+def test_classes_that_are_named_as_before_are_told_again(world: World) -> None:
+    world.say(classified("a", "late", 0.8), at=1)
+    world.say(outcome("a", "late"), at=2)
+    world.run()
+    world.teach({**CLASSES, "prediction": {**CLASSES["prediction"], "classes": ["late", "early", "lost"]}})
+    world.say(classified("b", "lost", 0.1), at=3)
+    world.run()
+    world.teach(CLASSES)
+    world.say(classified("c", "early", 0.1), at=4)
+    world.say(outcome("c", "early"), at=5)
+    world.run()
+    line = shown(world)
+    assert line.classes is not None
+    assert line.classes.names == ["late", "early"]
+    assert [one.right for one in line.classes.each] == [1, 1]
 
 
 def _alone(said: str, happened: str, score: float, name: str, world: World) -> Sums:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -162,7 +163,8 @@ def test_what_changes_is_found_within_three_weeks(shift: float, least: float) ->
 
 def cell(place: int, *, rule: Rule = RULE, revision: str = "r", role: str = "stable", **sums: int) -> Cell:
     named = {name.replace("_", "."): value for name, value in sums.items()}
-    return Cell(Arm(1, revision, role, 3, 10_000, "split"), rule, place * DAY_US, named)
+    number = {RULE: 1, CLASSES: 2}.get(rule, 3)
+    return Cell(Arm(number, revision, role, 3, 10_000, "split"), rule, place * DAY_US, named)
 
 
 def test_a_day_counts_when_it_is_over_judged_and_covered() -> None:
@@ -180,6 +182,16 @@ def test_a_day_counts_when_it_is_over_judged_and_covered() -> None:
     assert [day.start_us // DAY_US for day in days_of(cells, coverage=0.8)] == [0, 3, 4]
     wrong = cell(0, rule=CLASSES, predictions=100, age_n=80, age_right=60)
     assert days_of([wrong], coverage=0.8) == [Day(0, 80, 0.25)]
+
+
+def test_days_that_were_measured_by_something_else_are_none_of_these() -> None:
+    numbers = cell(0, predictions=100, age_n=100, age_a=100 * 30 * UNIT)
+    classes = cell(1, rule=CLASSES, predictions=100, age_n=100, age_right=75)
+    assert days_of([numbers, classes], coverage=0.8, rule=CLASSES) == [Day(DAY_US, 100, 0.25)]
+    assert days_of([numbers, classes], coverage=0.8, rule=RULE) == [Day(0, 100, 30.0)]
+    finer = replace(RULE, scale=7, judged_after_us=0)
+    again = cell(1, rule=finer, predictions=100, age_n=100, age_a=100 * UNIT)
+    assert days_of([numbers, again], coverage=0.8, rule=finer) == [Day(0, 100, 30.0), Day(DAY_US, 100, 7.0)]
 
 
 def year(*, shift: float = 0.0, **whose: Any) -> list[Cell]:

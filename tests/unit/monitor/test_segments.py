@@ -296,6 +296,14 @@ def test_newer_segments_stand_alone() -> None:
     assert [part.part for part in line.features[0].parts] == ["under 500"]
 
 
+def test_segments_that_are_said_as_before_are_told_again() -> None:
+    newer = Rule(SUBJECT, task="regression", outcome="$.delay", segments=(DISTANCE,))
+    between = Cell(Arm(2, "r", "stable", 4, 10_000, "split"), newer, 0, {f"seg.all:{1}": 3})
+    before = cells({"AA": [[1.0]]})
+    assert segments([*before, between], RULE) == segments(before)
+    assert segments([*before, between], newer) == segments([between])
+
+
 def test_what_was_added_is_taken_out_again() -> None:
     sums: Sums = {}
     held = number(BOTH, [1, 2])

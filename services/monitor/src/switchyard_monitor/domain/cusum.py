@@ -16,13 +16,14 @@ What has changed becomes what is usual if it lasts: S falls again, and the chang
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scipy.special import ndtri, stdtr
 from switchyard_contracts.windows import DAY_US
 
-from switchyard_monitor.domain.entries import Cell
+from switchyard_monitor.domain.entries import Cell, spoken
+from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import only
 
 ALLOWED, LIMIT = 0.5, 6.0
@@ -93,16 +94,22 @@ class Change:
         return math.fsum(day.mean * day.n for day in held) / n if n else None
 
 
-def days_of(cells: Iterable[Cell], *, coverage: float, watermark_us: int | None = None) -> list[Day]:
+def days_of(
+    cells: Sequence[Cell], *, coverage: float, watermark_us: int | None = None, rule: Rule | None = None
+) -> list[Day]:
     """The days of one revision that have a mean: enough predictions that are judged, and of enough of all.
 
-    With a watermark those that are over and old enough to be judged by then.
+    With a watermark those that are over and old enough to be judged by then. Only of rules that hold the same against
+    the same as the one in force: minutes and shares that were wrong have no mean.
     """
+    told = spoken(cells, rule)
     asked: dict[int, int] = {}
     judged: dict[int, int] = {}
     lost: dict[int, float] = {}
     for cell in cells:
         start_us, sums = cell.start_us, cell.sums
+        if told is None or cell.rule.measured != told.measured:
+            continue
         if watermark_us is not None and start_us + DAY_US + cell.rule.judged_after_us > watermark_us:
             continue
         n = sums.get("age.n", 0)
