@@ -75,11 +75,16 @@ def test_nothing_is_said_before_the_fifteenth_day() -> None:
     assert [point.z is None for point in added_up([*values, 0.0]).points] == [True] * FIRST_DAYS + [False]
 
 
-def test_days_that_never_differ_say_nothing_and_one_that_does_is_no_error() -> None:
-    assert change(days([0.25] * 30)) is None
-    found = added_up([*[0.25] * 30, 0.5, 0.5])
-    assert found.points[30].z is None
-    assert found.points[31].z is not None
+@pytest.mark.parametrize("mean", [0.0, 0.25, 0.1])
+def test_days_that_never_differ_are_as_ever_and_the_first_that_does_is_as_far_off_as_a_day_can_be(mean: float) -> None:
+    found = added_up([mean] * 30)
+    assert [point.z for point in found.points] == [None] * FIRST_DAYS + [0.0] * 16
+    assert (found.score, found.changed) == (0.0, False)
+    assert [point.z for point in added_up([*[mean] * 30, mean + 0.5]).points][-1] == 3.0
+    assert [point.z for point in added_up([*[mean] * 30, mean - 0.01]).points][-1] == -3.0
+    found = added_up([*[mean] * 30, *[mean + 0.5] * 3])
+    assert found.changed
+    assert found.since_us == 30 * DAY_US
 
 
 def test_a_change_is_found_and_when_it_began() -> None:
@@ -252,9 +257,16 @@ def test_a_window_of_the_alarm_says_what_all_days_up_to_it_have_added_up_to() ->
             "60 % of 100 predictions have an outcome at age L, and it takes 80 %",
             id="a day whose labels are missing",
         ),
+        pytest.param(
+            60,
+            [*year(), cell(60, predictions=25, age_n=25, age_a=1)],
+            "25 of 30 judged predictions",
+            id="a day of too few for a mean, whatever the rule asks for",
+        ),
     ],
 )
 def test_a_day_of_which_too_little_is_known_says_nothing(place: int, cells: list[Cell], words: str) -> None:
-    reading = of_days(TERMS, cells, revision="r", coverage=0.8, start_us=place * DAY_US)
+    terms = replace(TERMS, samples=min(TERMS.samples, 20 if "of 30" in words else 50))
+    reading = of_days(terms, cells, revision="r", coverage=0.8, start_us=place * DAY_US)
     assert reading.value is None
     assert reading.words.replace("\u00a0", " ") == words

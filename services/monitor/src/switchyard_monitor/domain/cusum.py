@@ -5,7 +5,7 @@ mean and the spread of all earlier ones by Student's t, and turned into a normal
 reference has to be chosen, and no spread is believed that a week made. Bad days follow bad days, so scores are made
 smaller by as much as earlier days were like those before them. S adds up the scores less half a standard deviation,
 and never falls below 0; where it passes 6, days have been worse for longer than chance would have it. A score counts as
-3 at most, so that no single day, however bad, is a change for good.
+3 at most, so that no single day, however bad, is a change for good; that it is where no two days differed before.
 
 Of quarters of 97 days in which nothing changed, but that weeks of flights were drawn in any order, 8 to 11 % have a
 change somewhere; with a limit of 5, and days that are taken to have nothing to do with each other, 50 to 65 % have.
@@ -54,7 +54,7 @@ class Point:
 
     day: Day
     z: float | None
-    """None of the first ones, and where no day differed from another so far."""
+    """None of the first ones."""
     score: float
 
 
@@ -177,10 +177,10 @@ class _Usual:
         crossed = self.crossed - m * (2 * self.total - self.last) + (n - 1) * m * m
         return max(0.0, min(MOST_ALIKE, crossed / self.squares + 1 / n))
 
-    def z(self, mean: float) -> float | None:
-        """How far a day lies above those so far; None where they do not differ."""
+    def z(self, mean: float) -> float:
+        """How far a day lies above those so far; where they do not differ, as far as can be or not at all."""
         if self.squares <= 0.0:
-            return None
+            return math.copysign(MOST, mean - self.first) if mean != self.first else 0.0
         n = self.n
         t = math.sqrt(n / (n + 1)) * (mean - self.first - self.mean) / math.sqrt(self.squares / (n - 1))
         # The lower tail of a large |t| has digits, where the upper one is 1.

@@ -144,7 +144,7 @@ def of_days(
         if cell.arm.role in SERVED and cell.arm.revision == revision and cell.start_us <= start_us
     ]
     today = merged(cell.sums for cell in own if cell.start_us == start_us)
-    if few := _few(terms, today.get("age.n", 0), "judged prediction"):
+    if few := _few(terms, today.get("age.n", 0), "judged prediction", least=cusum.FEWEST):
         return few
     days = cusum.days_of(own, coverage=coverage, rule=rule)
     if not days or days[-1].start_us != start_us:
@@ -248,7 +248,8 @@ def _uncovered(sums: Sums, coverage: float) -> Reading:
     return Reading(None, judged, f"{words}, and it takes {percent(coverage)}")
 
 
-def _few(terms: Terms, samples: int, noun: str) -> Reading | None:
-    if samples >= terms.samples:
+def _few(terms: Terms, samples: int, noun: str, *, least: int = 0) -> Reading | None:
+    least = max(least, terms.samples)
+    if samples >= least:
         return None
-    return Reading(None, samples, f"{count(samples)} of {counted(terms.samples, noun)}")
+    return Reading(None, samples, f"{count(samples)} of {counted(least, noun)}")
