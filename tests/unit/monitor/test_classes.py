@@ -182,8 +182,20 @@ def test_brier_log_loss_and_calibration_are_those_of_their_definitions() -> None
     assert found.slope == pytest.approx(1 / 1.4, abs=0.1)
     wide = np.minimum(9, (scores * 10).astype(int))
     ece = sum(abs((y - scores)[wide == place].sum()) for place in range(10)) / 3000
-    assert found.ece == pytest.approx(ece, abs=0.003)
+    assert found.ece == pytest.approx(ece, abs=1e-5)
     assert found.ece > 2 * found.ece_by_chance
+
+
+@pytest.mark.parametrize("score", [0.0, 0.3, 0.5, 0.9, 1.0])
+def test_few_scores_that_are_all_true_have_no_calibration_error(score: float) -> None:
+    n = 20_000
+    late = round(n * score)
+    rows: list[Row] = [("late", "late", score)] * late + [("late", "early", score)] * (n - late)
+    found = Calibration.of(summed(rows))
+    assert found is not None
+    assert found.ece == pytest.approx(0.0, abs=1e-6)
+    chance = math.sqrt(2 / math.pi * score * (1 - score) / n)
+    assert found.ece_by_chance == pytest.approx(chance, abs=1e-6)
 
 
 def test_a_perfectly_calibrated_model_is_not_accused() -> None:
