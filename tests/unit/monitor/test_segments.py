@@ -60,6 +60,10 @@ SPOKEN: dict[str, Any] = {
         (DISTANCE, "500", 500.0, "500 to 1000"),
         (DISTANCE, "1000", 1000.0, "from 1000"),
         (DISTANCE, "far", None, "missing"),
+        (Segment("day", "$.day", (), (20_260_101.0, 20_260_102.0)), "20260101", 20_260_101.0, "20260101 to 20260102"),
+        (Segment("share", "$.share", (), (0.12345678,)), "1", 1.0, "from 0.12345678"),
+        (Segment("heat", "$.heat", (), (-0.0, 1e300)), "-1", -1.0, "under 0"),
+        (Segment("heat", "$.heat", (), (-0.0, 1e300)), "1e300", 1e300, "from 1e+300"),
     ],
 )
 def test_a_value_lies_in_the_part_that_is_named_so(
