@@ -13,7 +13,7 @@ from typing import NamedTuple
 from switchyard_contracts.events import Part
 from switchyard_contracts.intervals import jackknife, jackknife_share
 
-from switchyard_monitor.domain.entries import Cell
+from switchyard_monitor.domain.entries import Cell, spoken
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.segments import BASE, Segment
 from switchyard_monitor.domain.sums import Sums, merged, only
@@ -72,20 +72,26 @@ class _Loss(NamedTuple):
         return self.total / self.n if self.n else 0.0
 
 
-def segments(days: Sequence[Cell]) -> list[RevisionSegments]:
-    """One line for each revision and role whose newest rule tells segments apart."""
+def segments(days: Sequence[Cell], rule_in_force: Rule | None = None) -> list[RevisionSegments]:
+    """One line for each revision and role whose rule, the one in force or the newest, tells segments apart."""
     by_revision: dict[tuple[str, str], list[Cell]] = {}
     for cell in days:
         by_revision.setdefault((cell.arm.revision, cell.arm.role), []).append(cell)
     found = []
     for (revision, role), held in sorted(by_revision.items()):
-        rule = max(held, key=lambda cell: cell.arm.rule).rule
-        told = rule.segments or ()
-        cells = [cell for cell in held if (cell.rule.segments, cell.rule.unit) == (rule.segments, rule.unit)]
-        features = [_feature(rule, place, segment, cells) for place, segment in enumerate(told)]
+        rule = spoken(held, rule_in_force)
+        if rule is None:
+            continue
+        terms = _terms(rule)
+        cells = [cell for cell in held if _terms(cell.rule) == terms]
+        features = [_feature(rule, place, segment, cells) for place, segment in enumerate(rule.segments or ())]
         if any(feature.parts for feature in features):
             found.append(RevisionSegments(revision=revision, role=role, features=features))
     return found
+
+
+def _terms(rule: Rule) -> tuple[object, ...]:
+    return rule.measured, rule.segments, rule.unit
 
 
 def _feature(rule: Rule, place: int, segment: Segment, cells: Sequence[Cell]) -> FeatureSegments:

@@ -21,6 +21,9 @@ from switchyard_monitor.domain.entries import Cells
 from switchyard_monitor.domain.retention import Places, spread
 from switchyard_monitor.domain.sums import Sums, add, decode, encode, merged, pick
 
+LONGEST = 20_000
+"""Characters of sums that are remembered. Those of windows have 10,000; those of days with scores, classes and segments
+up to 140,000, and thousands of them would take more memory than the monitor has."""
 _Place = tuple[int, int, int]
 """Owner, start of the window, partition."""
 
@@ -96,7 +99,7 @@ class Summed:
                 query, ends = f"{query} ORDER BY start_us DESC LIMIT ?", (owner, left)
             rows = execute(connection, query, ends).all()
             for start_us, text in rows:
-                sums = _decoded(text) if names is None else _picked(text, names)
+                sums = some(text, names)
                 found.setdefault((start_us, owner), []).append(sums)
             if left is not None and (left := left - len(rows)) <= 0:
                 break
@@ -207,6 +210,13 @@ class Summed:
 ARMS = Summed(owner="arm", windows="cell", totals="total")
 DAYS = Summed(owner="arm", windows="day_cell", totals="day_total")
 PAIRS = Summed(owner="pair", windows="pair_cell", totals="pair_total")
+
+
+def some(text: str, names: Pattern[str] | None) -> Mapping[str, int]:
+    """Sums, or those of some names; what is short is remembered, for it is asked for again and again."""
+    if len(text) > LONGEST:
+        return decode(text) if names is None else pick(text, names)
+    return _decoded(text) if names is None else _picked(text, names)
 
 
 @lru_cache(maxsize=20_000)

@@ -169,6 +169,11 @@ class Rule:
         """The size of one part, in the unit of Y."""
         return self.scale / UNIT
 
+    @property
+    def measured(self) -> tuple[str | None, str, str | None]:
+        """What is held against what; of rules that differ in it, losses are of different things."""
+        return self.task, self.prediction, self.outcome
+
     def window(self, at_us: int) -> int:
         """The start of the window that a time lies in."""
         return windows.start(at_us, self.window_us)

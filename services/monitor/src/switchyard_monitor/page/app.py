@@ -259,6 +259,7 @@ class _Doors:
                 page.looks.days(subject, generations=single.GENERATIONS, names=cusum.NAMES),
                 mark,
                 page.models.coverage(subject),
+                rule,
             ),
             parts=page.looks.days(subject, generations=single.GENERATIONS, names=segment_answers.NAMES)
             if rule and rule.segments
