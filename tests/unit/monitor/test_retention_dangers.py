@@ -367,6 +367,7 @@ def totals(world: World) -> list[Any]:
     return found
 
 
+@pytest.mark.rule("retention-rows")
 def test_a_correction_of_a_window_that_is_no_more_makes_no_half_of_it(world: World) -> None:
     """Corrections keep a row alive for as long as they come; the window of its prediction goes meanwhile."""
     keep = Keep(rows_us=0, windows_us=DAY_US, hourly_us=DAY_US, daily_us=DAY_US)
@@ -480,6 +481,7 @@ def put_away(world: World, chance: random.Random) -> None:
         pass
 
 
+@pytest.mark.rule("retention-rows")
 @pytest.mark.parametrize("seed", range(4))
 def test_a_life_with_retention_adds_up_to_the_same_as_one_without(tmp_path: Path, seed: int) -> None:
     life = Life(random.Random(seed))
