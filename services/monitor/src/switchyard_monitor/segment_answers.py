@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from switchyard_contracts.events import Part
-from switchyard_contracts.intervals import jackknife, jackknife_share
+from switchyard_contracts.intervals import jackknife_share, jackknife_squares
 
 from switchyard_monitor.domain.entries import Cell, spoken
 from switchyard_monitor.domain.rules import Rule
@@ -120,7 +120,9 @@ def _part(
     if not loss.n:
         return found
     groups = [(day.n, day.total if regression else day.n - day.total) for day in (_loss(rule, day, at) for day in days)]
-    interval = jackknife if regression else jackknife_share
+    # A few days of storms make most of a mean, and in a fortnight without one they are missing in its error too: the
+    # jackknife of the mean itself held in 90 of 100 fortnights, that of its inverse in 92.
+    interval = jackknife_squares if regression else jackknife_share
     usual, strict = (interval(groups, level=level, least=FIRST_DAYS) for level in (LEVEL, 1 - (1 - LEVEL) / among))
     middle = every.mean if regression else 1 - every.mean
     measures: dict[str, float] = (
