@@ -80,20 +80,22 @@ def segments(days: Sequence[Cell]) -> list[RevisionSegments]:
     found = []
     for (revision, role), held in sorted(by_revision.items()):
         rule = max(held, key=lambda cell: cell.arm.rule).rule
-        told = rule.segments or ()
+        told = rule.segments
+        if told is None:
+            continue
         cells = [cell for cell in held if (cell.rule.segments, cell.rule.unit) == (rule.segments, rule.unit)]
-        features = [_feature(rule, place, segment, cells) for place, segment in enumerate(told)]
+        by_day: dict[int, list[Sums]] = {}
+        for cell in cells:
+            by_day.setdefault(cell.start_us, []).append(cell.sums)
+        each = [merged(parts) for _, parts in sorted(by_day.items())]
+        whole = merged(each)
+        features = [_feature(rule, place, segment, each, whole) for place, segment in enumerate(told)]
         if any(feature.parts for feature in features):
             found.append(RevisionSegments(revision=revision, role=role, features=features))
     return found
 
 
-def _feature(rule: Rule, place: int, segment: Segment, cells: Sequence[Cell]) -> FeatureSegments:
-    by_day: dict[int, list[Sums]] = {}
-    for cell in cells:
-        by_day.setdefault(cell.start_us, []).append(cell.sums)
-    days = [merged(parts) for _, parts in sorted(by_day.items())]
-    whole = merged(days)
+def _feature(rule: Rule, place: int, segment: Segment, days: Sequence[Sums], whole: Sums) -> FeatureSegments:
     digits = [digit for digit in range(BASE) if whole.get(f"seg.all:{BASE * place + digit}")]
     losses = [_loss(rule, whole, BASE * place + digit) for digit in digits]
     every = _Loss(*(math.fsum(column) for column in zip(*losses, strict=True))) if losses else _Loss(0, 0.0, 0.0)  # type: ignore[arg-type]
