@@ -83,8 +83,13 @@ def segments(days: Sequence[Cell], rule_in_force: Rule | None = None) -> list[Re
         if rule is None:
             continue
         terms = _terms(rule)
-        cells = [cell for cell in held if _terms(cell.rule) == terms]
-        features = [_feature(rule, place, segment, cells) for place, segment in enumerate(rule.segments or ())]
+        by_day: dict[int, list[Sums]] = {}
+        for cell in held:
+            if _terms(cell.rule) == terms:
+                by_day.setdefault(cell.start_us, []).append(cell.sums)
+        each = [merged(parts) for _, parts in sorted(by_day.items())]
+        whole = merged(each)
+        features = [_feature(rule, place, segment, each, whole) for place, segment in enumerate(rule.segments or ())]
         if any(feature.parts for feature in features):
             found.append(RevisionSegments(revision=revision, role=role, features=features))
     return found
@@ -94,12 +99,7 @@ def _terms(rule: Rule) -> tuple[object, ...]:
     return rule.measured, rule.segments, rule.unit
 
 
-def _feature(rule: Rule, place: int, segment: Segment, cells: Sequence[Cell]) -> FeatureSegments:
-    by_day: dict[int, list[Sums]] = {}
-    for cell in cells:
-        by_day.setdefault(cell.start_us, []).append(cell.sums)
-    days = [merged(parts) for _, parts in sorted(by_day.items())]
-    whole = merged(days)
+def _feature(rule: Rule, place: int, segment: Segment, days: Sequence[Sums], whole: Sums) -> FeatureSegments:
     digits = [digit for digit in range(BASE) if whole.get(f"seg.all:{BASE * place + digit}")]
     losses = [_loss(rule, whole, BASE * place + digit) for digit in digits]
     every = _Loss(*(math.fsum(column) for column in zip(*losses, strict=True))) if losses else _Loss(0, 0.0, 0.0)  # type: ignore[arg-type]
