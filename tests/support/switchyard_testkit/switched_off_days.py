@@ -6,9 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 from switchyard_monitor.domain import calibration, confusion, cusum, days, segments, separation
+from switchyard_monitor.domain.rules import Rule, Value
 from switchyard_monitor.domain.scores import ONE
 
 from switchyard_testkit.switching import Switch, always, instead
+
+_cost = Rule.cost
 
 
 def of_equal_width(score: int) -> int:
@@ -21,6 +24,12 @@ def of_all_classes(margins: Sequence[float]) -> float | None:
     size = len(margins) // 3
     both = math.fsum(margins[size:])
     return 2 * math.fsum(margins[:size]) / both if both else None
+
+
+def nothing_for_none(self: Rule, said: Value, happened: Value, *, score: int | None) -> int | None:
+    """A loss that comes to no number is none at all, and lowers the mean."""
+    found = _cost(self, said, happened, score=score)
+    return 0 if found is None else found
 
 
 def from_the_top(no: Sequence[float], yes: Sequence[float]) -> float | None:
@@ -41,5 +50,6 @@ SWITCHES: Mapping[str, Switch] = {
     "losses-in-nats": instead(calibration, "LN2", 1.0),
     "days-like-those-before": instead(cusum._Usual, "alike", property(always(0.0))),
     "digits-that-say-what-they-mean": instead(segments, "mark", always(0)),
+    "losses-that-are-counted-out": instead(Rule, "cost", nothing_for_none),
 }
 """By what is taken away."""
