@@ -48,7 +48,7 @@ def feedback(folder: Path, port: int) -> dict[str, str]:
 def monitor(folder: Path, port: int) -> dict[str, str]:
     """With a database that has something to tell: a regression with pairs, a classification, decisions, outcomes."""
     world = World(folder)
-    world.teach()
+    world.teach(MONITORING | {"loss": {"expression": "abs(prediction - outcome)"}})
     world.teach(CLASSES, subject=SORTED)
     for i in range(20):
         world.say(inference(f"p{i}", y=10.0 + i, at=i), at=i)

@@ -50,6 +50,7 @@ SWITCHES: Mapping[str, Switch] = {
     "losses-in-nats": instead(calibration, "LN2", 1.0),
     "days-like-those-before": instead(cusum._Usual, "alike", property(always(0.0))),
     "digits-that-say-what-they-mean": instead(segments, "mark", always(0)),
+    "discounts-by-place": instead(days, "discount", always(ONE)),
     "losses-that-are-counted-out": instead(Rule, "cost", nothing_for_none),
 }
 """By what is taken away."""

@@ -397,6 +397,16 @@ def _judged(line: RevisionQuality) -> list[tuple[str, str, float | None]]:
         ("switchyard_outcome_brier", "Mean squared error of scores.", scores.brier.value if scores else None),
         ("switchyard_outcome_macro_f1_ratio", "Mean F1 of the classes.", classes.macro_f1.value if classes else None),
         (
+            "switchyard_outcome_mrr_ratio",
+            "Sum of 1/place of what was clicked, by list.",
+            line.ranking.mrr.value if line.ranking else None,
+        ),
+        (
+            "switchyard_outcome_ndcg_ratio",
+            "Sum of 1/log2(place + 1) of what was clicked, by click.",
+            line.ranking.ndcg.value if line.ranking else None,
+        ),
+        (
             "switchyard_outcome_expected_accuracy_ratio",
             "Accuracy that the scores promise, also of predictions without an outcome.",
             promise.accuracy if promise else None,
