@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 from switchyard_monitor.domain import calibration, confusion, cusum, days, segments, separation
+from switchyard_monitor.domain.rules import Rule, Value
 from switchyard_monitor.domain.scores import ONE
 from switchyard_monitor.domain.usual import Usual
 
 from switchyard_testkit.switching import Switch, always, instead
+
+_cost = Rule.cost
 
 
 def of_equal_width(score: int) -> int:
@@ -25,6 +28,12 @@ def of_all_classes(margins: Sequence[float]) -> float | None:
     size = len(margins) // 3
     both = math.fsum(margins[size:])
     return 2 * math.fsum(margins[:size]) / both if both else None
+
+
+def nothing_for_none(self: Rule, said: Value, happened: Value, *, score: int | None) -> int | None:
+    """A loss that comes to no number is none at all, and lowers the mean."""
+    found = _cost(self, said, happened, score=score)
+    return 0 if found is None else found
 
 
 def from_the_top(no: Sequence[float], yes: Sequence[float]) -> float | None:
@@ -70,5 +79,7 @@ SWITCHES: Mapping[str, Switch] = {
     "doubts-of-scores": half_the_doubt,
     "windows-that-differ-by-themselves": instead(Usual, "inflation_at", always(1.0)),
     "digits-that-say-what-they-mean": instead(segments, "mark", always(0)),
+    "discounts-by-place": instead(days, "discount", always(ONE)),
+    "losses-that-are-counted-out": instead(Rule, "cost", nothing_for_none),
 }
 """By what is taken away."""

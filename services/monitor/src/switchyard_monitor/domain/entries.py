@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from switchyard_contracts.windows import DAY_US
 
+from switchyard_monitor.domain import row_losses
 from switchyard_monitor.domain.buckets import TIME_PARTS, bucket
 from switchyard_monitor.domain.days import add_to_day
 from switchyard_monitor.domain.judging import AGE, FOLDED, NOW, comparable, judge
@@ -200,6 +201,10 @@ def contribute(entry: Entry, book: Book, cells: Cells, days: Cells, labels: Sums
             bump(cell, f"delay:{_delay(outcomes, pred)}", sign)
             judge(cell, NOW, rule, pred.value, value_of(outcomes), sign)
             judge(cell, AGE, rule, pred.value, known_then, sign, group=FOLDED[fold])
+            if rule.loss is not None:
+                now, score = value_of(outcomes), pred.score
+                row_losses.judge(cell, row_losses.NOW, rule, pred.value, now, sign, score=score)
+                row_losses.judge(cell, row_losses.AGE, rule, pred.value, known_then, sign, score=score, fold=fold)
         if decision is not None and comparable(pred.value, decision.value):
             bump(cell, f"dec.delay:{_delay(decisions, pred)}", sign)
             followed = rule.agrees(pred.value, decision.value)

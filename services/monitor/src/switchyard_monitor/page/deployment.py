@@ -84,6 +84,7 @@ class Deployment:
     classes: tables.Table
     scores: tables.Table
     estimates: tables.Table
+    rankings: tables.Table
     places: tables.Table
     changes: tables.Table
     change_chart: Chart | None
@@ -137,6 +138,7 @@ def deployment(seen: Seen) -> Deployment:
         classes=class_tables.classes(lines, names),
         scores=class_tables.scores(lines, names),
         estimates=class_tables.estimates(lines, names),
+        rankings=class_tables.rankings(lines, names),
         places=class_tables.places(lines, names),
         agreement=tables.agreement(lines, names),
         right=tables.right(lines, names, word="nearer" if _of_numbers(monitoring) else "right"),
