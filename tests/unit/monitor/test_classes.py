@@ -275,6 +275,28 @@ def test_of_one_class_alone_there_is_no_auroc_no_mcc_and_no_slope() -> None:
     assert found.slope is None
 
 
+@pytest.mark.parametrize("happened", [NAMES, NAMES[::-1]], ids=["all right", "all wrong"])
+def test_what_is_the_same_in_all_groups_has_no_interval_of_no_width(happened: Sequence[str]) -> None:
+    rows: list[Row] = [("late", happened[0], 1.0), ("early", happened[1], 0.0)] * 64
+    day = summed(rows)
+    table, scores = Confusion.of(NAMES, day), Calibration.of(day)
+    assert table is not None
+    assert scores is not None
+    assert table.macro_f1.value in (0.0, 1.0)
+    assert table.macro_f1.interval is None
+    assert (scores.brier_interval, scores.log_loss_interval) == (None, None)
+    assert table.classes[0].f1.interval is not None, "which is as wide as that of a share"
+
+
+def test_no_loss_is_less_than_nought_nor_are_the_ends_of_its_interval() -> None:
+    rows: list[Row] = [("late", "late", 0.9)] * 79 + [("late", "early", 1.0)]
+    found = Calibration.of(summed(rows))
+    assert found is not None
+    for value, interval in ((found.brier, found.brier_interval), (found.log_loss, found.log_loss_interval)):
+        assert interval is not None
+        assert 0.0 <= interval[0] < value < interval[1]
+
+
 def test_few_have_a_value_and_no_interval() -> None:
     few = Separation.of(summed(drawn(12, seed=2)))
     assert few.auroc is not None
