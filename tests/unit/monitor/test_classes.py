@@ -225,7 +225,6 @@ def test_what_scores_promise_is_what_comes_of_true_ones(seed: int) -> None:
     assert promise.auroc == pytest.approx(metrics.roc_auc_score(happened == "late", scores), abs=0.015)
     assert gap.realised == metrics.accuracy_score(happened, said)
     assert gap.expected == pytest.approx(promise.accuracy)
-    assert gap.z is not None
     assert abs(gap.z) < 3.3
 
 
@@ -236,8 +235,21 @@ def test_a_concept_that_changed_shows_in_the_gap_and_not_in_the_promise() -> Non
     assert before is not None
     assert after is not None
     assert after.expected == before.expected
-    assert after.z is not None
     assert after.z < -10
+
+
+def test_scores_that_were_sure_and_wrong_are_no_chance() -> None:
+    rows: list[Row] = [("late", "late", 1.0)] * 7 + [("late", "early", 1.0)] * 3
+    scores, gap = Calibration.of(summed(rows)), Gap.of(summed(rows), positive=True)
+    assert scores is not None
+    assert gap is not None
+    assert (gap.expected, gap.realised) == (1.0, 0.7)
+    assert scores.z is not None
+    assert gap.z < -100
+    assert scores.z > 100
+    right = Gap.of(summed(rows[:7]), positive=True)
+    assert right is not None
+    assert right.z == 0.0, "of what was sure and right"
 
 
 def test_scores_of_whatever_was_said_promise_its_accuracy() -> None:
@@ -256,7 +268,6 @@ def test_scores_of_whatever_was_said_promise_its_accuracy() -> None:
     assert promise == Promise(5000, promise.accuracy)
     assert promise.accuracy == pytest.approx(np.mean([sure for _, _, sure in rows]), rel=1e-5)
     assert gap.realised == found.happened / 5000 == np.mean([said == came for said, came, _ in rows])
-    assert gap.z is not None
     assert abs(gap.z) < 3.3
 
 
@@ -476,6 +487,12 @@ def test_a_score_that_is_none_counts_the_class_alone(world: World) -> None:
     assert line.classes is not None
     assert line.classes.each[0].right == 4
     assert (line.scores, line.estimate) == (None, None)
+    assert line.unscored == 4
+    world.say(classified("more", "late", 0.5), at=3)
+    world.run()
+    line = shown(world)
+    assert line.estimate is not None
+    assert (line.estimate.n, line.unscored) == (1, 4)
 
 
 def test_classes_that_are_named_anew_begin_anew(world: World) -> None:

@@ -111,8 +111,7 @@ class Gap:
     n: int
     expected: float
     realised: float
-    z: float | None
-    """None where every score was sure."""
+    z: float
 
     @classmethod
     def of(cls, sums: Mapping[str, int], *, positive: bool) -> Gap | None:
@@ -120,9 +119,9 @@ class Gap:
         expected = Promise.of(sums, "cal", positive=positive)
         if expected is None:
             return None
-        n, right, doubt = expected.n, sums.get("cal.right", 0), sums.get("cal.pq", 0) / ONE**2
+        n, right, doubt = expected.n, sums.get("cal.right", 0), sums["cal.pq"] / ONE**2
         gap = right - n * expected.accuracy
-        return cls(n, expected.accuracy, right / n, gap / math.sqrt(doubt) if doubt else None)
+        return cls(n, expected.accuracy, right / n, gap / math.sqrt(doubt))
 
 
 def _of_losses(groups: Groups) -> Interval:

@@ -84,6 +84,8 @@ class Deployment:
     classes: tables.Table
     scores: tables.Table
     estimates: tables.Table
+    unscored: str
+    """How many predictions held no score where one is told; empty where none did."""
     places: tables.Table
     changes: tables.Table
     change_chart: Chart | None
@@ -137,6 +139,7 @@ def deployment(seen: Seen) -> Deployment:
         classes=class_tables.classes(lines, names),
         scores=class_tables.scores(lines, names),
         estimates=class_tables.estimates(lines, names),
+        unscored=class_tables.unscored(lines),
         places=class_tables.places(lines, names),
         agreement=tables.agreement(lines, names),
         right=tables.right(lines, names, word="nearer" if _of_numbers(monitoring) else "right"),
