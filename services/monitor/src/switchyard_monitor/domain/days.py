@@ -148,15 +148,17 @@ def _add_score(day: Sums, rule: Rule, said: str, happened: str, sign: int, *, sc
     miss = ONE - score if so else -score
     steep = ONE - 2 * score
     doubt = score * (ONE - score)
+    # Of 0 and 1 as much as of the score next to them: what was sure of all and wrong would have no z at all.
+    least = max(doubt, ONE - 1)
     loss = bits(score if so else ONE - score)
     index = bin_of(score)
     bump(day, "cal.n", sign)
     bump(day, "cal.p", sign * score)
-    bump(day, "cal.pq", sign * doubt)
+    bump(day, "cal.pq", sign * least)
     bump(day, "cal.b", sign * miss * miss)
     bump(day, "cal.l", sign * loss)
     bump(day, "cal.z", sign * miss * steep)
-    bump(day, "cal.zz", sign * steep * steep * doubt)
+    bump(day, "cal.zz", sign * steep * steep * least)
     if so:
         bump(day, "cal.y", sign)
     if yes == so:
