@@ -93,8 +93,8 @@ def _of_classes() -> list[tuple[float, bytes]]:
             at = day * DAY + (place + 0.5) * DAY / A_DAY
             carrier = chance.choices([*CARRIERS, "VX"], [30, 30, 20, 15, 5])[0]
             distance = chance.choice([None, 180, 320, 640, 720, 1400, 2300])
-            sure = chance.betavariate(1.6, 2.0)
-            knows = chance.random() < CARRIERS.get(carrier, 0.8) - (0.25 if day >= WORSE_FROM else 0.0)
+            sure = chance.betavariate(1.0, 1.2)
+            knows = chance.random() < CARRIERS.get(carrier, 0.8) - (0.45 if day >= WORSE_FROM else 0.0)
             late = chance.random() < (sure if knows else 1 - sure)
             happened = LATE if late else chance.choices([EARLY, ON_TIME], [1, 8])[0]
             answer = LATE if sure >= 0.5 else chance.choices([EARLY, ON_TIME], [1, 12])[0]

@@ -89,7 +89,7 @@ def alarms(held: AlarmBook) -> Alarms:
 
 
 def _rule(state: AlarmState) -> Rule:
-    fired = units.moment(state.fired_at).removesuffix(" UTC") if state.fired_at else ""
+    fired = units.short_clock(round(state.fired_at.timestamp() * 1e6)) if state.fired_at else ""
     last = state.looks[-1] if state.looks else None
     unknown = last is not None and last.standing is Standing.NO_DATA
     words = "Nothing judged yet" if last is None else "No data" if unknown else "Quiet"
