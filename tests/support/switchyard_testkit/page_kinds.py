@@ -19,7 +19,7 @@ DAYS, WORSE_FROM = 40, 30
 A_DAY = 70
 CANDIDATE_FROM = 37
 DAY = 86_400
-CARRIERS = {"AA": 0.9, "UA": 0.84, "DL": 0.62, "a carrier with a name as long as a sentence": 0.8}
+CARRIERS = {"AA": 0.9, "UA": 0.84, "DL": 0.62, "one with a long name": 0.8}
 """How often the model knows anything, by carrier."""
 LATE, EARLY, ON_TIME = "late", "early", "on time"
 STABLE, NEXT = "cancellation-5d21ac", "cancellation-77b0e9"
@@ -127,6 +127,6 @@ def _of_ranking() -> list[tuple[float, bytes]]:
         said.append((at, batch(name, list(range(1, PLACES + 1)), at=at, subject=SUGGESTIONS, revision="suggestions-1")))
         for row in range(PLACES):
             clicked = chance.random() < 0.3 / (row + 1)
-            facts = {"at": at + 30, "subject": SUGGESTIONS, "row": row, "event_id": f"{name}-{row}"}
+            facts: dict[str, Any] = {"at": at + 30, "subject": SUGGESTIONS, "row": row, "event_id": f"{name}-{row}"}
             said.append((at + 30, outcome(name, clicked, **facts)))
     return said

@@ -102,8 +102,17 @@ def by_day(days: ByDay, names: Mapping[str, str], *, task: str) -> list[Chart]:
             starts = range(begin_us, last_us + DAY_US, DAY_US)
             points = [((at + DAY_US / 2) / 1e6, value(found[name][at]) if at in found[name] else None) for at in starts]
             lines.append(Line(name, style, points))
-        ends = {"begin": begin_us / 1e6, "end": (last_us + DAY_US) / 1e6}
-        return chart(id, title, lines=lines, words=words, top=top, lag=DAY_US / 2e6, time="Day (UTC)", **ends)
+        return chart(
+            id,
+            title,
+            lines=lines,
+            begin=begin_us / 1e6,
+            end=(last_us + DAY_US) / 1e6,
+            words=words,
+            top=top,
+            lag=DAY_US / 2e6,
+            time="Day (UTC)",
+        )
 
     coverage = "Coverage by day: predictions with an outcome at age L"
     drawings = [
