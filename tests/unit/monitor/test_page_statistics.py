@@ -141,6 +141,13 @@ def test_days_are_told_of_all_generations_that_a_revision_had(world: PageWorld) 
     assert f"generations 7 to {days} of its route; older ones are left out" in page
     (_, line) = rows(page, "Whether days have become worse")
     assert line[2] == str(days - 1), "the newest is not over"
+    said = html.unescape(page)
+    assert "Accuracy by day, judged at age L" in said
+    (_, *told) = rows(page, "Accuracy by day")
+    assert [line[1] for line in told[:3]] == ["97.5 %", "95 %", "92.5 %"]
+    assert len(told) == days - 1
+    (_, *covered) = rows(page, "Coverage by day")
+    assert {line[1] for line in covered} == {"100 %"}
     (_, part) = rows(page, "Quality by parts of X")
     assert part[4] == units.count(40 * days)
 

@@ -45,12 +45,12 @@ class SqlLooks:
 
     def days(self, subject: str, *, generations: int, names: Pattern[str]) -> list[Cell]:
         """The days of their revisions, whatever the generation; some of their sums, each partition's apart."""
-        newest, day, arm, rule = _newest_arms([subject], generations), tables.day_cell, tables.arm, tables.rule
+        newest, day, every, rule = _newest_arms([subject], generations), tables.day_cell, tables.arm, tables.rule
         query = (
-            select(arm, rule.c.body, day.c.start_us, day.c.sums)
-            .join(rule, arm.c.rule == rule.c.id)
-            .join(day, day.c.arm == arm.c.id)
-            .where(rule.c.subject == subject, arm.c.revision.in_(select(newest.c.revision)))
+            select(every, rule.c.body, day.c.start_us, day.c.sums)
+            .join(rule, every.c.rule == rule.c.id)
+            .join(day, day.c.arm == every.c.id)
+            .where(rule.c.subject == subject, every.c.revision.in_(select(newest.c.revision)))
             .order_by(day.c.start_us, day.c.arm, day.c.partition)
         )
         arm_of, rule_of = lru_cache(_arm_of), lru_cache(_rule_of)

@@ -71,6 +71,8 @@ class Deployment:
     published: bool
     task: str
     stable: str
+    positive: str
+    """The class that scores speak of, where they speak of one."""
     judged_after: str
     shares: Sequence[Share]
     rollouts: Sequence[Rollout]
@@ -90,6 +92,7 @@ class Deployment:
     places: tables.Table
     changes: tables.Table
     change_chart: Chart | None
+    day_charts: Sequence[Chart]
     segments: tables.Table
     agreement: tables.Table
     right: tables.Table
@@ -105,6 +108,11 @@ class Deployment:
     stopped: Sequence[str]
     watermark: str
     behind: str
+
+    @property
+    def has_recent_quality(self) -> bool:
+        """Whether any of the newest windows' predictions are judged."""
+        return any(held.id in ("quality", "coverage") for held in self.charts)
 
 
 def deployment(seen: Seen) -> Deployment:
@@ -129,6 +137,7 @@ def deployment(seen: Seen) -> Deployment:
         published=record is not None,
         task=monitoring.prediction.task.value if monitoring else "",
         stable=names.get(record.stable, record.stable) if record else "",
+        positive=(monitoring.prediction.positive or "") if monitoring else "",
         judged_after=units.span(outcome.judged_after.total_seconds()) if outcome else "",
         shares=_shares(record, names),
         rollouts=told,
@@ -150,6 +159,9 @@ def deployment(seen: Seen) -> Deployment:
         pair_quality=tables.pair_quality(compared, names),
         changes=changes.table(lines, names),
         change_chart=changes.picture(seen.days, names),
+        day_charts=changes.by_day(
+            seen.days, names, task=monitoring.prediction.task.value if monitoring else "regression"
+        ),
         segments=segment_tables.table(segments(seen.parts, seen.days.rule), names),
         charts=trends(seen.windows, seen.period, names=names) if seen.period else [],
         period=seen.period.words if seen.period else "",

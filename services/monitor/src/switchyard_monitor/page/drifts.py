@@ -110,7 +110,7 @@ class Against:
             return ""
         begin = self.window.start_us
         end = begin + self.reference.length_seconds * SECOND_US
-        return f"{moment(begin)} to {moment(end)}"
+        return f"{units.short_clock(begin)} to {units.short_clock(end)}"
 
     @property
     def worth(self) -> str:
@@ -128,12 +128,6 @@ class Against:
     def features(self) -> Mapping[str, Feature]:
         """The reference's, by name."""
         return {} if self.reference is None else {feature.name: feature for feature in self.reference.features}
-
-
-def moment(at_us: int) -> str:
-    """A time in UTC, without what is nought."""
-    words = units.clock(at_us)
-    return words.removesuffix(" 00:00:00") if words.endswith(" 00:00:00") else words.removesuffix(":00")
 
 
 def against(

@@ -15,7 +15,7 @@ from switchyard_monitor.domain.drift_book import FeatureDrift, K, N
 from switchyard_monitor.domain.usual import Aspect
 from switchyard_monitor.page import tables, units
 from switchyard_monitor.page.charts import FAILURE, Chart, Line, Mark, Span, chart
-from switchyard_monitor.page.drifts import STATES, Against, Card, Found, State, card, gapped, moment, state, worst_first
+from switchyard_monitor.page.drifts import STATES, Against, Card, Found, State, card, gapped, state, worst_first
 from switchyard_monitor.page.spreads import Spread, spread
 from switchyard_monitor.ports import DriftBook
 
@@ -224,7 +224,7 @@ def _chart(aspect: Aspect, held: Sequence[tuple[int, Finding]], length: int) -> 
         history.append(each.drifted)
         if each.drifted:
             lasts = sum(history[-N:]) >= K and not each.usual.optimistic
-            words = f"{moment(start_us)}: {name} {value(each.effect)}, usual up to {value(limit)}"
+            words = f"{units.short_clock(start_us)}: {name} {value(each.effect)}, usual up to {value(limit)}"
             marks.append(Mark(FAILURE if lasts else "diamond", at, each.effect, words))
     first, last = held[0][0] / SECOND_US, held[-1][0] / SECOND_US + length
     return chart(

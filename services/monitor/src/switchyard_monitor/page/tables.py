@@ -119,8 +119,8 @@ def quality(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) 
 
 
 def between(words: Callable[[float | None], str], lower: float | None, upper: float | None) -> str:
-    """An interval; nothing where there is none."""
-    return units.NOTHING if lower is None else f"{words(lower)} to {words(upper)}"
+    """An interval, which stays in one line; nothing where there is none."""
+    return units.NOTHING if lower is None else f"{words(lower)}{units.GAP}to{units.GAP}{words(upper)}"
 
 
 def agreement(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:
