@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 from switchyard_monitor.domain import calibration, confusion, cusum, days, segments, separation
 from switchyard_monitor.domain.rules import Rule, Value
 from switchyard_monitor.domain.scores import ONE
+from switchyard_profile import importance
 
 from switchyard_testkit.switching import Switch, always, instead
 
@@ -32,6 +34,11 @@ def nothing_for_none(self: Rule, said: Value, happened: Value, *, score: int | N
     return 0 if found is None else found
 
 
+def eta_squared(share: Fraction, n: int, k: int) -> Fraction:
+    """The share that lies between bins, of which every bin brings some by chance."""
+    return share
+
+
 def from_the_top(no: Sequence[float], yes: Sequence[float]) -> float | None:
     """The mean precision of all cuts, whatever recall each gains."""
     hits = said = 0.0
@@ -51,6 +58,7 @@ SWITCHES: Mapping[str, Switch] = {
     "days-like-those-before": instead(cusum._Usual, "alike", property(always(0.0))),
     "digits-that-say-what-they-mean": instead(segments, "mark", always(0)),
     "discounts-by-place": instead(days, "discount", always(ONE)),
+    "importance-less-that-of-lots": instead(importance, "corrected", eta_squared),
     "losses-that-are-counted-out": instead(Rule, "cost", nothing_for_none),
 }
 """By what is taken away."""
