@@ -714,6 +714,11 @@ def class_sums(ledger: Ledger, made: pd.DataFrame, frame: pd.DataFrame, rules: R
     for held, which in ((so, "1"), (~so, "0")):
         ledger.spread(judged[held], f"cal.s{which}", index[held])
         ledger.spread(judged[held], f"cal.f{which}", (group * 32 + index // 8)[held])
+    tenth = (judged["sure"].astype("int64") * 10 // UNIT).clip(upper=9)
+    for number in sorted(tenth.unique()):
+        mine = tenth == number
+        ledger.add(judged[mine], f"cal.g:{number}", miss[mine])
+        ledger.add(judged[mine], f"cal.gq:{number}", doubt[mine])
     for number in sorted(group.unique()):
         mine = group == number
         ledger.add(judged[mine], f"cal.n:{number}")

@@ -14,11 +14,13 @@ import pytest
 from pydantic import ValidationError
 from sklearn.metrics import dcg_score, ndcg_score
 from switchyard_contracts.model_deployment import Monitoring
+from switchyard_contracts.windows import DAY_US
 from switchyard_monitor import metrics
 from switchyard_monitor.answers import RevisionQuality, quality
 from switchyard_monitor.change_answers import ByDay
 from switchyard_monitor.domain.cusum import days_of
 from switchyard_monitor.domain.days import LAST_PLACE, add_to_day, discount
+from switchyard_monitor.domain.entries import Arm, Cell
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.scores import ONE
 from switchyard_monitor.domain.sums import Sums
@@ -158,6 +160,22 @@ def test_what_was_added_is_taken_out_again() -> None:
         for place, clicked in ((1.0, 1.0), (2.0, 0.0), (10.0**9, 1.0)):
             add_to_day(day, rule, place, clicked, sign, fold=0)
     assert not any(day.values())
+
+
+def test_what_was_no_ranking_once_is_none_of_its_places() -> None:
+    before = Rule(SUBJECT, task="regression", outcome="$.delay")
+    now = Rule(SUBJECT, task="ranking", outcome="$.clicked")
+    sums: list[Sums] = [{}, {}]
+    for _ in range(40):
+        add_to_day(sums[0], before, 7.0, 9.0, 1, fold=0)
+        add_to_day(sums[1], now, 2.0, 1.0, 1, fold=0)
+    days = [
+        Cell(Arm(place, "r", "stable", 3, 10_000, "split"), rule, 0, named)
+        for place, (rule, named) in enumerate(zip((before, now), sums, strict=True), start=1)
+    ]
+    (line,) = quality(days, ByDay(days, days, 3 * DAY_US, 0.8, now))
+    assert line.ranking is not None
+    assert (line.ranking.shown, line.ranking.clicked, line.ranking.mean_place) == (40, 40, 2.0)
 
 
 @pytest.mark.parametrize(

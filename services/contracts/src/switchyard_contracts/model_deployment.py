@@ -599,14 +599,14 @@ class Monitoring(Shape):
     """Y′: what people decided."""
     outcome: Outcome | None = None
     """X′: what then happened."""
-    # Not told where there is none, as `alarms`.
+    # Neither segments, loss nor alarms are told where there are none: a monitor of before would refuse the whole record
+    # for a field it does not know.
     loss: Annotated[Loss | None, Field(exclude_if=not_)] = None
     """What a judged prediction costs, in one's own terms."""
-    segments: Annotated[list[Segment], Field(max_length=MOST_SEGMENTS)] = []
+    segments: Annotated[list[Segment], Field(max_length=MOST_SEGMENTS, exclude_if=not_)] = []
     """By which features of X quality is told apart."""
     window: Duration = WINDOW
     """The base window of X and Y; a step's evidence is made of these."""
-    # Not told where there are none: a monitor of before would refuse the whole record for a field it does not know.
     alarms: Annotated[list[Alarm], Field(max_length=MOST_ALARMS, exclude_if=not_)] = []
     """Rules by which the revision that serves is watched."""
     retrain: Retrain | None = None
@@ -634,8 +634,9 @@ class Monitoring(Shape):
                     " compared by a split and not on copies of requests"
                 )
         segments = [segment.name for segment in self.segments]
-        if len(set(segments)) < len(segments):
-            raise ValueError("segments: their names must differ")
+        for index, segment in enumerate(segments):
+            if segment in segments[:index]:
+                raise ValueError(f"segments[{index}].name: {segment!r} is taken; the names of segments must differ")
         names = [alarm.name for alarm in self.alarms]
         for index, name in enumerate(self.retrain.alarms if self.retrain else ()):
             if name not in names:

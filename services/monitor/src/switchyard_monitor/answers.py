@@ -268,7 +268,7 @@ def quality(cells: Sequence[Cell], by_day: ByDay = NO_DAYS) -> list[RevisionQual
 
 
 def _quality(revision: str, role: str, cells: Sequence[Cell], days: ByDay) -> RevisionQuality:
-    by_day = judged_by_day(days.totals)
+    by_day = judged_by_day(days.totals, days.rule)
     sums = merged(cell.sums for cell in cells)
     predictions, judged = sums.get("predictions", 0), sums.get("age.n", 0)
     delay, decided = (histogram(sums, name, TIME_PARTS) for name in ("delay", "dec.delay"))

@@ -12,7 +12,7 @@ from switchyard_contracts.sticky import FOLDS
 from switchyard_monitor.domain.calibration import Calibration, Gap, Promise
 from switchyard_monitor.domain.confusion import Confusion, Interval, OfClass
 from switchyard_monitor.domain.days import LAST_PLACE
-from switchyard_monitor.domain.entries import Cell
+from switchyard_monitor.domain.entries import Cell, spoken
 from switchyard_monitor.domain.folded import by_number
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.scores import ONE
@@ -139,14 +139,18 @@ class Judged(NamedTuple):
     ranking: Ranking | None = None
 
 
-def judged(days: Sequence[Cell]) -> Judged:
-    """Of one revision in one role, by the classes and scores that its newest rule speaks of."""
-    if not days:
+def judged(days: Sequence[Cell], rule: Rule | None = None) -> Judged:
+    """Of one revision in one role, by the classes and scores that the rule in force speaks of."""
+    rule = spoken(days, rule)
+    if rule is None:
         return Judged()
-    rule = max(days, key=lambda cell: cell.arm.rule).rule
-    terms = rule.classes, rule.positive, rule.score
-    sums = merged(cell.sums for cell in days if (cell.rule.classes, cell.rule.positive, cell.rule.score) == terms)
+    terms = _terms(rule)
+    sums = merged(cell.sums for cell in days if _terms(cell.rule) == terms)
     return Judged(_classes(rule, sums), _scores(rule, sums), _estimate(rule, sums), _ranking(rule, sums))
+
+
+def _terms(rule: Rule) -> tuple[object, ...]:
+    return rule.measured, rule.classes, rule.positive, rule.score
 
 
 def _classes(rule: Rule, sums: Sums) -> Classes | None:

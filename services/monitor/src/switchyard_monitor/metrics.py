@@ -207,7 +207,8 @@ class MonitorCollector(Collector):
             for column in ("in", *LABEL_COLUMNS):
                 labels.add_metric((subject, column), found.get(column, 0))
             arms = self._store.arms(subject)
-            cells, days = self._store.totals(arms), ByDay(self._store.day_totals(arms), (), None, 0.0)
+            rule = self._rosters.models.rule(subject) if self._rosters else None
+            cells, days = self._store.totals(arms), ByDay(self._store.day_totals(arms), (), None, 0.0, rule)
             for (revision, role), (latency, delay) in _times(cells).items():
                 _add(latencies, latency, (subject, revision, role), LATENCY_BOUNDS, MICROSECONDS)
                 _add(delays, delay, (subject, revision, role), DELAY_BOUNDS, MILLISECONDS)

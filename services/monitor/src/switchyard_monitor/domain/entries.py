@@ -6,7 +6,7 @@ adds now. Order, splits, corrections and late labels then need no cases of their
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -128,6 +128,15 @@ class Cell:
     rule: Rule
     start_us: int
     sums: Sums
+
+
+def spoken(cells: Iterable[Cell], rule: Rule | None) -> Rule | None:
+    """The rule that cells are looked at by: the one in force, or the newest where that has none of them.
+
+    The newest alone would not do: a rule that is said once more has the number that it had at first.
+    """
+    held = {cell.arm.rule: cell.rule for cell in cells}
+    return rule if rule in held.values() else held[max(held)] if held else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from switchyard_monitor.domain.entries import Cell
 from switchyard_monitor.domain.quality import Quality, latency
 from switchyard_monitor.domain.retention import Rungs
 from switchyard_monitor.domain.row_losses import RowLoss
+from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums, merged, only
 from switchyard_monitor.domain.usual import ENOUGH, Aspect, Yardstick
 
@@ -152,7 +153,9 @@ def _own_loss(terms: Terms, cells: Sequence[Cell], *, coverage: float) -> Readin
     return Reading(found.mean, found.n)
 
 
-def of_days(terms: Terms, cells: Iterable[Cell], *, revision: str, coverage: float, start_us: int) -> Reading:
+def of_days(
+    terms: Terms, cells: Iterable[Cell], *, revision: str, coverage: float, start_us: int, rule: Rule | None = None
+) -> Reading:
     """What all days up to this one have added up to; the day itself must have a mean."""
     own = [
         cell
@@ -160,9 +163,9 @@ def of_days(terms: Terms, cells: Iterable[Cell], *, revision: str, coverage: flo
         if cell.arm.role in SERVED and cell.arm.revision == revision and cell.start_us <= start_us
     ]
     today = merged(cell.sums for cell in own if cell.start_us == start_us)
-    if few := _few(terms, today.get("age.n", 0), "judged prediction"):
+    if few := _few(terms, today.get("age.n", 0), "judged prediction", least=cusum.FEWEST):
         return few
-    days = cusum.days_of(own, coverage=coverage)
+    days = cusum.days_of(own, coverage=coverage, rule=rule)
     if not days or days[-1].start_us != start_us:
         return _uncovered(today, coverage)
     found = cusum.change(days)
@@ -264,7 +267,8 @@ def _uncovered(sums: Sums, coverage: float) -> Reading:
     return Reading(None, judged, f"{words}, and it takes {percent(coverage)}")
 
 
-def _few(terms: Terms, samples: int, noun: str) -> Reading | None:
-    if samples >= terms.samples:
+def _few(terms: Terms, samples: int, noun: str, *, least: int = 0) -> Reading | None:
+    least = max(least, terms.samples)
+    if samples >= least:
         return None
-    return Reading(None, samples, f"{count(samples)} of {counted(terms.samples, noun)}")
+    return Reading(None, samples, f"{count(samples)} of {counted(least, noun)}")

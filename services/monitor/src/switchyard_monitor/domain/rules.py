@@ -177,6 +177,11 @@ class Rule:
         return self.scale / UNIT
 
     @property
+    def measured(self) -> tuple[str | None, str, str | None]:
+        """What is held against what; of rules that differ in it, losses are of different things."""
+        return self.task, self.prediction, self.outcome
+
+    @property
     def loss_unit(self) -> float:
         """The size of one part of a loss."""
         return (self.loss_scale or 1) / UNIT

@@ -147,7 +147,7 @@ def deployment(seen: Seen) -> Deployment:
         pair_quality=tables.pair_quality(compared, names),
         changes=changes.table(lines, names),
         change_chart=changes.picture(seen.days, names),
-        segments=segment_tables.table(segments(seen.parts), names),
+        segments=segment_tables.table(segments(seen.parts, seen.days.rule), names),
         charts=trends(seen.windows, seen.period, names=names) if seen.period else [],
         period=seen.period.words if seen.period else "",
         events=tables.events(seen.books),

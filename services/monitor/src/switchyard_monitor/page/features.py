@@ -120,11 +120,7 @@ def one(held: Against, subject: str, book: DriftBook, name: str) -> One | None:
     if feature is None or held.window is None or held.reference is None:
         return None
     since, until = held.windows[0].start_us, held.window.start_us
-    lines = [
-        line
-        for line in book.history(subject, held.reference.digest, held.revision, name, since_us=since)
-        if line.start_us <= until
-    ]
+    lines = book.history(subject, held.reference.digest, held.revision, name, since_us=since, until_us=until)
     if not lines or lines[-1].start_us != until:
         return None
     sums, findings = lines[-1].told
