@@ -385,6 +385,30 @@ def test_drift_is_told_of_days_that_are_over_and_lasts_after_two(tmp_path: Path)
     assert told == [{}, {}, {"distance": False, "prediction": False}, {"distance": True, "prediction": True}]
 
 
+def test_how_much_a_feature_matters_is_told_and_orders_what_is_found(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    serve(world, 4, spoil=2)
+    client = client_of(world)
+    (whole,) = client.get(f"{BASE}/profile?since=2026-03-03T00:00:00Z").json()
+    weights = {feature.name: feature.weight for feature in REFERENCE.features}
+    shown = {one["name"]: (one.get("importance") or {}).get("prediction", 0.0) for one in whole["features"]}
+    assert shown == weights
+    assert max(weights.values()) > 0.1
+    plain, ordered = (
+        client.get(f"{BASE}/drift?revision=stable-1{order}").json()["windows"][-1]["findings"]
+        for order in ("", "&order=weight")
+    )
+    assert sorted(map(str, ordered)) == sorted(map(str, plain))
+    usual = [max(one["usual"], one["reference"]) for one in ordered]
+    found = [
+        weights[one["feature"]] * (one["effect"] / most if most else 1000.0 * bool(one["effect"]))
+        for one, most in zip(ordered, usual, strict=True)
+    ]
+    assert found == sorted(found, reverse=True)
+    assert ordered[0]["feature"] == "distance"
+    assert client.get(f"{BASE}/drift?revision=stable-1&order=luck").status_code == 422
+
+
 def test_prometheus_is_told_of_the_last_day_by_side_and_aspect(tmp_path: Path) -> None:
     world = world_of(tmp_path)
     serve(world, 4, spoil=2)
