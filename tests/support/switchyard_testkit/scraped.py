@@ -230,6 +230,7 @@ def monitor(folder: Path) -> Iterator[Scraped]:
         world.pass_time(30)
         while done := reader.step():
             health.passed(done)
+        world.judge_drift()
         health.lag = dict(reader.lag)
 
     stir()
