@@ -143,7 +143,7 @@ def filled(store: SqlStore) -> tuple[int, int]:
                 (k(5), label(15)),
             ],
             exchanges=[(k(1), 7, 10), (k(6), 8, 20), (k(7), 9, 90)],
-            inputs=[(k(8), 10, 1, 20), (k(9), 11, 1, 90)],
+            inputs=[(k(8), 10, 1, 20, None), (k(9), 11, 1, 90, None)],
             labels={SUBJECT: {"in": 2, "joined": 2}, LOANS: {"in": 1, "orphan": 1}},
         )
         batch.lock(lease, 0)
@@ -513,7 +513,8 @@ def drift(world: World) -> tuple[Any, ...]:
 
 def totals(store: SqlStore, subject: str) -> list[Any]:
     cells = [(cell.arm.revision, cell.arm.role, cell.sums) for cell in store.totals(store.arms(subject))]
-    return [*cells, *(cell.sums for cell in store.pair_totals(store.pairs(subject)))]
+    days = [(cell.arm.revision, cell.arm.role, cell.sums) for cell in store.day_totals(store.arms(subject))]
+    return [*cells, *days, *(cell.sums for cell in store.pair_totals(store.pairs(subject)))]
 
 
 def killed_at(folder: Path, url: str, statement: int) -> bool:

@@ -182,8 +182,20 @@ def test_brier_log_loss_and_calibration_are_those_of_their_definitions() -> None
     assert found.slope == pytest.approx(1 / 1.4, abs=0.1)
     wide = np.minimum(9, (scores * 10).astype(int))
     ece = sum(abs((y - scores)[wide == place].sum()) for place in range(10)) / 3000
-    assert found.ece == pytest.approx(ece, abs=0.003)
+    assert found.ece == pytest.approx(ece, abs=1e-5)
     assert found.ece > 2 * found.ece_by_chance
+
+
+@pytest.mark.parametrize("score", [0.0, 0.3, 0.5, 0.9, 1.0])
+def test_few_scores_that_are_all_true_have_no_calibration_error(score: float) -> None:
+    n = 20_000
+    late = round(n * score)
+    rows: list[Row] = [("late", "late", score)] * late + [("late", "early", score)] * (n - late)
+    found = Calibration.of(summed(rows))
+    assert found is not None
+    assert found.ece == pytest.approx(0.0, abs=1e-6)
+    chance = math.sqrt(2 / math.pi * score * (1 - score) / n)
+    assert found.ece_by_chance == pytest.approx(chance, abs=1e-6)
 
 
 def test_a_perfectly_calibrated_model_is_not_accused() -> None:
@@ -361,7 +373,8 @@ def world(tmp_path: Path, empty: Path) -> Iterator[World]:
 def shown(world: World) -> RevisionQuality:
     """What `/quality` says of the one revision."""
     arms = world.store.arms(SUBJECT)
-    (line,) = quality(world.store.totals(arms), ByDay(world.store.day_totals(arms), (), None, 0.0))
+    days = ByDay(world.store.day_totals(arms), (), None, 0.0, world.models.rule(SUBJECT))
+    (line,) = quality(world.store.totals(arms), days)
     return line
 
 
@@ -455,6 +468,23 @@ def test_classes_that_are_named_anew_begin_anew(world: World) -> None:
     assert line.judged == 2
     assert line.classes is not None
     assert [(one.name, one.said, one.happened) for one in line.classes.each] == [("early", 0, 1), ("lost", 1, 0)]
+
+
+def test_classes_that_are_named_as_before_are_told_again(world: World) -> None:
+    world.say(classified("a", "late", 0.8), at=1)
+    world.say(outcome("a", "late"), at=2)
+    world.run()
+    world.teach({**CLASSES, "prediction": {**CLASSES["prediction"], "classes": ["late", "early", "lost"]}})
+    world.say(classified("b", "lost", 0.1), at=3)
+    world.run()
+    world.teach(CLASSES)
+    world.say(classified("c", "early", 0.1), at=4)
+    world.say(outcome("c", "early"), at=5)
+    world.run()
+    line = shown(world)
+    assert line.classes is not None
+    assert line.classes.names == ["late", "early"]
+    assert [one.right for one in line.classes.each] == [1, 1]
 
 
 def _alone(said: str, happened: str, score: float, name: str, world: World) -> Sums:

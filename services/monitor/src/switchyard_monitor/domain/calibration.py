@@ -15,12 +15,10 @@ from switchyard_contracts.intervals import jackknife
 from switchyard_contracts.sticky import FOLDS
 
 from switchyard_monitor.domain.folded import by_number
-from switchyard_monitor.domain.scores import BINS, ONE, edge
+from switchyard_monitor.domain.scores import BINS, ONE, TENTHS, edge
 from switchyard_monitor.domain.separation import Auroc
 
 LN2 = math.log(2.0)
-ECE_BINS = 10
-"""Bins of equal width by which the expected calibration error is told."""
 STEPS, CLOSE = 50, 1e-10
 """Of Newton's method for the slope."""
 Interval = tuple[float, float] | None
@@ -55,7 +53,7 @@ class Calibration:
             return None
         of_groups, brier, loss = (by_number(sums, f"cal.{name}", FOLDS) for name in ("n", "b", "l"))
         no, yes = (by_number(sums, f"cal.{name}", BINS) for name in ("s0", "s1"))
-        ece, by_chance = _ece(no, yes)
+        ece, by_chance = _ece(sums, n)
         variance = sums.get("cal.zz", 0)
         bit = LN2 / ONE
         return cls(
@@ -134,18 +132,15 @@ def _auroc(sums: Mapping[str, int]) -> float | None:
     return None if found is None else found.value
 
 
-def _ece(no: Sequence[int], yes: Sequence[int]) -> tuple[float, float]:
-    """How far shares lie from promises, weighed by how many there are; and how far they would by chance alone."""
-    gaps, doubts = [0.0] * ECE_BINS, [0.0] * ECE_BINS
-    for index, (n, y) in enumerate(zip(no, yes, strict=True)):
-        chance = _middle(index)
-        wide = min(ECE_BINS - 1, int(chance * ECE_BINS))
-        gaps[wide] += y - (n + y) * chance
-        doubts[wide] += (n + y) * chance * (1 - chance)
-    whole = sum(no) + sum(yes)
+def _ece(sums: Mapping[str, int], n: int) -> tuple[float, float]:
+    """How far shares lie from promises in each tenth, weighed by how many there are; and how far they would by chance.
+
+    By the scores themselves and not by the middles of their bins: a model of few scores would be accused of these.
+    """
+    gaps, doubts = by_number(sums, "cal.g", TENTHS), by_number(sums, "cal.gq", TENTHS)
     return (
-        math.fsum(map(abs, gaps)) / whole,
-        math.fsum(math.sqrt(2 / math.pi * doubt) for doubt in doubts) / whole,
+        sum(map(abs, gaps)) / ONE / n,
+        math.fsum(math.sqrt(2 / math.pi * doubt) for doubt in doubts) / ONE / n,
     )
 
 

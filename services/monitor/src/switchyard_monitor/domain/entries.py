@@ -6,12 +6,13 @@ adds now. Order, splits, corrections and late labels then need no cases of their
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from switchyard_contracts.windows import DAY_US
 
+from switchyard_monitor.domain import row_losses
 from switchyard_monitor.domain.buckets import TIME_PARTS, bucket
 from switchyard_monitor.domain.days import add_to_day
 from switchyard_monitor.domain.judging import AGE, FOLDED, NOW, comparable, judge
@@ -129,6 +130,15 @@ class Cell:
     sums: Sums
 
 
+def spoken(cells: Iterable[Cell], rule: Rule | None) -> Rule | None:
+    """The rule that cells are looked at by: the one in force, or the newest where that has none of them.
+
+    The newest alone would not do: a rule that is said once more has the number that it had at first.
+    """
+    held = {cell.arm.rule: cell.rule for cell in cells}
+    return rule if rule in held.values() else held[max(held)] if held else None
+
+
 @dataclass(frozen=True, slots=True)
 class PairCell:
     """One pair of revisions in one window, all partitions together."""
@@ -191,6 +201,10 @@ def contribute(entry: Entry, book: Book, cells: Cells, days: Cells, labels: Sums
             bump(cell, f"delay:{_delay(outcomes, pred)}", sign)
             judge(cell, NOW, rule, pred.value, value_of(outcomes), sign)
             judge(cell, AGE, rule, pred.value, known_then, sign, group=FOLDED[fold])
+            if rule.loss is not None:
+                now, score = value_of(outcomes), pred.score
+                row_losses.judge(cell, row_losses.NOW, rule, pred.value, now, sign, score=score)
+                row_losses.judge(cell, row_losses.AGE, rule, pred.value, known_then, sign, score=score, fold=fold)
         if decision is not None and comparable(pred.value, decision.value):
             bump(cell, f"dec.delay:{_delay(decisions, pred)}", sign)
             followed = rule.agrees(pred.value, decision.value)

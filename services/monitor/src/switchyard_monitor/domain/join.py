@@ -257,7 +257,8 @@ class Fold:
                 self.changes.examples += lesson.example(fact.subject, learns, key, pred.at_us, x=line.given, y=y)
             latency_us = pred.latency_us if line.row == 0 else None
             score = known.scored(line.said)
-            segment = None if line.x is None else known.segment(line.given)
+            # Of an X that came alone before it: who puts away what left no Y may not have seen this one yet.
+            segment = entry.segment if line.x is None else known.segment(line.given)
             its = Pred(pred.arm, pred.at_us, pred.event, line.x, value, latency_us, score, segment)
             self._add(key, entry, fact.subject, its)
             made += 1

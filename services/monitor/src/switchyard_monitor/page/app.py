@@ -266,6 +266,7 @@ class _Doors:
                 days,
                 mark,
                 page.models.coverage(subject),
+                rule,
             ),
             parts=days if rule and rule.segments else [],
             windows=windows,

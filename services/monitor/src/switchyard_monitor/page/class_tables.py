@@ -141,6 +141,35 @@ def places(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -
     return Table("What was clicked at age L, by revision, role and place", columns, rows)
 
 
+def rankings(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:
+    """How far up stood what was clicked."""
+    columns = (
+        "Revision",
+        "Role",
+        "Lists",
+        "Clicks",
+        "Mean place clicked",
+        "MRR by click",
+        "DCG",
+        "NDCG by click",
+    )
+    rows = [
+        (
+            who(line.revision, names),
+            line.role,
+            units.count(found.lists),
+            units.count(found.clicked),
+            units.number(found.mean_place),
+            _measure(units.number, found.mrr),
+            _measure(units.number, found.dcg),
+            _measure(units.number, found.ndcg),
+        )
+        for line in lines
+        if (found := line.ranking) is not None
+    ]
+    return Table(f"Rankings by what was clicked at age L, by revision and role; {IN_BRACKETS}", columns, rows)
+
+
 def verdict(found: Estimate) -> str:
     """What a gap means, and what it does not."""
     if not found.judged:

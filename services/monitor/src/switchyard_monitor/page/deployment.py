@@ -86,6 +86,7 @@ class Deployment:
     classes: tables.Table
     scores: tables.Table
     estimates: tables.Table
+    rankings: tables.Table
     places: tables.Table
     changes: tables.Table
     change_chart: Chart | None
@@ -146,6 +147,7 @@ def deployment(seen: Seen) -> Deployment:
         classes=class_tables.classes(lines, names),
         scores=class_tables.scores(lines, names),
         estimates=class_tables.estimates(lines, names),
+        rankings=class_tables.rankings(lines, names),
         places=class_tables.places(lines, names),
         agreement=tables.agreement(lines, names),
         right=tables.right(lines, names, word="nearer" if _of_numbers(monitoring) else "right"),
@@ -157,7 +159,7 @@ def deployment(seen: Seen) -> Deployment:
         day_charts=changes.by_day(
             seen.days, names, task=monitoring.prediction.task.value if monitoring else "regression"
         ),
-        segments=segment_tables.table(segments(seen.parts), names),
+        segments=segment_tables.table(segments(seen.parts, seen.days.rule), names),
         charts=trends(seen.windows, seen.period, names=names) if seen.period else [],
         period=seen.period.words if seen.period else "",
         events=tables.events(seen.books),
