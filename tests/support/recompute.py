@@ -699,15 +699,16 @@ def class_sums(ledger: Ledger, made: pd.DataFrame, frame: pd.DataFrame, rules: R
     yes = judged["y"] == rules.positive if rules.positive is not None else so | True
     miss = so.astype("int64").astype("object") * UNIT - p
     steep, doubt = UNIT - 2 * p, p * (UNIT - p)
+    least = doubt.map(lambda parts: max(parts, UNIT - 1))
     loss = pd.Series([bits(s if o else UNIT - s) for s, o in zip(p, so, strict=True)], index=judged.index, dtype=object)
     index, group = bins(judged["sure"]), judged["fold"].astype("int64")
     ledger.add(judged, "cal.n")
     ledger.add(judged[so], "cal.y")
     ledger.add(judged[yes == so], "cal.right")
-    for name, values in (("p", p), ("pq", doubt), ("b", miss * miss), ("l", loss)):
+    for name, values in (("p", p), ("pq", least), ("b", miss * miss), ("l", loss)):
         ledger.add(judged, f"cal.{name}", values)
     ledger.add(judged, "cal.z", miss * steep)
-    ledger.add(judged, "cal.zz", steep * steep * doubt)
+    ledger.add(judged, "cal.zz", steep * steep * least)
     if rules.positive is not None:
         ledger.add(judged[yes], "cal.said")
         ledger.add(judged[yes], "cal.hit", p[yes])

@@ -124,13 +124,13 @@ def of_durations(quantile: float, n: int) -> Covers:
     def covers(replay: Replay, chance: np.random.Generator) -> Shown:
         took = (replay.lands - replay.hours) * 10_000
         took = took[~np.isnan(took)].round().astype(np.int64)
-        held = Histogram({}, TIME_PARTS)
+        held: dict[int, int] = {}
         values, counts = np.unique(chance.choice(took, n), return_counts=True)
         for value, count in zip(values.tolist(), counts.tolist(), strict=True):
             at = bucket(value, TIME_PARTS)
-            held.counts[at] = held.counts.get(at, 0) + count
+            held[at] = held.get(at, 0) + count
         true = float(np.quantile(took, quantile, method="inverted_cdf")) / 1_000_000
-        return Shown.of(quantile_interval(held, quantile), true)
+        return Shown.of(quantile_interval(Histogram(held, TIME_PARTS), quantile), true)
 
     return covers
 

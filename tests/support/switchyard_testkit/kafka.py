@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from switchyard_testkit.cache import Cache, recipe_key
@@ -68,6 +68,8 @@ class Broker:
     inside_port: int = field(default_factory=free_port)
     message_max_bytes: int = 1_048_588
     security: Security | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """What differs from the settings of all tests."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -104,6 +106,25 @@ class Broker:
             admin.wait_for_topics([topic], timeout_ms=60_000)
         finally:
             admin.close()
+
+    def configure(self, topic: str, **configuration: str) -> None:
+        """Change settings of a topic that is there; dots are written as underscores."""
+        admin = KafkaAdminClient(bootstrap_servers=self.inside)
+        try:
+            wanted = {name.replace("_", "."): value for name, value in configuration.items()}
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, wanted)])
+        finally:
+            admin.close()
+
+    def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
+        """Of each partition, the first offset that it still has, and the one after its last."""
+        consumer = KafkaConsumer(bootstrap_servers=self.inside, enable_auto_commit=False)
+        try:
+            partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+            starts, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+        finally:
+            consumer.close()
+        return {one.partition: (starts[one], ends[one]) for one in partitions}
 
     def read(self, topic: str) -> list[Any]:
         """Every record of the topic up to its present end."""
@@ -168,13 +189,16 @@ class Broker:
             "share.coordinator.state.topic.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
             **(self.security.broker("CLIENT") if self.security else {}),
+            **self.settings,
         }
 
 
 @contextmanager
-def broker(cache: Cache, folder: Path, *, security: Security | None = None) -> Iterator[Broker]:
+def broker(
+    cache: Cache, folder: Path, *, security: Security | None = None, settings: Mapping[str, object] | None = None
+) -> Iterator[Broker]:
     """A running broker, ended whatever happens."""
-    process = Broker(jars(cache), folder, security=security)
+    process = Broker(jars(cache), folder, security=security, settings=settings or {})
     try:
         process.start()
         yield process

@@ -1,4 +1,4 @@
-"""The monitor as a process of its own, on a broker and a database that are there: for the benchmarks."""
+"""The monitor as a process of its own, on a broker and a database that are there."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import httpx
 from switchyard_contracts.topic_names import TopicNames
 
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.errors import TestkitError
+
+TOKEN = "secret"
 
 
 @dataclass
@@ -25,31 +30,57 @@ class MonitorProcess:
     servers: str
     topics: TopicNames
     database: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What differs from the settings of its pod."""
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """It is not awaited."""
-        tokens = self.folder / "tokens.json"
-        tokens.write_text(json.dumps([{"name": "bench", "sha256": hashlib.sha256(b"").hexdigest(), "deployments": []}]))
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MONITOR_")}
-        environment |= {
+        tokens = [{"name": "test", "sha256": hashlib.sha256(TOKEN.encode()).hexdigest(), "deployments": ["*"]}]
+        (self.folder / "tokens.json").write_text(json.dumps(tokens))
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "switchyard_monitor"]
+            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """As a pod is ended, unless said otherwise."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(60)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command of the monitor's, with the settings of this one."""
+        command = [sys.executable, "-m", "switchyard_monitor", *arguments]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+
+    def get(self, path: str) -> Any:
+        """What its API answers."""
+        answer = httpx.get(
+            f"http://127.0.0.1:{self.port}{path}", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30
+        )
+        return answer.raise_for_status().json()
+
+    def says(self, path: str) -> str:
+        """What it says to anybody; nothing while it does not answer."""
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=30).text
+        except httpx.HTTPError:
+            return ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What it is started with."""
+        ours = {
             "MONITOR_KAFKA_SERVERS": self.servers,
             "MONITOR_KAFKA_TOPIC_PREFIX": self.topics.prefix,
             "MONITOR_DATABASE": self.database,
-            "MONITOR_TOKENS_FILE": str(tokens),
+            "MONITOR_TOKENS_FILE": str(self.folder / "tokens.json"),
             "MONITOR_PORT": str(self.port),
             "MONITOR_LOG_FORMAT": "json",
         }
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "switchyard_monitor"]
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-
-    def end(self) -> None:
-        """As a pod is ended."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(60)
+        others = {name: value for name, value in os.environ.items() if not name.startswith("MONITOR_")}
+        return others | ours | dict(self.settings)
 
     @property
     def log(self) -> Path:

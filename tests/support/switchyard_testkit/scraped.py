@@ -232,6 +232,7 @@ def monitor(folder: Path) -> Iterator[Scraped]:
         world.pass_time(30)
         while done := reader.step():
             health.passed(done)
+        world.judge_drift()
         health.lag = dict(reader.lag)
         room.look()
         health.sees(room)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from switchyard_monitor.domain import calibration, confusion, cusum, days, segme
 from switchyard_monitor.domain.rules import Rule, Value
 from switchyard_monitor.domain.scores import ONE
 from switchyard_monitor.domain.usual import Usual
+from switchyard_profile import importance
 
 from switchyard_testkit.switching import Switch, always, instead
 
@@ -34,6 +36,11 @@ def nothing_for_none(self: Rule, said: Value, happened: Value, *, score: int | N
     """A loss that comes to no number is none at all, and lowers the mean."""
     found = _cost(self, said, happened, score=score)
     return 0 if found is None else found
+
+
+def eta_squared(share: Fraction, n: int, k: int) -> Fraction:
+    """The share that lies between bins, of which every bin brings some by chance."""
+    return share
 
 
 def from_the_top(no: Sequence[float], yes: Sequence[float]) -> float | None:
@@ -80,6 +87,7 @@ SWITCHES: Mapping[str, Switch] = {
     "windows-that-differ-by-themselves": instead(Usual, "inflation_at", always(1.0)),
     "digits-that-say-what-they-mean": instead(segments, "mark", always(0)),
     "discounts-by-place": instead(days, "discount", always(ONE)),
+    "importance-less-that-of-lots": instead(importance, "corrected", eta_squared),
     "losses-that-are-counted-out": instead(Rule, "cost", nothing_for_none),
 }
 """By what is taken away."""

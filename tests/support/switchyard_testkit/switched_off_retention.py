@@ -9,7 +9,8 @@ import pytest
 from switchyard_contracts.windows import DAY_US
 from switchyard_monitor import pruner
 from switchyard_monitor.adapters import batch, upkeep
-from switchyard_monitor.adapters.upkeep import SqlUpkeep
+from switchyard_monitor.adapters.upkeep import SqlTidying
+from switchyard_monitor.domain import retention
 from switchyard_monitor.domain.needs import NOTHING, Unjudged
 from switchyard_monitor.domain.retention import Keep
 from switchyard_monitor.domain.rules import Rule
@@ -30,17 +31,17 @@ def by_the_rule_that_keeps_least(rules: Iterable[Rule], keep: Keep, mark_us: int
 
 def drift_is_not_asked_for(patch: pytest.MonkeyPatch) -> None:
     """What is due of drift holds nothing."""
-    own = SqlUpkeep.unjudged
+    own = SqlTidying.unjudged
 
-    def unjudged(self: SqlUpkeep, subject: str) -> Unjudged:
+    def unjudged(self: SqlTidying, subject: str) -> Unjudged:
         return Unjudged(own(self, subject).states, {})
 
-    patch.setattr(SqlUpkeep, "unjudged", unjudged)
+    patch.setattr(SqlTidying, "unjudged", unjudged)
 
 
 def labels_alone_do_not_count(patch: pytest.MonkeyPatch) -> None:
     """A row goes by the age of its Y, however young its corrections are."""
-    own = pruner.expired
+    own = retention.expired
 
     def expired(entries: Any, *rest: Any) -> Any:
         for entry in entries.values():

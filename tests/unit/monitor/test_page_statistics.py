@@ -78,8 +78,19 @@ def test_classes_scores_and_what_they_promise_are_told(world: PageWorld) -> None
     assert re.fullmatch(r"0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", scores[3])
     (_, promise) = rows(page, "Quality that scores promise")
     assert (promise[2], promise[6], promise[-1]) == ("200", "199", "no more than chance")
+    assert "held no number" not in page
     (_, part) = rows(page, "Quality by parts of X")
     assert part[2:6] == ["x", HOSTILE, "200", "199"]
+
+
+def test_predictions_without_a_score_are_told_where_one_is_said(world: PageWorld) -> None:
+    world.publish(SUBJECT, CLASSES)
+    world.world.say(classified("a", "late", 80), at=1)
+    world.catch_up()
+    assert "1 of 1 predictions held no number from 0 to 1" in shown(world).replace("\u00a0", " ")
+    world.world.say(classified("b", "late", 0.8), at=1)
+    world.catch_up()
+    assert "1 of 2 predictions held no number from 0 to 1" in shown(world).replace("\u00a0", " ")
 
 
 @pytest.mark.parametrize(

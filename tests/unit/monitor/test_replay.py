@@ -86,7 +86,9 @@ def test_a_stopped_partition_goes_on_where_a_person_says_and_what_is_lost_are_ga
         world.say(inference("gone"))
     world.broker.delete_before(0, 3)
     world.run()
-    assert "not in the log" in (world.store.positions()[0].stopped or "")
+    said = world.store.positions()[0].stopped or ""
+    assert "not in the log" in said
+    assert "python -m switchyard_monitor replay events --partition 0" in said
     (moved,) = again(world)
     assert moved.stopped is not None
     assert (moved.before, moved.offset) == (1, 3)

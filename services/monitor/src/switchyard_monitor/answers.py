@@ -151,6 +151,8 @@ class RevisionQuality(Part):
     """Of a classification whose score is told: how well it tells classes apart, and whether it is calibrated."""
     estimate: Estimate | None = None
     """What scores promise, before outcomes are there."""
+    unscored: int | None = None
+    """Where a score is told: predictions whose answer held no number from 0 to 1 there; no score counts them."""
     ranking: Ranking | None = None
     """Of a ranking: what was clicked, by place."""
     change: Change | None = None
@@ -294,6 +296,7 @@ def _quality(revision: str, role: str, cells: Sequence[Cell], days: ByDay) -> Re
         classes=by_day.classes,
         scores=by_day.scores,
         estimate=by_day.estimate,
+        unscored=by_day.unscored,
         ranking=by_day.ranking,
         change=changed(days),
     )

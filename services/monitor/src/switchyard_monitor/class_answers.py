@@ -137,6 +137,7 @@ class Judged(NamedTuple):
     scores: Scores | None = None
     estimate: Estimate | None = None
     ranking: Ranking | None = None
+    unscored: int | None = None
 
 
 def judged(days: Sequence[Cell], rule: Rule | None = None) -> Judged:
@@ -146,7 +147,9 @@ def judged(days: Sequence[Cell], rule: Rule | None = None) -> Judged:
         return Judged()
     terms = _terms(rule)
     sums = merged(cell.sums for cell in days if _terms(cell.rule) == terms)
-    return Judged(_classes(rule, sums), _scores(rule, sums), _estimate(rule, sums), _ranking(rule, sums))
+    return Judged(
+        _classes(rule, sums), _scores(rule, sums), _estimate(rule, sums), _ranking(rule, sums), _unscored(rule, sums)
+    )
 
 
 def _terms(rule: Rule) -> tuple[object, ...]:
@@ -227,6 +230,10 @@ def _estimate(rule: Rule, sums: Sums) -> Estimate | None:
             "gap_z": gap.z,
         }
     )
+
+
+def _unscored(rule: Rule, sums: Sums) -> int | None:
+    return None if rule.score is None else sums.get("predictions", 0) - sums.get("est.n", 0)
 
 
 def _ranking(rule: Rule, sums: Sums) -> Ranking | None:

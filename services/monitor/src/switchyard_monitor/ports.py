@@ -379,6 +379,9 @@ class Tidying(Protocol):
     def entries(self, keys: Iterable[bytes]) -> dict[bytes, Entry]:
         """All that is known of these keys."""
 
+    def unjudged(self, subject: str) -> Unjudged:
+        """What of a deployment was begun to be judged, or is due; `alone`, nobody begins anything until the end."""
+
     def forget(self, gone: Gone, start: bytes, end: bytes, *, seen_us: int) -> int:
         """Delete entries, and in a range what was seen before then and left no Y; answers how many rows went."""
 
@@ -416,9 +419,6 @@ class Upkeep(Protocol):
         `seen_us` is for what left no Y; a kind whose time is 0 is not looked through. At most about so many keys are
         answered.
         """
-
-    def unjudged(self, subject: str) -> Unjudged:
-        """What of a deployment was begun to be judged, or is due."""
 
     def begin(self) -> AbstractContextManager[Tidying]:
         """One transaction: committed at the end of the block, or undone."""

@@ -29,6 +29,15 @@ log = logging.getLogger(__name__)
 
 OUTBOX_CHUNK = 500
 SEND_PAUSE_US = 10_000_000
+REMEDY = (
+    "nothing more of it is read until a person accepts the loss: `python -m switchyard_monitor replay events"
+    " --partition {partition}`, run in a monitor's pod, reads on from the first event that is left, and the ledger"
+    " counts those that are gone under `gaps`"
+)
+ANEW = (
+    "nothing of it is read, because offsets of another topic say nothing of this one: bring the old topic back, or"
+    " start with an empty database"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +182,13 @@ class Reader:
             offset = bounds.start
             self._store.start(lease, topic_id=topic_id, offset=offset)
         elif position.topic_id != topic_id:
-            self._refuse(lease, f"the topic has another id ({topic_id}) than the one that was read")
+            self._refuse(lease, f"the topic has another id ({topic_id}) than the one that was read; {ANEW}")
             return
         elif not bounds.start <= offset <= bounds.end:
             self._refuse(
-                lease, f"the next offset is {offset}, but the log holds {bounds.start} to {bounds.end}: events are gone"
+                lease,
+                f"the next offset is {offset}, but the log holds {bounds.start} to {bounds.end}: events are gone; "
+                + REMEDY.format(partition=number),
             )
             return
         self._leases[number] = lease
@@ -194,7 +205,7 @@ class Reader:
     def _stop(self, lost: OffsetLost) -> None:
         lease = self._leases.get(lost.partition)
         if lease is not None:
-            self._refuse(lease, str(lost))
+            self._refuse(lease, f"{lost}; {REMEDY.format(partition=lost.partition)}")
             self._let_go(lost.partition)
 
     def _give_way(self, deposed: Deposed) -> None:

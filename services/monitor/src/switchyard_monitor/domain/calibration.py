@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from switchyard_contracts.intervals import jackknife
+from switchyard_contracts.intervals import Groups, jackknife
 from switchyard_contracts.sticky import FOLDS
 
 from switchyard_monitor.domain.folded import by_number
@@ -19,6 +19,8 @@ from switchyard_monitor.domain.scores import BINS, ONE, TENTHS, edge
 from switchyard_monitor.domain.separation import Auroc
 
 LN2 = math.log(2.0)
+ALIKE = 1e-12
+"""An interval that is no wider has only been rounded."""
 STEPS, CLOSE = 50, 1e-10
 """Of Newton's method for the slope."""
 Interval = tuple[float, float] | None
@@ -61,9 +63,9 @@ class Calibration:
             happened=sums.get("cal.y", 0),
             promised=sums.get("cal.p", 0) / ONE,
             brier=sums.get("cal.b", 0) / ONE**2 / n,
-            brier_interval=jackknife([(k, b / ONE**2) for k, b in zip(of_groups, brier, strict=True)]),
+            brier_interval=_of_losses((k, b / ONE**2) for k, b in zip(of_groups, brier, strict=True)),
             log_loss=sums.get("cal.l", 0) * bit / n,
-            log_loss_interval=jackknife([(k, part * bit) for k, part in zip(of_groups, loss, strict=True)]),
+            log_loss_interval=_of_losses((k, part * bit) for k, part in zip(of_groups, loss, strict=True)),
             z=sums.get("cal.z", 0) / math.sqrt(variance) if variance else None,
             slope=_slope(no, yes),
             ece=ece,
@@ -109,8 +111,7 @@ class Gap:
     n: int
     expected: float
     realised: float
-    z: float | None
-    """None where every score was sure."""
+    z: float
 
     @classmethod
     def of(cls, sums: Mapping[str, int], *, positive: bool) -> Gap | None:
@@ -118,9 +119,15 @@ class Gap:
         expected = Promise.of(sums, "cal", positive=positive)
         if expected is None:
             return None
-        n, right, doubt = expected.n, sums.get("cal.right", 0), sums.get("cal.pq", 0) / ONE**2
+        n, right, doubt = expected.n, sums.get("cal.right", 0), sums["cal.pq"] / ONE**2
         gap = right - n * expected.accuracy
-        return cls(n, expected.accuracy, right / n, gap / math.sqrt(doubt) if doubt else None)
+        return cls(n, expected.accuracy, right / n, gap / math.sqrt(doubt))
+
+
+def _of_losses(groups: Groups) -> Interval:
+    """None is negative; and where all groups are alike, as when nothing was wrong yet, nothing sets the ends."""
+    found = jackknife(groups)
+    return None if found is None or found[1] - found[0] <= ALIKE else (max(0.0, found[0]), found[1])
 
 
 def _auroc(sums: Mapping[str, int]) -> float | None:

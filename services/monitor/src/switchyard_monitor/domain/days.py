@@ -44,9 +44,35 @@ def add_to_day(
     segment: int | None = None,
     fold: int,
 ) -> None:
-    """Add what one prediction stands for, or take it out (−1); `happened` is what was known of it at age L."""
+    """Add all that one prediction stands for, or take it out (−1); `happened` is what was known of it at age L."""
+    add_said(day, rule, said, sign, score=score, segment=segment)
+    if said is not None and happened is not None:
+        add_judged(day, rule, said, happened, sign, score=score, segment=segment, fold=fold)
+
+
+def add_said(day: Sums, rule: Rule, said: Value | None, sign: int, *, score: int | None, segment: int | None) -> None:
+    """Add what one prediction stands for before anybody knows what happened, or take it out (−1)."""
     day["predictions"] = day.get("predictions", 0) + sign
     if segment is not None and rule.segments is not None:
+        for place in places(rule.segments, segment):
+            bump(day, f"seg.all:{place}", sign)
+    if score is not None and isinstance(said, str):
+        _add_estimate(day, rule, said, sign, score=score)
+
+
+def add_judged(
+    day: Sums,
+    rule: Rule,
+    said: Value,
+    happened: Value,
+    sign: int,
+    *,
+    score: int | None,
+    segment: int | None,
+    fold: int,
+) -> None:
+    """Add what it stands for beside what was known of it at age L, or take that out (−1)."""
+    if segment is not None and rule.segments is not None and comparable(said, happened):
         for place in places(rule.segments, segment):
             _add_segment(day, rule, said, happened, sign, place=place)
     if rule.task == "ranking":
@@ -55,27 +81,21 @@ def add_to_day(
     elif isinstance(said, float):
         if isinstance(happened, float):
             _add_error(day, rule, said, happened, sign)
-    elif isinstance(said, str):
+    elif isinstance(happened, str):
+        _add_class(day, rule, said, happened, sign, fold=fold)
         if score is not None:
-            _add_estimate(day, rule, said, sign, score=score)
-        if isinstance(happened, str):
-            _add_class(day, rule, said, happened, sign, fold=fold)
-            if score is not None:
-                _add_score(day, rule, said, happened, sign, score=score, fold=fold)
+            _add_score(day, rule, said, happened, sign, score=score, fold=fold)
 
 
-def _add_segment(day: Sums, rule: Rule, said: Value | None, happened: Value | None, sign: int, *, place: int) -> None:
-    bump(day, f"seg.all:{place}", sign)
+def _add_segment(day: Sums, rule: Rule, said: Value, happened: Value, sign: int, *, place: int) -> None:
+    bump(day, f"seg.n:{place}", sign)
     if rule.task != "ranking" and isinstance(said, float) and isinstance(happened, float):
         error = clipped(rule.error(said, happened))
-        bump(day, f"seg.n:{place}", sign)
         bump(day, f"seg.e:{place}", sign * error)
         bump(day, f"seg.ee:{place}", sign * error * error)
         bump(day, f"seg.a:{place}", sign * abs(error))
-    elif said is not None and happened is not None and comparable(said, happened):
-        bump(day, f"seg.n:{place}", sign)
-        if was_right(rule, said, happened):
-            bump(day, f"seg.right:{place}", sign)
+    elif was_right(rule, said, happened):
+        bump(day, f"seg.right:{place}", sign)
 
 
 def _add_click(day: Sums, place: float, *, clicked: bool, sign: int, fold: int) -> None:
@@ -148,15 +168,17 @@ def _add_score(day: Sums, rule: Rule, said: str, happened: str, sign: int, *, sc
     miss = ONE - score if so else -score
     steep = ONE - 2 * score
     doubt = score * (ONE - score)
+    # Of 0 and 1 as much as of the score next to them: what was sure of all and wrong would have no z at all.
+    least = max(doubt, ONE - 1)
     loss = bits(score if so else ONE - score)
     index = bin_of(score)
     bump(day, "cal.n", sign)
     bump(day, "cal.p", sign * score)
-    bump(day, "cal.pq", sign * doubt)
+    bump(day, "cal.pq", sign * least)
     bump(day, "cal.b", sign * miss * miss)
     bump(day, "cal.l", sign * loss)
     bump(day, "cal.z", sign * miss * steep)
-    bump(day, "cal.zz", sign * steep * steep * doubt)
+    bump(day, "cal.zz", sign * steep * steep * least)
     if so:
         bump(day, "cal.y", sign)
     if yes == so:

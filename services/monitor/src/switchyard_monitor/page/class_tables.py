@@ -121,6 +121,14 @@ def estimates(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]
     return Table("Quality that scores promise, by revision and role", columns, rows)
 
 
+def unscored(lines: Sequence[answers.RevisionQuality]) -> str:
+    """How many predictions no score is known of, though the spec says where it stands; empty where there are none."""
+    without = sum(line.unscored or 0 for line in lines)
+    if not without:
+        return ""
+    return f"{units.count(without)} of {units.count(sum(line.predictions for line in lines))} predictions"
+
+
 def places(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:
     """How often what was shown at each place was clicked."""
     columns = ("Revision", "Role", "Place", "Shown", "Clicked", "Share", HELD)

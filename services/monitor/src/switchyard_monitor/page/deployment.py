@@ -87,6 +87,8 @@ class Deployment:
     scores: tables.Table
     estimates: tables.Table
     rankings: tables.Table
+    unscored: str
+    """How many predictions held no score where one is told; empty where none did."""
     places: tables.Table
     changes: tables.Table
     change_chart: Chart | None
@@ -148,6 +150,7 @@ def deployment(seen: Seen) -> Deployment:
         scores=class_tables.scores(lines, names),
         estimates=class_tables.estimates(lines, names),
         rankings=class_tables.rankings(lines, names),
+        unscored=class_tables.unscored(lines),
         places=class_tables.places(lines, names),
         agreement=tables.agreement(lines, names),
         right=tables.right(lines, names, word="nearer" if _of_numbers(monitoring) else "right"),

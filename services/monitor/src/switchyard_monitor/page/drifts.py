@@ -81,6 +81,8 @@ class Card:
     shares: Sequence[tuple[str, str, str]]
     """What else is looked at, where there is any of it: its name, the share of the window, of the reference."""
     spread: Spread
+    matters: str = ""
+    """How much the feature does; empty where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,18 @@ def card(feature: Feature, found: Found, number: int) -> Card:
         rows=units.count(sums.rows),
         shares=shares,
         spread=spread(feature, sums),
+        matters=_matters(feature),
     )
+
+
+def _matters(feature: Feature) -> str:
+    told = feature.importance
+    if told is None:
+        return ""
+    if told.own is not None:
+        return f"importance {units.number(told.own)}"
+    of = "answer" if told.outcome is None else "outcome"
+    return f"explains {units.share(told.weight)} of the {of}"
 
 
 def drifted_features(held: Against) -> Chart | None:
