@@ -168,7 +168,8 @@ class Scene:
         def letters() -> dict[bytes, Any]:
             return {dict(each.headers)["switchyard-id"]: each for each in self.kafka.read(self.topics.deadletter)}
 
-        found = until(lambda: len(held := letters()) >= due and held, f"{due} dead letters came", seconds=60)
+        until(lambda: len(letters()) >= due, f"{due} dead letters came", seconds=60)
+        found = letters()
         assert len(found) == due, len(found)
         for letter in found.values():
             said = dict(letter.headers)

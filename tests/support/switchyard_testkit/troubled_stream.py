@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from switchyard_testkit.monitor_world import NOON, SUBJECT, decision, deletion, inference, mirrored, outcome
 
@@ -50,7 +50,7 @@ def _prediction(chance: random.Random, number: int, now: float) -> Iterator[Sent
     def say(value: bytes, *, beside: int = 0) -> Sent:
         return Sent(home if forgotten else (home + beside) % PARTITIONS, value)
 
-    facts = {"y": chance.gauss(20, 30), "latencyUs": chance.randrange(9000)}
+    facts: dict[str, Any] = {"y": chance.gauss(20, 30), "latencyUs": chance.randrange(9000)}
     yield say(inference(name, at=at, traffic=3 + number % 2, **facts))
     if chance.random() < 0.6:
         y, latency = chance.gauss(20, 30), chance.randrange(9000)
