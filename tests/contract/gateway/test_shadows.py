@@ -82,7 +82,7 @@ def ask_many(pod: Pod, number: int, **headers: str) -> list[httpx.Response]:
 
 
 def landed(pod: Pod, number: int) -> None:
-    """After every few requests wait for their copies: of a thousand at a stretch a busy machine has no place for one."""
+    """After every few requests wait for their copies: of a thousand in a row a busy machine has no place for one."""
     if number % (PLACES // 4) == 0:
         until(lambda: under_way(pod) == 0, "the copies so far are answered", seconds=30, every=0.005)
 
