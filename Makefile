@@ -205,6 +205,10 @@ simulate: venv-demo ## How often verdicts are wrong, on real flights, beside the
 	@PYTHONPATH=tests/simulation:services/monitor/src OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	  $(DEMO_BIN)/python -m switchyard_simulation --seed $(SEED)$(if $(SHORT), --short)
 
+.PHONY: calibration
+calibration: venv ## What thresholds and intervals state, held to real flights: false alarms, what is found, coverage; prints the tables
+	@$(BIN)/pytest tests/unit/simulation/test_calibration.py -k "not sums and not k_of_n" $(PYTEST_ARGS)
+
 .PHONY: test-browser
 test-browser: venv ## The monitor's page in a real browser: light, dark, phone, keyboard
 	@mkdir -p $(REPORTS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -12,7 +12,9 @@ from playwright.sync_api import Browser
 from switchyard_monitor.page.app import COOKIE
 from switchyard_testkit.browser import (
     DESKTOP,
+    KINDS,
     PARTS,
+    PARTS_OF_KINDS,
     PATHS,
     PHONE,
     PICTURED,
@@ -24,6 +26,7 @@ from switchyard_testkit.browser import (
     served,
     tab,
 )
+from switchyard_testkit.page_kinds import tell_kinds
 from switchyard_testkit.page_story import tell
 from switchyard_testkit.page_world import PageWorld
 from switchyard_testkit.waiting import until
@@ -75,6 +78,8 @@ LINES = """() => [...document.querySelectorAll('main *')].filter(one => one.chec
     return [...range.getClientRects()].map(at => [at.top + scrollY, at.bottom + scrollY, text.data.trim()]);
   })
 )"""
+TOO_WIDE = """() => [...document.querySelectorAll('.wide')].filter(one => one.scrollWidth > one.clientWidth + 1)
+  .map(one => one.getAttribute('aria-label'))"""
 UNNAMED = """() => [
   ...[...document.querySelectorAll('table')].filter(one => !one.caption?.textContent.trim()),
   ...[...document.querySelectorAll('svg')].filter(
@@ -110,6 +115,15 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     world.close()
 
 
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    world = PageWorld(tmp_path_factory.mktemp("kinds"))
+    tell_kinds(world)
+    with served(world) as address:
+        yield address
+    world.close()
+
+
 @pytest.fixture
 def watched(browser: Browser, base: str) -> Iterator[Watched]:
     with tab(browser, base) as opened:
@@ -121,20 +135,36 @@ def test_each_page_loads_whole_and_asks_nobody_else(
     browser: Browser, base: str, scheme: Scheme, size: tuple[int, int]
 ) -> None:
     with tab(browser, base, scheme=scheme, size=size) as watched:
-        watched.go("/page/")
-        watched.log_in()
-        for name, path in PATHS.items():
-            assert watched.go(path) == 200
-            page = watched.page
-            page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
-            assert page.locator("h1").count() == 1, name
-            assert page.evaluate("document.scripts.length") == 0
-            assert page.evaluate("document.styleSheets.length") == 1, "the style is there"
-            assert page.evaluate("document.documentElement.scrollWidth") <= size[0], f"{name} does not scroll sideways"
-            assert page.evaluate(CONTRAST) == [], f"{name} can be read"
-            assert page.evaluate(CLIPPED) == [], f"{name}'s charts show their words whole"
-        assert watched.outside == []
-        assert watched.complaints == []
+        is_whole(watched, PATHS, size)
+
+
+@pytest.mark.parametrize(("scheme", "size"), LOOKS)
+def test_so_do_those_of_classes_and_rankings_and_where_there_is_nothing(
+    browser: Browser, kinds: str, scheme: Scheme, size: tuple[int, int]
+) -> None:
+    with tab(browser, kinds, scheme=scheme, size=size) as watched:
+        is_whole(watched, KINDS, size)
+        if size == DESKTOP:
+            watched.go(KINDS["classes"])
+            assert watched.page.evaluate(TOO_WIDE) == [], "no table has to be moved sideways on a desk"
+
+
+def is_whole(watched: Watched, paths: Mapping[str, str], size: tuple[int, int]) -> None:
+    """Log in, and look at each page."""
+    watched.go("/page/")
+    watched.log_in()
+    for name, path in paths.items():
+        assert watched.go(path) == 200
+        page = watched.page
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+        assert page.locator("h1").count() == 1, name
+        assert page.evaluate("document.scripts.length") == 0
+        assert page.evaluate("document.styleSheets.length") == 1, "the style is there"
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0], f"{name} does not scroll sideways"
+        assert page.evaluate(CONTRAST) == [], f"{name} can be read"
+        assert page.evaluate(CLIPPED) == [], f"{name}'s charts show their words whole"
+    assert watched.outside == []
+    assert watched.complaints == []
 
 
 @pytest.mark.parametrize(("scheme", "size"), LOOKS[:4])
@@ -153,6 +183,22 @@ def test_axe_finds_nothing_that_keeps_anybody_out(
             watched.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
             found += violations(watched, f"{name}, opened")
         assert watched.outside == []
+    assert found == []
+
+
+@pytest.mark.parametrize(("scheme", "size"), LOOKS[:4])
+def test_axe_finds_nothing_in_the_other_kinds_either(
+    browser: Browser, kinds: str, scheme: Scheme, size: tuple[int, int]
+) -> None:
+    found = []
+    with tab(browser, kinds, scheme=scheme, size=size) as watched:
+        watched.go("/page/")
+        watched.log_in()
+        for name, path in KINDS.items():
+            watched.go(path)
+            found += violations(watched, name)
+            watched.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+            found += violations(watched, f"{name}, opened")
     assert found == []
 
 
@@ -242,9 +288,20 @@ def test_a_screen_reader_finds_landmarks_headings_tables_and_words_for_charts(wa
 
 @pytest.mark.parametrize("name", PATHS)
 def test_every_page_is_in_order_for_those_who_hear_it(watched: Watched, name: str) -> None:
+    is_in_order(watched, PATHS[name])
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_those_of_other_kinds_are_too(browser: Browser, kinds: str, name: str) -> None:
+    with tab(browser, kinds) as watched:
+        is_in_order(watched, KINDS[name])
+
+
+def is_in_order(watched: Watched, path: str) -> None:
+    """Headings, names of tables, pictures and regions, and landmarks."""
     watched.go("/page/")
     watched.log_in()
-    watched.go(PATHS[name])
+    watched.go(path)
     page = watched.page
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
     levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(one => Number(one.tagName[1]))")
@@ -255,6 +312,27 @@ def test_every_page_is_in_order_for_those_who_hear_it(watched: Watched, name: st
     for role in ("main", "banner", "contentinfo"):
         assert page.get_by_role(role).count() == 1, role  # type: ignore[arg-type]
     assert page.evaluate("document.documentElement.lang") == "en"
+
+
+def test_the_tables_of_classes_are_heard_and_moved_by_keyboard_alone(browser: Browser, kinds: str) -> None:
+    with tab(browser, kinds, size=PHONE) as watched:
+        watched.go("/page/")
+        watched.log_in()
+        watched.go(KINDS["classes"])
+        page = watched.page
+        for caption in ("Classes at age L", "Scores beside", "Quality that scores promise", "Quality by parts of X"):
+            assert page.get_by_role("table", name=caption).get_by_role("rowheader").count() >= 2, caption
+        assert page.get_by_role("img", name="Accuracy by day, judged at age L 1.4.0: from").count() == 1
+        assert page.get_by_role("img", name="CUSUM of the days that are judged").count() == 1
+        assert page.get_by_role("cell", name="worse than it was").count() == 1
+        assert page.get_by_text("Firing since").count() == 1, "the alarm of it"
+        region = page.get_by_role("region", name="Quality by parts of X")
+        page.get_by_role("region", name="Quality that scores promise").focus()
+        page.keyboard.press("Tab")
+        assert region.evaluate("one => one === document.activeElement")
+        assert region.evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
+        page.keyboard.press("ArrowRight")
+        until(lambda: region.evaluate("one => one.scrollLeft") > 0, "it moves sideways", seconds=30)
 
 
 def test_a_feature_and_its_numbers_are_reached_by_keyboard(watched: Watched) -> None:
@@ -301,6 +379,20 @@ def test_on_a_phone_weights_and_verdicts_are_seen_without_moving_anything_sidewa
             boxes = [cell.bounding_box() for cell in cells]
             assert boxes, caption
             assert all(box and 0 <= box["x"] <= box["x"] + box["width"] <= PHONE[0] for box in boxes), caption
+
+
+@pytest.mark.parametrize("look", [pytest.param(look, id=look.name) for look in PICTURED])
+def test_the_picture_of_classes_shows_scores_and_cuts_through_no_line(browser: Browser, kinds: str, look: Look) -> None:
+    with tab(browser, kinds, scheme=look.scheme, size=look.size) as watched:
+        watched.go("/page/")
+        watched.log_in()
+        (part,) = PARTS_OF_KINDS.values()
+        watched.go(part.path)
+        begin, end = frame(watched.page, part, most=look.most)
+        lines = watched.page.evaluate(LINES)
+        assert [line for top, bottom, line in lines if any(top + 1 < at < bottom - 1 for at in (begin, end))] == []
+        shown = {line for top, bottom, line in lines if begin <= top and bottom <= end}
+        assert {"Quality", "AUROC"} <= shown
 
 
 @pytest.mark.parametrize("look", [pytest.param(look, id=look.name) for look in PICTURED])

@@ -18,12 +18,26 @@ import pytest
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.exposition import breaches, documented, families, ours, scrape
 from switchyard_testkit.feedback import token_entry, write_tokens
-from switchyard_testkit.monitor_world import MONITORING, World, decision, inference, mirrored, outcome
+from switchyard_testkit.monitor_world import (
+    CLASSES,
+    MONITORING,
+    World,
+    classified,
+    decision,
+    inference,
+    mirrored,
+    outcome,
+)
 from switchyard_testkit.waiting import until
 
 NOWHERE = "127.0.0.1:1"
-CLASSES = {**MONITORING, "prediction": {"path": "$.delay", "task": "classification"}}
-SORTED = "demo/sorted"
+SCORED = {**CLASSES, "outcome": {**MONITORING["outcome"], "path": "$.delay"}}
+RANKING = {
+    **{name: said for name, said in MONITORING.items() if name != "decision"},
+    "prediction": {"path": "$.delay", "task": "ranking"},
+    "outcome": {**MONITORING["outcome"], "path": "$.delay", "affectedBy": "decision"},
+}
+SORTED, RANKED = "demo/sorted", "demo/ranked"
 
 
 def operator(folder: Path, port: int) -> dict[str, str]:
@@ -46,17 +60,22 @@ def feedback(folder: Path, port: int) -> dict[str, str]:
 
 
 def monitor(folder: Path, port: int) -> dict[str, str]:
-    """With a database that has something to tell: a regression with pairs, a classification, decisions, outcomes."""
+    """With a database that has something to tell: a regression with pairs and a loss of its own, a
+    classification with scores, a ranking, decisions, outcomes."""
     world = World(folder)
-    world.teach()
-    world.teach(CLASSES, subject=SORTED)
+    world.teach(MONITORING | {"loss": {"expression": "abs(prediction - outcome)"}})
+    world.teach(SCORED, subject=SORTED)
+    world.teach(RANKING, subject=RANKED)
     for i in range(20):
         world.say(inference(f"p{i}", y=10.0 + i, at=i), at=i)
         world.say(mirrored(f"p{i}", at=i), at=i)
         world.say(outcome(f"p{i}", 12.0, at=i), at=i + 1)
         world.say(decision(f"p{i}", True, at=i), at=i + 1)
-        world.say(inference(f"s{i}", y=i % 2, at=i, subject=SORTED), at=i)
-        world.say(outcome(f"s{i}", 1, at=i, subject=SORTED), at=i + 1)
+        said, came = ("late", "early")[i % 2], ("late", "early")[i % 3 > 0]
+        world.say(classified(f"s{i}", said, i / 20, at=i, subject=SORTED), at=i)
+        world.say(outcome(f"s{i}", came, at=i, subject=SORTED), at=i + 1)
+        world.say(inference(f"r{i}", y=1 + i % 2, at=i, subject=RANKED), at=i)
+        world.say(outcome(f"r{i}", i % 3 == 0, at=i, subject=RANKED), at=i + 1)
     world.now_us += 60_000_000
     world.run()
     world.pass_time(2)

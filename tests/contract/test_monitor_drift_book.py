@@ -98,9 +98,11 @@ def test_each_feature_is_kept_with_all_that_was_found(kept: Kept) -> None:
     assert [one.feature for one in found] == list(NAMES)
     assert [one.told[0] for one in found] == [profile.features[name] for name in NAMES]
     assert kept.book.windows(SUBJECT, REFERENCE.digest) == [expected.window]
-    history = kept.book.history(SUBJECT, REFERENCE.digest, "stable-1", "x", since_us=TODAY)
+    x = SUBJECT, REFERENCE.digest, "stable-1", "x"
+    history = kept.book.history(*x, since_us=TODAY, until_us=TODAY)
     assert history == [one for one in found if one.feature == "x"]
-    assert kept.book.history(SUBJECT, REFERENCE.digest, "stable-1", "x", since_us=TODAY + 1) == []
+    assert kept.book.history(*x, since_us=TODAY + 1, until_us=TODAY + DAY_US) == []
+    assert kept.book.history(*x, since_us=0, until_us=TODAY - 1) == []
 
 
 def test_what_comes_late_is_judged_with_its_window(kept: Kept) -> None:
@@ -139,6 +141,37 @@ def test_the_newest_window_is_judged_first_and_copies_are_none(kept: Kept) -> No
     assert kept.rows() == [("stable-1", 1, 1)]
     keeper.step()
     assert kept.rows() == [("next-2", 0, 1), ("stable-1", 0, 1), ("stable-1", 1, 1)]
+
+
+def test_of_many_windows_those_are_read_that_are_shown(kept: Kept) -> None:
+    for day in range(5):
+        kept.ask(f"p{day}", at=day * 86_400)
+    kept.ask("before", at=86_400, revision="first-0")
+    kept.ask("candidate", at=3 * 86_400, revision="next-2", role="candidate")
+    kept.read(5 * 86_400)
+    keeper = kept.keeper()
+    while keeper.step():
+        pass
+    of = SUBJECT, REFERENCE.digest
+
+    def shown(**only: object) -> list[tuple[str, int]]:
+        found = kept.book.windows(*of, **only)  # type: ignore[arg-type]
+        return [(one.revision, (one.start_us - TODAY) // DAY_US) for one in found]
+
+    assert {name: (newest - TODAY) // DAY_US for name, newest in kept.book.revisions(*of).items()} == {
+        "first-0": 1,
+        "next-2": 3,
+        "stable-1": 4,
+    }
+    assert kept.book.revisions(OTHER, REFERENCE.digest) == {}
+    stable = [("stable-1", day) for day in range(5)]
+    assert shown() == sorted([*stable, ("first-0", 1), ("next-2", 3)], key=lambda one: (one[1], one[0]))
+    mine = {"revision": "stable-1"}
+    assert shown(**mine, limit=2) == [("stable-1", 3), ("stable-1", 4)]
+    assert shown(**mine, until_us=TODAY + 2 * DAY_US, limit=2) == [("stable-1", 1), ("stable-1", 2)]
+    assert shown(**mine, until_us=TODAY - 1, limit=2) == []
+    assert kept.book.following(*of, "stable-1", TODAY + 2 * DAY_US) == TODAY + 3 * DAY_US
+    assert kept.book.following(*of, "stable-1", TODAY + 4 * DAY_US) is None
 
 
 def test_putting_profiles_together_makes_nothing_due(kept: Kept) -> None:

@@ -143,7 +143,7 @@ def filled(store: SqlStore) -> tuple[int, int]:
                 (k(5), label(15)),
             ],
             exchanges=[(k(1), 7, 10), (k(6), 8, 20), (k(7), 9, 90)],
-            inputs=[(k(8), 10, 1, 20), (k(9), 11, 1, 90)],
+            inputs=[(k(8), 10, 1, 20, None), (k(9), 11, 1, 90, None)],
             labels={SUBJECT: {"in": 2, "joined": 2}, LOANS: {"in": 1, "orphan": 1}},
         )
         batch.lock(lease, 0)
@@ -267,7 +267,12 @@ def test_profiles_go_with_the_windows_of_their_time_and_no_reference_goes(opened
 
 def test_what_is_not_judged_yet_is_found_of_each_deployment_by_itself(opened: Open) -> None:
     store = opened()
-    assert store.upkeep.unjudged(SUBJECT) == Unjudged()
+
+    def unjudged(subject: str) -> Unjudged:
+        with store.upkeep.begin() as tidying:
+            return tidying.unjudged(subject)
+
+    assert unjudged(SUBJECT) == Unjudged()
     state = State("d", "r", 40, looks=(Look(30, Standing.BREACH, 1.0, 5, "five"),), firing=True)
     lease = Lease(0, "a", _started(store))
     columns = {binning.name: list[float]() for binning in REFERENCE.binnings}
@@ -280,8 +285,8 @@ def test_what_is_not_judged_yet_is_found_of_each_deployment_by_itself(opened: Op
         batch.lock(lease, 0)
         keys = [ProfileKey(name, "r", "stable", 1, baseline, at) for name, baseline, at in places]
         batch.write(lease, Work(changes=Changes(profiles=dict.fromkeys(keys, profile)), next_offset=1, watermark_us=1))
-    assert store.upkeep.unjudged(SUBJECT) == Unjudged({"worse": state}, {"b1": 70, "b2": 80})
-    assert store.upkeep.unjudged(LOANS) == Unjudged({}, {"b1": 10})
+    assert unjudged(SUBJECT) == Unjudged({"worse": state}, {"b1": 70, "b2": 80})
+    assert unjudged(LOANS) == Unjudged({}, {"b1": 10})
 
 
 def _started(store: SqlStore) -> int:
@@ -513,7 +518,8 @@ def drift(world: World) -> tuple[Any, ...]:
 
 def totals(store: SqlStore, subject: str) -> list[Any]:
     cells = [(cell.arm.revision, cell.arm.role, cell.sums) for cell in store.totals(store.arms(subject))]
-    return [*cells, *(cell.sums for cell in store.pair_totals(store.pairs(subject)))]
+    days = [(cell.arm.revision, cell.arm.role, cell.sums) for cell in store.day_totals(store.arms(subject))]
+    return [*cells, *days, *(cell.sums for cell in store.pair_totals(store.pairs(subject)))]
 
 
 def killed_at(folder: Path, url: str, statement: int) -> bool:
@@ -578,7 +584,6 @@ class Sleepy:
         self._upkeep, self._meanwhile = store.upkeep, [meanwhile]
         self.claim, self.release = self._upkeep.claim, self._upkeep.release
         self.rules, self.look, self.newest = self._upkeep.rules, self._upkeep.look, self._upkeep.newest
-        self.unjudged = self._upkeep.unjudged
 
     def begin(self) -> AbstractContextManager[Tidying]:
         while self._meanwhile:

@@ -8,7 +8,7 @@ A program of its own on pandas: it imports nothing of Switchyard's, so an error 
   broker's), value, and headers where a CloudEvent has its attributes there. Of one deployment. A deletion lies in the
   partition of all that it erases, where a producer that keys by prediction id puts it.
 - `monitoring.json`: the `monitoring` block of its ModelDeployment: a regression, or a classification where decisions
-  are classes; with or without decisions, rows, scores and segments.
+  are classes; with or without decisions, rows, scores, segments and a loss of one's own.
 - `found.json`: what the monitor holds: `cells`, `days` and `pairs` of its database, and what its API answers to
   `/counts`, `/quality` and `/pairs`.
 
@@ -75,6 +75,9 @@ class Rules:
     positive: str | None = None
     score: list[str] | None = None
     segments: Sequence[Mapping[str, Any]] = ()
+    loss: Any = None
+    """What a prediction costs, as Python's own compiler reads it."""
+    loss_scale: int = 1
 
     @classmethod
     def of(cls, block: Mapping[str, Any]) -> Rules:
@@ -107,6 +110,8 @@ class Rules:
             positive=positive,
             score=steps(said_of["score"]) if said_of.get("score") else None,
             segments=block.get("segments", ()),
+            loss=compile(block["loss"]["expression"], "loss", "eval") if block.get("loss") else None,
+            loss_scale=block["loss"].get("scale", 1) if block.get("loss") else 1,
         )
 
     def value(self, document: Any, path: Sequence[str]) -> Any:
@@ -117,6 +122,22 @@ class Rules:
         """How sure an answer says it is, in parts of 2^-20."""
         p = math.nan if self.score is None else number(told, self.score)
         return max(0, min(UNIT, round(p * UNIT))) if -1e-6 <= p <= 1 + 1e-6 else None
+
+    def cost(self, said: Any, happened: Any, sure: Any) -> int | None:
+        """What a prediction cost, in parts of 2^-20 of the loss's scale; None where that is no number, or below 0."""
+        if isinstance(said, str) != isinstance(happened, str):
+            return None
+        score = None if sure is None or pd.isna(sure) else float(sure) / UNIT
+        names = {"prediction": said, "outcome": happened, "score": score}
+        functions = {"abs": abs, "max": max, "min": min, "sqrt": math.sqrt, "__builtins__": {}}
+        try:
+            found = float(eval(self.loss, functions, names))
+        except (ArithmeticError, TypeError, ValueError):
+            return None
+        if not math.isfinite(found) or found < 0:
+            return None
+        whole = found / self.loss_scale * UNIT
+        return round(whole) if math.isfinite(whole) else CLIP + 1
 
     def parts_of(self, x: Any) -> list[int] | None:
         """In which part of each segment a row lies."""
@@ -510,6 +531,16 @@ class Ledger:
         self.spread(frame, f"{which}.h", bucket(size, ERROR_PARTS))
         return error
 
+    def own(self, frame: pd.DataFrame, which: str, costs: pd.Series) -> pd.Series:
+        """Add what predictions cost by one's own expression; as it is kept."""
+        kept = costs.map(lambda cost: min(int(cost), CLIP)).astype("object")
+        self.add(frame, f"{which}.n")
+        self.add(frame[costs > CLIP], f"{which}.clipped")
+        self.add(frame, f"{which}.a", kept)
+        self.add(frame, f"{which}.ee", kept * kept)
+        self.spread(frame, f"{which}.h", bucket(kept.astype("int64"), ERROR_PARTS))
+        return kept
+
     def right(self, frame: pd.DataFrame, which: str, said: pd.Series) -> None:
         """Add what judged classes stand for."""
         self.add(frame, f"{which}.n")
@@ -560,6 +591,8 @@ def arm_sums(history: History, rules: Rules) -> tuple[Sums, pd.DataFrame]:
     waited = (first["heard"] - first["at"]).clip(lower=0) // 1000
     ledger.spread(first, "delay", bucket(waited, TIME_PARTS))
     for which, frame in judged.items():
+        if rules.loss is not None:
+            own_losses(ledger, frame, which, rules)
         if rules.classes is not None:
             ledger.right(frame, which, frame["y"])
             for group, part in frame.groupby("fold", sort=False) if which == "age" else ():
@@ -571,6 +604,30 @@ def arm_sums(history: History, rules: Rules) -> tuple[Sums, pd.DataFrame]:
             by_fold(ledger, frame, error)
     follow(ledger, made, decided, happened, rules)
     return ledger.sums, made
+
+
+def own_losses(ledger: Ledger, frame: pd.DataFrame, which: str, rules: Rules) -> None:
+    """What judged predictions cost, and how many cost nothing that can be told."""
+    rows = zip(frame["y"], frame["happened"], frame["sure"], strict=True)
+    costs = pd.Series([rules.cost(*row) for row in rows], index=frame.index, dtype="object")
+    ledger.add(frame[costs.isna()], f"{which}.loss.none")
+    told = ledger.own(frame[costs.notna()], f"{which}.loss", costs[costs.notna()])
+    if which == "age":
+        for number, part in frame[costs.notna()].groupby("fold", sort=False):
+            ledger.add(part, f"age.loss.n:{number}")
+            ledger.add(part, f"age.loss.a:{number}", told.loc[part.index])
+
+
+def own_losses_of_pairs(ledger: Ledger, frame: pd.DataFrame, which: str, rules: Rules) -> None:
+    """The same of both answers to a request, where both can be told."""
+    came = frame["happened"]
+    its = [rules.cost(*row) for row in zip(frame["y_shadow"], came, frame["sure_shadow"], strict=True)]
+    stables = [rules.cost(*row) for row in zip(frame["y"], came, frame["sure"], strict=True)]
+    costs = pd.DataFrame({"c": its, "s": stables}, index=frame.index, dtype="object")
+    known = costs.notna().all(axis=1)
+    ledger.add(frame[~known], f"{which}.x.none")
+    both = [ledger.own(frame[known], f"{which}.{arm}.loss", costs[known][arm]) for arm in ("c", "s")]
+    ledger.add(frame[known], f"{which}.x.loss", both[0] * both[1])
 
 
 def day_sums(made: pd.DataFrame, happened: pd.DataFrame, rules: Rules) -> Sums:
@@ -642,21 +699,27 @@ def class_sums(ledger: Ledger, made: pd.DataFrame, frame: pd.DataFrame, rules: R
     yes = judged["y"] == rules.positive if rules.positive is not None else so | True
     miss = so.astype("int64").astype("object") * UNIT - p
     steep, doubt = UNIT - 2 * p, p * (UNIT - p)
+    least = doubt.map(lambda parts: max(parts, UNIT - 1))
     loss = pd.Series([bits(s if o else UNIT - s) for s, o in zip(p, so, strict=True)], index=judged.index, dtype=object)
     index, group = bins(judged["sure"]), judged["fold"].astype("int64")
     ledger.add(judged, "cal.n")
     ledger.add(judged[so], "cal.y")
     ledger.add(judged[yes == so], "cal.right")
-    for name, values in (("p", p), ("pq", doubt), ("b", miss * miss), ("l", loss)):
+    for name, values in (("p", p), ("pq", least), ("b", miss * miss), ("l", loss)):
         ledger.add(judged, f"cal.{name}", values)
     ledger.add(judged, "cal.z", miss * steep)
-    ledger.add(judged, "cal.zz", steep * steep * doubt)
+    ledger.add(judged, "cal.zz", steep * steep * least)
     if rules.positive is not None:
         ledger.add(judged[yes], "cal.said")
         ledger.add(judged[yes], "cal.hit", p[yes])
     for held, which in ((so, "1"), (~so, "0")):
         ledger.spread(judged[held], f"cal.s{which}", index[held])
         ledger.spread(judged[held], f"cal.f{which}", (group * 32 + index // 8)[held])
+    tenth = (judged["sure"].astype("int64") * 10 // UNIT).clip(upper=9)
+    for number in sorted(tenth.unique()):
+        mine = tenth == number
+        ledger.add(judged[mine], f"cal.g:{number}", miss[mine])
+        ledger.add(judged[mine], f"cal.gq:{number}", doubt[mine])
     for number in sorted(group.unique()):
         mine = group == number
         ledger.add(judged[mine], f"cal.n:{number}")
@@ -746,9 +809,9 @@ def compare(ledger: Ledger, known: pd.DataFrame, rules: Rules) -> None:
 
 def pair_sums(made: pd.DataFrame, happened: pd.DataFrame, rules: Rules) -> Sums:
     """The sums of every pair: stable's prediction and a mirrored one of the same id."""
-    columns = ["pid", "row", "revision", "traffic", "at", "start", "y", "latency"]
+    columns = ["pid", "row", "revision", "traffic", "at", "start", "y", "latency", "sure"]
     of_lot = (made["role"] == "stable") & made["assignment"].isin(["split", "sticky"])
-    shadows = made[made["role"] == "shadow"][["pid", "row", "revision", "at", "y", "latency", "n"]]
+    shadows = made[made["role"] == "shadow"][["pid", "row", "revision", "at", "y", "latency", "n", "sure"]]
     both = made[of_lot][columns].merge(shadows, on=["pid", "row"], suffixes=("", "_shadow"), sort=False)
     both = both.assign(apart=(both["at"] - both["at_shadow"]).abs()).sort_values(["apart", "at"])
     both = both.drop_duplicates("n", keep="first").rename(columns={"revision": "stable", "revision_shadow": "mirrored"})
@@ -769,6 +832,8 @@ def pair_sums(made: pd.DataFrame, happened: pd.DataFrame, rules: Rules) -> Sums:
         alike = (both["y"] >= rules.threshold) == (both["y_shadow"] >= rules.threshold)
     ledger.add(both[alike], "agree")
     judged = judgements(both, happened, rules)
+    for which in ("now", "age") if rules.loss is not None else ():
+        own_losses_of_pairs(ledger, judged[which], which, rules)
     if rules.classes is not None:
         for which in ("now", "age"):
             frame = judged[which]
@@ -845,7 +910,14 @@ def merged(sums: Sums, wanted: Sequence[int]) -> Sums:
 
 
 def errors(sums: Mapping[str, int], which: str, rules: Rules) -> dict[str, float | None]:
-    """RMSE, MAE and bias, or the accuracy."""
+    """RMSE, MAE and bias, or the accuracy; and the mean of one's own loss."""
+    own = sums.get(f"{which}.loss.n", 0)
+    mean = sums.get(f"{which}.loss.a", 0) * (rules.loss_scale / UNIT) / own if own else None
+    return usual_errors(sums, which, rules) | {"loss": mean}
+
+
+def usual_errors(sums: Mapping[str, int], which: str, rules: Rules) -> dict[str, float | None]:
+    """Those that need no expression."""
     n, unit = sums.get(f"{which}.n", 0), rules.scale / UNIT
     if rules.classes is not None:
         return {"accuracy": sums.get(f"{which}.right", 0) / n if n else None}
@@ -875,6 +947,9 @@ def compare_answers(seen: Comparison, arms: Sums, pairs: Sums, found: Mapping[st
             part = line.get(name, {})
             seen.whole(f"/quality {key} {name}.n", sums.get(f"{which}.n", 0), part.get("n", 0))
             seen.whole(f"/quality {key} {name}.clipped", sums.get(f"{which}.clipped", 0), part.get("clipped", 0))
+            for name_of, ours in (("lossN", "n"), ("lossNone", "none"), ("lossClipped", "clipped")):
+                there = sums.get(f"{which}.loss.{ours}", 0)
+                seen.whole(f"/quality {key} {name}.{name_of}", there, part.get(name_of, 0))
             for measure, value in errors(sums, which, rules).items():
                 seen.near(f"/quality {key} {name}.{measure}", value, part.get(measure))
         n, all_of_them = sums.get("dec.n", 0), sums.get("predictions", 0)
@@ -894,7 +969,7 @@ def compare_answers(seen: Comparison, arms: Sums, pairs: Sums, found: Mapping[st
             part = line.get(name, {})
             seen.whole(f"/pairs {key} {name}.n", sums.get(f"{which}.c.n", 0), part.get("n", 0))
             for prefix, arm in (("", "c"), ("stable_", "s")):
-                for measure, value in errors(sums, f"{which}.{arm}", rules).items():
+                for measure, value in usual_errors(sums, f"{which}.{arm}", rules).items():
                     spelt = f"stable{measure.capitalize()}" if prefix else measure
                     seen.near(f"/pairs {key} {name}.{spelt}", value, part.get(spelt))
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from functools import lru_cache
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from switchyard_contracts.evalues import Shared
@@ -30,8 +31,25 @@ from switchyard_simulation.drawing import Pace, draw
 from switchyard_simulation.flights import Floats, Replay, Whole
 from switchyard_simulation.guarding import MEDIAN_US, SPREAD
 
-Covers = Callable[[Replay, np.random.Generator], bool]
 Bounds = tuple[float, float] | None
+
+
+class Shown(NamedTuple):
+    """One interval that would have been shown, held to what is true."""
+
+    held: bool
+    width: float | None
+    """None where there is no interval, or nothing sets an end of it."""
+
+    @classmethod
+    def of(cls, interval: Bounds, true: float) -> Shown:
+        """Where none is shown none holds."""
+        return (
+            cls(False, None) if interval is None else cls(interval[0] <= true <= interval[1], interval[1] - interval[0])
+        )
+
+
+Covers = Callable[[Replay, np.random.Generator], Shown]
 SHARES = (0.002, 0.01, 0.1)
 RATIOS = (0.3, 1.0, 4.0)
 """How many times as often a candidate fails as stable."""
@@ -54,9 +72,9 @@ OWN = 15.0
 def of_shares(n: int) -> Covers:
     """Wilson's, of a share among n."""
 
-    def covers(replay: Replay, chance: np.random.Generator) -> bool:
+    def covers(replay: Replay, chance: np.random.Generator) -> Shown:
         share = float(chance.choice(SHARES))
-        return _holds(wilson(n, int(chance.binomial(n, share))), share)
+        return Shown.of(wilson(n, int(chance.binomial(n, share))), share)
 
     return covers
 
@@ -66,7 +84,7 @@ def of_ratios(failures: int) -> Covers:
     hours = np.arange(24)
     tide = 1.0 + CURVE * np.sin(2.0 * np.pi * hours / 24.0)
 
-    def covers(replay: Replay, chance: np.random.Generator) -> bool:
+    def covers(replay: Replay, chance: np.random.Generator) -> Shown:
         theta = float(chance.choice(RATIOS))
         rate = failures / (ASKED * len(hours) * sum(p * theta + 1.0 - p for p in WEIGHTS)) * tide
         strata = []
@@ -75,8 +93,11 @@ def of_ratios(failures: int) -> Covers:
             failed = chance.binomial(mine, theta * rate), chance.binomial(ASKED - mine, rate)
             strata.append(Shared(probability, int(failed[0].sum()), int(failed[1].sum())))
         found = rate_ratio(strata)
-        # Where none failed nothing is shown, and nothing wrong is said.
-        return found is None or (found.lower <= theta and (found.upper is None or theta <= found.upper))
+        if found is None:  # nobody failed: nothing is shown, and nothing wrong is said
+            return Shown(True, None)
+        if found.upper is None:
+            return Shown(found.lower <= theta, None)
+        return Shown.of((found.lower, found.upper), theta)
 
     return covers
 
@@ -85,14 +106,31 @@ def of_quantiles(quantile: float, n: int) -> Covers:
     """Order statistics of n latencies, in the monitor's buckets."""
     true = MEDIAN_US * math.exp(SPREAD * NormalDist().inv_cdf(quantile)) / 1_000_000
 
-    def covers(replay: Replay, chance: np.random.Generator) -> bool:
+    def covers(replay: Replay, chance: np.random.Generator) -> Shown:
         times = np.exp(math.log(MEDIAN_US) + SPREAD * chance.standard_normal(n)).round().astype(np.int64)
         values, counts = np.unique(times, return_counts=True)
         found: dict[int, int] = {}
         for value, count in zip(values.tolist(), counts.tolist(), strict=True):
             at = bucket(value, TIME_PARTS)
             found[at] = found.get(at, 0) + count
-        return _holds(quantile_interval(Histogram(found, TIME_PARTS), quantile), true)
+        return Shown.of(quantile_interval(Histogram(found, TIME_PARTS), quantile), true)
+
+    return covers
+
+
+def of_durations(quantile: float, n: int) -> Covers:
+    """Order statistics of n flights by lot, by how long they took; an hour for ten milliseconds."""
+
+    def covers(replay: Replay, chance: np.random.Generator) -> Shown:
+        took = (replay.lands - replay.hours) * 10_000
+        took = took[~np.isnan(took)].round().astype(np.int64)
+        held: dict[int, int] = {}
+        values, counts = np.unique(chance.choice(took, n), return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            at = bucket(value, TIME_PARTS)
+            held[at] = held.get(at, 0) + count
+        true = float(np.quantile(took, quantile, method="inverted_cdf")) / 1_000_000
+        return Shown.of(quantile_interval(Histogram(held, TIME_PARTS), quantile), true)
 
     return covers
 
@@ -100,10 +138,10 @@ def of_quantiles(quantile: float, n: int) -> Covers:
 def of_errors(name: str, n: int, *, level: float = 0.95) -> Covers:
     """The jackknife's, of the RMSE, MAE or bias of 2.0.0 over n flights by lot."""
 
-    def covers(replay: Replay, chance: np.random.Generator) -> bool:
+    def covers(replay: Replay, chance: np.random.Generator) -> Shown:
         landed = _errors(replay)
         held = chance.choice(landed, n)
-        return _holds(numbers(held, groups(n)).interval(name, level=level), _true(name, landed))
+        return Shown.of(numbers(held, groups(n)).interval(name, level=level), _true(name, landed))
 
     return covers
 
@@ -111,29 +149,29 @@ def of_errors(name: str, n: int, *, level: float = 0.95) -> Covers:
 def of_errors_usual(n: int) -> Covers:
     """The normal one, of the RMSE of the same: it takes a few large errors for no more than they are."""
 
-    def covers(replay: Replay, chance: np.random.Generator) -> bool:
+    def covers(replay: Replay, chance: np.random.Generator) -> Shown:
         landed = _errors(replay)
-        return _holds(naive.normal_rmse(chance.choice(landed, n)), _true("rmse", landed))
+        return Shown.of(naive.normal_rmse(chance.choice(landed, n)), _true("rmse", landed))
 
     return covers
 
 
-def of_a_week(replay: Replay, chance: np.random.Generator) -> bool:
+def of_a_week(replay: Replay, chance: np.random.Generator) -> Shown:
     """The jackknife's, of the RMSE of all flights of seven days in a row, held to that of all days."""
     errors = replay.answers["2.0.0"] - replay.delay
     first = int(chance.integers(0, replay.days - 7))
     held = errors[replay.part(first, first + 7)]
     held = held[~np.isnan(held)]
-    return _holds(numbers(held, groups(len(held))).interval("rmse"), _true("rmse", _errors(replay)))
+    return Shown.of(numbers(held, groups(len(held))).interval("rmse"), _true("rmse", _errors(replay)))
 
 
 def of_classes(n: int) -> Covers:
     """That of the accuracy of 2.0.0, of whether a flight will be late, over n flights by lot."""
 
-    def covers(replay: Replay, chance: np.random.Generator) -> bool:
+    def covers(replay: Replay, chance: np.random.Generator) -> Shown:
         landed = ~np.isnan(replay.delay)
         right = (replay.answers["2.0.0"][landed] >= LATE) == (replay.delay[landed] >= LATE)
-        return _holds(classes(chance.choice(right, n), groups(n)).interval("accuracy"), float(right.mean()))
+        return Shown.of(classes(chance.choice(right, n), groups(n)).interval("accuracy"), float(right.mean()))
 
     return covers
 
@@ -141,8 +179,8 @@ def of_classes(n: int) -> Covers:
 def of_rare_errors(n: int, share: float) -> Covers:
     """That of an accuracy of which so many are wrong."""
 
-    def covers(replay: Replay, chance: np.random.Generator) -> bool:
-        return _holds(classes(chance.random(n) >= share, groups(n)).interval("accuracy"), 1.0 - share)
+    def covers(replay: Replay, chance: np.random.Generator) -> Shown:
+        return Shown.of(classes(chance.random(n) >= share, groups(n)).interval("accuracy"), 1.0 - share)
 
     return covers
 
@@ -153,12 +191,12 @@ def of_users(*, known: bool) -> Covers:
     Counted by users, as where a split is sticky; or, where users are not `known`, each request by its id.
     """
 
-    def covers(replay: Replay, chance: np.random.Generator) -> bool:
+    def covers(replay: Replay, chance: np.random.Generator) -> Shown:
         landed = _errors(replay)
         user = np.repeat(np.arange(USERS), TIMES)
         held = chance.choice(landed, len(user)) + OWN * chance.standard_normal(USERS)[user]
         folds = np.array([fold_of(int(at)) for at in chance.integers(0, BUCKETS, USERS)])
-        return _holds(
+        return Shown.of(
             numbers(held, folds[user] if known else groups(len(user))).interval("bias"), _true("bias", landed)
         )
 
@@ -195,7 +233,7 @@ def groups(n: int) -> Whole:
     return np.array([identity.fold(identity.key(SUBJECT, f"flight-{number}")) for number in range(n)])
 
 
-def of_pairs(replay: Replay, chance: np.random.Generator) -> bool:
+def of_pairs(replay: Replay, chance: np.random.Generator) -> Shown:
     """The mean difference of pairs over two weeks of days that differ."""
     first = int(chance.integers(truth.BEFORE, replay.days - PAIRED.days))
     losses = truth.at_margin_by_days(replay, first, PAIRED.days, chance)
@@ -212,7 +250,7 @@ def of_pairs(replay: Replay, chance: np.random.Generator) -> bool:
         for block in exhibits.blocks_of(pairs)
     ]
     true = (truth.KAPPA - 1.0) * float(pairs.stable.sum()) / int(pairs.judged.sum())
-    return _holds(difference(blocks)[1], true)
+    return Shown.of(difference(blocks)[1], true)
 
 
 def _errors(replay: Replay) -> Floats:
@@ -223,7 +261,3 @@ def _errors(replay: Replay) -> Floats:
 def _true(name: str, errors: Floats) -> float:
     found = {"rmse": math.sqrt(float((errors**2).mean())), "mae": float(np.abs(errors).mean())}
     return (found | {"bias": float(errors.mean())})[name]
-
-
-def _holds(interval: Bounds, true: float) -> bool:
-    return interval is not None and interval[0] <= true <= interval[1]

@@ -28,7 +28,7 @@ CHALLENGER = Version("challenger", ("departure_delay",), ("carrier", "origin"), 
 MODELS: Mapping[str, Version] = {"1.0.0": VERSIONS["1.0.0"], "2.0.0": VERSIONS["2.0.0"], "challenger": CHALLENGER}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Replay:
     """Flights in order of their schedule; all arrays are of one length."""
 

@@ -6,10 +6,12 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from statistics import median
 from typing import TypeVar
 
 import numpy as np
 
+from switchyard_simulation.coverage import Shown
 from switchyard_simulation.flights import Replay
 from switchyard_simulation.scenarios import INTERVALS, SCENARIOS, Interval, Scenario
 from switchyard_simulation.tally import Covered, Tally
@@ -84,6 +86,9 @@ def tally(scenario: Scenario, ends: Sequence[object]) -> Tally:
     return Tally(ends, scenario.wrong, scenario.kind, scenario.expected)  # type: ignore[arg-type]
 
 
-def covered(interval: Interval, held: Sequence[object]) -> Covered:
+def covered(interval: Interval, shown: Sequence[object]) -> Covered:
     """A row of intervals."""
-    return Covered(len(held), sum(map(bool, held)), interval.kind, interval.band)
+    each: Sequence[Shown] = shown  # type: ignore[assignment]
+    widths = [one.width for one in each if one.width is not None]
+    width = median(widths) if widths else None
+    return Covered(len(each), sum(one.held for one in each), interval.kind, interval.band, width)

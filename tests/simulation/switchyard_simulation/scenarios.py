@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from switchyard_simulation import coverage, joins, splits, trials, truth
+from switchyard_simulation import class_coverage, coverage, joins, splits, trials, truth
 from switchyard_simulation.coverage import Covers
 from switchyard_simulation.drawing import Pace, draw
 from switchyard_simulation.flights import Replay
@@ -333,4 +333,49 @@ INTERVALS: tuple[Interval, ...] = (
     Interval("the same by request", coverage.of_users(known=False), Kind.USUAL),
     Interval("RMSE of a week in a row, jackknife", coverage.of_a_week, Kind.SHOWN, runs=200),
     Interval("difference of pairs over 14 days, day blocks", coverage.of_pairs, runs=1_000),
+    Interval("share of 2,000 flights that never landed, Wilson", class_coverage.of_cancelled(2_000), band=COARSE),
+    Interval("share clicked at a place, of 500 times ten flights, Wilson", class_coverage.of_places(500), band=COARSE),
+    Interval("p95 of 500 flights' durations, order statistics", coverage.of_durations(0.95, 500), band=COARSE),
+    *(
+        Interval(f"{name} of {n:,} flights by lot", class_coverage.of_confusion(key, n), band=COARSE)
+        for n in (500, 2_000)
+        for name, key in (
+            ("precision", "precision"),
+            ("recall", "recall"),
+            ("F1", "f1"),
+            ("macro F1 of three classes", "macro_f1"),
+            ("Matthews' coefficient", "mcc"),
+        )
+    ),
+    *(
+        Interval(f"{name} of {n:,} flights by lot", class_coverage.of_scores(key, n), runs=1_000, band=band)
+        for n in (500, 2_000)
+        for name, key, band in (
+            ("AUROC (DeLong)", "auroc", COARSE),
+            ("average precision (jackknife)", "average_precision", BAND),
+            ("Brier score (jackknife)", "brier", BAND),
+            ("log loss (jackknife)", "log_loss", BAND),
+        )
+    ),
+    *(
+        Interval(
+            f"{name} of 2,000, where 3 of 100 happen",
+            class_coverage.of_scores(key, 2_000, least=class_coverage.VERY_LATE),
+            runs=1_000,
+            band=COARSE,
+        )
+        for name, key in (("AUROC (DeLong)", "auroc"), ("average precision (jackknife)", "average_precision"))
+    ),
+    *(
+        Interval(f"{name} of 2,000 calibrated scores within ±1.96", class_coverage.of_promises(key, 2_000), runs=1_000)
+        for name, key in (("Spiegelhalter's z", "z"), ("z of realised less estimated accuracy (CBPE)", "gap"))
+    ),
+    *(
+        Interval(
+            f"MAE of a part of the day, {days} days by lot (jackknife by days)",
+            class_coverage.of_segments(days),
+            runs=1_000,
+        )
+        for days in (14, 28)
+    ),
 )

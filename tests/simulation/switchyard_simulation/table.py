@@ -9,7 +9,7 @@ from switchyard_simulation.scenarios import Interval, Scenario
 from switchyard_simulation.tally import BUDGET, Covered, Kind, Tally
 
 HEAD = ("what", "runs", "wrongly promoted", "wrongly rolled back", "budget", "", "else")
-HEAD_OF_INTERVALS = ("interval meant to hold in 95 %", "runs", "held", "band", "")
+HEAD_OF_INTERVALS = ("interval meant to hold in 95 %", "runs", "held", "band", "width", "")
 
 
 def head(names: Sequence[str]) -> list[str]:
@@ -30,9 +30,15 @@ def rollout(scenario: Scenario, tally: Tally) -> str:
 
 def interval(one: Interval, covered: Covered) -> str:
     """A row of intervals."""
+    return _line(of_interval(one.what, covered))
+
+
+def of_interval(what: str, covered: Covered) -> tuple[str, ...]:
+    """Its cells."""
     held = _share(covered.held / covered.runs, *covered.interval)
     band = "–" if covered.kind is Kind.SHOWN else "–".join(f"{100 * end:.0f}" for end in covered.band) + " %"
-    return _line((one.what, f"{covered.runs:,}", held, band, covered.verdict))
+    width = "–" if covered.width is None else f"{covered.width:.3g}"
+    return (what, f"{covered.runs:,}", held, band, width, covered.verdict)
 
 
 def plain(cells: Sequence[str]) -> str:

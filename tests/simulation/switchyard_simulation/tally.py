@@ -96,6 +96,8 @@ class Covered:
     held: int
     kind: Kind
     band: tuple[float, float] = BAND
+    width: float | None = None
+    """Of the one in the middle, in the unit of what it is of."""
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -15,7 +15,6 @@ from switchyard_monitor.adapters.alarms import SqlAlarms
 from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import Token
 from switchyard_monitor.baselines import Baselines
-from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.evaluator import Evaluator
 from switchyard_monitor.health import Health
 from switchyard_monitor.metrics import MonitorCollector
@@ -148,7 +147,7 @@ class AlarmWorld:
         registry, health = CollectorRegistry(), Health(lambda: 0.0)
         store, models, baselines = self.world.store, self.world.models, Baselines(self.world.store)
         rosters = Rosters(models, baselines)
-        drifting = Drifting(store=store, models=models, baselines=baselines, clock=lambda: 0.0)
+        drifting = self.world.drifting()
         registry.register(
             MonitorCollector(store=store, health=health, drifting=drifting, alarms=self.alarms, rosters=rosters)
         )

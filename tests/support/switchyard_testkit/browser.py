@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from switchyard_testkit.envoy import free_port
 from switchyard_testkit.errors import MachineError, TestkitError
 from switchyard_testkit.machine import BROWSER_PACKAGES, SEARCH, ensure_packages
+from switchyard_testkit.page_kinds import CANCELLATION, SILENT, SUGGESTIONS, tell_kinds
 from switchyard_testkit.page_story import FLIGHTS, tell
 from switchyard_testkit.page_world import TOKEN, PageWorld
 from switchyard_testkit.waiting import until
@@ -54,6 +55,15 @@ PATHS = {
     "feature": f"/page/deployments/{FLIGHTS}/feature?name=wind",
 }
 
+KINDS = {
+    "classes": f"/page/deployments/{CANCELLATION}",
+    "ranking": f"/page/deployments/{SUGGESTIONS}",
+    "silent": f"/page/deployments/{SILENT}",
+    "no features": f"/page/deployments/{SILENT}/features",
+    "found none": "/page/?find=nobody",
+}
+"""Pages of the world of other kinds, and states in which there is nothing to show."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -71,6 +81,7 @@ PARTS = {
     "quality": Part(PATHS["deployment"], begin="#quality", end="#ledger"),
     "feature": Part(PATHS["feature"]),
 }
+PARTS_OF_KINDS = {"classes": Part(KINDS["classes"], begin="#quality", end="#quality")}
 FRAME = """([begin, end, most]) => {
   const down = at => [at.top + scrollY, at.bottom + scrollY];
   const box = one => down(one.getBoundingClientRect());
@@ -176,21 +187,29 @@ def take_pictures(folder: Path) -> list[Path]:
     """The pictures of the README."""
     folder.mkdir(parents=True, exist_ok=True)
     taken: list[Path] = []
-    with tempfile.TemporaryDirectory() as held, chromium() as browser:
-        world = PageWorld(Path(held))
-        tell(world)
-        with served(world) as base:
-            for look in PICTURED:
-                with tab(browser, base, scheme=look.scheme, size=look.size) as watched:
-                    watched.go("/page/")
-                    watched.log_in()
-                    for what, part in PARTS.items():
-                        watched.go(part.path)
-                        begin, end = frame(watched.page, part, most=look.most)
-                        clip = {"x": 0, "y": begin, "width": look.size[0], "height": end - begin}
-                        taken.append(folder / f"{what}-{look.name}.png")
-                        watched.page.screenshot(path=taken[-1], clip=clip, full_page=True)  # type: ignore[arg-type]
-        world.close()
+    with chromium() as browser:
+        for told, parts in ((tell, PARTS), (tell_kinds, PARTS_OF_KINDS)):
+            with tempfile.TemporaryDirectory() as held:
+                world = PageWorld(Path(held))
+                told(world)
+                with served(world) as base:
+                    for look in PICTURED:
+                        taken += _pictures(browser, base, look, parts, folder)
+                world.close()
+    return taken
+
+
+def _pictures(browser: Browser, base: str, look: Look, parts: Mapping[str, Part], folder: Path) -> list[Path]:
+    taken: list[Path] = []
+    with tab(browser, base, scheme=look.scheme, size=look.size) as watched:
+        watched.go("/page/")
+        watched.log_in()
+        for what, part in parts.items():
+            watched.go(part.path)
+            begin, end = frame(watched.page, part, most=look.most)
+            clip = {"x": 0, "y": begin, "width": look.size[0], "height": end - begin}
+            taken.append(folder / f"{what}-{look.name}.png")
+            watched.page.screenshot(path=taken[-1], clip=clip, full_page=True)  # type: ignore[arg-type]
     return taken
 
 

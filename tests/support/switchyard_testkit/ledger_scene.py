@@ -168,8 +168,7 @@ class Scene:
         def letters() -> dict[bytes, Any]:
             return {dict(each.headers)["switchyard-id"]: each for each in self.kafka.read(self.topics.deadletter)}
 
-        until(lambda: len(letters()) >= due, f"{due} dead letters came", seconds=60)
-        found = letters()
+        found = until(lambda: held if len(held := letters()) >= due else {}, f"{due} dead letters came", seconds=60)
         assert len(found) == due, len(found)
         for letter in found.values():
             said = dict(letter.headers)

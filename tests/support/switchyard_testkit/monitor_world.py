@@ -13,10 +13,12 @@ from typing import Any
 from switchyard_contracts.events import EventType
 from switchyard_contracts.model_deployment import Monitoring
 from switchyard_contracts.topics import ModelRecord, RolloutRecord
+from switchyard_monitor.adapters.drift_book import SqlDriftBook
 from switchyard_monitor.adapters.store import SqlStore
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain.retention import Keep
 from switchyard_monitor.domain.sums import add
+from switchyard_monitor.drift_keeper import DriftKeeper
 from switchyard_monitor.drifting import Drifting
 from switchyard_monitor.models import Models
 from switchyard_monitor.pruner import Piece, Pruner
@@ -272,7 +274,11 @@ class World:
 
     def open(self) -> None:
         """Open the store, as a new process does."""
-        self.store = SqlStore(self.url or f"sqlite:///{self.path / 'monitor.db'}")
+        self.store = SqlStore(self._database)
+
+    @property
+    def _database(self) -> str:
+        return self.url or f"sqlite:///{self.path / 'monitor.db'}"
 
     def start(self) -> None:
         """A new process: nothing is remembered but what the store keeps."""
@@ -345,7 +351,29 @@ class World:
 
     def drifting(self, *, clock: Callable[[], float] = lambda: 0.0) -> Drifting:
         """What Prometheus is told of drift."""
-        return Drifting(store=self.store, models=self.models, baselines=Baselines(self.store), clock=clock)
+        return Drifting(
+            store=self.store,
+            book=SqlDriftBook(self._database),
+            models=self.models,
+            baselines=Baselines(self.store),
+            clock=clock,
+        )
+
+    def judge_drift(self) -> int:
+        """Have every window judged that is due and over, by a new process; how many were."""
+        book = SqlDriftBook(self._database)
+        keeper = DriftKeeper(
+            member="monitor-0",
+            store=self.store,
+            book=book,
+            baselines=Baselines(self.store),
+            clock_us=lambda: self.now_us,
+        )
+        judged = 0
+        while done := keeper.step():
+            judged += done
+        book.close()
+        return judged
 
     def sums(self, subject: str = SUBJECT) -> dict[tuple[str, str, int, int], dict[str, int]]:
         """All sums, by (revision, role, traffic, start of the window in seconds after NOON)."""

@@ -30,6 +30,7 @@ from switchyard_monitor.auth import Tokens
 from switchyard_monitor.health import Health
 from switchyard_monitor.metrics import MonitorCollector, commit_seconds
 from switchyard_monitor.reader import Reader
+from switchyard_monitor.room import Room
 from switchyard_operator.metrics import Metrics, Rollouts
 
 from switchyard_testkit.apiserver import temporary_namespace
@@ -201,6 +202,7 @@ def monitor(folder: Path) -> Iterator[Scraped]:
     world.store.keep_baseline(REFERENCE.digest, REFERENCE.to_bytes())
     world.teach(CLASSES, subject=SORTED)
     health = Health(lambda: 0.0)
+    room = Room(size=world.store.upkeep.size, most=0, clock_us=lambda: world.now_us)
     figures = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
     figures.register(MonitorCollector(store=world.store, health=health, drifting=world.drifting()))
     reader = Reader(
@@ -230,7 +232,10 @@ def monitor(folder: Path) -> Iterator[Scraped]:
         world.pass_time(30)
         while done := reader.step():
             health.passed(done)
+        world.judge_drift()
         health.lag = dict(reader.lag)
+        room.look()
+        health.sees(room)
 
     stir()
     app = monitor_app(

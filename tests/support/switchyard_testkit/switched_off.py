@@ -69,7 +69,13 @@ from switchyard_operator.domain.sync import Sync
 from switchyard_operator.domain.world import Command, GatewayReport, Judged, Revision, World
 from switchyard_operator.reconciler import Reconciler
 
-from switchyard_testkit import switched_off_alarms, switched_off_beside, switched_off_checks, switched_off_days
+from switchyard_testkit import (
+    switched_off_alarms,
+    switched_off_beside,
+    switched_off_checks,
+    switched_off_days,
+    switched_off_retention,
+)
 from switchyard_testkit.switching import Switch, always, instead
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -557,5 +563,6 @@ SWITCHES: Mapping[str, Switch] = {
     **switched_off_beside.SWITCHES,
     **switched_off_checks.SWITCHES,
     **switched_off_days.SWITCHES,
+    **switched_off_retention.SWITCHES,
 }
 """By what is taken away: `<row> without <switch>` reads as a sentence."""

@@ -42,7 +42,7 @@ from switchyard_demo_model.story.figures import (
 from switchyard_demo_model.story.fourth import Telling
 from switchyard_demo_model.story.narrator import Narrator
 from switchyard_demo_model.story.plot import Chapter, Ending, Story, chapters, deployment
-from switchyard_demo_model.story.summer import LEAP
+from switchyard_demo_model.story.summer import LEAP, SPRING
 from switchyard_demo_model.story.teller import Teller, broken, refusal
 from switchyard_demo_model.story.watched import Training, Window
 from switchyard_demo_model.world.schedule import Pace
@@ -489,8 +489,11 @@ class FakeSystem:
 class FakeProduct:
     """A product that saw what the ledger says; of the second version nothing before it had traffic."""
 
-    def __init__(self, system: FakeSystem, statistics: Statistics, failures: list[Failure], *, seen: int) -> None:
+    def __init__(
+        self, system: FakeSystem, statistics: Statistics, failures: list[Failure], *, seen: int, spring: int
+    ) -> None:
         self._system, self._statistics, self._failures, self._seen = system, statistics, failures, seen
+        self._spring = spring
 
     def statistics(self) -> Statistics:
         rollout = self._system.status().rollout
@@ -505,7 +508,10 @@ class FakeProduct:
         return IDS
 
     def leap(self, to: date, *, every: int) -> float:
-        assert (to, every) == (LEAP, 2)
+        assert every == 2
+        if to == SPRING:
+            return summer.starts(self._spring)[0].timestamp()
+        assert to == LEAP
         self._system.leapt_at = self._system.clock()
         return summer.LEAPT.timestamp()
 
@@ -526,8 +532,9 @@ def tell(
     seen: int = 0,
     left_out: Sequence[str] = (),
     watching: bool = True,
+    spring: int = -4,
 ) -> tuple[list[str], str, FakeSystem]:
-    """Tell it; the promises that broke, what was said, and the system after it."""
+    """Tell it; the promises that broke, what was said, and the system after it. `spring` is its first window's."""
     clock, out = Clock(), io.StringIO()
     system = FakeSystem(clock, endings, objection=objection, left_out=left_out, watching=watching)
     if events is not None:
@@ -536,7 +543,7 @@ def tell(
 
     @contextmanager
     def traffic() -> Iterator[FakeProduct]:
-        yield FakeProduct(system, statistics, failures or [], seen=seen)
+        yield FakeProduct(system, statistics, failures or [], seen=seen, spring=spring)
 
     telling = Telling(story, short=False, pace=Pace(day_seconds=4.0), reference=REFERENCE)
     narrator = Narrator(out, clock=clock)
@@ -557,11 +564,18 @@ def test_the_main_story_on_a_system_that_works() -> None:
     assert [body["spec"]["model"]["version"] for body in system.applied] == ["1.0.0", "2.0.0", "3.0.0", "2.0.0"]
     assert system.rooms == 1
     assert system.handed_over == [REFERENCE.digest] == [system.applied[-1]["spec"]["monitoring"]["reference"]]
-    assert "the world's clock leaps to 8 July" in said
+    assert "the world's clock goes to 20 March" in said
+    assert said.index("the world's clock goes to 20 March") < said.index("the world's clock leaps to 8 July")
     assert "Fired: drifted (departure_delay): it is beyond its limit" in said
     assert "3.0.0 is taken back: Because. of that" in said
     assert "137 more outcomes" in said
     assert "BROKEN" not in said
+
+
+def test_days_before_the_calendar_was_set_do_not_count_as_calm() -> None:
+    _, said, system = tell(Story.MAIN, AS_PROMISED, spring=-3)
+    assert "3 windows in a row by which neither alarm is broken have not come" in said
+    assert system.leapt_at is None
 
 
 def test_a_monitor_that_takes_no_reference_breaks_the_fourth_chapter_alone() -> None:

@@ -182,8 +182,20 @@ def test_brier_log_loss_and_calibration_are_those_of_their_definitions() -> None
     assert found.slope == pytest.approx(1 / 1.4, abs=0.1)
     wide = np.minimum(9, (scores * 10).astype(int))
     ece = sum(abs((y - scores)[wide == place].sum()) for place in range(10)) / 3000
-    assert found.ece == pytest.approx(ece, abs=0.003)
+    assert found.ece == pytest.approx(ece, abs=1e-5)
     assert found.ece > 2 * found.ece_by_chance
+
+
+@pytest.mark.parametrize("score", [0.0, 0.3, 0.5, 0.9, 1.0])
+def test_few_scores_that_are_all_true_have_no_calibration_error(score: float) -> None:
+    n = 20_000
+    late = round(n * score)
+    rows: list[Row] = [("late", "late", score)] * late + [("late", "early", score)] * (n - late)
+    found = Calibration.of(summed(rows))
+    assert found is not None
+    assert found.ece == pytest.approx(0.0, abs=1e-6)
+    chance = math.sqrt(2 / math.pi * score * (1 - score) / n)
+    assert found.ece_by_chance == pytest.approx(chance, abs=1e-6)
 
 
 def test_a_perfectly_calibrated_model_is_not_accused() -> None:
@@ -213,7 +225,6 @@ def test_what_scores_promise_is_what_comes_of_true_ones(seed: int) -> None:
     assert promise.auroc == pytest.approx(metrics.roc_auc_score(happened == "late", scores), abs=0.015)
     assert gap.realised == metrics.accuracy_score(happened, said)
     assert gap.expected == pytest.approx(promise.accuracy)
-    assert gap.z is not None
     assert abs(gap.z) < 3.3
 
 
@@ -224,8 +235,21 @@ def test_a_concept_that_changed_shows_in_the_gap_and_not_in_the_promise() -> Non
     assert before is not None
     assert after is not None
     assert after.expected == before.expected
-    assert after.z is not None
     assert after.z < -10
+
+
+def test_scores_that_were_sure_and_wrong_are_no_chance() -> None:
+    rows: list[Row] = [("late", "late", 1.0)] * 7 + [("late", "early", 1.0)] * 3
+    scores, gap = Calibration.of(summed(rows)), Gap.of(summed(rows), positive=True)
+    assert scores is not None
+    assert gap is not None
+    assert (gap.expected, gap.realised) == (1.0, 0.7)
+    assert scores.z is not None
+    assert gap.z < -100
+    assert scores.z > 100
+    right = Gap.of(summed(rows[:7]), positive=True)
+    assert right is not None
+    assert right.z == 0.0, "of what was sure and right"
 
 
 def test_scores_of_whatever_was_said_promise_its_accuracy() -> None:
@@ -244,7 +268,6 @@ def test_scores_of_whatever_was_said_promise_its_accuracy() -> None:
     assert promise == Promise(5000, promise.accuracy)
     assert promise.accuracy == pytest.approx(np.mean([sure for _, _, sure in rows]), rel=1e-5)
     assert gap.realised == found.happened / 5000 == np.mean([said == came for said, came, _ in rows])
-    assert gap.z is not None
     assert abs(gap.z) < 3.3
 
 
@@ -261,6 +284,28 @@ def test_of_one_class_alone_there_is_no_auroc_no_mcc_and_no_slope() -> None:
     assert table.classes[0].recall.interval == pytest.approx((0.926, 1.0), abs=0.01)
     assert found is not None
     assert found.slope is None
+
+
+@pytest.mark.parametrize("happened", [NAMES, NAMES[::-1]], ids=["all right", "all wrong"])
+def test_what_is_the_same_in_all_groups_has_no_interval_of_no_width(happened: Sequence[str]) -> None:
+    rows: list[Row] = [("late", happened[0], 1.0), ("early", happened[1], 0.0)] * 64
+    day = summed(rows)
+    table, scores = Confusion.of(NAMES, day), Calibration.of(day)
+    assert table is not None
+    assert scores is not None
+    assert table.macro_f1.value in (0.0, 1.0)
+    assert table.macro_f1.interval is None
+    assert (scores.brier_interval, scores.log_loss_interval) == (None, None)
+    assert table.classes[0].f1.interval is not None, "which is as wide as that of a share"
+
+
+def test_no_loss_is_less_than_nought_nor_are_the_ends_of_its_interval() -> None:
+    rows: list[Row] = [("late", "late", 0.9)] * 79 + [("late", "early", 1.0)]
+    found = Calibration.of(summed(rows))
+    assert found is not None
+    for value, interval in ((found.brier, found.brier_interval), (found.log_loss, found.log_loss_interval)):
+        assert interval is not None
+        assert 0.0 <= interval[0] < value < interval[1]
 
 
 def test_few_have_a_value_and_no_interval() -> None:
@@ -361,7 +406,8 @@ def world(tmp_path: Path, empty: Path) -> Iterator[World]:
 def shown(world: World) -> RevisionQuality:
     """What `/quality` says of the one revision."""
     arms = world.store.arms(SUBJECT)
-    (line,) = quality(world.store.totals(arms), ByDay(world.store.day_totals(arms), (), None, 0.0))
+    days = ByDay(world.store.day_totals(arms), (), None, 0.0, world.models.rule(SUBJECT))
+    (line,) = quality(world.store.totals(arms), days)
     return line
 
 
@@ -441,6 +487,12 @@ def test_a_score_that_is_none_counts_the_class_alone(world: World) -> None:
     assert line.classes is not None
     assert line.classes.each[0].right == 4
     assert (line.scores, line.estimate) == (None, None)
+    assert line.unscored == 4
+    world.say(classified("more", "late", 0.5), at=3)
+    world.run()
+    line = shown(world)
+    assert line.estimate is not None
+    assert (line.estimate.n, line.unscored) == (1, 4)
 
 
 def test_classes_that_are_named_anew_begin_anew(world: World) -> None:
@@ -455,6 +507,23 @@ def test_classes_that_are_named_anew_begin_anew(world: World) -> None:
     assert line.judged == 2
     assert line.classes is not None
     assert [(one.name, one.said, one.happened) for one in line.classes.each] == [("early", 0, 1), ("lost", 1, 0)]
+
+
+def test_classes_that_are_named_as_before_are_told_again(world: World) -> None:
+    world.say(classified("a", "late", 0.8), at=1)
+    world.say(outcome("a", "late"), at=2)
+    world.run()
+    world.teach({**CLASSES, "prediction": {**CLASSES["prediction"], "classes": ["late", "early", "lost"]}})
+    world.say(classified("b", "lost", 0.1), at=3)
+    world.run()
+    world.teach(CLASSES)
+    world.say(classified("c", "early", 0.1), at=4)
+    world.say(outcome("c", "early"), at=5)
+    world.run()
+    line = shown(world)
+    assert line.classes is not None
+    assert line.classes.names == ["late", "early"]
+    assert [one.right for one in line.classes.each] == [1, 1]
 
 
 def _alone(said: str, happened: str, score: float, name: str, world: World) -> Sums:

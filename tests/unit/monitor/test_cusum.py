@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -74,11 +75,16 @@ def test_nothing_is_said_before_the_fifteenth_day() -> None:
     assert [point.z is None for point in added_up([*values, 0.0]).points] == [True] * FIRST_DAYS + [False]
 
 
-def test_days_that_never_differ_say_nothing_and_one_that_does_is_no_error() -> None:
-    assert change(days([0.25] * 30)) is None
-    found = added_up([*[0.25] * 30, 0.5, 0.5])
-    assert found.points[30].z is None
-    assert found.points[31].z is not None
+@pytest.mark.parametrize("mean", [0.0, 0.25, 0.1])
+def test_days_that_never_differ_are_as_ever_and_the_first_that_does_is_as_far_off_as_a_day_can_be(mean: float) -> None:
+    found = added_up([mean] * 30)
+    assert [point.z for point in found.points] == [None] * FIRST_DAYS + [0.0] * 16
+    assert (found.score, found.changed) == (0.0, False)
+    assert [point.z for point in added_up([*[mean] * 30, mean + 0.5]).points][-1] == 3.0
+    assert [point.z for point in added_up([*[mean] * 30, mean - 0.01]).points][-1] == -3.0
+    found = added_up([*[mean] * 30, *[mean + 0.5] * 3])
+    assert found.changed
+    assert found.since_us == 30 * DAY_US
 
 
 def test_a_change_is_found_and_when_it_began() -> None:
@@ -162,7 +168,8 @@ def test_what_changes_is_found_within_three_weeks(shift: float, least: float) ->
 
 def cell(place: int, *, rule: Rule = RULE, revision: str = "r", role: str = "stable", **sums: int) -> Cell:
     named = {name.replace("_", "."): value for name, value in sums.items()}
-    return Cell(Arm(1, revision, role, 3, 10_000, "split"), rule, place * DAY_US, named)
+    number = {RULE: 1, CLASSES: 2}.get(rule, 3)
+    return Cell(Arm(number, revision, role, 3, 10_000, "split"), rule, place * DAY_US, named)
 
 
 def test_a_day_counts_when_it_is_over_judged_and_covered() -> None:
@@ -180,6 +187,16 @@ def test_a_day_counts_when_it_is_over_judged_and_covered() -> None:
     assert [day.start_us // DAY_US for day in days_of(cells, coverage=0.8)] == [0, 3, 4]
     wrong = cell(0, rule=CLASSES, predictions=100, age_n=80, age_right=60)
     assert days_of([wrong], coverage=0.8) == [Day(0, 80, 0.25)]
+
+
+def test_days_that_were_measured_by_something_else_are_none_of_these() -> None:
+    numbers = cell(0, predictions=100, age_n=100, age_a=100 * 30 * UNIT)
+    classes = cell(1, rule=CLASSES, predictions=100, age_n=100, age_right=75)
+    assert days_of([numbers, classes], coverage=0.8, rule=CLASSES) == [Day(DAY_US, 100, 0.25)]
+    assert days_of([numbers, classes], coverage=0.8, rule=RULE) == [Day(0, 100, 30.0)]
+    finer = replace(RULE, scale=7, judged_after_us=0)
+    again = cell(1, rule=finer, predictions=100, age_n=100, age_a=100 * UNIT)
+    assert days_of([numbers, again], coverage=0.8, rule=finer) == [Day(0, 100, 30.0), Day(DAY_US, 100, 7.0)]
 
 
 def year(*, shift: float = 0.0, **whose: Any) -> list[Cell]:
@@ -240,9 +257,16 @@ def test_a_window_of_the_alarm_says_what_all_days_up_to_it_have_added_up_to() ->
             "60 % of 100 predictions have an outcome at age L, and it takes 80 %",
             id="a day whose labels are missing",
         ),
+        pytest.param(
+            60,
+            [*year(), cell(60, predictions=25, age_n=25, age_a=1)],
+            "25 of 30 judged predictions",
+            id="a day of too few for a mean, whatever the rule asks for",
+        ),
     ],
 )
 def test_a_day_of_which_too_little_is_known_says_nothing(place: int, cells: list[Cell], words: str) -> None:
-    reading = of_days(TERMS, cells, revision="r", coverage=0.8, start_us=place * DAY_US)
+    terms = replace(TERMS, samples=min(TERMS.samples, 20 if "of 30" in words else 50))
+    reading = of_days(terms, cells, revision="r", coverage=0.8, start_us=place * DAY_US)
     assert reading.value is None
     assert reading.words.replace("\u00a0", " ") == words

@@ -53,6 +53,7 @@ def standings(watched: AlarmWorld) -> dict[str, list[str]]:
         pytest.param(rule("r", "outcome.rmse", max="3"), {"error": 2.0}, {"error": 4.0}, id="large errors"),
         pytest.param(rule("r", "outcome.bias", max="3"), {"error": -2.0}, {"error": -4.0}, id="errors to one side"),
         pytest.param(rule("r", "outcome.mae", max="3"), {"error": 2.0}, {"error": -4.0}, id="errors to either side"),
+        pytest.param(rule("r", "outcome.loss", max="3.6"), {"error": 20.0}, {"error": -5.0}, id="a loss of one's own"),
         pytest.param(rule("r", "outcome.coverage", min="90%"), {}, {"error": None}, id="outcomes that stay away"),
         pytest.param(
             rule("r", "decision.agreement", min="80%"), {"agreed": 9}, {"agreed": 2}, id="people who disagree"
@@ -63,7 +64,7 @@ def test_each_metric_fires_by_its_own_number(
     watched: AlarmWorld, said: Mapping[str, Any], good: dict[str, Any], bad: dict[str, Any]
 ) -> None:
     later = LABELS if said["metric"].startswith(("outcome", "decision")) else 0.0
-    watched.teach(said)
+    watched.teach(said, loss={"expression": "max(0.9*(outcome-prediction), 0.1*(prediction-outcome))"})
     watched.serve(0, **good)
     watched.until(WINDOW + later)
     assert (standings(watched), watched.events()) == ({"r": ["Clear"]}, [])

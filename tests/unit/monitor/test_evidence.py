@@ -451,6 +451,7 @@ def test_counts_show_an_arm_once_whatever_groups_it_was_kept_in(world: World) ->
 
 
 def test_an_answer_is_made_of_the_sums_that_are_read_for_it_and_of_no_others(world: World) -> None:
+    world.teach(MONITORING | {"loss": {"expression": "abs(prediction - outcome)"}})
     play(world, noise=15.0, failing=0.1)
     for i in range(0, 3000, 3):
         world.say(decision(f"p{i}", i % 2 == 0, at=i / 50), at=i / 50 + 3)

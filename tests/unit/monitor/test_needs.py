@@ -143,6 +143,7 @@ def live(watched: AlarmWorld, days: float, *, seed: int, keep: Keep | None, look
     watched.judge()
 
 
+@pytest.mark.rule("retention-windows")
 @pytest.mark.parametrize(
     ("looks_every", "coarse"),
     [
@@ -248,6 +249,7 @@ class TestDrift:
             clock_us=lambda: world.now_us,
         )
 
+    @pytest.mark.rule("retention-windows")
     def test_a_window_stays_until_its_drift_was_judged_and_what_was_found_goes_when_it_goes(
         self, watched: AlarmWorld
     ) -> None:

@@ -464,7 +464,7 @@ def test_a_page_asks_the_database_as_often_however_much_there_is(story: Story, w
     world.catch_up()
     world.catch_up()
     one = f"{DEPLOYMENT}/feature?name=prediction"
-    for path, most in ((DEPLOYMENT, 13), (f"{DEPLOYMENT}/features", 3), (one, 3), ("/page/", 4)):
+    for path, most in ((DEPLOYMENT, 14), (f"{DEPLOYMENT}/features", 4), (one, 4), ("/page/", 4)):
         small, large = enter(world), enter(story.page)
         few, many = count(lambda: small.get(path)), count(lambda: large.get(path))  # noqa: B023
         assert few == many <= most, path

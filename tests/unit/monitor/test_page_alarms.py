@@ -53,6 +53,16 @@ def test_a_rule_that_nothing_was_judged_by_is_not_quiet(world: PageWorld) -> Non
     assert "errors error_rate Nothing judged yet" in look(world)
 
 
+def test_a_rule_whose_windows_have_too_little_says_so_and_is_not_quiet(world: PageWorld) -> None:
+    world.publish(SUBJECT, watched(rule("errors", "error_rate", max="10%", minSamples=500)), stable=STABLE)
+    ask(world, 0, failing=0)
+    world.world.pass_time(10)
+    world.catch_up()
+    said = look(world)
+    assert "errors error_rate No data" in said
+    assert "no data: none yet" not in said
+
+
 def test_a_rule_that_fires_says_since_when_and_by_what_windows(world: PageWorld) -> None:
     world.publish(SUBJECT, watched(rule("errors", "error_rate", max="10%", of=2)), stable=STABLE)
     ask(world, 0, failing=0)
@@ -63,7 +73,7 @@ def test_a_rule_that_fires_says_since_when_and_by_what_windows(world: PageWorld)
     said = look(world)
     assert said.startswith("Alarms 1 firing How each rule stands")
     assert "Firing since 2026-03-01 12:00:" in said
-    assert "2026-03-01 12:00:00 within: 0 %" in said.replace("\u00a0", " ")
+    assert "2026-03-01 12:00 within: 0 %" in said.replace("\u00a0", " ")
     assert "2026-03-01 12:00:05 beyond: 50 %" in said.replace("\u00a0", " ")
     assert "Fired errors" in said
 

@@ -203,6 +203,17 @@ def test_a_name_is_found_and_an_order_kept(full: PageWorld) -> None:
     assert "No feature has “zzz” in its name" in words(look(full, "/features", find="zzz"))
 
 
+def test_features_are_ordered_by_drift_and_importance_and_say_how_much_they_explain(full: PageWorld) -> None:
+    page = look(full, "/features", sort="weight")
+    assert "by drift × importance" in words(page)
+    first = cards(page)[0]
+    assert re.search(r"explains \S+ ?% of the answer", first), first
+    assert cards(page)[-1].split()[0] == "prediction", "which explains itself, and so says nothing"
+    name = first.split()[0]
+    one = table(look(full, "/feature", name=name), "The window beside the reference")
+    assert one["Explains of the answer (ε²)"][0].endswith("%")
+
+
 def test_late_rows_are_judged_with_the_window_they_belong_to(world: PageWorld) -> None:
     told(world)
     before = table(look(world, "/feature", name="hour"), "The window beside the reference")["Rows"]

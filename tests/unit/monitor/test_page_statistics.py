@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from switchyard_monitor.class_answers import Estimate
+from switchyard_monitor.page import units
 from switchyard_monitor.page.class_tables import verdict
-from switchyard_testkit.monitor_world import CLASSES, MONITORING, SUBJECT, batch, classified, outcome
+from switchyard_monitor.page.deployment import GENERATIONS
+from switchyard_testkit.monitor_world import CLASSES, MONITORING, SECOND, SUBJECT, batch, classified, outcome
 from switchyard_testkit.page_world import PageWorld
 
 HOME = "http://monitor"
@@ -76,8 +78,19 @@ def test_classes_scores_and_what_they_promise_are_told(world: PageWorld) -> None
     assert re.fullmatch(r"0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", scores[3])
     (_, promise) = rows(page, "Quality that scores promise")
     assert (promise[2], promise[6], promise[-1]) == ("200", "199", "no more than chance")
+    assert "held no number" not in page
     (_, part) = rows(page, "Quality by parts of X")
     assert part[2:6] == ["x", HOSTILE, "200", "199"]
+
+
+def test_predictions_without_a_score_are_told_where_one_is_said(world: PageWorld) -> None:
+    world.publish(SUBJECT, CLASSES)
+    world.world.say(classified("a", "late", 80), at=1)
+    world.catch_up()
+    assert "1 of 1 predictions held no number from 0 to 1" in shown(world).replace("\u00a0", " ")
+    world.world.say(classified("b", "late", 0.8), at=1)
+    world.catch_up()
+    assert "1 of 2 predictions held no number from 0 to 1" in shown(world).replace("\u00a0", " ")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +124,32 @@ def test_what_was_clicked_is_told_by_place(world: PageWorld) -> None:
         ["2", "1", "1", "100 %"],
     ]
     assert "Share clicked" in rows(page, "Quality against outcomes")[0]
+
+
+def test_days_are_told_of_all_generations_that_a_revision_had(world: PageWorld) -> None:
+    world.publish(SUBJECT, CLASSES | {"segments": [{"name": "x", "path": "$.x", "values": ["a"]}]})
+    days = GENERATIONS + 6
+    for day in range(days):
+        for place in range(40):
+            name, at = f"p{day}-{place}", day * 86_400 + 1
+            said = classified(name, "late", 0.9, x="a", at=at, traffic=day + 1)
+            world.world.say(said, at=at)
+            world.world.say(outcome(name, "late" if place > day % 3 else "early", at=at + 1), at=at + 1)
+        world.world.now_us += 86_400 * SECOND
+    world.catch_up()
+    page = shown(world)
+    assert f"generations 7 to {days} of its route; older ones are left out" in page
+    (_, line) = rows(page, "Whether days have become worse")
+    assert line[2] == str(days - 1), "the newest is not over"
+    said = html.unescape(page)
+    assert "Accuracy by day, judged at age L" in said
+    (_, *told) = rows(page, "Accuracy by day")
+    assert [line[1] for line in told[:3]] == ["97.5 %", "95 %", "92.5 %"]
+    assert len(told) == days - 1
+    (_, *covered) = rows(page, "Coverage by day")
+    assert {line[1] for line in covered} == {"100 %"}
+    (_, part) = rows(page, "Quality by parts of X")
+    assert part[4] == units.count(40 * days)
 
 
 def test_of_numbers_without_segments_nothing_of_this_is_shown(world: PageWorld) -> None:

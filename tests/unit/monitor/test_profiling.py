@@ -18,9 +18,10 @@ from switchyard_monitor.api import create_app
 from switchyard_monitor.auth import Token, Tokens
 from switchyard_monitor.baselines import Baselines
 from switchyard_monitor.domain.profiling import Bins, Span, Watch
+from switchyard_monitor.domain.usual import Aspect
 from switchyard_monitor.health import Health
 from switchyard_monitor.metrics import MonitorCollector
-from switchyard_profile.binning import PREDICTION
+from switchyard_profile.binning import PREDICTION, Side
 from switchyard_profile.profile import Profile
 from switchyard_profile.reference import DAY_SECONDS, Reference
 from switchyard_profile.training import Options, reference
@@ -385,9 +386,35 @@ def test_drift_is_told_of_days_that_are_over_and_lasts_after_two(tmp_path: Path)
     assert told == [{}, {}, {"distance": False, "prediction": False}, {"distance": True, "prediction": True}]
 
 
+def test_how_much_a_feature_matters_is_told_and_orders_what_is_found(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    serve(world, 4, spoil=2)
+    client = client_of(world)
+    (whole,) = client.get(f"{BASE}/profile?since=2026-03-03T00:00:00Z").json()
+    weights = {feature.name: feature.weight for feature in REFERENCE.features}
+    shown = {one["name"]: (one.get("importance") or {}).get("prediction", 0.0) for one in whole["features"]}
+    assert shown == weights
+    assert max(weights.values()) > 0.1
+    plain, ordered = (
+        client.get(f"{BASE}/drift?revision=stable-1{order}").json()["windows"][-1]["findings"]
+        for order in ("", "&order=weight")
+    )
+    assert sorted(map(str, ordered)) == sorted(map(str, plain))
+    usual = [max(one["usual"], one["reference"]) for one in ordered]
+    found = [
+        weights[one["feature"]] * (one["effect"] / most if most else 1000.0 * bool(one["effect"]))
+        for one, most in zip(ordered, usual, strict=True)
+    ]
+    assert found == sorted(found, reverse=True)
+    assert ordered[0]["feature"] == "distance"
+    assert client.get(f"{BASE}/drift?revision=stable-1&order=luck").status_code == 422
+
+
 def test_prometheus_is_told_of_the_last_day_by_side_and_aspect(tmp_path: Path) -> None:
     world = world_of(tmp_path)
     serve(world, 4, spoil=2)
+    assert "switchyard_drift_features{" not in client_of(world).get("/metrics").text, "nothing is judged for a scrape"
+    assert world.judge_drift() == 4
     said = {
         line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
         for line in client_of(world).get("/metrics").text.splitlines()
@@ -413,7 +440,52 @@ def test_a_deployment_without_a_reference_says_nothing_of_drift(tmp_path: Path) 
     assert list(world.drifting().lines()) == []
 
 
-def test_a_window_is_judged_once_and_a_scrape_judges_for_a_moment_only(tmp_path: Path) -> None:
+def test_prometheus_is_told_of_rows_that_came_late(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    serve(world, 2)
+    world.judge_drift()
+    clock = iter(float(second) for second in (0, 0, 30, 30, 90, 90))
+    drifting = world.drifting(clock=lambda: next(clock))
+
+    def drifted() -> int:
+        ((_, line),) = drifting.lines()
+        assert line.end_us == NOON_US + (12 * 3600 + 2 * DAY_SECONDS) * SECOND
+        return line.drifted[Side.X, Aspect.DISTRIBUTION]
+
+    assert drifted() == 0
+    after = (world.now_us - NOON_US) / SECOND
+    for place, row in enumerate(rows_of(np.random.default_rng(3))):
+        late = {**row, "distance": row["distance"] * 1.609}
+        world.say(flight(f"late-{place}", late, y=1.0, at=after - DAY_SECONDS / 2), at=after)
+    world.run()
+    assert world.judge_drift() == 1
+    assert drifted() == 0, "it is not read for every scrape"
+    assert drifted() == 1
+
+
+def test_until_a_window_is_judged_the_one_before_it_is_told(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    serve(world, 2)
+    world.judge_drift()
+    drifting = world.drifting()
+    ((_, before),) = drifting.lines()
+    at = (world.now_us - NOON_US) / SECOND
+    world.say(flight("next", ROW, at=at), at=at)
+    world.run()
+    world.pass_time(DAY_SECONDS)
+    world.tick()
+    world.run()
+    assert [line.end_us for _, line in drifting.lines()] == [before.end_us]
+    assert [line.end_us for _, line in world.drifting().lines()] == [before.end_us], "of a new process too"
+    world.judge_drift()
+    assert [line.end_us for _, line in drifting.lines()] == [before.end_us + DAY_SECONDS * SECOND]
+    world.pass_time(DAY_SECONDS)
+    world.tick()
+    world.run()
+    assert list(drifting.lines()) == [], "nobody was asked in the last one"
+
+
+def test_a_scrape_reads_for_a_moment_only(tmp_path: Path) -> None:
     world = world_of(tmp_path)
     world.teach(WATCHED, subject="demo/other")
     for day in range(2):
@@ -425,6 +497,7 @@ def test_a_window_is_judged_once_and_a_scrape_judges_for_a_moment_only(tmp_path:
     world.run()
     world.pass_time(2)
     world.run()
+    world.judge_drift()
     seconds = iter(range(0, 1000, 2))
     drifting = world.drifting(clock=lambda: next(seconds))
     said = [sorted(subject for subject, _ in drifting.lines()) for _ in range(3)]

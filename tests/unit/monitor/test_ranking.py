@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
+from sklearn.metrics import dcg_score, ndcg_score
 from switchyard_contracts.model_deployment import Monitoring
+from switchyard_contracts.windows import DAY_US
+from switchyard_monitor import metrics
 from switchyard_monitor.answers import RevisionQuality, quality
 from switchyard_monitor.change_answers import ByDay
 from switchyard_monitor.domain.cusum import days_of
-from switchyard_monitor.domain.days import LAST_PLACE, add_to_day
+from switchyard_monitor.domain.days import LAST_PLACE, add_to_day, discount
+from switchyard_monitor.domain.entries import Arm, Cell
 from switchyard_monitor.domain.rules import Rule
+from switchyard_monitor.domain.scores import ONE
 from switchyard_monitor.domain.sums import Sums
-from switchyard_monitor.page.class_tables import places
+from switchyard_monitor.page.class_tables import places, rankings
 from switchyard_monitor.segment_answers import NAMES, segments
 from switchyard_testkit.monitor_world import MONITORING, SUBJECT, World, batch, outcome
 
@@ -76,6 +83,58 @@ def test_what_is_clicked_is_told_by_place(world: World) -> None:
     assert day.mean == pytest.approx(1 - frame["clicked"].mean())
 
 
+def play_lists(world: World, clicks: Any) -> Any:
+    """150 lists of five; whether each place of each was clicked."""
+    played = np.array([clicks(i) for i in range(150)])
+    for request, row in enumerate(played):
+        world.say(batch(f"p{request}", [1, 2, 3, 4, 5], xs=["a"] * 5), at=1)
+        for place, clicked in enumerate(row):
+            world.say(outcome(f"p{request}", bool(clicked), row=place, event_id=f"o{request}-{place}"), at=2)
+    world.run()
+    return played
+
+
+SHOWN_FIRST = np.tile([5.0, 4.0, 3.0, 2.0, 1.0], (150, 1))
+
+
+@pytest.mark.rule("check-ranking-by-click")
+def test_of_lists_with_one_click_at_most_mrr_and_ndcg_are_those_of_the_lists(world: World) -> None:
+    chance = np.random.default_rng(2)
+    played = play_lists(world, lambda _: np.eye(6)[chance.choice(6, p=[0.3, 0.2, 0.15, 0.1, 0.05, 0.2])][:5])
+    ranking = line_of(world).ranking
+    assert ranking is not None
+    assert (ranking.lists, ranking.clicked) == (150, played.sum())
+    places = played.argmax(1) + 1
+    reciprocal = np.where(played.any(1), 1 / places, 0.0)
+    assert ranking.mrr.value == pytest.approx(reciprocal.mean(), abs=1e-6)
+    clicked = played.any(1)
+    assert ranking.ndcg.value == pytest.approx(ndcg_score(played[clicked], SHOWN_FIRST[clicked]), abs=1e-5)
+    assert ranking.dcg.value == pytest.approx(dcg_score(played, SHOWN_FIRST), abs=1e-5)
+    half = 1.96 * reciprocal.std() / 150**0.5
+    assert ranking.mrr.lower == pytest.approx(reciprocal.mean() - half, abs=0.5 * half)
+    assert ranking.mrr.upper == pytest.approx(reciprocal.mean() + half, abs=0.5 * half)
+    told = {name: value for name, _, value in metrics._judged(line_of(world))}
+    assert told["switchyard_outcome_mrr_ratio"] == ranking.mrr.value
+    assert told["switchyard_outcome_ndcg_ratio"] == ranking.ndcg.value
+    assert rankings([line_of(world)], {}).rows[0][2:4] == ("150", str(round(played.sum())))
+
+
+def test_of_lists_with_more_clicks_dcg_is_theirs_and_each_click_counts_for_itself(world: World) -> None:
+    chance = np.random.default_rng(3)
+    played = play_lists(world, lambda _: chance.random(5) < [0.6, 0.5, 0.4, 0.3, 0.2])
+    ranking = line_of(world).ranking
+    assert ranking is not None
+    assert ranking.dcg.value == pytest.approx(dcg_score(played, SHOWN_FIRST), abs=1e-5)
+    assert ranking.mrr.value == pytest.approx((played / [1, 2, 3, 4, 5]).sum() / 150, abs=1e-6)
+    gains = 1 / np.log2(np.arange(2, 7))
+    assert ranking.ndcg.value == pytest.approx((played * gains).sum() / played.sum(), abs=1e-5)
+
+
+@pytest.mark.parametrize("place", [1, 2, 3, 7, 49, 999_999, 1_000_000])
+def test_a_discount_is_that_of_its_definition(place: int) -> None:
+    assert discount(place) / ONE == pytest.approx(1 / math.log2(place + 1), abs=2e-6)
+
+
 def test_a_click_that_comes_in_time_takes_the_place_of_none(world: World) -> None:
     world.say(batch("a", [1, 2], xs=["a", "b"]), at=1)
     world.say(outcome("a", 0), at=2)
@@ -101,6 +160,22 @@ def test_what_was_added_is_taken_out_again() -> None:
         for place, clicked in ((1.0, 1.0), (2.0, 0.0), (10.0**9, 1.0)):
             add_to_day(day, rule, place, clicked, sign, fold=0)
     assert not any(day.values())
+
+
+def test_what_was_no_ranking_once_is_none_of_its_places() -> None:
+    before = Rule(SUBJECT, task="regression", outcome="$.delay")
+    now = Rule(SUBJECT, task="ranking", outcome="$.clicked")
+    sums: list[Sums] = [{}, {}]
+    for _ in range(40):
+        add_to_day(sums[0], before, 7.0, 9.0, 1, fold=0)
+        add_to_day(sums[1], now, 2.0, 1.0, 1, fold=0)
+    days = [
+        Cell(Arm(place, "r", "stable", 3, 10_000, "split"), rule, 0, named)
+        for place, (rule, named) in enumerate(zip((before, now), sums, strict=True), start=1)
+    ]
+    (line,) = quality(days, ByDay(days, days, 3 * DAY_US, 0.8, now))
+    assert line.ranking is not None
+    assert (line.ranking.shown, line.ranking.clicked, line.ranking.mean_place) == (40, 40, 2.0)
 
 
 @pytest.mark.parametrize(

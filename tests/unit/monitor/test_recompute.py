@@ -63,6 +63,16 @@ DECIDED: dict[str, dict[str, Any]] = {
         "prediction": CLASSES | {"positive": None, "classes": None},
         "decision": {"path": "$.buffer"},
     },
+    "yes or no, at a cost": {
+        **MONITORING,
+        "loss": {"expression": "max(0.9*(outcome-prediction), 0.1*(prediction-outcome)) / (outcome - 7)", "scale": 10},
+    },
+    "a class at a cost, by its score": {
+        **WITHOUT,
+        "prediction": CLASSES,
+        "decision": {"path": "$.buffer"},
+        "loss": {"expression": '5*(1-score) if prediction != "20" and outcome == "20" else sqrt(score - 0.1)'},
+    },
 }
 """Monitoring blocks, by what people decide."""
 YES_OR_NO = (True, False, True, 1, 0.0, "maybe")

@@ -89,6 +89,7 @@ def closes(labels: dict[str, int]) -> bool:
     return labels.get("in", 0) == sum(value for name, value in labels.items() if name != "in")
 
 
+@pytest.mark.rule("retention-rows")
 @pytest.mark.parametrize(
     ("rule", "keep", "kept_us"),
     [
@@ -280,6 +281,7 @@ def test_windows_that_a_verdict_may_ask_for_stay_as_they_are(
     assert widest(known, last, gone=gone) == widest_us
 
 
+@pytest.mark.rule("retention-expired")
 def test_what_had_its_time_is_forgotten_and_its_sums_stay(world: World) -> None:
     world.say(inference("joined"), at=0)
     world.say(mirrored("joined"), at=0)
@@ -345,6 +347,7 @@ def test_the_last_microsecond(world: World, age: float, there: bool) -> None:
     assert (known(world, "a") is not None) is there
 
 
+@pytest.mark.rule("retention-rows")
 def test_nothing_grows_old_while_events_wait_to_be_read(world: World) -> None:
     world.say(inference("a"))
     world.run()
@@ -446,6 +449,7 @@ def test_each_deployment_has_its_own_time(world: World) -> None:
     assert world.store.labels("demo/loans") == {"in": 1, "expired": 1}
 
 
+@pytest.mark.rule("retention-rows")
 @pytest.mark.parametrize(
     "now",
     [
@@ -551,6 +555,7 @@ def events(chance: random.Random) -> list[tuple[float, bytes]]:
     return sorted(made)
 
 
+@pytest.mark.rule("retention-windows")
 @pytest.mark.parametrize("seed", range(3))
 def test_windows_made_coarser_at_any_time_hold_what_they_would_have_held(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
@@ -607,6 +612,7 @@ def test_by_the_day_at_last_and_then_no_more(world: World) -> None:
     assert totals(world) == before
 
 
+@pytest.mark.rule("retention-windows")
 def test_windows_stay_as_they_are_while_a_rollout_is_under_way(world: World) -> None:
     world.say(inference("a", at=7), at=7)
     world.elapse(500 * DAY)

@@ -64,6 +64,13 @@ def horizon(days: int) -> dict[str, Any]:
     return {**MONITORING, "outcome": {**MONITORING["outcome"], "horizon": f"{days}d"}}
 
 
+def told_apart(days: int) -> dict[str, Any]:
+    """Judged late, and by the parts of X: what is known of an X that came alone decides where a late label counts."""
+    carrier = {"name": "carrier", "path": "$.x.carrier", "values": ["AA"]}
+    asked = horizon(days)
+    return {**asked, "outcome": {**asked["outcome"], "judgedAfter": f"{days}d"}, "segments": [carrier]}
+
+
 def said(phase: Phase) -> RolloutRecord:
     return RolloutRecord(
         id="1", namespace="a", name="b", rollout="b-1.1", revision="b-1", at=NOON, phase=phase.value, reason="r"
@@ -353,11 +360,14 @@ def totals(world: World) -> list[Any]:
     found: list[Any] = []
     for subject in (SUBJECT, LOANS):
         cells = sorted(store.totals(store.arms(subject)), key=lambda cell: str(cell.arm))
+        days = sorted(store.day_totals(store.arms(subject)), key=lambda cell: str(cell.arm))
         pairs = sorted(store.pair_totals(store.pairs(subject)), key=lambda cell: str(cell.pair))
-        found += [(str(cell.arm), cell.sums) for cell in cells] + [(str(cell.pair), cell.sums) for cell in pairs]
+        found += [(str(cell.arm), cell.sums) for cell in (*cells, *days)]
+        found += [(str(cell.pair), cell.sums) for cell in pairs]
     return found
 
 
+@pytest.mark.rule("retention-rows")
 def test_a_correction_of_a_window_that_is_no_more_makes_no_half_of_it(world: World) -> None:
     """Corrections keep a row alive for as long as they come; the window of its prediction goes meanwhile."""
     keep = Keep(rows_us=0, windows_us=DAY_US, hourly_us=DAY_US, daily_us=DAY_US)
@@ -396,13 +406,21 @@ class Life:
             at, subject = chance.uniform(0, 130) * DAY, chance.choice([SUBJECT, LOANS])
             came = at + chance.choice([0.0, chance.uniform(0, 6.9) * DAY])
             patience = min(days for since, name, days in self.rules if name == subject and since <= came) * DAY
-            answers = [inference(f"p{i}", y=chance.gauss(0, 30), at=at, subject=subject)]
+            x, y = {"carrier": chance.choice(["AA", "UA"])}, chance.gauss(0, 30)
+            if chance.random() < 0.4:  # X and Y apart, either first
+                apart = (
+                    input_alone(f"p{i}", x=x, at=at, subject=subject),
+                    prediction_alone(f"p{i}", y=y, at=at, subject=subject),
+                )
+                answers = chance.sample(apart, k=2)
+            else:
+                answers = [inference(f"p{i}", x=x, y=y, at=at, subject=subject)]
             if chance.random() < 0.5:
-                answers.append(mirrored(f"p{i}", y=chance.gauss(0, 30), at=at, subject=subject))
+                answers.append(mirrored(f"p{i}", x=x, y=chance.gauss(0, 30), at=at, subject=subject))
             if chance.random() < 0.2:
                 answers.append(inference(f"f{i}", at=at, subject=subject, error=True, status=503))
-            if chance.random() < 0.2:
-                answers.append(inference(f"p{i}", event_id=f"again-{i}", at=at, subject=subject))
+            if chance.random() < 0.2 and len(answers) == 1:
+                answers.append(inference(f"p{i}", event_id=f"again-{i}", x=x, at=at, subject=subject))
             for answer in answers:
                 self._say(came, answer)
                 if chance.random() < 0.5:
@@ -430,7 +448,7 @@ def lead(world: World, life: Life, *, tidied: random.Random | None) -> None:
             world.run()
         while rules and rules[0][0] <= came:
             _, subject, days = rules.pop(0)
-            world.broker.teach(subject, model_record(horizon(days), subject=subject))
+            world.broker.teach(subject, model_record(told_apart(days), subject=subject))
         world.now_us = NOON_US + round(came * SECOND)
         world.say(value, at=came - behind[partition], partition=partition)
         if number % 12 == 0:  # at the same times with and without: which of two partitions is first, the books say
@@ -463,6 +481,7 @@ def put_away(world: World, chance: random.Random) -> None:
         pass
 
 
+@pytest.mark.rule("retention-rows")
 @pytest.mark.parametrize("seed", range(4))
 def test_a_life_with_retention_adds_up_to_the_same_as_one_without(tmp_path: Path, seed: int) -> None:
     life = Life(random.Random(seed))

@@ -57,6 +57,7 @@ class Scales:
         room.look()
 
 
+@pytest.mark.rule("retention-size")
 def test_it_warns_stops_and_goes_on_and_says_each_once(caplog: pytest.LogCaptureFixture) -> None:
     scales = Scales()
     room = scales.room()

@@ -60,6 +60,10 @@ SPOKEN: dict[str, Any] = {
         (DISTANCE, "500", 500.0, "500 to 1000"),
         (DISTANCE, "1000", 1000.0, "from 1000"),
         (DISTANCE, "far", None, "missing"),
+        (Segment("day", "$.day", (), (20_260_101.0, 20_260_102.0)), "20260101", 20_260_101.0, "20260101 to 20260102"),
+        (Segment("share", "$.share", (), (0.12345678,)), "1", 1.0, "from 0.12345678"),
+        (Segment("heat", "$.heat", (), (-0.0, 1e300)), "-1", -1.0, "under 0"),
+        (Segment("heat", "$.heat", (), (-0.0, 1e300)), "1e300", 1e300, "from 1e+300"),
     ],
 )
 def test_a_value_lies_in_the_part_that_is_named_so(
@@ -294,6 +298,14 @@ def test_newer_segments_stand_alone() -> None:
         revision="r", role="stable", features=[line.features[0].model_copy(update={"feature": "distance"})]
     )
     assert [part.part for part in line.features[0].parts] == ["under 500"]
+
+
+def test_segments_that_are_said_as_before_are_told_again() -> None:
+    newer = Rule(SUBJECT, task="regression", outcome="$.delay", segments=(DISTANCE,))
+    between = Cell(Arm(2, "r", "stable", 4, 10_000, "split"), newer, 0, {f"seg.all:{1}": 3})
+    before = cells({"AA": [[1.0]]})
+    assert segments([*before, between], RULE) == segments(before)
+    assert segments([*before, between], newer) == segments([between])
 
 
 def test_what_was_added_is_taken_out_again() -> None:

@@ -237,7 +237,7 @@ def test_an_interval_says_whether_it_holds_often_enough(covered, broken, verdict
 
 
 def held(replay, covers, *, runs=300) -> Covered:
-    return Covered(runs, sum(covers(replay, np.random.default_rng([7, run])) for run in range(runs)), Kind.PROMISE)
+    return Covered(runs, sum(covers(replay, np.random.default_rng([7, run])).held for run in range(runs)), Kind.PROMISE)
 
 
 @pytest.mark.parametrize("name", ["rmse", "mae", "bias"])
@@ -271,8 +271,8 @@ def test_what_is_made_of_errors_is_what_they_are(replay):
 
 
 def test_an_interval_as_it_is_printed():
-    row = table.interval(INTERVALS[0], Covered(200, 191, Kind.PROMISE, COARSE))
-    assert row == "| share of 20, Wilson | 200 | 95.5 % (91.7–97.6) | 92–100 % | within |"
+    row = table.interval(INTERVALS[0], Covered(200, 191, Kind.PROMISE, COARSE, 0.1614))
+    assert row == "| share of 20, Wilson | 200 | 95.5 % (91.7–97.6) | 92–100 % | 0.161 | within |"
     assert len(table.HEAD_OF_INTERVALS) == row.count(" | ") + 1
 
 

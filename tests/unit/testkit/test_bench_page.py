@@ -25,7 +25,7 @@ def bench() -> ModuleType:
 
 
 def measured(bench: ModuleType, *taken: float, size: int = 1024) -> Any:
-    return bench.Measured("/page/", list(taken), [1.0] * len(taken), size)
+    return bench.Measured("/page/", list(taken), [1.0] * len(taken), size, size // 5)
 
 
 def test_pages_within_the_limit_end_with_0(bench: ModuleType) -> None:

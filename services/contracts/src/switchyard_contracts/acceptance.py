@@ -68,12 +68,13 @@ REMEDIES = {
     IMAGE_PATTERN: "an image; write a repository with a tag or a digest, such as registry.example/name:1.3.0",
     PATH_PATTERN: "a path that the gateway may open; begin with '/' and a letter or digit, such as /predict",
     METRIC_PATTERN: (
-        "a known metric; use error_rate, latency_p50, _p90, _p95 or _p99, outcome.rmse, .mse, .mae, .bias, .accuracy"
-        " or .coverage, decision.agreement, or promql"
+        "a known metric; use error_rate, latency_p50, _p90, _p95 or _p99, outcome.rmse, .mse, .mae, .bias, .accuracy,"
+        " .coverage or .loss, decision.agreement, or promql"
     ),
     ALARM_PATTERN: (
         "a known metric; use error_rate, latency_p50, _p90, _p95 or _p99, requests, outcome.rmse, .mse, .mae, .bias,"
-        " .accuracy or .coverage, decision.agreement, drift, or data.missing, .unseen, .outside or .wrong"
+        " .accuracy, .coverage, .cusum or .loss, decision.agreement, drift, or data.missing, .unseen, .outside or"
+        " .wrong"
     ),
     NAME_PATTERN: "a name; use lower-case letters, digits and '-', and begin with a letter",
 }

@@ -20,8 +20,9 @@ from switchyard_contracts.quantities import Duration, Threshold, format_duration
 DRIFT = "drift"
 REQUESTS = "requests"
 CUSUM = "outcome.cusum"
+LOSS = "outcome.loss"
 ALARM_PATTERN = (
-    r"^(error_rate|requests|latency_p(50|90|95|99)|outcome\.(rmse|mse|mae|bias|accuracy|coverage|cusum)|decision\.agreement"
+    r"^(error_rate|requests|latency_p(50|90|95|99)|outcome\.(rmse|mse|mae|bias|accuracy|coverage|cusum|loss)|decision\.agreement"
     r"|drift|data\.(missing|unseen|outside|wrong))$"
 )
 LIMITS: dict[str, tuple[str, str]] = {
@@ -35,6 +36,7 @@ LIMITS: dict[str, tuple[str, str]] = {
     "outcome.accuracy": ("min", "%"),
     "outcome.coverage": ("min", "%"),
     CUSUM: ("max", ""),
+    LOSS: ("max", ""),
     "decision.agreement": ("min", "%"),
     DRIFT: ("max", ""),
     "data": ("max", "%"),
@@ -66,9 +68,9 @@ class Alarm(Shape):
     """The rule's name, by which alarms and `retrain.alarms` speak of it."""
     metric: Annotated[str, StringConstraints(pattern=ALARM_PATTERN, max_length=64)]
     """What is watched: error_rate; latency_p50, _p90, _p95 or _p99; requests, of all who serve, for silence;
-    outcome.rmse, .mse, .mae, .bias (its size), .accuracy, .coverage or .cusum (whether days become worse);
-    decision.agreement; drift, of X and Y against the reference; data.missing, .unseen, .outside or .wrong, a share of
-    the rows of X."""
+    outcome.rmse, .mse, .mae, .bias (its size), .accuracy, .coverage, .cusum (whether days become worse) or .loss (the
+    mean of monitoring.loss); decision.agreement; drift, of X and Y against the reference; data.missing, .unseen,
+    .outside or .wrong, a share of the rows of X."""
     feature: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
     """For drift and data.*: which feature, by its name in the reference; prediction is Y. Where it is not said, drift
     counts the features that drifted, and data.* is that of the worst one."""
@@ -168,7 +170,14 @@ class Alarm(Shape):
 
 
 def fit(
-    alarms: Sequence[Alarm], *, base: timedelta, regression: bool, outcome: bool, decision: bool, reference: bool
+    alarms: Sequence[Alarm],
+    *,
+    base: timedelta,
+    regression: bool,
+    outcome: bool,
+    decision: bool,
+    reference: bool,
+    loss: bool = False,
 ) -> None:
     """Whether a deployment's rules fit what else it says of its monitoring; ValueError by the field's path if not."""
     for index, alarm in enumerate(alarms):
@@ -185,6 +194,7 @@ def fit(
             (alarm.metric.startswith("decision."), decision, "decision"),
             # One that is learnt of a week says what is missing, but not what of a distribution is usual.
             (alarm.metric == DRIFT, reference, "reference"),
+            (alarm.metric == LOSS, loss, "loss"),
         ):
             if wanted and not there:
                 raise ValueError(f"{place}.metric: {alarm.metric} needs monitoring.{field}, which is not set")

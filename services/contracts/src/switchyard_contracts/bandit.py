@@ -28,8 +28,8 @@ from switchyard_contracts.unpaired import FIRST_LOOK
 
 GRAIN = 100
 """Basis points: a weight moves by whole percents, so that one that has settled writes no route."""
-POWERS = {"outcome.rmse": 2, "outcome.mse": 2, "outcome.mae": 1}
-"""By which power of |error| a loss is made; it is at most as large as the cap to that power."""
+POWERS = {"outcome.rmse": 2, "outcome.mse": 2, "outcome.mae": 1, "outcome.loss": 1}
+"""By which power of |error|, or of one's own loss, a loss is made; it is at most as large as the cap to that power."""
 
 
 @dataclass(frozen=True, slots=True)

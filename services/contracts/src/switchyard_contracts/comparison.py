@@ -52,6 +52,7 @@ COMPARISONS: dict[str, Comparison] = {
     ),
     "outcome.mse": Comparison("MSE", _as_sent, lambda margin: 1.0 + margin, lambda mean: mean),
     "outcome.mae": Comparison("MAE", _as_sent, lambda margin: 1.0 + margin, lambda mean: mean),
+    "outcome.loss": Comparison("loss", _as_sent, lambda margin: 1.0 + margin, lambda mean: mean),
     "outcome.accuracy": Comparison("accuracy", _lost_gain, lambda margin: 1.0 - margin, lambda mean: -mean),
 }
 """RMSE is tested as MSE: the mean of squares adds up, its root does not."""

@@ -41,8 +41,8 @@ def jackknife(
     return value - half, value + half
 
 
-def jackknife_squares(groups: Groups, *, level: float = 0.95) -> tuple[float, float] | None:
-    """The interval of a mean of squares, by the jackknife of its inverse.
+def jackknife_squares(groups: Groups, *, level: float = 0.95, least: int = FIRST_FOLDS) -> tuple[float, float] | None:
+    """The interval of a mean of squares, or of sizes of which some are large, by the jackknife of its inverse.
 
     A few large errors make most of such a mean, and where a sample has none of them its mean and the error of it are
     both too small: the interval of the mean itself held in 89 of 100 samples of 200 flights, that of the inverse, whose
@@ -51,8 +51,8 @@ def jackknife_squares(groups: Groups, *, level: float = 0.95) -> tuple[float, fl
     held = _held(groups)
     large = sum(total > 0.0 for _, total in held)
     if large < 2:
-        return (0.0, 0.0) if held and not large and len(held) >= FIRST_FOLDS else None
-    found = jackknife(held, of=lambda mean: 1.0 / mean, level=level)
+        return (0.0, 0.0) if held and not large and len(held) >= least else None
+    found = jackknife(held, of=lambda mean: 1.0 / mean, level=level, least=least)
     return None if found is None or found[0] <= 0.0 else (1.0 / found[1], 1.0 / found[0])
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from switchyard_contracts import alarms, retraining, shadows, volumes
+from switchyard_contracts import alarms, loss, retraining, shadows, volumes
 from switchyard_contracts.alarms import MOST_ALARMS, Alarm, AlarmsStatus
 from switchyard_contracts.base import JsonPath, Message, ResourceName, Shape, Status, Text, Timestamp
 from switchyard_contracts.conditions import Condition
@@ -27,6 +27,8 @@ from switchyard_contracts.freezes import CEL as FREEZE_CEL
 from switchyard_contracts.freezes import Freeze
 from switchyard_contracts.gates import CEL as GATE_CEL
 from switchyard_contracts.gates import SMOKE, Before, Gate, GateType, GateVerdict
+from switchyard_contracts.loss import CEL as LOSS_CEL
+from switchyard_contracts.loss import Loss
 from switchyard_contracts.model import CEL as MODEL_CEL
 from switchyard_contracts.model import Model
 from switchyard_contracts.notifications import Notifications
@@ -326,7 +328,8 @@ class Missing(StrEnum):
 
 
 METRIC_PATTERN = (
-    r"^(error_rate|latency_p(50|90|95|99)|outcome\.(rmse|mse|mae|bias|accuracy|coverage)|decision\.agreement|promql)$"
+    r"^(error_rate|latency_p(50|90|95|99)|outcome\.(rmse|mse|mae|bias|accuracy|coverage|loss)|decision\.agreement"
+    r"|promql)$"
 )
 
 
@@ -336,8 +339,9 @@ class Metric(Shape):
     name: ResourceName
     """The metric's name, by which status and commands speak of it."""
     metric: Annotated[str, StringConstraints(pattern=METRIC_PATTERN, max_length=64)]
-    """What is measured: error_rate; latency_p50, _p90, _p95 or _p99; outcome.rmse, .mse, .mae, .bias, .accuracy or
-    .coverage, by what then happened; decision.agreement, with what people decided; or promql."""
+    """What is measured: error_rate; latency_p50, _p90, _p95 or _p99; outcome.rmse, .mse, .mae, .bias, .accuracy,
+    .coverage or .loss (of monitoring.loss), by what then happened; decision.agreement, with what people decided; or
+    promql."""
     role: Role
     """guard: what speaks against the candidate takes it back at once. decide: must be proven before all of the
     traffic. observe: is only shown."""
@@ -433,6 +437,7 @@ DECIDABLE: dict[tuple[Role, str], tuple[str, ...]] = {
     (Role.DECIDE, "outcome.mse"): ("maxIncrease",),
     (Role.DECIDE, "outcome.mae"): ("maxIncrease",),
     (Role.DECIDE, "outcome.accuracy"): ("maxDecrease",),
+    (Role.DECIDE, "outcome.loss"): ("maxIncrease",),
 }
 """Which limit each role may set on which metric; everything else can only be observed (see `verdicts`)."""
 
@@ -594,11 +599,14 @@ class Monitoring(Shape):
     """Y′: what people decided."""
     outcome: Outcome | None = None
     """X′: what then happened."""
-    segments: Annotated[list[Segment], Field(max_length=MOST_SEGMENTS)] = []
+    # Neither segments, loss nor alarms are told where there are none: a monitor of before would refuse the whole record
+    # for a field it does not know.
+    loss: Annotated[Loss | None, Field(exclude_if=not_)] = None
+    """What a judged prediction costs, in one's own terms."""
+    segments: Annotated[list[Segment], Field(max_length=MOST_SEGMENTS, exclude_if=not_)] = []
     """By which features of X quality is told apart."""
     window: Duration = WINDOW
     """The base window of X and Y; a step's evidence is made of these."""
-    # Not told where there are none: a monitor of before would refuse the whole record for a field it does not know.
     alarms: Annotated[list[Alarm], Field(max_length=MOST_ALARMS, exclude_if=not_)] = []
     """Rules by which the revision that serves is watched."""
     retrain: Retrain | None = None
@@ -613,7 +621,10 @@ class Monitoring(Shape):
             outcome=self.outcome is not None,
             decision=self.decision is not None,
             reference=self.reference is not None,
+            loss=self.loss is not None,
         )
+        task, scored = self.prediction.task.value, self.prediction.score is not None
+        loss.fit(self.loss, task=task, scored=scored, outcome=self.outcome is not None)
         if self.prediction.task is Task.RANKING:
             if self.decision is not None:
                 raise ValueError("decision: of a ranking nobody decides; what is clicked is its outcome")
@@ -623,8 +634,9 @@ class Monitoring(Shape):
                     " compared by a split and not on copies of requests"
                 )
         segments = [segment.name for segment in self.segments]
-        if len(set(segments)) < len(segments):
-            raise ValueError("segments: their names must differ")
+        for index, segment in enumerate(segments):
+            if segment in segments[:index]:
+                raise ValueError(f"segments[{index}].name: {segment!r} is taken; the names of segments must differ")
         names = [alarm.name for alarm in self.alarms]
         for index, name in enumerate(self.retrain.alarms if self.retrain else ()):
             if name not in names:
@@ -668,6 +680,9 @@ class ModelDeploymentSpec(Shape):
         needs_outcome = [m.name for m in self.analysis.metrics if m.metric.startswith("outcome.")]
         if needs_outcome and (self.monitoring is None or self.monitoring.outcome is None):
             raise ValueError(f"analysis.metrics: {needs_outcome[0]!r} needs monitoring.outcome, which is not set")
+        needs_loss = [m.name for m in self.analysis.metrics if m.metric == "outcome.loss"]
+        if needs_loss and (self.monitoring is None or self.monitoring.loss is None):
+            raise ValueError(f"analysis.metrics: {needs_loss[0]!r} needs monitoring.loss, which is not set; set it")
         _gates_fit(self.gates, version=self.model.version)
         shadows.fit(self.shadows)
         if self.strategy.canary and not _rise(self.strategy.canary.steps):
@@ -1071,6 +1086,12 @@ CEL: dict[type[Shape], list[dict[str, Any]]] = {
             "rule": "self.segments.all(s, self.segments.exists_one(t, t.name == s.name))",
             "message": "the names of segments must differ",
             "fieldPath": ".segments",
+        },
+        LOSS_CEL,
+        {
+            "rule": "has(self.loss) || !self.alarms.exists(a, a.metric == 'outcome.loss')",
+            "message": "an alarm on outcome.loss needs monitoring.loss",
+            "fieldPath": ".alarms",
         },
         {
             "rule": "has(self.outcome) || !self.alarms.exists(a, a.metric.startsWith('outcome.'))",

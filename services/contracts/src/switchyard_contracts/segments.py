@@ -38,10 +38,13 @@ class Segment(Shape):
     def _one_way(self) -> Self:
         if (self.values is None) == (self.edges is None):
             raise ValueError("set exactly one of values and edges")
-        if self.values is not None and len(set(self.values)) < len(self.values):
-            raise ValueError("values: they must differ")
-        if self.edges is not None and not all(low < high for low, high in pairwise(self.edges)):
-            raise ValueError("edges: they must rise")
+        values = self.values or []
+        for index, value in enumerate(values):
+            if value in values[:index]:
+                raise ValueError(f"values[{index}]: {value!r} is there already; leave one of them out")
+        for index, (low, high) in enumerate(pairwise(self.edges or []), start=1):
+            if low >= high:
+                raise ValueError(f"edges[{index}]: {high:g} does not lie above {low:g} before it; write rising edges")
         return self
 
 

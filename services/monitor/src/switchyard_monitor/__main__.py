@@ -91,7 +91,7 @@ def main() -> int:
     keeper = DriftKeeper(member=settings.member, store=store, book=book, baselines=baselines, clock_us=_now_us)
     registry = own(CollectorRegistry(), part="monitor", distribution="switchyard-monitor")
     health.on_commit = commit_seconds(registry).observe
-    drifting = Drifting(store=store, models=models, baselines=baselines, clock=time.monotonic)
+    drifting = Drifting(store=store, book=book, models=models, baselines=baselines, clock=time.monotonic)
     rosters = Rosters(models, baselines, clock_us=_now_us)
     pruner = Pruner(
         member=settings.member,

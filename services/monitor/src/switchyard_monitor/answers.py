@@ -16,6 +16,7 @@ from switchyard_monitor.class_answers import judged as judged_by_day
 from switchyard_monitor.domain.buckets import TIME_PARTS
 from switchyard_monitor.domain.entries import DECISION, NO_FOLD, OUTCOME, Arm, Cell, Entry, Version
 from switchyard_monitor.domain.quality import Quality
+from switchyard_monitor.domain.row_losses import RowLoss
 from switchyard_monitor.domain.rules import Value
 from switchyard_monitor.domain.sums import Sums, histogram, merged
 from switchyard_monitor.ports import Ledger
@@ -67,6 +68,13 @@ class Errors(Part):
     bias: float | None = None
     accuracy: float | None = None
     clipped: int = 0
+    loss: float | None = None
+    """The mean of what the spec's own expression makes of each (monitoring.loss), in its own unit."""
+    loss_n: int = 0
+    """Those that have such a loss, by the expression of the newest rule."""
+    loss_none: int = 0
+    """Those whose expression came to no number, or to less than 0."""
+    loss_clipped: int = 0
     rmse_lower: float | None = None
     rmse_upper: float | None = None
     mae_lower: float | None = None
@@ -75,6 +83,8 @@ class Errors(Part):
     bias_upper: float | None = None
     accuracy_lower: float | None = None
     accuracy_upper: float | None = None
+    loss_lower: float | None = None
+    loss_upper: float | None = None
     """About 95 % of such intervals hold the true value, were it the same on each day; none of what is still amended."""
 
 
@@ -141,6 +151,8 @@ class RevisionQuality(Part):
     """Of a classification whose score is told: how well it tells classes apart, and whether it is calibrated."""
     estimate: Estimate | None = None
     """What scores promise, before outcomes are there."""
+    unscored: int | None = None
+    """Where a score is told: predictions whose answer held no number from 0 to 1 there; no score counts them."""
     ranking: Ranking | None = None
     """Of a ranking: what was clicked, by place."""
     change: Change | None = None
@@ -258,7 +270,7 @@ def quality(cells: Sequence[Cell], by_day: ByDay = NO_DAYS) -> list[RevisionQual
 
 
 def _quality(revision: str, role: str, cells: Sequence[Cell], days: ByDay) -> RevisionQuality:
-    by_day = judged_by_day(days.totals)
+    by_day = judged_by_day(days.totals, days.rule)
     sums = merged(cell.sums for cell in cells)
     predictions, judged = sums.get("predictions", 0), sums.get("age.n", 0)
     delay, decided = (histogram(sums, name, TIME_PARTS) for name in ("delay", "dec.delay"))
@@ -284,17 +296,23 @@ def _quality(revision: str, role: str, cells: Sequence[Cell], days: ByDay) -> Re
         classes=by_day.classes,
         scores=by_day.scores,
         estimate=by_day.estimate,
+        unscored=by_day.unscored,
         ranking=by_day.ranking,
         change=changed(days),
     )
 
 
-def _errors(cells: Iterable[Cell], which: str) -> Errors:
+def _errors(cells: Sequence[Cell], which: str) -> Errors:
     held = Quality.of(((cell.rule, cell.sums) for cell in cells), which)
+    newest = max(cells, key=lambda cell: cell.arm.rule, default=None)
+    loss = newest.rule.loss if newest else None
+    own = RowLoss.of(((cell.rule, cell.sums) for cell in cells), which, loss=loss)
     shown = [name for name in ("rmse", "mae", "bias", "accuracy") if which == "age" and getattr(held, name) is not None]
     intervals = {name: interval for name in shown if (interval := held.interval(name)) is not None}
     ends = {f"{name}_lower": lower for name, (lower, _) in intervals.items()}
     ends |= {f"{name}_upper": upper for name, (_, upper) in intervals.items()}
+    if which == "age" and own.interval is not None:
+        ends |= dict(zip(("loss_lower", "loss_upper"), own.interval, strict=True))
     return Errors(
         n=held.n,
         rmse=held.rmse,
@@ -302,6 +320,10 @@ def _errors(cells: Iterable[Cell], which: str) -> Errors:
         bias=held.bias,
         accuracy=held.accuracy,
         clipped=held.clipped,
+        loss=own.mean,
+        loss_n=own.n,
+        loss_none=own.none,
+        loss_clipped=own.clipped,
         **ends,
     )
 

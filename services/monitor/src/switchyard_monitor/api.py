@@ -228,7 +228,7 @@ def segments(
     desk: AtDesk, subject: Subject, revision: Revision | None = None, traffic: Generations | None = None
 ) -> list[segment_answers.RevisionSegments]:
     """Quality by parts of X, judged at age L; by revision, role and feature."""
-    return segment_answers.segments(desk.segments(subject, revision, traffic))
+    return segment_answers.segments(desk.segments(subject, revision, traffic), desk.models.rule(subject))
 
 
 @deployment.get("/ledger")

@@ -11,6 +11,7 @@ from switchyard_contracts.events import Part
 from switchyard_monitor.domain import cusum
 from switchyard_monitor.domain.entries import Cell
 from switchyard_monitor.domain.rows import moment
+from switchyard_monitor.domain.rules import Rule
 
 
 class Change(Part):
@@ -41,6 +42,8 @@ class ByDay:
     watermark_us: int | None
     coverage: float
     """How many of a day's predictions must be judged."""
+    rule: Rule | None = None
+    """The one that is in force."""
 
     def of(self, revision: str, role: str) -> ByDay:
         """One revision's."""
@@ -48,14 +51,15 @@ class ByDay:
         def own(cells: Sequence[Cell]) -> list[Cell]:
             return [cell for cell in cells if (cell.arm.revision, cell.arm.role) == (revision, role)]
 
-        return ByDay(own(self.totals), own(self.each), self.watermark_us, self.coverage)
+        return ByDay(own(self.totals), own(self.each), self.watermark_us, self.coverage, self.rule)
 
     @property
     def change(self) -> cusum.Change | None:
         """Of one revision; None where too few days are judged."""
         if self.watermark_us is None:
             return None
-        return cusum.change(cusum.days_of(self.each, coverage=self.coverage, watermark_us=self.watermark_us))
+        days = cusum.days_of(self.each, coverage=self.coverage, watermark_us=self.watermark_us, rule=self.rule)
+        return cusum.change(days)
 
 
 NO_DAYS = ByDay((), (), None, 0.0)

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from switchyard_contracts.events import Part
-from switchyard_contracts.intervals import wilson
+from switchyard_contracts.intervals import jackknife, wilson
+from switchyard_contracts.sticky import FOLDS
 
 from switchyard_monitor.domain.calibration import Calibration, Gap, Promise
 from switchyard_monitor.domain.confusion import Confusion, Interval, OfClass
 from switchyard_monitor.domain.days import LAST_PLACE
-from switchyard_monitor.domain.entries import Cell
+from switchyard_monitor.domain.entries import Cell, spoken
+from switchyard_monitor.domain.folded import by_number
 from switchyard_monitor.domain.rules import Rule
+from switchyard_monitor.domain.scores import ONE
 from switchyard_monitor.domain.separation import Separation
 from switchyard_monitor.domain.sums import Sums, merged
 
@@ -114,6 +117,16 @@ class Ranking(Part):
     clicked: int
     mean_place: float | None = None
     """Of what was clicked."""
+    lists: int = 0
+    """Those whose first place is judged: each list has one."""
+    mrr: Measure = Measure()
+    """Σ 1/place of what was clicked, by list: the mean reciprocal rank where nobody clicks twice in a list, and more
+    than that where somebody does, as each click counts here and not only the first. Lists without a click add 0."""
+    dcg: Measure = Measure()
+    """Σ 1/log₂(place + 1) of what was clicked, by list: the discounted cumulative gain, however often one clicks."""
+    ndcg: Measure = Measure()
+    """The same by click: each is held against one at the first place. It is the NDCG of the lists that were clicked
+    where nobody clicks twice in one; rows do not tell which clicks belong together, so of others it is no NDCG."""
     places: list[Place]
 
 
@@ -124,16 +137,23 @@ class Judged(NamedTuple):
     scores: Scores | None = None
     estimate: Estimate | None = None
     ranking: Ranking | None = None
+    unscored: int | None = None
 
 
-def judged(days: Sequence[Cell]) -> Judged:
-    """Of one revision in one role, by the classes and scores that its newest rule speaks of."""
-    if not days:
+def judged(days: Sequence[Cell], rule: Rule | None = None) -> Judged:
+    """Of one revision in one role, by the classes and scores that the rule in force speaks of."""
+    rule = spoken(days, rule)
+    if rule is None:
         return Judged()
-    rule = max(days, key=lambda cell: cell.arm.rule).rule
-    terms = rule.classes, rule.positive, rule.score
-    sums = merged(cell.sums for cell in days if (cell.rule.classes, cell.rule.positive, cell.rule.score) == terms)
-    return Judged(_classes(rule, sums), _scores(rule, sums), _estimate(rule, sums), _ranking(rule, sums))
+    terms = _terms(rule)
+    sums = merged(cell.sums for cell in days if _terms(cell.rule) == terms)
+    return Judged(
+        _classes(rule, sums), _scores(rule, sums), _estimate(rule, sums), _ranking(rule, sums), _unscored(rule, sums)
+    )
+
+
+def _terms(rule: Rule) -> tuple[object, ...]:
+    return rule.measured, rule.classes, rule.positive, rule.score
 
 
 def _classes(rule: Rule, sums: Sums) -> Classes | None:
@@ -212,6 +232,10 @@ def _estimate(rule: Rule, sums: Sums) -> Estimate | None:
     )
 
 
+def _unscored(rule: Rule, sums: Sums) -> int | None:
+    return None if rule.score is None else sums.get("predictions", 0) - sums.get("est.n", 0)
+
+
 def _ranking(rule: Rule, sums: Sums) -> Ranking | None:
     shown, clicked = sums.get("age.n", 0), sums.get("age.right", 0)
     if rule.task != "ranking" or not shown:
@@ -223,7 +247,27 @@ def _ranking(rule: Rule, sums: Sums) -> Ranking | None:
             lower, upper = wilson(n, hits)
             places.append(Place(place=place, shown=n, clicked=hits, share=hits / n, lower=lower, upper=upper))
     mean = sums.get("rank.places", 0) / clicked if clicked else None
-    return Ranking(shown=shown, clicked=clicked, mean_place=mean, places=places)
+    lists, clicks, reciprocal, gain = (
+        by_number(sums, f"rank.{name}", FOLDS) for name in ("lists", "clicks", "rr", "dcg")
+    )
+    return Ranking(
+        shown=shown,
+        clicked=clicked,
+        mean_place=mean,
+        lists=sum(lists),
+        mrr=_by(lists, reciprocal),
+        dcg=_by(lists, gain),
+        ndcg=_by(clicks, gain),
+        places=places,
+    )
+
+
+def _by(counts: Sequence[int], parts: Sequence[int]) -> Measure:
+    """A mean, with the interval that groups of users or of lists give it."""
+    if not sum(counts):
+        return Measure()
+    groups = [(n, part / ONE) for n, part in zip(counts, parts, strict=True)]
+    return _measure(sum(parts) / ONE / sum(counts), jackknife(groups))
 
 
 def _measure(value: float | None, interval: Interval) -> Measure:

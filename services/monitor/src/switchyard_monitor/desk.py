@@ -51,6 +51,7 @@ class Desk:
             self.store.days(arms, names=cusum.NAMES),
             mark,
             self.models.coverage(subject),
+            self.models.rule(subject),
         )
 
     def segments(self, subject: str, revision: str | None, traffic: str | None) -> list[Cell]:

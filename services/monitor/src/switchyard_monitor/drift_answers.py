@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 
 from switchyard_contracts.base import Timestamp
 from switchyard_contracts.events import Part
 from switchyard_contracts.windows import SECOND_US
 from switchyard_profile.binning import Side
+from switchyard_profile.importance import Importance
 from switchyard_profile.profile import Profile
 from switchyard_profile.readings import Reading, quantile
 from switchyard_profile.reference import Feature, Reference
@@ -20,6 +22,8 @@ from switchyard_monitor.domain.rows import moment
 from switchyard_monitor.domain.twosample import LEAST
 from switchyard_monitor.domain.usual import Yardstick
 
+MOST_TIMES = 1000.0
+"""So many times further than usual is what is never there."""
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
@@ -51,6 +55,8 @@ class FeatureAnswer(Part):
     mean: float | None = None
     deviation: float | None = None
     quantiles: dict[str, float] = {}
+    importance: Importance | None = None
+    """How much the feature matters, as the baseline says it."""
     counts: list[int]
     """Rows per bin of the baseline; the last are those where the value is missing."""
 
@@ -89,6 +95,8 @@ class FindingAnswer(Part):
     psi: float | None = None
     jensen_shannon: float | None = None
     wasserstein: float | None = None
+    importance: Importance | None = None
+    """How much the feature matters, as the baseline says it."""
     drifted: bool
     lasting: bool
     """Whether at least two of the last three windows drifted."""
@@ -143,8 +151,25 @@ def profiles(reference: Reference, found: Profiles, *, since_us: int, until_us: 
     ]
 
 
-def drift(yardstick: Yardstick, revision: str, found: Profiles, *, misfits: Sequence[str] = ()) -> DriftAnswer:
+class Order(StrEnum):
+    """In which order the findings of a window are told."""
+
+    FEATURE = "feature"
+    """As the baseline has its features."""
+    WEIGHT = "weight"
+    """By drift × importance, the most first: how many times further than usual, and how much the feature matters."""
+
+
+def drift(
+    yardstick: Yardstick,
+    revision: str,
+    found: Profiles,
+    *,
+    misfits: Sequence[str] = (),
+    order: Order = Order.FEATURE,
+) -> DriftAnswer:
     """Every window of the revision, in order of time; the windows are as long as the reference's, and over."""
+    known = {feature.name: feature for feature in yardstick.reference.features}
     windows = sorted(_windows(found).items())
     history: dict[tuple[str, str], list[bool]] = {}
     said = []
@@ -156,7 +181,14 @@ def drift(yardstick: Yardstick, revision: str, found: Profiles, *, misfits: Sequ
             DriftWindow(
                 start=moment(start * SECOND_US),
                 rows=profile.rows,
-                findings=[_finding(one, history[one.feature, one.aspect]) for one in findings],
+                findings=[
+                    _finding(one, known[one.feature], history[one.feature, one.aspect])
+                    for one in (
+                        findings
+                        if order is Order.FEATURE
+                        else sorted(findings, key=lambda one: -weighed(one, known[one.feature]))
+                    )
+                ],
             )
         )
     reference = yardstick.reference
@@ -210,11 +242,18 @@ def _feature(feature: Feature, profile: Profile) -> FeatureAnswer:
         mean=reading.mean,
         deviation=reading.deviation,
         quantiles={share: value for share, value in found.items() if value is not None},
+        importance=feature.importance,
         counts=list(sums.counts),
     )
 
 
-def _finding(one: Finding, history: Iterable[bool]) -> FindingAnswer:
+def weighed(one: Finding, feature: Feature) -> float:
+    """Drift × importance."""
+    usual = max(one.usual.most, one.reference)
+    return feature.weight * (one.effect / usual if usual else MOST_TIMES if one.effect else 0.0)
+
+
+def _finding(one: Finding, feature: Feature, history: Iterable[bool]) -> FindingAnswer:
     lasts = lasting([*history], k=K, n=N)
     return FindingAnswer(
         feature=one.feature,
@@ -231,6 +270,7 @@ def _finding(one: Finding, history: Iterable[bool]) -> FindingAnswer:
         psi=one.effects.psi if one.effects else None,
         jensen_shannon=one.effects.jensen_shannon if one.effects else None,
         wasserstein=one.effects.wasserstein if one.effects else None,
+        importance=feature.importance,
         drifted=one.drifted,
         lasting=lasts,
         pages=lasts and one.pages,

@@ -59,6 +59,9 @@ def drift(
     subject: Subject,
     revision: Revision,
     windows: Annotated[int, Query(ge=1, le=90, description="so many of the last, as long as the baseline's")] = 14,
+    order: Annotated[drift_answers.Order, Query(description="of findings; weight is drift × importance")] = (
+        drift_answers.Order.FEATURE
+    ),
 ) -> drift_answers.DriftAnswer:
     """Whether X and Y differ from the baseline by more than is usual, in each window that is over."""
     reference = _known(desk, subject)
@@ -72,6 +75,7 @@ def drift(
         revision,
         desk.store.profiles(span),
         misfits=misfits(monitoring, reference) if monitoring else (),
+        order=order,
     )
 
 

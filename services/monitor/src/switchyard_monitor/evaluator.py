@@ -132,7 +132,8 @@ class Evaluator:
                 arms = self._store.arms(subject)
                 days = self._store.days(arms, names=cusum.NAMES)
                 coverage = outcome.min_coverage.share if outcome else 0.0
-                return gauges.of_days(terms, days, revision=revision, coverage=coverage, start_us=start_us)
+                rule = self._models.rule(subject)
+                return gauges.of_days(terms, days, revision=revision, coverage=coverage, start_us=start_us, rule=rule)
             names = gauges.names(terms)
             if names is None:
                 return self._profiled(subject, terms, revision, start_us=start_us, end_us=end_us)

@@ -207,7 +207,8 @@ class MonitorCollector(Collector):
             for column in ("in", *LABEL_COLUMNS):
                 labels.add_metric((subject, column), found.get(column, 0))
             arms = self._store.arms(subject)
-            cells, days = self._store.totals(arms), ByDay(self._store.day_totals(arms), (), None, 0.0)
+            rule = self._rosters.models.rule(subject) if self._rosters else None
+            cells, days = self._store.totals(arms), ByDay(self._store.day_totals(arms), (), None, 0.0, rule)
             for (revision, role), (latency, delay) in _times(cells).items():
                 _add(latencies, latency, (subject, revision, role), LATENCY_BOUNDS, MICROSECONDS)
                 _add(delays, delay, (subject, revision, role), DELAY_BOUNDS, MILLISECONDS)
@@ -380,6 +381,12 @@ def _judged(line: RevisionQuality) -> list[tuple[str, str, float | None]]:
         ("switchyard_outcome_mae", "Mean absolute error against the outcome.", line.at_age.mae),
         ("switchyard_outcome_bias", "Mean error against the outcome.", line.at_age.bias),
         ("switchyard_outcome_accuracy_ratio", "Share of right classes.", line.at_age.accuracy),
+        ("switchyard_outcome_loss", "Mean of the loss of one's own expression (monitoring.loss).", line.at_age.loss),
+        (
+            "switchyard_outcome_loss_none",
+            "Judged predictions whose loss came to no number, or to less than 0.",
+            float(line.at_age.loss_none) if line.at_age.loss_n or line.at_age.loss_none else None,
+        ),
         ("switchyard_outcome_judged", "Predictions with an outcome at age L.", float(line.judged)),
         ("switchyard_outcome_coverage_ratio", "Share of predictions with an outcome at age L.", line.coverage),
         ("switchyard_decision_agreement_ratio", "Share of decisions that follow.", line.agreement.share),
@@ -390,6 +397,16 @@ def _judged(line: RevisionQuality) -> list[tuple[str, str, float | None]]:
         ),
         ("switchyard_outcome_brier", "Mean squared error of scores.", scores.brier.value if scores else None),
         ("switchyard_outcome_macro_f1_ratio", "Mean F1 of the classes.", classes.macro_f1.value if classes else None),
+        (
+            "switchyard_outcome_mrr_ratio",
+            "Sum of 1/place of what was clicked, by list.",
+            line.ranking.mrr.value if line.ranking else None,
+        ),
+        (
+            "switchyard_outcome_ndcg_ratio",
+            "Sum of 1/log2(place + 1) of what was clicked, by click.",
+            line.ranking.ndcg.value if line.ranking else None,
+        ),
         (
             "switchyard_outcome_expected_accuracy_ratio",
             "Accuracy that the scores promise, also of predictions without an outcome.",

@@ -379,6 +379,9 @@ class Tidying(Protocol):
     def entries(self, keys: Iterable[bytes]) -> dict[bytes, Entry]:
         """All that is known of these keys."""
 
+    def unjudged(self, subject: str) -> Unjudged:
+        """What of a deployment was begun to be judged, or is due; `alone`, nobody begins anything until the end."""
+
     def forget(self, gone: Gone, start: bytes, end: bytes, *, seen_us: int) -> int:
         """Delete entries, and in a range what was seen before then and left no Y; answers how many rows went."""
 
@@ -416,9 +419,6 @@ class Upkeep(Protocol):
         `seen_us` is for what left no Y; a kind whose time is 0 is not looked through. At most about so many keys are
         answered.
         """
-
-    def unjudged(self, subject: str) -> Unjudged:
-        """What of a deployment was begun to be judged, or is due."""
 
     def begin(self) -> AbstractContextManager[Tidying]:
         """One transaction: committed at the end of the block, or undone."""
@@ -574,7 +574,10 @@ class Looks(Protocol):
         """Each arm's days added up, of the newest so many generations."""
 
     def days(self, subject: str, *, generations: int, names: Pattern[str]) -> list[Cell]:
-        """Their days, some of their sums, each partition's apart. Nobody may change them."""
+        """The days of the revisions that they have, of whatever generation: each partition's apart, some of the sums.
+
+        Nobody may change them.
+        """
 
     def windows(
         self, subject: str, *, generations: int, since_us: int, limit: int, without: tuple[str, ...]
@@ -606,14 +609,30 @@ class DriftBook(Protocol):
     def keep(self, subject: str, baseline: str, pages: Sequence[drift_book.Page], *, done: Sequence[Due]) -> None:
         """Write down what windows were found to be. Of what was due, that to which nothing was added since is done."""
 
-    def windows(self, subject: str, baseline: str) -> list[WindowDrift]:
-        """Every revision's windows, in order of time."""
+    def revisions(self, subject: str, baseline: str) -> dict[str, int]:
+        """The revisions that have windows, and the start of each one's newest, in microseconds."""
+
+    def windows(
+        self,
+        subject: str,
+        baseline: str,
+        *,
+        revision: str | None = None,
+        until_us: int | None = None,
+        limit: int | None = None,
+    ) -> list[WindowDrift]:
+        """Windows of every revision or of one, in order of time; of those that begin by then the newest so many."""
+
+    def following(self, subject: str, baseline: str, revision: str, start_us: int) -> int | None:
+        """The start of a revision's next window after this one."""
 
     def features(self, subject: str, baseline: str, revision: str, *, starts: Sequence[int]) -> list[FeatureDrift]:
         """All features in these windows."""
 
-    def history(self, subject: str, baseline: str, revision: str, feature: str, *, since_us: int) -> list[FeatureDrift]:
-        """One feature in every window since then, in order of time."""
+    def history(
+        self, subject: str, baseline: str, revision: str, feature: str, *, since_us: int, until_us: int
+    ) -> list[FeatureDrift]:
+        """One feature in every window that begins since the one time and by the other, in order of time."""
 
     def close(self) -> None:
         """Let go of all connections."""

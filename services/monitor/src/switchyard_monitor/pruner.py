@@ -22,8 +22,8 @@ from switchyard_contracts.windows import DAY_US, start
 
 from switchyard_monitor.domain.learning import OLD_US
 from switchyard_monitor.domain.leases import owner
-from switchyard_monitor.domain.needs import needed
-from switchyard_monitor.domain.retention import Keep, Rungs, candidates, cuts, expired, stretches, widest
+from switchyard_monitor.domain.needs import Unjudged, needed
+from switchyard_monitor.domain.retention import Keep, candidates, cuts, expired, stretches, widest
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.watermark import aged
 from switchyard_monitor.errors import Relieved, StoreUnavailable, Unreadable
@@ -254,31 +254,29 @@ class Pruner:
             more = True
             while more:
                 # Each time anew: a rollout may have begun since the last piece, or a rule looks at more.
-                widest_us, needs, late = self._widest(subject, mark_us), *self._needed(subject, mark_us, oldest_us)
-                self._say(subject, late)
+                widest_us, terms = self._widest(subject, mark_us), self._rosters.of(subject).terms
                 if not widest_us:
+                    self._say(subject, "")
                     return
-                to = self._keep.marks(rules[0], mark_us, widest_us=widest_us).within(needs)
-                before_us = min(oldest_us, needs.forgotten_us)
                 with self._upkeep.begin() as tidying:
                     tidying.hold(duty, now_us=self._clock(), ttl_us=TTL_US)
                     tidying.alone([subject])
+                    unjudged = tidying.unjudged(subject)
+                    due = self._due(unjudged)
+                    needs = needed(terms, unjudged.states, due, mark_us).whole
                     if moving:
+                        to = self._keep.marks(rules[0], mark_us, widest_us=widest_us).within(needs)
                         more = tidying.coarsen(subject, to=to, most=self._piece.moves)
                     else:
-                        more = tidying.drop(subject, before_us=before_us)
+                        more = tidying.drop(subject, before_us=min(oldest_us, needs.forgotten_us))
+                late = any(start_us < oldest_us for start_us in due)
+                self._say(subject, "its oldest windows stay: their drift was not judged yet" if late else "")
                 yield
 
-    def _needed(self, subject: str, mark_us: int, oldest_us: int) -> tuple[Rungs, str]:
-        """What alarms and drift may yet look at, and in words what waits for longer than windows are kept."""
-        unjudged = self._upkeep.unjudged(subject)
-        due, late = [], ""
-        for baseline, start_us in unjudged.due.items():
-            length_us = self._rosters.length_us(baseline)
-            due.append(start(start_us, length_us) if length_us else 0)
-            if due[-1] < oldest_us:
-                late = "its oldest windows stay: their drift was not judged yet"
-        return needed(self._rosters.of(subject).terms, unjudged.states, due, mark_us).whole, late
+    def _due(self, unjudged: Unjudged) -> list[int]:
+        """The starts of the reference's windows whose drift is due to be judged; of one that is not here, of all."""
+        due = ((at_us, self._rosters.length_us(baseline)) for baseline, at_us in unjudged.due.items())
+        return [start(at_us, length_us) if length_us else 0 for at_us, length_us in due]
 
     def _compares(self, rule: Rule, mark_us: int) -> bool:
         """Whether a candidate or a shadow answered of late, whoever has spoken of a rollout yet."""

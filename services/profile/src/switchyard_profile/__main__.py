@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -45,7 +46,8 @@ def run(options: argparse.Namespace) -> Reference:
         times = files.seconds(options.time, table.pop(options.time))
     _there(table, options.only, "--only")
     _there(table, options.drop, "--drop")
-    wanted = set(options.only) | ({options.prediction} if options.only and options.prediction else set())
+    beside = {name for name in (options.prediction, options.outcome) if options.only and name}
+    wanted = set(options.only) | beside
     kept = {
         name: values for name, values in table.items() if (not wanted or name in wanted) and name not in options.drop
     }
@@ -53,7 +55,12 @@ def run(options: argparse.Namespace) -> Reference:
         kept,
         times=times,
         options=Options(
-            types=types, limits=limits, prediction=options.prediction, window_seconds=_window(options.window)
+            types=types,
+            limits=limits,
+            prediction=options.prediction,
+            window_seconds=_window(options.window),
+            outcome=options.outcome,
+            own=_importances(options.importance) if options.importance else {},
         ),
     )
 
@@ -61,7 +68,8 @@ def run(options: argparse.Namespace) -> Reference:
 def report(made: Reference, out: Path) -> str:
     """What a person should look over: each feature's type is seen from the values, and may be another than meant."""
     width = max(len(feature.name) for feature in made.features)
-    lines = [f"{'':{width}}  side  type     missing  bins"]
+    weighed = any(feature.importance for feature in made.features)
+    lines = [f"{'':{width}}  side  type     missing  bins" + ("            explains" if weighed else "")]
     lines += [_line(feature, made.rows, width) for feature in made.features]
     lines.append(f"{out}: {made.rows:,} rows, {made.digest}")
     count = len(made.starts)
@@ -83,6 +91,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--time", metavar="COLUMN", help="the column of times, by which rows are cut into windows")
     made.add_argument("--window", default="1d", metavar="DURATION", help="how long a window is (default: 1d)")
     made.add_argument("--prediction", metavar="COLUMN", help="the column that holds Y; all others are X")
+    made.add_argument(
+        "--outcome", metavar="COLUMN", help="the column of what then happened: no feature, and what these explain of it"
+    )
+    made.add_argument(
+        "--importance", type=Path, metavar="FILE", help="your own: a CSV file with the columns feature and value"
+    )
     made.add_argument("--only", action="append", default=[], metavar="COLUMN", help="only these (repeat)")
     made.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="not this one (repeat)")
     made.add_argument(
@@ -109,7 +123,11 @@ def parser() -> argparse.ArgumentParser:
 def _line(feature: Feature, rows: int, width: int) -> str:
     binning, reading = feature.binning, Reading.of(feature.binning, feature.sums)
     held = f"{len(binning.edges)} edges" if binning.type.measured else f"{len(binning.categories)} categories"
-    return f"{binning.name:{width}}  {binning.side:4}  {binning.type:7}  {reading.missing / rows:6.1%}  {held}"
+    line = f"{binning.name:{width}}  {binning.side:4}  {binning.type:7}  {reading.missing / rows:6.1%}  {held}"
+    told = feature.importance.to_json() if feature.importance else {}
+    words = [f"{value:.1%} of the {of}" for of, value in told.items() if of != "own"]
+    words += [f"{told['own']:g} as said"] if "own" in told else []
+    return f"{line:{width + 39}}  {', '.join(words)}" if words else line
 
 
 def _type(written: str) -> tuple[str, Type]:
@@ -130,6 +148,22 @@ def _limit(written: str) -> tuple[str, Limits]:
     if low is not None and high is not None and low > high:
         raise TableError(f"--limit {written}: the first number must not be above the second")
     return match["name"], Limits(low, high)
+
+
+def _importances(path: Path) -> dict[str, float]:
+    """One's own importances; their unit is one's own too."""
+    table = files.read(path, types={"feature": Type.STRING, "value": Type.NUMBER})
+    if set(table) != {"feature", "value"}:
+        raise TableError(f"--importance {path}: it has the columns {', '.join(table)}; write feature and value")
+    found: dict[str, float] = {}
+    for row, (name, value) in enumerate(zip(table["feature"], table["value"], strict=True), start=1):
+        if name is None or value is None or not 0 <= value < math.inf:
+            said = "nothing" if value is None else f"{value:g}"
+            raise TableError(f"--importance {path}, row {row}: {name}, {said}; write a feature and a number from 0 on")
+        if name in found:
+            raise TableError(f"--importance {path}, row {row}: {name} is there twice; take one of them out")
+        found[name] = float(value)
+    return found
 
 
 def _window(written: str) -> int:

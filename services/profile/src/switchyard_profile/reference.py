@@ -17,6 +17,7 @@ from switchyard_contracts.canonical import canonical
 from switchyard_profile import bins
 from switchyard_profile.binning import Binning, Side
 from switchyard_profile.errors import UnreadableProfile
+from switchyard_profile.importance import Importance
 from switchyard_profile.profile import FeatureSums, Profile
 
 MOST_FEATURES = 512
@@ -36,6 +37,8 @@ class Feature(Shape):
     """Of all rows."""
     windows: list[list[Annotated[int, Field(ge=0, le=MOST_ROWS)]]] = []
     """For each window of the reference: rows per group, then rows where the value is missing, then those outside."""
+    importance: Importance | None = None
+    """How much it matters. Profiles of before say nothing of it, and keep their names."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -56,6 +59,11 @@ class Feature(Shape):
     def name(self) -> str:
         """What it is called."""
         return self.binning.name
+
+    @property
+    def weight(self) -> float:
+        """How much it matters, as far as anybody knows; 0 where nobody does."""
+        return self.importance.weight if self.importance else 0.0
 
     @property
     def group_count(self) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 from switchyard_profile import bins
 from switchyard_profile.binning import MOST_NAME, PREDICTION, Binning, Side, is_name
 from switchyard_profile.errors import TableError
+from switchyard_profile.importance import Importance, Target, explained
 from switchyard_profile.profile import FeatureSums
 from switchyard_profile.reference import DAY_SECONDS, MOST_FEATURES, MOST_WINDOWS, Feature, Reference
 from switchyard_profile.values import Floats, Numbers, Type, Whole, measure, names
@@ -46,6 +47,10 @@ class Options:
     prediction: str | None = None
     """The column that holds Y; all others are X."""
     window_seconds: int = DAY_SECONDS
+    outcome: str | None = None
+    """The column that holds X′: it is no feature, and says how much of what happened each of these explains."""
+    own: Mapping[str, float] = field(default_factory=dict)
+    """How much features matter, as somebody said it."""
 
 
 def reference(columns: Columns, *, times: Sequence[int] | None = None, options: Options | None = None) -> Reference:
@@ -57,7 +62,11 @@ def reference(columns: Columns, *, times: Sequence[int] | None = None, options: 
     features = [
         _feature(name, values, places=places, options=options)
         for name, values in sorted(columns.items(), key=lambda column: (column[0] == options.prediction, column[0]))
+        if name != options.outcome
     ]
+    if not features:
+        raise TableError(f"--outcome {options.outcome}: no other column is left to be profiled; give it some")
+    features = _weighed(features, columns, options)
     return Reference(
         rows=rows, features=features, window_seconds=options.window_seconds if starts else None, starts=starts
     )
@@ -121,11 +130,18 @@ def _known(columns: Columns, options: Options) -> None:
         "--type": options.types,
         "--limit": options.limits,
         "--prediction": [options.prediction] if options.prediction else [],
+        "--outcome": [options.outcome] if options.outcome else [],
+        "--importance": options.own,
     }
     for option, wanted in named.items():
         for name in wanted:
             if name not in columns:
                 raise TableError(f"{option} {name}: there is no such column; there are {', '.join(sorted(columns))}")
+    if options.outcome and options.outcome == options.prediction:
+        raise TableError(f"--outcome {options.outcome}: this is --prediction already; name the column of what happened")
+    for option, column in (("--outcome", options.outcome), ("--prediction", options.prediction)):
+        if column in options.own:
+            raise TableError(f"--importance: {column} is the column of {option}, and no feature; take it out")
     for name in columns:
         if not is_name(name):
             raise TableError(
@@ -175,6 +191,26 @@ def _feature(name: str, values: Sequence[Any], *, places: Sequence[Whole], optio
     feature = Feature(binning=binning, groups=groups, sums=sums)
     windows = [feature.window(FeatureSums.of(binning, [values[row] for row in rows])) for rows in places]
     return feature.model_copy(update={"windows": windows})
+
+
+def _weighed(features: Sequence[Feature], columns: Columns, options: Options) -> list[Feature]:
+    """The features, with how much each matters."""
+    targets = {}
+    if options.prediction:
+        targets["prediction"] = Target.of(features[-1].binning, columns[options.prediction])
+    if options.outcome:
+        values = columns[options.outcome]
+        targets["outcome"] = Target.of(_feature(options.outcome, values, places=(), options=options).binning, values)
+    found = []
+    for feature in features:
+        told: dict[str, float | None] = {}
+        if feature.binning.side is Side.X:
+            values = columns[feature.name]
+            told = {name: explained(feature.binning, values, target) for name, target in targets.items()}
+            told["own"] = options.own.get(feature.name)
+        known = {name: value for name, value in told.items() if value is not None}
+        found.append(feature.model_copy(update={"importance": Importance(**known)}) if known else feature)
+    return found
 
 
 def _measured(name: str, called: str, found: Numbers, *, kind: Type, side: Side, limits: Limits) -> Binning:

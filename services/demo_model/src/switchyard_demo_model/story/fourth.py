@@ -18,7 +18,7 @@ from switchyard_demo_model.product.ledger import Errors, Statistics
 from switchyard_demo_model.story.expectations import Script
 from switchyard_demo_model.story.narrator import Narrator
 from switchyard_demo_model.story.plot import Story
-from switchyard_demo_model.story.summer import DAYS, DRIFTED, LEAP, WORSE, watched, watched_deployment, window
+from switchyard_demo_model.story.summer import DAYS, DRIFTED, LEAP, SPRING, WORSE, watched, watched_deployment, window
 from switchyard_demo_model.story.watched import Training, Watched, Window, judged, last_fired
 from switchyard_demo_model.world.schedule import Pace
 
@@ -81,6 +81,10 @@ class Fourth:
         """Tell it as far as the system goes along."""
         patience, version = self._script.patience, self._chapter.version
         self._narrator.title(f"Fourth chapter: {version} is watched, and summer comes")
+        spring = _moment(product.leap(SPRING, every=DAYS))
+        self._narrator.say(
+            f"at {spring:%H:%M:%S} UTC the world's clock goes to {SPRING:%-d %B}: every telling meets the same days"
+        )
         self._apply()
         if not self._within(patience.watched, self._handed_over, "the monitor has not taken the reference"):
             return
@@ -89,7 +93,7 @@ class Fourth:
         )
         wanted = self._script.pace.calm_short if self._telling.short else self._script.pace.calm
         calm = f"{wanted} windows in a row by which neither alarm is broken"
-        if not self._within(patience.calm, lambda: self._calm(wanted), f"{calm} have not come"):
+        if not self._within(patience.calm, lambda: self._calm(wanted, since=spring), f"{calm} have not come"):
             return
         self._leapt = _moment(product.leap(LEAP, every=DAYS))
         self._narrator.say(f"{calm}; at {self._leapt:%H:%M:%S} UTC the world's clock leaps to {LEAP:%-d %B}")
@@ -143,9 +147,10 @@ class Fourth:
         """Until the monitor knows of the file it takes no reference."""
         return self._system.hand_over(self._telling.reference)
 
-    def _calm(self, wanted: int) -> str:
+    def _calm(self, wanted: int, *, since: datetime) -> str:
         states = self._heard().alarms
-        missing = [name for name in RULES if not any(one.alarm == name and _is_calm(one, wanted) for one in states)]
+        calm = {one.alarm for one in states if _is_calm(one, wanted, since=since)}
+        missing = [name for name in RULES if name not in calm]
         return " ".join(f"{one.alarm}: {one.message}." for one in states if one.alarm in missing) or ", ".join(missing)
 
     def _asked(self) -> str:
@@ -169,10 +174,10 @@ class Fourth:
         return book
 
 
-def _is_calm(state: AlarmState, wanted: int) -> bool:
-    """Whether the last windows that were judged are all clear."""
+def _is_calm(state: AlarmState, wanted: int, *, since: datetime) -> bool:
+    """Whether the last windows that were judged are all of this spring, and clear."""
     last = state.looks[-wanted:]
-    return len(last) == wanted and all(look.standing is Standing.CLEAR for look in last)
+    return len(last) == wanted and all(look.standing is Standing.CLEAR and look.start >= since for look in last)
 
 
 def _moment(seconds: float) -> datetime:

@@ -18,7 +18,7 @@ from switchyard_contracts.alarm_records import AlarmEvent, AlarmHead, AlarmRecor
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.batch import read_marks, write_headers
 from switchyard_monitor.adapters.engine import guarded, open_reader, open_writer
-from switchyard_monitor.adapters.statements import inserting
+from switchyard_monitor.adapters.statements import alone, inserting
 from switchyard_monitor.domain.alarms import State
 from switchyard_monitor.domain.entries import Arm, Cell
 from switchyard_monitor.domain.retention import Rungs
@@ -82,8 +82,12 @@ class SqlAlarms:
         held = and_(table.c.subject == turn.subject, table.c.owner == turn.owner, table.c.epoch == turn.epoch)
         values = {"expires_us": now_us + ttl_us, "asked_us": judged.asked.at_us, "request": judged.asked.request}
         with guarded(), self._writer.begin() as connection:
+            alone(connection, [turn.subject])  # beside nobody who moves its windows
             if connection.execute(update(table).where(held).values(**values)).rowcount != 1:
                 raise Relieved(f"another member evaluates {turn.subject} by now")
+            rungs = read_marks(connection, [turn.subject]).get(turn.subject, Rungs())
+            if judged.begins_us is not None and rungs != turn.rungs and max(rungs) > judged.begins_us:
+                raise Relieved(f"windows of {turn.subject} were put together while a rule began with them")
             _remember(connection, turn, judged.states)
             return _say(connection, turn.subject, judged.records, topic=topic)
 

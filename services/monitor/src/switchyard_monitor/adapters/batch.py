@@ -240,7 +240,8 @@ class SqlBatch:
     def _settled(self, changes: Changes) -> tuple[Cells, Cells, Cells]:
         """The sums of arms, days and pairs, where they lie by now; whoever moves them is held off by `alone`."""
         book = self._book
-        rules = {("arm", number): book.rule(book.arm(number).rule) for number, _ in changes.cells}
+        arms = {number for number, _ in (*changes.cells, *changes.days)}
+        rules = {("arm", number): book.rule(book.arm(number).rule) for number in arms}
         rules |= {("pair", number): book.rule(book.pair(number).rule) for number, _ in changes.pairs}
         marks = read_marks(self._connection, {rule.subject for rule in rules.values()})
         if not marks:

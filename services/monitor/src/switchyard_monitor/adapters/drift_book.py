@@ -14,6 +14,17 @@ from switchyard_monitor.domain.usual import Aspect
 
 _WINDOW = ("subject", "baseline", "revision", "start_us", "rows", "features", "drifted")
 _FEATURE = ("subject", "baseline", "revision", "feature", "start_us", "effect", "usual", "drifted", "body")
+_WINDOWS = "FROM drift_window WHERE subject = ? AND baseline = ?"
+_REVISIONS = f"""
+WITH RECURSIVE known (revision) AS (
+  SELECT min(revision) {_WINDOWS}
+  UNION ALL
+  SELECT (SELECT min(revision) {_WINDOWS} AND revision > known.revision) FROM known WHERE known.revision IS NOT NULL
+)
+SELECT revision, (SELECT max(start_us) {_WINDOWS} AND revision = known.revision)
+FROM known WHERE revision IS NOT NULL
+"""
+"""From one to the next by the index: a year of hours has thousands of windows, and a handful of revisions."""
 
 
 class SqlDriftBook:
@@ -74,19 +85,45 @@ class SqlDriftBook:
             for one in sorted(done, key=lambda one: one.start_us):
                 connection.execute(delete(table).where(_is(one), table.c.times == one.times))
 
-    def windows(self, subject: str, baseline: str) -> list[WindowDrift]:
-        """Every revision's windows, in order of time."""
+    def revisions(self, subject: str, baseline: str) -> dict[str, int]:
+        """The revisions that have windows, and the start of each one's newest, in microseconds."""
+        with guarded(), self._reader.begin() as connection:
+            rows = execute(connection, _REVISIONS, (subject, baseline) * 3).all()
+        return {revision: newest for revision, newest in rows}  # noqa: C416  rows are no pairs to mypy
+
+    def windows(
+        self,
+        subject: str,
+        baseline: str,
+        *,
+        revision: str | None = None,
+        until_us: int | None = None,
+        limit: int | None = None,
+    ) -> list[WindowDrift]:
+        """Windows of every revision or of one, in order of time; of those that begin by then the newest so many."""
         table = tables.drift_window
-        query = (
-            select(table)
-            .where(table.c.subject == subject, table.c.baseline == baseline)
-            .order_by(table.c.start_us, table.c.revision)
+        query = select(table).where(table.c.subject == subject, table.c.baseline == baseline)
+        if revision is not None:
+            query = query.where(table.c.revision == revision)
+        if until_us is not None:
+            query = query.where(table.c.start_us <= until_us)
+        query = query.order_by(table.c.start_us.desc(), table.c.revision.desc()).limit(limit)
+        with guarded(), self._reader.begin() as connection:
+            rows = connection.execute(query).all()
+        return [WindowDrift(row.revision, row.start_us, row.rows, row.features, row.drifted) for row in reversed(rows)]
+
+    def following(self, subject: str, baseline: str, revision: str, start_us: int) -> int | None:
+        """The start of a revision's next window after this one."""
+        table = tables.drift_window
+        query = select(func.min(table.c.start_us)).where(
+            table.c.subject == subject,
+            table.c.baseline == baseline,
+            table.c.revision == revision,
+            table.c.start_us > start_us,
         )
         with guarded(), self._reader.begin() as connection:
-            return [
-                WindowDrift(row.revision, row.start_us, row.rows, row.features, row.drifted)
-                for row in connection.execute(query)
-            ]
+            found: int | None = connection.execute(query).scalar()
+        return found
 
     def features(self, subject: str, baseline: str, revision: str, *, starts: Sequence[int]) -> list[FeatureDrift]:
         """All features in these windows."""
@@ -100,15 +137,17 @@ class SqlDriftBook:
         with guarded(), self._reader.begin() as connection:
             return [_feature(row) for row in connection.execute(query.order_by(table.c.start_us, table.c.feature))]
 
-    def history(self, subject: str, baseline: str, revision: str, feature: str, *, since_us: int) -> list[FeatureDrift]:
-        """One feature in every window since then, in order of time."""
+    def history(
+        self, subject: str, baseline: str, revision: str, feature: str, *, since_us: int, until_us: int
+    ) -> list[FeatureDrift]:
+        """One feature in every window that begins since the one time and by the other, in order of time."""
         table = tables.drift_feature
         query = select(table).where(
             table.c.subject == subject,
             table.c.baseline == baseline,
             table.c.revision == revision,
             table.c.feature == feature,
-            table.c.start_us >= since_us,
+            table.c.start_us.between(since_us, until_us),
         )
         with guarded(), self._reader.begin() as connection:
             return [_feature(row) for row in connection.execute(query.order_by(table.c.start_us))]

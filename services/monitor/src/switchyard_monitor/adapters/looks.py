@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from re import Pattern
 from typing import Any
 
@@ -12,9 +12,13 @@ from sqlalchemy import Engine, Row, Select, Subquery, func, select
 
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.engine import guarded, open_reader
+from switchyard_monitor.adapters.remembered import Remembered
 from switchyard_monitor.domain.entries import Arm, Cell, Pair, PairCell
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums, decode, merged, pick
+
+MOST_NAMES = 500_000
+"""Of sums that are remembered; some 60 MB."""
 
 
 class SqlLooks:
@@ -22,6 +26,7 @@ class SqlLooks:
 
     def __init__(self, url: str) -> None:
         self.engine: Engine = open_reader(url)
+        self._remembered = Remembered(MOST_NAMES)
 
     def totals(self, subjects: Sequence[str], *, generations: int) -> dict[str, list[Cell]]:
         """Each arm's windows added up, of the newest so many generations of each deployment."""
@@ -39,11 +44,13 @@ class SqlLooks:
         return [Cell(arm, rule, 0, merged(sums)) for (arm, rule, _), sums in self._sums(query, _arm).items()]
 
     def days(self, subject: str, *, generations: int, names: Pattern[str]) -> list[Cell]:
-        """Their days, some of their sums, each partition's apart."""
-        arms, day = _newest_arms([subject], generations), tables.day_cell
+        """The days of their revisions, whatever the generation; some of their sums, each partition's apart."""
+        newest, day, every, rule = _newest_arms([subject], generations), tables.day_cell, tables.arm, tables.rule
         query = (
-            select(arms, day.c.start_us, day.c.sums)
-            .join(day, day.c.arm == arms.c.id)
+            select(every, rule.c.body, day.c.start_us, day.c.sums)
+            .join(rule, every.c.rule == rule.c.id)
+            .join(day, day.c.arm == every.c.id)
+            .where(rule.c.subject == subject, every.c.revision.in_(select(newest.c.revision)))
             .order_by(day.c.start_us, day.c.arm, day.c.partition)
         )
         arm_of, rule_of = lru_cache(_arm_of), lru_cache(_rule_of)
@@ -52,7 +59,8 @@ class SqlLooks:
         found = []
         for row in rows:
             arm = arm_of(row.rule, row.revision, row.role, row.traffic, row.weight_bp, row.assignment)
-            found.append(Cell(arm, rule_of(row.body), row.start_us, _some(row.sums, names)))
+            sums = self._remembered.of(row.sums, partial(pick, names=names), names)
+            found.append(Cell(arm, rule_of(row.body), row.start_us, sums))
         return found
 
     def windows(
@@ -73,7 +81,8 @@ class SqlLooks:
         found = []
         for row in rows:
             arm = arm_of(row.rule, row.revision, row.role, row.traffic, row.weight_bp, row.assignment)
-            found.append(Cell(arm, rule_of(row.body), row.start_us, _without(row.sums, without)))
+            sums = self._remembered.of(row.sums, partial(_without, names=without), without)
+            found.append(Cell(arm, rule_of(row.body), row.start_us, sums))
         return found
 
     def pair_totals(self, subject: str, *, generations: int) -> list[PairCell]:
@@ -133,16 +142,8 @@ def _rule_of(body: str) -> Rule:
     return Rule.read(json.loads(body))
 
 
-@lru_cache(maxsize=4000)
 def _without(text: str, names: tuple[str, ...]) -> Sums:
-    """Some of the sums, which nobody changes: all but the newest windows are the same when a page is loaded again."""
     return {name: value for name, value in decode(text).items() if not name.startswith(names)}
-
-
-@lru_cache(maxsize=4000)
-def _some(text: str, names: Pattern[str]) -> Sums:
-    """Others of the sums, which nobody changes either."""
-    return pick(text, names)
 
 
 def _pair(row: Row[Any]) -> Pair:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from re import Pattern
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection
 
+from switchyard_monitor.adapters.remembered import Remembered
 from switchyard_monitor.adapters.statements import execute, execute_many, select_in
 from switchyard_monitor.domain.entries import Cells
 from switchyard_monitor.domain.retention import Places, spread
@@ -96,7 +96,7 @@ class Summed:
                 query, ends = f"{query} ORDER BY start_us DESC LIMIT ?", (owner, left)
             rows = execute(connection, query, ends).all()
             for start_us, text in rows:
-                sums = _decoded(text) if names is None else _picked(text, names)
+                sums = _REMEMBERED.of(text, decode if names is None else partial(pick, names=names), names)
                 found.setdefault((start_us, owner), []).append(sums)
             if left is not None and (left := left - len(rows)) <= 0:
                 break
@@ -209,16 +209,8 @@ DAYS = Summed(owner="arm", windows="day_cell", totals="day_total")
 PAIRS = Summed(owner="pair", windows="pair_cell", totals="pair_total")
 
 
-@lru_cache(maxsize=20_000)
-def _decoded(text: str) -> Mapping[str, int]:
-    """Sums that nobody changes: most windows are asked for again and again while a rollout runs."""
-    return MappingProxyType(decode(text))
-
-
-@lru_cache(maxsize=20_000)
-def _picked(text: str, names: Pattern[str]) -> Mapping[str, int]:
-    """The same of some names."""
-    return MappingProxyType(pick(text, names))
+_REMEMBERED = Remembered(2_000_000)
+"""Most windows are asked for again and again while a rollout runs."""
 
 
 def _where(item: tuple[_Place, Sums]) -> _Place:

@@ -133,14 +133,6 @@ class SqlUpkeep:
             arms = [number for number, role in execute(connection, sql, (subject,)) if not roles or role in roles]
             return ARMS.newest(connection, arms)
 
-    def unjudged(self, subject: str) -> Unjudged:
-        """What of a deployment was begun to be judged, or is due."""
-        table = tables.drift_due
-        oldest = select(table.c.baseline, func.min(table.c.start_us)).where(table.c.subject == subject)
-        with guarded(), self._reader.begin() as connection:
-            due = {row[0]: row[1] for row in connection.execute(oldest.group_by(table.c.baseline))}
-            return Unjudged(read_states(connection, subject), due)
-
     @contextmanager
     def begin(self) -> Iterator[SqlTidying]:
         """One transaction: committed at the end of the block, or undone."""
@@ -191,6 +183,13 @@ class SqlTidying:
     def entries(self, keys: Iterable[bytes]) -> dict[bytes, Entry]:
         """All that is known of these keys."""
         return self._batch.entries(keys)
+
+    def unjudged(self, subject: str) -> Unjudged:
+        """What of a deployment was begun to be judged, or is due; `alone`, nobody begins anything until the end."""
+        table = tables.drift_due
+        oldest = select(table.c.baseline, func.min(table.c.start_us)).where(table.c.subject == subject)
+        due = {row[0]: row[1] for row in self._connection.execute(oldest.group_by(table.c.baseline))}
+        return Unjudged(read_states(self._connection, subject), due)
 
     def forget(self, gone: Gone, start: bytes, end: bytes, *, seen_us: int) -> int:
         """Delete entries, and in a range what was seen before then and left no Y; answers how many rows went."""

@@ -11,16 +11,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from switchyard_contracts.intervals import jackknife
+from switchyard_contracts.intervals import Groups, jackknife
 from switchyard_contracts.sticky import FOLDS
 
 from switchyard_monitor.domain.folded import by_number
-from switchyard_monitor.domain.scores import BINS, ONE, edge
+from switchyard_monitor.domain.scores import BINS, ONE, TENTHS, edge
 from switchyard_monitor.domain.separation import Auroc
 
 LN2 = math.log(2.0)
-ECE_BINS = 10
-"""Bins of equal width by which the expected calibration error is told."""
+ALIKE = 1e-12
+"""An interval that is no wider has only been rounded."""
 STEPS, CLOSE = 50, 1e-10
 """Of Newton's method for the slope."""
 Interval = tuple[float, float] | None
@@ -55,7 +55,7 @@ class Calibration:
             return None
         of_groups, brier, loss = (by_number(sums, f"cal.{name}", FOLDS) for name in ("n", "b", "l"))
         no, yes = (by_number(sums, f"cal.{name}", BINS) for name in ("s0", "s1"))
-        ece, by_chance = _ece(no, yes)
+        ece, by_chance = _ece(sums, n)
         variance = sums.get("cal.zz", 0)
         bit = LN2 / ONE
         return cls(
@@ -63,9 +63,9 @@ class Calibration:
             happened=sums.get("cal.y", 0),
             promised=sums.get("cal.p", 0) / ONE,
             brier=sums.get("cal.b", 0) / ONE**2 / n,
-            brier_interval=jackknife([(k, b / ONE**2) for k, b in zip(of_groups, brier, strict=True)]),
+            brier_interval=_of_losses((k, b / ONE**2) for k, b in zip(of_groups, brier, strict=True)),
             log_loss=sums.get("cal.l", 0) * bit / n,
-            log_loss_interval=jackknife([(k, part * bit) for k, part in zip(of_groups, loss, strict=True)]),
+            log_loss_interval=_of_losses((k, part * bit) for k, part in zip(of_groups, loss, strict=True)),
             z=sums.get("cal.z", 0) / math.sqrt(variance) if variance else None,
             slope=_slope(no, yes),
             ece=ece,
@@ -111,8 +111,7 @@ class Gap:
     n: int
     expected: float
     realised: float
-    z: float | None
-    """None where every score was sure."""
+    z: float
 
     @classmethod
     def of(cls, sums: Mapping[str, int], *, positive: bool) -> Gap | None:
@@ -120,9 +119,15 @@ class Gap:
         expected = Promise.of(sums, "cal", positive=positive)
         if expected is None:
             return None
-        n, right, doubt = expected.n, sums.get("cal.right", 0), sums.get("cal.pq", 0) / ONE**2
+        n, right, doubt = expected.n, sums.get("cal.right", 0), sums["cal.pq"] / ONE**2
         gap = right - n * expected.accuracy
-        return cls(n, expected.accuracy, right / n, gap / math.sqrt(doubt) if doubt else None)
+        return cls(n, expected.accuracy, right / n, gap / math.sqrt(doubt))
+
+
+def _of_losses(groups: Groups) -> Interval:
+    """None is negative; and where all groups are alike, as when nothing was wrong yet, nothing sets the ends."""
+    found = jackknife(groups)
+    return None if found is None or found[1] - found[0] <= ALIKE else (max(0.0, found[0]), found[1])
 
 
 def _auroc(sums: Mapping[str, int]) -> float | None:
@@ -134,18 +139,15 @@ def _auroc(sums: Mapping[str, int]) -> float | None:
     return None if found is None else found.value
 
 
-def _ece(no: Sequence[int], yes: Sequence[int]) -> tuple[float, float]:
-    """How far shares lie from promises, weighed by how many there are; and how far they would by chance alone."""
-    gaps, doubts = [0.0] * ECE_BINS, [0.0] * ECE_BINS
-    for index, (n, y) in enumerate(zip(no, yes, strict=True)):
-        chance = _middle(index)
-        wide = min(ECE_BINS - 1, int(chance * ECE_BINS))
-        gaps[wide] += y - (n + y) * chance
-        doubts[wide] += (n + y) * chance * (1 - chance)
-    whole = sum(no) + sum(yes)
+def _ece(sums: Mapping[str, int], n: int) -> tuple[float, float]:
+    """How far shares lie from promises in each tenth, weighed by how many there are; and how far they would by chance.
+
+    By the scores themselves and not by the middles of their bins: a model of few scores would be accused of these.
+    """
+    gaps, doubts = by_number(sums, "cal.g", TENTHS), by_number(sums, "cal.gq", TENTHS)
     return (
-        math.fsum(map(abs, gaps)) / whole,
-        math.fsum(math.sqrt(2 / math.pi * doubt) for doubt in doubts) / whole,
+        sum(map(abs, gaps)) / ONE / n,
+        math.fsum(math.sqrt(2 / math.pi * doubt) for doubt in doubts) / ONE / n,
     )
 
 

@@ -120,7 +120,8 @@ def _odds(margins: Sequence[float]) -> float | None:
 
 
 def _within(interval: Interval) -> Interval:
-    return None if interval is None else (max(0.0, interval[0]), min(1.0, interval[1]))
+    """Where all groups are alike, as when nothing was wrong yet, nothing sets the ends."""
+    return None if interval is None or interval[0] == interval[1] else (max(0.0, interval[0]), min(1.0, interval[1]))
 
 
 def _fisher(margins: Sequence[float]) -> float | None:

@@ -5,7 +5,7 @@ mean and the spread of all earlier ones by Student's t, and turned into a normal
 reference has to be chosen, and no spread is believed that a week made. Bad days follow bad days, so scores are made
 smaller by as much as earlier days were like those before them. S adds up the scores less half a standard deviation,
 and never falls below 0; where it passes 6, days have been worse for longer than chance would have it. A score counts as
-3 at most, so that no single day, however bad, is a change for good.
+3 at most, so that no single day, however bad, is a change for good; that it is where no two days differed before.
 
 Of quarters of 97 days in which nothing changed, but that weeks of flights were drawn in any order, 8 to 11 % have a
 change somewhere; with a limit of 5, and days that are taken to have nothing to do with each other, 50 to 65 % have.
@@ -16,13 +16,14 @@ What has changed becomes what is usual if it lasts: S falls again, and the chang
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scipy.special import ndtri, stdtr
 from switchyard_contracts.windows import DAY_US
 
-from switchyard_monitor.domain.entries import Cell
+from switchyard_monitor.domain.entries import Cell, spoken
+from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import only
 
 ALLOWED, LIMIT = 0.5, 6.0
@@ -53,7 +54,7 @@ class Point:
 
     day: Day
     z: float | None
-    """None of the first ones, and where no day differed from another so far."""
+    """None of the first ones."""
     score: float
 
 
@@ -93,16 +94,22 @@ class Change:
         return math.fsum(day.mean * day.n for day in held) / n if n else None
 
 
-def days_of(cells: Iterable[Cell], *, coverage: float, watermark_us: int | None = None) -> list[Day]:
+def days_of(
+    cells: Sequence[Cell], *, coverage: float, watermark_us: int | None = None, rule: Rule | None = None
+) -> list[Day]:
     """The days of one revision that have a mean: enough predictions that are judged, and of enough of all.
 
-    With a watermark those that are over and old enough to be judged by then.
+    With a watermark those that are over and old enough to be judged by then. Only of rules that hold the same against
+    the same as the one in force: minutes and shares that were wrong have no mean.
     """
+    told = spoken(cells, rule)
     asked: dict[int, int] = {}
     judged: dict[int, int] = {}
     lost: dict[int, float] = {}
     for cell in cells:
         start_us, sums = cell.start_us, cell.sums
+        if told is None or cell.rule.measured != told.measured:
+            continue
         if watermark_us is not None and start_us + DAY_US + cell.rule.judged_after_us > watermark_us:
             continue
         n = sums.get("age.n", 0)
@@ -170,10 +177,10 @@ class _Usual:
         crossed = self.crossed - m * (2 * self.total - self.last) + (n - 1) * m * m
         return max(0.0, min(MOST_ALIKE, crossed / self.squares + 1 / n))
 
-    def z(self, mean: float) -> float | None:
-        """How far a day lies above those so far; None where they do not differ."""
+    def z(self, mean: float) -> float:
+        """How far a day lies above those so far; where they do not differ, as far as can be or not at all."""
         if self.squares <= 0.0:
-            return None
+            return math.copysign(MOST, mean - self.first) if mean != self.first else 0.0
         n = self.n
         t = math.sqrt(n / (n + 1)) * (mean - self.first - self.mean) / math.sqrt(self.squares / (n - 1))
         # The lower tail of a large |t| has digits, where the upper one is 1.

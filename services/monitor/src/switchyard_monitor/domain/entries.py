@@ -6,14 +6,15 @@ adds now. Order, splits, corrections and late labels then need no cases of their
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from switchyard_contracts.windows import DAY_US
 
+from switchyard_monitor.domain import row_losses
 from switchyard_monitor.domain.buckets import TIME_PARTS, bucket
-from switchyard_monitor.domain.days import add_to_day
+from switchyard_monitor.domain.days import add_judged, add_said
 from switchyard_monitor.domain.judging import AGE, FOLDED, NOW, comparable, judge
 from switchyard_monitor.domain.rules import Rule, Value
 from switchyard_monitor.domain.sums import Sums, bump
@@ -129,6 +130,15 @@ class Cell:
     sums: Sums
 
 
+def spoken(cells: Iterable[Cell], rule: Rule | None) -> Rule | None:
+    """The rule that cells are looked at by: the one in force, or the newest where that has none of them.
+
+    The newest alone would not do: a rule that is said once more has the number that it had at first.
+    """
+    held = {cell.arm.rule: cell.rule for cell in cells}
+    return rule if rule in held.values() else held[max(held)] if held else None
+
+
 @dataclass(frozen=True, slots=True)
 class PairCell:
     """One pair of revisions in one window, all partitions together."""
@@ -163,35 +173,47 @@ def cell_of(cells: Cells, owner: int, window: int) -> Sums:
     return cell
 
 
-def contribute(entry: Entry, book: Book, cells: Cells, days: Cells, labels: Sums, sign: int, *, group: int) -> None:
+def contribute(
+    entry: Entry, book: Book, cells: Cells, days: Cells, labels: Sums, sign: int, *, group: int, whole: bool = True
+) -> None:
     """Add all that an entry stands for to the cells and days of its Ys and to the labels' ledger, or take it out (−1).
 
+    What its Ys stand for without any label is left out where it is not `whole`: a label that comes changes none of it.
     `group` is the fold that it is counted in by its id; where its user is known, it is counted with that one's.
     """
-    versions = entry.versions
+    versions, preds = entry.versions, entry.preds
     if versions:
         bump(labels, "in", sign * len(versions))
-        bump(labels, "joined" if entry.preds else "orphan", sign * len(versions))
+        bump(labels, "joined" if preds else "orphan", sign * len(versions))
+    elif not whole:
+        return
     outcomes = [version for version in versions if version.kind == OUTCOME]
-    decisions = [version for version in versions if version.kind == DECISION]
-    decision = latest(decisions)
-    for pred in entry.preds:
+    decisions = [version for version in versions if version.kind == DECISION] if len(outcomes) < len(versions) else []
+    for pred in preds:
         arm = book.arm(pred.arm)
         rule = book.rule(arm.rule)
-        cell = cell_of(cells, pred.arm, rule.window(pred.at_us))
-        bump(cell, "predictions", sign)
-        known_then = value_of(in_time(outcomes, pred, rule)) if outcomes else None
-        fold = group if arm.fold == NO_FOLD else arm.fold
+        cell = cell_of(cells, pred.arm, pred.at_us - pred.at_us % rule.window_us)
         day = cell_of(days, pred.arm, pred.at_us - pred.at_us % DAY_US)
         segment = entry.segment if pred.segment is None else pred.segment
-        add_to_day(day, rule, pred.value, known_then, sign, score=pred.score, segment=segment, fold=fold)
+        if whole:
+            cell["predictions"] = cell.get("predictions", 0) + sign
+            add_said(day, rule, pred.value, sign, score=pred.score, segment=segment)
         if pred.value is None:
             continue
         if outcomes:
-            bump(cell, f"delay:{_delay(outcomes, pred)}", sign)
+            fold = group if arm.fold == NO_FOLD else arm.fold
+            known_then = value_of(in_time(outcomes, pred, rule))
+            if known_then is not None:
+                add_judged(day, rule, pred.value, known_then, sign, score=pred.score, segment=segment, fold=fold)
+            delay = f"delay:{_delay(outcomes, pred)}"
+            cell[delay] = cell.get(delay, 0) + sign
             judge(cell, NOW, rule, pred.value, value_of(outcomes), sign)
             judge(cell, AGE, rule, pred.value, known_then, sign, group=FOLDED[fold])
-        if decision is not None and comparable(pred.value, decision.value):
+            if rule.loss is not None:
+                now, score = value_of(outcomes), pred.score
+                row_losses.judge(cell, row_losses.NOW, rule, pred.value, now, sign, score=score)
+                row_losses.judge(cell, row_losses.AGE, rule, pred.value, known_then, sign, score=score, fold=fold)
+        if decisions and (decision := latest(decisions)) is not None and comparable(pred.value, decision.value):
             bump(cell, f"dec.delay:{_delay(decisions, pred)}", sign)
             followed = rule.agrees(pred.value, decision.value)
             for suffix in ("", f":{decision.actor}"):
@@ -217,7 +239,7 @@ def _compare(
 
 def _delay(versions: Sequence[Version], pred: Pred) -> int:
     """How long after a prediction the first of these came: a bucket of milliseconds."""
-    first = min([version.broker_us for version in versions])
+    first = versions[0].broker_us if len(versions) == 1 else min([version.broker_us for version in versions])
     return bucket(max(0, first - pred.at_us) // 1000, TIME_PARTS)
 
 

@@ -11,12 +11,14 @@ from switchyard_contracts.intervals import rate_ratio, wilson
 from switchyard_contracts.judgement import noun
 from switchyard_contracts.sticky import FOLDS
 
+from switchyard_monitor.domain import row_losses
 from switchyard_monitor.domain.buckets import TIME_PARTS, bucket, low, width
 from switchyard_monitor.domain.entries import Cell, PairCell
 from switchyard_monitor.domain.judging import FoldNames
-from switchyard_monitor.domain.losses import Cap, capped
-from switchyard_monitor.domain.paired import LOSSES, PAIRED, paired
+from switchyard_monitor.domain.losses import LOSSES, Cap, capped
+from switchyard_monitor.domain.paired import PAIRED, paired
 from switchyard_monitor.domain.quality import Quality, latency, quantile_interval
+from switchyard_monitor.domain.row_losses import OWN, RowLoss
 from switchyard_monitor.domain.rows import FIRST_ERRORS, Question, Row, loss_cap, mature, moment, of_lot, rows_of
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums, histogram, merged, only
@@ -34,7 +36,8 @@ NAMES = {
     "decision.agreement": only(*_COUNTED, "dec.n", "dec.agree"),
     "outcome.coverage": only(*_COUNTED),
     **{metric: only(*_COUNTED, "latency:") for metric in LATENCIES},
-    **{metric: only(*_COUNTED, *_ERRORS, *_GROUPS, "age.h:") for metric in LOSSES},
+    **{metric: only(*_COUNTED, *_ERRORS, *_GROUPS, "age.h:") for metric in LOSSES if metric != OWN},
+    OWN: only(*_COUNTED, *row_losses.WHOLE),
 }
 """Which sums an answer is made of; where nothing is said, of what is counted and judged."""
 COUNTED = only(*_COUNTED, *_ERRORS, *_GROUPS)
@@ -55,6 +58,9 @@ def answer(
 def _split(question: Question, *, cells: Sequence[Cell], watermark_us: int | None) -> Evidence:
     lot = [cell for cell in cells if of_lot(cell)]
     asked = [cell for cell in lot if cell.arm.traffic in question.traffic]
+    if question.metric == OWN:
+        loss = row_losses.newest(asked)
+        lot, asked = ([cell for cell in held if cell.rule.loss == loss] for held in (lot, asked))
     first = min(question.traffic, default=0)
     before = [cell for cell in lot if cell.arm.revision == question.against and cell.arm.traffic < first]
     waits_for_labels = question.metric.startswith(("outcome.", "decision."))
@@ -79,7 +85,9 @@ def _split(question: Question, *, cells: Sequence[Cell], watermark_us: int | Non
     return _shares(question, evidence, ripe)
 
 
-def _put(evidence: Evidence, rows: Sequence[Row], arm: Callable[[Row, Sums], ArmSums]) -> Evidence:
+def _put(
+    evidence: Evidence, rows: Sequence[Row], arm: Callable[[Row, Sums], ArmSums], *, judged: str = "age.n"
+) -> Evidence:
     """Fill in the windows, their totals, the coverage and the rate."""
     windows = [
         WindowSums(
@@ -97,8 +105,8 @@ def _put(evidence: Evidence, rows: Sequence[Row], arm: Callable[[Row, Sums], Arm
             "windows": windows,
             "candidate": _total(window.candidate for window in windows),
             "stable": _total(window.stable for window in windows),
-            "candidate_coverage": _coverage(row.candidate for row in rows),
-            "stable_coverage": _coverage(row.stable for row in rows),
+            "candidate_coverage": _coverage((row.candidate for row in rows), judged),
+            "stable_coverage": _coverage((row.stable for row in rows), judged),
             "rate_per_second": _rate(rows, windows),
         }
     )
@@ -162,28 +170,36 @@ def _biases(evidence: Evidence, rows: Sequence[Row]) -> Evidence:
 
 
 def _losses(question: Question, evidence: Evidence, rows: Sequence[Row], before: Sequence[Cell]) -> Evidence:
-    """RMSE, MSE and MAE: capped to be judged, uncapped to be shown."""
-    power = 1 if question.metric == "outcome.mae" else 2
-    cap = loss_cap(rows, before)
+    """RMSE, MSE, MAE and one's own: capped to be judged, uncapped to be shown.
+
+    A prediction that has no loss of its own is not covered: a candidate whose answers made none would else be judged
+    by its others alone.
+    """
+    kept = LOSSES[question.metric]
+    name = f"age{kept.suffix}.n"
+    cap = loss_cap(rows, before, kept)
     if cap is None:
-        judged = sum(row.stable.get("age.n", 0) for row in rows)
+        judged = sum(row.stable.get(name, 0) for row in rows)
         # Without a cap nothing may be judged yet, so no window is handed out.
         return evidence.model_copy(
             update={
-                "candidate_coverage": _coverage(row.candidate for row in rows),
-                "stable_coverage": _coverage(row.stable for row in rows),
+                "candidate_coverage": _coverage((row.candidate for row in rows), name),
+                "stable_coverage": _coverage((row.stable for row in rows), name),
                 "method": (
-                    f"the loss cap needs {FIRST_ERRORS:,} judged errors of stable, {judged:,}"
-                    f" {noun(judged, 'is', 'are')} there"
+                    f"the loss cap needs {FIRST_ERRORS:,} judged {'losses' if kept.suffix else 'errors'} of stable,"
+                    f" {judged:,} {noun(judged, 'is', 'are')} there"
                 ),
             }
         )
 
     def arm(row: Row, sums: Sums) -> ArmSums:
-        n, loss, squares = capped(sums, "age", row.rule, cap=cap, power=power)
+        n, loss, squares = capped(sums, "age", row.rule, cap=cap, kept=kept)
         return ArmSums(n=n, loss=loss, loss_squares=squares)
 
-    evidence = _put(evidence, rows, arm).model_copy(update={"cap": cap.value})
+    evidence = _put(evidence, rows, arm, judged=name).model_copy(update={"cap": cap.value})
+    if question.metric == OWN:
+        own, others = _row_loss(rows, "candidate"), _row_loss(rows, "stable")
+        return _shown(evidence, own.mean, others.mean, own.interval, "jackknife")
     mine, other = _quality(rows, "candidate"), _quality(rows, "stable")
     name = question.metric.partition(".")[2]
     return _shown(evidence, getattr(mine, name), getattr(other, name), mine.interval(name), "jackknife")
@@ -248,6 +264,10 @@ def _quality(rows: Sequence[Row], arm: str) -> Quality:
     return Quality.of(((row.rule, getattr(row, arm)) for row in rows), "age")
 
 
+def _row_loss(rows: Sequence[Row], arm: str) -> RowLoss:
+    return RowLoss.of(((row.rule, getattr(row, arm)) for row in rows), "age", loss=row_losses.newest(rows))
+
+
 def _bias(rule: Rule, sums: Mapping[str, int]) -> ArmSums:
     unit = rule.unit
     return ArmSums(
@@ -270,9 +290,9 @@ def _total(arms: Iterable[ArmSums]) -> ArmSums:
     )
 
 
-def _coverage(arms: Iterable[Sums]) -> Coverage:
+def _coverage(arms: Iterable[Sums], judged: str) -> Coverage:
     total = merged(arms)
-    return Coverage(predictions=total.get("predictions", 0), judged=total.get("age.n", 0))
+    return Coverage(predictions=total.get("predictions", 0), judged=total.get(judged, 0))
 
 
 def _rate(rows: Sequence[Row], windows: Sequence[WindowSums]) -> float | None:

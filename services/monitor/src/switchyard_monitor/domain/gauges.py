@@ -11,30 +11,34 @@ from collections.abc import Iterable, Sequence
 from re import Pattern
 
 from switchyard_contracts.alarm_records import DriftedFeature
-from switchyard_contracts.alarms import DRIFT, REQUESTS
+from switchyard_contracts.alarms import DRIFT, LOSS, REQUESTS
 from switchyard_contracts.judgement import count, counted, percent
 from switchyard_contracts.windows import DAY_US, HOUR_US, SECOND_US
 from switchyard_profile.binning import Side
 from switchyard_profile.profile import Profile
 from switchyard_profile.reference import Feature, Reference
 
-from switchyard_monitor.domain import cusum
+from switchyard_monitor.domain import cusum, row_losses
 from switchyard_monitor.domain.alarms import MOST_NAMES, Reading, Terms
 from switchyard_monitor.domain.drift import Finding, judge, share_of
 from switchyard_monitor.domain.entries import Cell
 from switchyard_monitor.domain.quality import Quality, latency
 from switchyard_monitor.domain.retention import Rungs
+from switchyard_monitor.domain.row_losses import RowLoss
+from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums, merged, only
 from switchyard_monitor.domain.usual import ENOUGH, Aspect, Yardstick
 
 SERVED = frozenset({"stable", "candidate"})
 """Roles in which a revision answers those who ask."""
 _QUALITY = ("predictions", "age.n", "age.right", "age.e", "age.ee", "age.eeee", "age.a", "age.clipped")
+_OWN = ("predictions", *row_losses.SHOWN)
 _SUMS = {
     "error_rate": only("requests", "errors"),
     REQUESTS: only("requests", "predictions"),
     "latency": only("latency:"),
     "outcome": only(*_QUALITY),
+    LOSS: only(*_OWN),
     "decision": only("dec.n", "dec.agree"),
 }
 _OF_EXCHANGES = frozenset({"error_rate", REQUESTS, "latency"})
@@ -44,7 +48,7 @@ FINE_US, HOURLY_US = 2 * HOUR_US, 48 * HOUR_US
 
 def names(terms: Terms) -> Pattern[str] | None:
     """Which sums a rule is about, as a pattern for the store; None where it is about profiles."""
-    return _SUMS.get(kind(terms))
+    return _SUMS.get(terms.metric) or _SUMS.get(kind(terms))
 
 
 def kind(terms: Terms) -> str:
@@ -121,6 +125,8 @@ def _latency(terms: Terms, cells: Sequence[Cell]) -> Reading:
 
 def _outcome(terms: Terms, cells: Sequence[Cell], sums: Sums, *, coverage: float) -> Reading:
     predictions, judged = sums.get("predictions", 0), sums.get("age.n", 0)
+    if terms.metric == LOSS:
+        return _own_loss(terms, cells, coverage=coverage)
     if terms.metric == "outcome.coverage":
         return _share(terms, judged, predictions, "prediction")
     if few := _few(terms, judged, "judged prediction"):
@@ -133,7 +139,23 @@ def _outcome(terms: Terms, cells: Sequence[Cell], sums: Sums, *, coverage: float
     return Reading(size if size is not None and math.isfinite(size) else None, judged)
 
 
-def of_days(terms: Terms, cells: Iterable[Cell], *, revision: str, coverage: float, start_us: int) -> Reading:
+def _own_loss(terms: Terms, cells: Sequence[Cell], *, coverage: float) -> Reading:
+    """The mean of one's own loss. One that comes to no number is none, so that many of these hide nothing."""
+    loss = row_losses.newest(cells)
+    held = [cell for cell in cells if cell.rule.loss == loss]
+    found = RowLoss.of(((cell.rule, cell.sums) for cell in held), "age", loss=loss)
+    if few := _few(terms, found.n, "prediction with a loss"):
+        return few
+    predictions = sum(cell.sums.get("predictions", 0) for cell in held)
+    if found.n < coverage * predictions:
+        words = f"{percent(found.n / predictions)} of {counted(predictions, 'prediction')} have a loss at age L"
+        return Reading(None, found.n, f"{words}, and it takes {percent(coverage)}")
+    return Reading(found.mean, found.n)
+
+
+def of_days(
+    terms: Terms, cells: Iterable[Cell], *, revision: str, coverage: float, start_us: int, rule: Rule | None = None
+) -> Reading:
     """What all days up to this one have added up to; the day itself must have a mean."""
     own = [
         cell
@@ -141,9 +163,9 @@ def of_days(terms: Terms, cells: Iterable[Cell], *, revision: str, coverage: flo
         if cell.arm.role in SERVED and cell.arm.revision == revision and cell.start_us <= start_us
     ]
     today = merged(cell.sums for cell in own if cell.start_us == start_us)
-    if few := _few(terms, today.get("age.n", 0), "judged prediction"):
+    if few := _few(terms, today.get("age.n", 0), "judged prediction", least=cusum.FEWEST):
         return few
-    days = cusum.days_of(own, coverage=coverage)
+    days = cusum.days_of(own, coverage=coverage, rule=rule)
     if not days or days[-1].start_us != start_us:
         return _uncovered(today, coverage)
     found = cusum.change(days)
@@ -245,7 +267,8 @@ def _uncovered(sums: Sums, coverage: float) -> Reading:
     return Reading(None, judged, f"{words}, and it takes {percent(coverage)}")
 
 
-def _few(terms: Terms, samples: int, noun: str) -> Reading | None:
-    if samples >= terms.samples:
+def _few(terms: Terms, samples: int, noun: str, *, least: int = 0) -> Reading | None:
+    least = max(least, terms.samples)
+    if samples >= least:
         return None
-    return Reading(None, samples, f"{count(samples)} of {counted(terms.samples, noun)}")
+    return Reading(None, samples, f"{count(samples)} of {counted(least, noun)}")

@@ -77,6 +77,7 @@ class Fold:
         self._tallies = Tallies()
         self._rows_of: dict[bytes, list[bytes]] | None = None
         self._touched: dict[bytes, str] = {}
+        self._labelled: dict[bytes, str] = {}
         self._arms: dict[_ArmKey, int] = {}
 
     def take(self, fact: Fact, *, read_to_us: int | None = None) -> None:
@@ -100,7 +101,10 @@ class Fold:
         """Add what the touched entries add now, and hand the changes over."""
         for key, subject in self._touched.items():
             self._contribute(key, self._entries[key], subject, 1)
+        for key, subject in self._labelled.items():
+            self._contribute(key, self._entries[key], subject, 1, whole=False)
         self._touched.clear()
+        self._labelled.clear()
         changes = self.changes
         changes.profiles = self._tallies.profiles()
         if changes.erased:
@@ -257,7 +261,8 @@ class Fold:
                 self.changes.examples += lesson.example(fact.subject, learns, key, pred.at_us, x=line.given, y=y)
             latency_us = pred.latency_us if line.row == 0 else None
             score = known.scored(line.said)
-            segment = None if line.x is None else known.segment(line.given)
+            # Of an X that came alone before it: who puts away what left no Y may not have seen this one yet.
+            segment = entry.segment if line.x is None else known.segment(line.given)
             its = Pred(pred.arm, pred.at_us, pred.event, line.x, value, latency_us, score, segment)
             self._add(key, entry, fact.subject, its)
             made += 1
@@ -311,7 +316,7 @@ class Fold:
             return "duplicate"
         actor = data.actor.kind if data.actor else "unknown"
         new = Version(kind, fact.event_id, data.revision, at_us, fact.record.broker_us, value, actor, known.id)
-        self._touch(key, entry, fact.subject)
+        self._relabel(key, entry, fact.subject)
         entry.versions.append(new)
         self.changes.versions.append((key, new))
         if not same:
@@ -328,6 +333,8 @@ class Fold:
             entry = self._entries.pop(key)
             if self._touched.pop(key, None) is not None:
                 self._contribute(key, entry, fact.subject, 1)
+            elif self._labelled.pop(key, None) is not None:
+                self._contribute(key, entry, fact.subject, 1, whole=False)
             if entry.preds:
                 joined += len(entry.versions)
             else:
@@ -348,10 +355,23 @@ class Fold:
         self.changes.exchanges.append((key, event, at_us))
 
     def _touch(self, key: bytes, entry: Entry, subject: str) -> None:
-        if key not in self._touched:
-            self._touched[key] = subject
-            if entry.preds or entry.versions:
-                self._contribute(key, entry, subject, -1)
+        """Before its Ys change: all that it adds is taken out, and is added as it is at the end."""
+        if key in self._touched:
+            return
+        self._touched[key] = subject
+        if self._labelled.pop(key, None) is not None:
+            # What its labels add is out already, and so are its pairs.
+            said, changes, group = Entry(entry.preds, segment=entry.segment), self.changes, identity.fold(key)
+            contribute(said, self._book, changes.cells, changes.days, {}, -1, group=group)
+        elif entry.preds or entry.versions:
+            self._contribute(key, entry, subject, -1)
+
+    def _relabel(self, key: bytes, entry: Entry, subject: str) -> None:
+        """Before its labels change: what they add is taken out, which is nothing where this is the first."""
+        if key not in self._touched and key not in self._labelled:
+            self._labelled[key] = subject
+            if entry.versions or len(entry.preds) > 1:
+                self._contribute(key, entry, subject, -1, whole=False)
 
     def _arm(self, key: _ArmKey) -> int:
         number = self._arms.get(key)
@@ -410,11 +430,13 @@ class Fold:
                 self._rows_of.setdefault(key[: identity.PREFIX_BYTES], []).append(key)
         return self._rows_of.pop(prefix, [])
 
-    def _contribute(self, key: bytes, entry: Entry, subject: str, sign: int) -> None:
-        labels = self.changes.labels.setdefault(subject, {})
+    def _contribute(self, key: bytes, entry: Entry, subject: str, sign: int, *, whole: bool = True) -> None:
         changes = self.changes
-        contribute(entry, self._book, changes.cells, changes.days, labels, sign, group=identity.fold(key))
-        contribute_pairs(entry, self._book, changes.pairs, sign)
+        labels = changes.labels.setdefault(subject, {})
+        group = identity.fold(key)
+        contribute(entry, self._book, changes.cells, changes.days, labels, sign, group=group, whole=whole)
+        if len(entry.preds) > 1:
+            contribute_pairs(entry, self._book, changes.pairs, sign)
 
 
 def _asked_by(place: ProfileKey) -> int:

@@ -8,7 +8,7 @@ nonsense, a difference of two large numbers would be mostly the buckets' error: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,17 +18,36 @@ from switchyard_monitor.domain.sums import histogram
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """How losses are kept: under which names, in parts of which size, and to which power they are taken."""
+
+    suffix: str
+    unit: Callable[[Rule], float]
+    power: int
+
+
+SQUARES = Kept("", lambda rule: rule.unit, 2)
+LOSSES = {
+    "outcome.rmse": SQUARES,
+    "outcome.mse": SQUARES,
+    "outcome.mae": Kept("", lambda rule: rule.unit, 1),
+    "outcome.loss": Kept(".loss", lambda rule: rule.loss_unit, 1),
+}
+"""Metrics that are means of losses: of |e| or e², or of what an expression of one's own makes of both."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cap:
-    """The largest |e| that counts, in the unit of Y."""
+    """The largest |e| that counts, in the unit of Y, or the largest of one's own losses."""
 
     value: float
 
 
-def cap_of(errors: Iterable[tuple[Rule, Histogram]]) -> Cap | None:
-    """The 99th percentile of |e|; errors kept under different scales are put in one order first."""
+def cap_of(errors: Iterable[tuple[float, Histogram]]) -> Cap | None:
+    """The 99th percentile of |e|, each with the size of its parts; those of different sizes are put in one order."""
     ranked = sorted(
-        ((low(index, ERROR_PARTS) + width(index, ERROR_PARTS) - 1) * rule.unit, count)
-        for rule, histogram in errors
+        ((low(index, ERROR_PARTS) + width(index, ERROR_PARTS) - 1) * unit, count)
+        for unit, histogram in errors
         for index, count in histogram.counts.items()
     )
     rank = -(-99 * sum(count for _, count in ranked) // 100)
@@ -40,9 +59,9 @@ def cap_of(errors: Iterable[tuple[Rule, Histogram]]) -> Cap | None:
     return None
 
 
-def capped(sums: Mapping[str, int], which: str, rule: Rule, *, cap: Cap, power: int) -> tuple[int, float, float]:
+def capped(sums: Mapping[str, int], which: str, rule: Rule, *, cap: Cap, kept: Kept) -> tuple[int, float, float]:
     """n, Σ loss and Σ loss² of min(|e|, cap)^power; power is 1 or 2."""
-    unit = rule.unit
+    unit, power, which = kept.unit(rule), kept.power, f"{which}{kept.suffix}"
     limit = cap.value / unit
     first, second = ("a", "ee") if power == 1 else ("ee", "eeee")
     errors = histogram(sums, f"{which}.h", ERROR_PARTS)

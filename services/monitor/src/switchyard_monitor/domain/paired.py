@@ -16,17 +16,18 @@ from switchyard_contracts.boundary import few
 from switchyard_contracts.evidence import ArmSums, PairBlock, Paired
 from switchyard_contracts.model_route import RouteRole
 
+from switchyard_monitor.domain import row_losses
 from switchyard_monitor.domain.entries import Cell, PairCell
-from switchyard_monitor.domain.losses import Cap, capped
+from switchyard_monitor.domain.losses import LOSSES, Cap, Kept, capped
 from switchyard_monitor.domain.pairs import is_primary
 from switchyard_monitor.domain.quality import Quality
+from switchyard_monitor.domain.row_losses import OWN, RowLoss
 from switchyard_monitor.domain.rows import Question, moment
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums, merged
 
 RECENT_BLOCKS = 7
-LOSSES = frozenset({"outcome.rmse", "outcome.mse", "outcome.mae"})
-PAIRED = LOSSES | {"outcome.accuracy"}
+PAIRED = frozenset({*LOSSES, "outcome.accuracy"})
 """Metrics that can be compared on pairs."""
 _Z95 = NormalDist().inv_cdf(0.975)
 
@@ -114,6 +115,10 @@ def paired(
         and cell.pair.traffic in question.traffic
     ]
     asked = [cell for cell in cells if cell.arm.traffic in question.traffic]
+    if question.metric == OWN:
+        loss = row_losses.newest(asked)
+        mine = [cell for cell in mine if cell.rule.loss == loss]
+        asked = [cell for cell in asked if cell.rule.loss == loss]
     named = set(question.mirrored) & set(question.traffic)
     weights = mirror_weights(asked, mirrored=question.revision, generations=named)
     if not (mine or weights):
@@ -127,26 +132,26 @@ def paired(
         weights=weights,
     )
     ripe = [cell for cell in mine if timing.complete(cell.rule, cell.start_us)]
+    kept = LOSSES.get(question.metric)
     evidence = Paired(
         block_seconds=timing.block_us / 1_000_000,
         seen=_sum(ripe, "n"),
-        judged=_sum(ripe, "age.c.n"),
+        judged=_sum(ripe, f"age.c{kept.suffix if kept else ''}.n"),
         expected=should.pairs,
         spread=should.spread,
         unanswered=should.unanswered,
         copies=should.copies,
         pending=_sum(mine, "n") - _sum(ripe, "n"),
     )
-    if cap is None and question.metric in LOSSES:
+    if cap is None and kept is not None:
         return evidence
-    blocks = _blocks(ripe, timing, _measure(question.metric, cap))
-    name = question.metric.partition(".")[2]
+    blocks = _blocks(ripe, timing, _measure(kept, cap))
     mean, interval = difference(blocks)
     return evidence.model_copy(
         update={
             "blocks": blocks,
-            "value": getattr(Quality.of(((cell.rule, cell.sums) for cell in ripe), "age.c"), name),
-            "against_value": getattr(Quality.of(((cell.rule, cell.sums) for cell in ripe), "age.s"), name),
+            "value": _value(question.metric, ripe, "age.c"),
+            "against_value": _value(question.metric, ripe, "age.s"),
             "difference": mean,
             "lower": interval and interval[0],
             "upper": interval and interval[1],
@@ -168,21 +173,30 @@ class _Losses:
 _Measure = Callable[[Rule, Mapping[str, int]], _Losses]
 
 
-def _measure(metric: str, cap: Cap | None) -> _Measure:
-    if cap is None:
+def _value(metric: str, cells: Sequence[PairCell], which: str) -> float | None:
+    parts = [(cell.rule, cell.sums) for cell in cells]
+    if metric == OWN:
+        return RowLoss.of(parts, which, loss=row_losses.newest(cells)).mean
+    value: float | None = getattr(Quality.of(parts, which), metric.partition(".")[2])
+    return value
+
+
+def _measure(kept: Kept | None, cap: Cap | None) -> _Measure:
+    if cap is None or kept is None:
         return _wrong
-    power = 1 if metric == "outcome.mae" else 2
+    power = kept.power
 
     def numbers(rule: Rule, sums: Mapping[str, int]) -> _Losses:
         arms = []
         for which in ("age.c", "age.s"):
-            n, loss, squares = capped(sums, which, rule, cap=cap, power=power)
+            n, loss, squares = capped(sums, which, rule, cap=cap, kept=kept)
             arms.append(ArmSums(n=n, loss=loss, loss_squares=squares))
-        first, second, cross = ("a", "ee", "a") if power == 1 else ("ee", "eeee", "ee")
-        get = sums.get
-        difference = get(f"age.c.{first}", 0) - get(f"age.s.{first}", 0)
-        squared = get(f"age.c.{second}", 0) + get(f"age.s.{second}", 0) - 2 * get(f"age.x.{cross}", 0)
-        return _Losses(arms[0], arms[1], difference * rule.unit**power, squared * rule.unit ** (2 * power))
+        first, second = ("a", "ee") if power == 1 else ("ee", "eeee")
+        own, unit, get = kept.suffix, kept.unit(rule), sums.get
+        difference = get(f"age.c{own}.{first}", 0) - get(f"age.s{own}.{first}", 0)
+        crossed = get(f"age.x{own or f'.{first}'}", 0)
+        squared = get(f"age.c{own}.{second}", 0) + get(f"age.s{own}.{second}", 0) - 2 * crossed
+        return _Losses(arms[0], arms[1], difference * unit**power, squared * unit ** (2 * power))
 
     return numbers
 

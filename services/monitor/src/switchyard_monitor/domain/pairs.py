@@ -7,7 +7,8 @@ one that had come when stable's reached age L (`age.…`), and the latest (`now.
 Names: `n` pairs; `agree` of `compared` gave the same answer; `y yy ya y.clipped` the mirrored Y less stable's, in parts
 of the scale; `lat.n lat.d lat.dd` the mirrored latency less stable's in microseconds, `slower:<bucket>` and
 `faster:<bucket>` its size; per judgement `c.…` the mirrored revision's and `s.…` stable's sums as in `sums`, and
-`x.a x.ee x.right`: Σ|e_c||e_s|, Σe_c²e_s², both right. From these Σd and Σd² follow for any margin, exactly.
+`x.a x.ee x.right`: Σ|e_c||e_s|, Σe_c²e_s², both right; one's own losses as in `row_losses`. From
+these Σd and Σd² follow for any margin, exactly.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 
 from switchyard_contracts.model_route import RouteRole
 
+from switchyard_monitor.domain import row_losses
 from switchyard_monitor.domain.buckets import TIME_PARTS, bucket
 from switchyard_monitor.domain.entries import (
     OUTCOME,
@@ -62,6 +64,9 @@ def contribute_pairs(entry: Entry, book: Book, cells: Cells, sign: int) -> None:
             _judge_both(cell, "now", rule, mirrored.value, stable.value, value_of(outcomes), sign)
             known_then = value_of(in_time(outcomes, stable, rule))
             _judge_both(cell, "age", rule, mirrored.value, stable.value, known_then, sign)
+            its, stables = (mirrored.value, mirrored.score), (stable.value, stable.score)
+            row_losses.judge_both(cell, "now", rule, value_of(outcomes), sign, mirrored=its, stable=stables)
+            row_losses.judge_both(cell, "age", rule, known_then, sign, mirrored=its, stable=stables)
 
 
 def is_primary(arm: Arm) -> bool:

@@ -60,6 +60,8 @@ class Judged:
     looks: int = 0
     more: bool = False
     """Whether some that could be judged were left for the next time."""
+    begins_us: int | None = None
+    """The start of the first window that a rule begins with, of those that nothing was remembered of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,7 @@ class Roster:
         where it begins anew and fires by the same window as before, that is another alarm. `rungs` say which windows
         are not as they were."""
         held, records = self._enrolled(states, watermark_us, rungs)
+        begun = [state.next_us for name, state in held.items() if states.get(name) != state]
         ends = {**(closed or {}), **{record.alarm: record.id for record in records}}
         by_name = {terms.name: terms for terms in self.terms if terms.name in held}
         # A rule's windows come in order: of a long absence's many none is thought of before its turn.
@@ -112,7 +115,8 @@ class Roster:
                 request = self._record(terms, step, AlarmEvent.RETRAIN_REQUESTED, end)
                 asked = Asked(step.at_us, request.id)
                 records.append(request)
-        return Judged(held, asked, tuple(records), looks, more=next(ahead, None) is not None)
+        more = next(ahead, None) is not None
+        return Judged(held, asked, tuple(records), looks, more=more, begins_us=min(begun, default=None))
 
     def _enrolled(
         self, states: Mapping[str, State], watermark_us: int, rungs: Rungs = UNMOVED

@@ -16,7 +16,7 @@ from switchyard_contracts.windows import DAY_US
 
 from switchyard_monitor.domain.buckets import ERROR_PARTS, Histogram
 from switchyard_monitor.domain.entries import NO_FOLD, Cell
-from switchyard_monitor.domain.losses import Cap, cap_of
+from switchyard_monitor.domain.losses import Cap, Kept, cap_of
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums, histogram, merged
 
@@ -125,16 +125,17 @@ def mature(row: Row, watermark_us: int | None, waits_for_labels: bool) -> bool:
     return watermark_us is not None and watermark_us >= end_us
 
 
-def loss_cap(rows: Sequence[Row], before: Sequence[Cell]) -> Cap | None:
-    """The cap from stable's errors before the rollout, else from its first ones; None while there are too few."""
-    earlier = [(cell.rule, histogram(cell.sums, "age.h", ERROR_PARTS)) for cell in before]
+def loss_cap(rows: Sequence[Row], before: Sequence[Cell], kept: Kept) -> Cap | None:
+    """The cap from stable's losses before the rollout, else from its first ones; None while there are too few."""
+    name = f"age{kept.suffix}.h"
+    earlier = [(kept.unit(cell.rule), histogram(cell.sums, name, ERROR_PARTS)) for cell in before]
     if sum(errors.n for _, errors in earlier) >= REFERENCE_ERRORS:
         return cap_of(earlier)
     seen = 0
-    first: list[tuple[Rule, Histogram]] = []
+    first: list[tuple[float, Histogram]] = []
     for row in rows:
-        errors = histogram(row.stable, "age.h", ERROR_PARTS)
-        first.append((row.rule, errors))
+        errors = histogram(row.stable, name, ERROR_PARTS)
+        first.append((kept.unit(row.rule), errors))
         seen += errors.n
         if seen >= FIRST_ERRORS:
             return cap_of(first)

@@ -15,12 +15,14 @@ from typing import Any, Literal
 
 from switchyard_contracts import retention, windows
 from switchyard_contracts.canonical import digest
+from switchyard_contracts.loss import OUTCOME, PREDICTION, SCORE
+from switchyard_contracts.loss import read as read_loss
 from switchyard_contracts.model_deployment import Prediction
 from switchyard_contracts.quantities import Threshold
 from switchyard_contracts.topics import ModelRecord
 
 from switchyard_monitor.domain import segments
-from switchyard_monitor.domain.scores import parts
+from switchyard_monitor.domain.scores import ONE, parts
 from switchyard_monitor.domain.segments import Segment
 
 Value = float | str
@@ -34,7 +36,7 @@ UNIT = 1 << 20
 """Parts of one `scale` to which errors are exact."""
 CLIP = 1 << 31
 
-ADDED = ("answers", "inputs", "classes", "positive", "score", "segments")
+ADDED = ("answers", "inputs", "classes", "positive", "score", "segments", "loss", "loss_scale")
 """Fields that rules once did not have: a rule that says nothing of them is the one it was, and keeps its sums."""
 
 Path = tuple[str | int, ...]
@@ -111,6 +113,9 @@ class Rule:
     """Where the probability of the positive class stands, or that of what was said."""
     segments: tuple[Segment, ...] | None = None
     """By which parts of X it is judged too."""
+    loss: str | None = None
+    """What a judged prediction costs: an expression. Another text is another loss, and starts sums of its own."""
+    loss_scale: int | None = None
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Rule:
@@ -152,6 +157,8 @@ class Rule:
                 for one in monitoring.segments
             )
             or None,
+            loss=monitoring.loss.expression if monitoring.loss else None,
+            loss_scale=monitoring.loss.scale if monitoring.loss else None,
         )
 
     @property
@@ -168,6 +175,16 @@ class Rule:
     def unit(self) -> float:
         """The size of one part, in the unit of Y."""
         return self.scale / UNIT
+
+    @property
+    def measured(self) -> tuple[str | None, str, str | None]:
+        """What is held against what; of rules that differ in it, losses are of different things."""
+        return self.task, self.prediction, self.outcome
+
+    @property
+    def loss_unit(self) -> float:
+        """The size of one part of a loss."""
+        return (self.loss_scale or 1) / UNIT
 
     def window(self, at_us: int) -> int:
         """The start of the window that a time lies in."""
@@ -233,6 +250,17 @@ class Rule:
         """Y − X′ in whole parts of the scale, not yet clipped; one too large to be a number is as large as can be."""
         parts = (said - happened) / self.scale * UNIT
         return round(parts) if math.isfinite(parts) else (CLIP + 1 if parts > 0 else -CLIP - 1)
+
+    def cost(self, said: Value, happened: Value, *, score: int | None) -> int | None:
+        """What a prediction cost in whole parts of the loss's scale, not yet clipped; None where it comes to no number,
+        or to less than nothing. Only where a loss is said."""
+        expression = read_loss(self.loss or "", task=self.task or "", scored=self.score is not None)
+        sure = None if score is None else score / ONE
+        found = expression.of({PREDICTION: said, OUTCOME: happened, SCORE: sure})
+        if found is None or found < 0.0:
+            return None
+        parts = found / (self.loss_scale or 1) * UNIT
+        return round(parts) if math.isfinite(parts) else CLIP + 1
 
 
 @dataclass(frozen=True, slots=True)

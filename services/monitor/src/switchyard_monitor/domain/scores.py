@@ -13,6 +13,7 @@ from switchyard_monitor.domain.buckets import bucket, low
 ONE = 1 << 20
 """Parts of the probability 1."""
 BINS = 256
+TENTHS = 10
 SLACK = 1e-6
 """So far beyond 0 or 1 a sum of probabilities may have been rounded."""
 _FINEST, _OCTAVE = 8, 16
@@ -35,6 +36,11 @@ def bin_of(score: int) -> int:
     if score < ONE // 2:
         return bucket(score >> _FINEST, _OCTAVE)
     return BINS - 1 - bucket(max(0, ONE - score - 1) >> _FINEST, _OCTAVE)
+
+
+def tenth(score: int) -> int:
+    """Which tenth of the scale a score lies in; 1 lies in the last."""
+    return min(TENTHS - 1, score * TENTHS // ONE)
 
 
 def edge(index: int) -> float:

@@ -42,9 +42,9 @@ class Segment:
         if self.values:
             return self.values[digit - 1] if digit <= len(self.values) else OTHERS
         if digit == 1:
-            return f"under {self.edges[0]:g}"
-        low = self.edges[digit - 2]
-        return f"from {low:g}" if digit > len(self.edges) else f"{low:g} to {self.edges[digit - 1]:g}"
+            return f"under {_plain(self.edges[0])}"
+        low = _plain(self.edges[digit - 2])
+        return f"from {low}" if digit > len(self.edges) else f"{low} to {_plain(self.edges[digit - 1])}"
 
 
 @lru_cache(maxsize=1000)
@@ -66,3 +66,8 @@ def places(segments: tuple[Segment, ...], held: int) -> list[int]:
     if held >> _MARK != mark(segments):
         return []
     return [BASE * place + (held >> (_DIGIT * place)) % BASE for place in range(len(segments))]
+
+
+def _plain(edge: float) -> str:
+    """An edge as it was said, with all its digits."""
+    return str(int(edge)) if edge.is_integer() and abs(edge) < 1e15 else repr(edge)

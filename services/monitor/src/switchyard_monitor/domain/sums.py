@@ -67,6 +67,12 @@ def only(*names: str) -> re.Pattern[str]:
     return re.compile(rf'"({each})":(-?\d+)')
 
 
+def either(*patterns: re.Pattern[str]) -> re.Pattern[str]:
+    """What one of them picks, or another."""
+    begin, end = '"(', r')":(-?\d+)'
+    return re.compile(begin + "|".join(each.pattern.removeprefix(begin).removesuffix(end) for each in patterns) + end)
+
+
 def pick(text: str, names: re.Pattern[str]) -> Sums:
     """Read some of the stored sums: most of a text are histograms, which few questions are about."""
     return {name: int(value) for name, value in names.findall(text)}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from switchyard_contracts.alarm_records import AlarmBook, AlarmEvent, AlarmRecord, AlarmState, Standing
+from switchyard_contracts.alarm_records import Look as Judged
 
 from switchyard_monitor.page import units
 
@@ -88,26 +89,32 @@ def alarms(held: AlarmBook) -> Alarms:
 
 
 def _rule(state: AlarmState) -> Rule:
-    fired = units.moment(state.fired_at).removesuffix(" UTC") if state.fired_at else ""
+    fired = units.short_clock(round(state.fired_at.timestamp() * 1e6)) if state.fired_at else ""
     last = state.looks[-1] if state.looks else None
-    words = f"Firing since {fired}" if state.firing else "Quiet" if last else "Nothing judged yet"
+    unknown = last is not None and last.standing is Standing.NO_DATA
+    words = "Nothing judged yet" if last is None else "No data" if unknown else "Quiet"
     return Rule(
         name=state.alarm,
         metric=f"{state.metric} of {state.feature}" if state.feature else state.metric,
-        kind="bad" if state.firing else "good" if last else "none",
-        state=words,
+        kind="bad" if state.firing else "good" if last and not unknown else "none",
+        state=f"Firing since {fired}" if state.firing else words,
         limit=f"{state.limit}, clears at {state.clear}" if state.clear else state.limit,
         value=_value(state.metric, state.value),
         message=units.whole(state.message),
         looks=[
             Look(
-                units.moment(look.start).removesuffix(" UTC"),
+                units.short_clock(round(look.start.timestamp() * 1e6)),
                 STANDINGS[look.standing][0],
-                f"{STANDINGS[look.standing][1]}: {_value(state.metric, look.value)}",
+                _words(state.metric, look),
             )
             for look in state.looks
         ],
     )
+
+
+def _words(metric: str, look: Judged) -> str:
+    found = STANDINGS[look.standing][1]
+    return found if look.value is None else f"{found}: {_value(metric, look.value)}"
 
 
 def _entry(record: AlarmRecord) -> Entry:

@@ -28,6 +28,7 @@ from switchyard_monitor.change_answers import ByDay
 from switchyard_monitor.domain import cusum
 from switchyard_monitor.domain.rollouts import Happening
 from switchyard_monitor.domain.rules import DEFAULT_WINDOW_US
+from switchyard_monitor.domain.sums import either
 from switchyard_monitor.domain.watermark import watermark
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.health import Health
@@ -44,6 +45,7 @@ COOKIE = "switchyard-session"
 MOST_FIND = 126
 MOST_NAME = 256
 """Characters of a feature's name."""
+DAYS_AND_SEGMENTS = either(cusum.NAMES, segment_answers.NAMES)
 HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
@@ -246,6 +248,11 @@ class _Doors:
         )
         if period and len(windows) == single.WINDOW_ROWS:
             period = period.after(min(cell.start_us for cell in windows))
+        days = page.looks.days(
+            subject,
+            generations=single.GENERATIONS,
+            names=DAYS_AND_SEGMENTS if rule and rule.segments else cusum.NAMES,
+        )
         happenings = page.timeline.of(subject, limit=single.HAPPENINGS)
         if len(happenings) == single.HAPPENINGS and any(item.record.shadows for item in happenings):
             happenings = page.timeline.of(subject, limit=single.MOST_HAPPENINGS)
@@ -256,13 +263,12 @@ class _Doors:
             totals=page.looks.totals([subject], generations=single.GENERATIONS)[subject],
             days=ByDay(
                 page.looks.day_totals(subject, generations=single.GENERATIONS),
-                page.looks.days(subject, generations=single.GENERATIONS, names=cusum.NAMES),
+                days,
                 mark,
                 page.models.coverage(subject),
+                rule,
             ),
-            parts=page.looks.days(subject, generations=single.GENERATIONS, names=segment_answers.NAMES)
-            if rule and rule.segments
-            else [],
+            parts=days if rule and rule.segments else [],
             windows=windows,
             pairs=page.looks.pair_totals(subject, generations=single.PAIR_GENERATIONS),
             books=answers.books(ledgers, page.store.labels(subject)),

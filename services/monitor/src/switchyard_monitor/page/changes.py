@@ -1,8 +1,8 @@
-"""Whether days have become worse: the table and the chart of it on a deployment's page."""
+"""Days: quality and coverage of each, and whether they have become worse, on a deployment's page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from switchyard_contracts.model_route import RouteRole
 from switchyard_contracts.windows import DAY_US
@@ -10,8 +10,9 @@ from switchyard_contracts.windows import DAY_US
 from switchyard_monitor import answers
 from switchyard_monitor.change_answers import ByDay
 from switchyard_monitor.domain.cusum import LIMIT
+from switchyard_monitor.domain.entries import Cell
 from switchyard_monitor.page import units
-from switchyard_monitor.page.charts import STYLES, Chart, Line, Span, chart
+from switchyard_monitor.page.charts import STYLES, Chart, Format, Line, Span, chart
 from switchyard_monitor.page.tables import Table, who
 
 MOST_DAYS = 120
@@ -58,8 +59,7 @@ def picture(days: ByDay, names: Mapping[str, str]) -> Chart | None:
     found = {}
     for revision, role in sorted({(cell.arm.revision, cell.arm.role) for cell in days.each}):
         if change := days.of(revision, role).change:
-            name = names.get(revision, revision) + (" (mirrored)" if role == RouteRole.SHADOW else "")
-            found[name] = change.points[-MOST_DAYS:]
+            found[_name(revision, role, names)] = change.points[-MOST_DAYS:]
     newest = sorted(found, key=lambda name: (-found[name][-1].day.start_us, name))[:STYLES]
     if not newest:
         return None
@@ -78,3 +78,74 @@ def picture(days: ByDay, names: Mapping[str, str]) -> Chart | None:
         top=max(LIMIT, *(point.score for name in newest for point in found[name])),
         usual=[Span(begin, end, LIMIT)],
     )
+
+
+def by_day(days: ByDay, names: Mapping[str, str], *, task: str) -> list[Chart]:
+    """How right each day's predictions were, and how many of them are judged; none before a day is old enough."""
+    found: dict[str, dict[int, list[Cell]]] = {}
+    for cell in days.each:
+        if days.watermark_us is not None and cell.start_us + DAY_US + cell.rule.judged_after_us <= days.watermark_us:
+            found.setdefault(_name(cell.arm.revision, cell.arm.role, names), {}).setdefault(cell.start_us, []).append(
+                cell
+            )
+    if not found:
+        return []
+    newest = sorted(found, key=lambda name: (-max(found[name]), name))[:STYLES]
+    last_us = max(max(found[name]) for name in newest)
+    begin_us = max(min(min(found[name]) for name in newest), last_us - (MOST_DAYS - 1) * DAY_US)
+
+    def drawn(
+        id: str, title: str, value: Callable[[Sequence[Cell]], float | None], words: Format, *, top: float | None = None
+    ) -> Chart | None:
+        lines = []
+        for style, name in enumerate(sorted(newest)):
+            starts = range(begin_us, last_us + DAY_US, DAY_US)
+            points = [((at + DAY_US / 2) / 1e6, value(found[name][at]) if at in found[name] else None) for at in starts]
+            lines.append(Line(name, style, points))
+        return chart(
+            id,
+            title,
+            lines=lines,
+            begin=begin_us / 1e6,
+            end=(last_us + DAY_US) / 1e6,
+            words=words,
+            top=top,
+            lag=DAY_US / 2e6,
+            time="Day (UTC)",
+        )
+
+    coverage = "Coverage by day: predictions with an outcome at age L"
+    drawings = [
+        drawn("days-error", "Mean error (MAE) by day, in the unit of the prediction", _mean_error, units.number)
+        if task == "regression"
+        else drawn("days-accuracy", _titles(task), _accuracy, units.percent, top=1.0),
+        drawn("days-coverage", coverage, _coverage, units.percent, top=1.0),
+    ]
+    return [one for one in drawings if one is not None]
+
+
+def _titles(task: str) -> str:
+    return "Share clicked by day" if task == "ranking" else "Accuracy by day, judged at age L"
+
+
+def _name(revision: str, role: str, names: Mapping[str, str]) -> str:
+    return names.get(revision, revision) + (" (mirrored)" if role == RouteRole.SHADOW else "")
+
+
+def _judged(cells: Sequence[Cell]) -> int:
+    return sum(cell.sums.get("age.n", 0) for cell in cells)
+
+
+def _accuracy(cells: Sequence[Cell]) -> float | None:
+    n = _judged(cells)
+    return sum(cell.sums.get("age.right", 0) for cell in cells) / n if n else None
+
+
+def _mean_error(cells: Sequence[Cell]) -> float | None:
+    n = _judged(cells)
+    return sum(cell.sums.get("age.a", 0) * cell.rule.unit for cell in cells) / n if n else None
+
+
+def _coverage(cells: Sequence[Cell]) -> float | None:
+    asked = sum(cell.sums.get("predictions", 0) for cell in cells)
+    return _judged(cells) / asked if asked else None

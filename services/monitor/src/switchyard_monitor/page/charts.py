@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from switchyard_monitor.page import units
 
 WIDTH, HEIGHT = 560, 230
-LEFT, RIGHT, TOP, BOTTOM = 72, 38, 14, 38  # at the right, half of a time to the second has to fit
+LEFT, RIGHT, TOP, BOTTOM = 72, 46, 14, 38  # at the right, half of a time to the second has to fit
 SIGN = 20
 """Signs that stand nearer to each other than this cannot be told apart, on a phone at least."""
 STYLES = 6

@@ -121,6 +121,14 @@ def estimates(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]
     return Table("Quality that scores promise, by revision and role", columns, rows)
 
 
+def unscored(lines: Sequence[answers.RevisionQuality]) -> str:
+    """How many predictions no score is known of, though the spec says where it stands; empty where there are none."""
+    without = sum(line.unscored or 0 for line in lines)
+    if not without:
+        return ""
+    return f"{units.count(without)} of {units.count(sum(line.predictions for line in lines))} predictions"
+
+
 def places(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:
     """How often what was shown at each place was clicked."""
     columns = ("Revision", "Role", "Place", "Shown", "Clicked", "Share", HELD)
@@ -139,6 +147,35 @@ def places(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -
         for one in line.ranking.places
     ]
     return Table("What was clicked at age L, by revision, role and place", columns, rows)
+
+
+def rankings(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:
+    """How far up stood what was clicked."""
+    columns = (
+        "Revision",
+        "Role",
+        "Lists",
+        "Clicks",
+        "Mean place clicked",
+        "MRR by click",
+        "DCG",
+        "NDCG by click",
+    )
+    rows = [
+        (
+            who(line.revision, names),
+            line.role,
+            units.count(found.lists),
+            units.count(found.clicked),
+            units.number(found.mean_place),
+            _measure(units.number, found.mrr),
+            _measure(units.number, found.dcg),
+            _measure(units.number, found.ndcg),
+        )
+        for line in lines
+        if (found := line.ranking) is not None
+    ]
+    return Table(f"Rankings by what was clicked at age L, by revision and role; {IN_BRACKETS}", columns, rows)
 
 
 def verdict(found: Estimate) -> str:

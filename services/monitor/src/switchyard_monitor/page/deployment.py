@@ -71,6 +71,8 @@ class Deployment:
     published: bool
     task: str
     stable: str
+    positive: str
+    """The class that scores speak of, where they speak of one."""
     judged_after: str
     shares: Sequence[Share]
     rollouts: Sequence[Rollout]
@@ -84,9 +86,13 @@ class Deployment:
     classes: tables.Table
     scores: tables.Table
     estimates: tables.Table
+    rankings: tables.Table
+    unscored: str
+    """How many predictions held no score where one is told; empty where none did."""
     places: tables.Table
     changes: tables.Table
     change_chart: Chart | None
+    day_charts: Sequence[Chart]
     segments: tables.Table
     agreement: tables.Table
     right: tables.Table
@@ -102,6 +108,11 @@ class Deployment:
     stopped: Sequence[str]
     watermark: str
     behind: str
+
+    @property
+    def has_recent_quality(self) -> bool:
+        """Whether any of the newest windows' predictions are judged."""
+        return any(held.id in ("quality", "coverage") for held in self.charts)
 
 
 def deployment(seen: Seen) -> Deployment:
@@ -126,6 +137,7 @@ def deployment(seen: Seen) -> Deployment:
         published=record is not None,
         task=monitoring.prediction.task.value if monitoring else "",
         stable=names.get(record.stable, record.stable) if record else "",
+        positive=(monitoring.prediction.positive or "") if monitoring else "",
         judged_after=units.span(outcome.judged_after.total_seconds()) if outcome else "",
         shares=_shares(record, names),
         rollouts=told,
@@ -137,6 +149,8 @@ def deployment(seen: Seen) -> Deployment:
         classes=class_tables.classes(lines, names),
         scores=class_tables.scores(lines, names),
         estimates=class_tables.estimates(lines, names),
+        rankings=class_tables.rankings(lines, names),
+        unscored=class_tables.unscored(lines),
         places=class_tables.places(lines, names),
         agreement=tables.agreement(lines, names),
         right=tables.right(lines, names, word="nearer" if _of_numbers(monitoring) else "right"),
@@ -145,7 +159,10 @@ def deployment(seen: Seen) -> Deployment:
         pair_quality=tables.pair_quality(compared, names),
         changes=changes.table(lines, names),
         change_chart=changes.picture(seen.days, names),
-        segments=segment_tables.table(segments(seen.parts), names),
+        day_charts=changes.by_day(
+            seen.days, names, task=monitoring.prediction.task.value if monitoring else "regression"
+        ),
+        segments=segment_tables.table(segments(seen.parts, seen.days.rule), names),
         charts=trends(seen.windows, seen.period, names=names) if seen.period else [],
         period=seen.period.words if seen.period else "",
         events=tables.events(seen.books),

@@ -26,6 +26,8 @@ from switchyard_monitor.ports import DriftBook
 
 WINDOWS = 90
 """So many are drawn, the newest."""
+ADDRESS = "%Y-%m-%dT%H:%M:%SZ"
+"""How addresses say a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class Card:
     shares: Sequence[tuple[str, str, str]]
     """What else is looked at, where there is any of it: its name, the share of the window, of the reference."""
     spread: Spread
+    matters: str = ""
+    """How much the feature does; empty where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ class Against:
             return ""
         begin = self.window.start_us
         end = begin + self.reference.length_seconds * SECOND_US
-        return f"{moment(begin)} to {moment(end)}"
+        return f"{units.short_clock(begin)} to {units.short_clock(end)}"
 
     @property
     def worth(self) -> str:
@@ -128,12 +132,6 @@ class Against:
         return {} if self.reference is None else {feature.name: feature for feature in self.reference.features}
 
 
-def moment(at_us: int) -> str:
-    """A time in UTC, without what is nought."""
-    words = units.clock(at_us)
-    return words.removesuffix(" 00:00:00") if words.endswith(" 00:00:00") else words.removesuffix(":00")
-
-
 def against(
     subject: str, models: Models, known: Reference | str, book: DriftBook, wanted: Wanted, names: Mapping[str, str]
 ) -> Against:
@@ -143,19 +141,22 @@ def against(
     record, monitoring = models.record(subject), models.monitoring(subject)
     strange = misfits(monitoring, known) if monitoring else []
     length = units.span(known.length_seconds)
-    every = book.windows(subject, known.digest)
-    if not every:
+    newest = book.revisions(subject, known.digest)
+    if not newest:
         words = f"no window of {length} is over yet in which this deployment was asked anything"
         return Against(known, words, strange, length=length)
     revision = wanted.revision
-    if revision not in {window.revision for window in every}:
+    if revision not in newest:
         stable = record.stable if record else ""
-        known_stable = any(window.revision == stable for window in every)
-        revision = stable if known_stable else every[-1].revision
-    mine = [window for window in every if window.revision == revision]
-    at = next((at for at, window in enumerate(mine) if iso(window.start_us) == wanted.window), len(mine) - 1)
-    chosen = mine[at]
-    newest: dict[str, int] = {window.revision: window.start_us for window in every}
+        revision = stable if stable in newest else max(newest, key=lambda one: (newest[one], one))
+    until_us = _asked(wanted.window)
+    mine = _until(book, subject, known.digest, revision, until_us)
+    if until_us is None or not mine or mine[-1].start_us != until_us:
+        mine = _until(book, subject, known.digest, revision, newest[revision])
+    chosen = mine[-1]
+    later = None
+    if chosen.start_us != newest[revision]:
+        later = book.following(subject, known.digest, revision, chosen.start_us)
     return Against(
         reference=known,
         waits="",
@@ -166,18 +167,33 @@ def against(
             Choice(one, names.get(one, "") or one, one == revision)
             for one in sorted(newest, key=lambda one: (-newest[one], one))
         ],
-        windows=mine[max(0, at + 1 - WINDOWS) : at + 1],
+        windows=mine[-WINDOWS:],
         window=chosen,
         shareable=iso(chosen.start_us),
-        earlier=iso(mine[at - 1].start_us) if at else "",
-        later=iso(mine[at + 1].start_us) if at + 1 < len(mine) else "",
+        earlier=iso(mine[-2].start_us) if len(mine) > 1 else "",
+        later="" if later is None else iso(later),
         length=length,
     )
 
 
+def _until(book: DriftBook, subject: str, baseline: str, revision: str, until_us: int | None) -> list[WindowDrift]:
+    """The windows that are drawn, and one more: that before the one that is looked at may not be drawn."""
+    if until_us is None:
+        return []
+    return book.windows(subject, baseline, revision=revision, until_us=until_us, limit=WINDOWS + 1)
+
+
 def iso(at_us: int) -> str:
     """A time as addresses say it."""
-    return datetime.fromtimestamp(at_us // SECOND_US, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(at_us // SECOND_US, UTC).strftime(ADDRESS)
+
+
+def _asked(window: str) -> int | None:
+    """The time that an address says; None where it says none."""
+    try:
+        return round(datetime.strptime(window, ADDRESS).replace(tzinfo=UTC).timestamp()) * SECOND_US
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +247,18 @@ def card(feature: Feature, found: Found, number: int) -> Card:
         rows=units.count(sums.rows),
         shares=shares,
         spread=spread(feature, sums),
+        matters=_matters(feature),
     )
+
+
+def _matters(feature: Feature) -> str:
+    told = feature.importance
+    if told is None:
+        return ""
+    if told.own is not None:
+        return f"importance {units.number(told.own)}"
+    of = "answer" if told.outcome is None else "outcome"
+    return f"explains {units.share(told.weight)} of the {of}"
 
 
 def drifted_features(held: Against) -> Chart | None:

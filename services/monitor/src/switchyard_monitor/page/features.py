@@ -13,16 +13,17 @@ from switchyard_profile.reference import Feature
 from switchyard_monitor.domain.drift import Finding
 from switchyard_monitor.domain.drift_book import FeatureDrift, K, N
 from switchyard_monitor.domain.usual import Aspect
+from switchyard_monitor.drift_answers import weighed
 from switchyard_monitor.page import tables, units
 from switchyard_monitor.page.charts import FAILURE, Chart, Line, Mark, Span, chart
-from switchyard_monitor.page.drifts import STATES, Against, Card, Found, State, card, gapped, moment, state, worst_first
+from switchyard_monitor.page.drifts import STATES, Against, Card, Found, State, card, gapped, state, worst_first
 from switchyard_monitor.page.spreads import Spread, spread
 from switchyard_monitor.ports import DriftBook
 
 PAGE = 24
 FEW = 5
 """Shown on the deployment's own page, beside Y."""
-SORTS = ("worst", "name")
+SORTS = ("worst", "weight", "name")
 ASPECTS = {
     Aspect.DISTRIBUTION: ("Distribution: PSI against the reference", "PSI"),
     Aspect.MISSING: ("Share of rows without a value", "Missing"),
@@ -31,6 +32,9 @@ ASPECTS = {
     Aspect.OUTSIDE: ("Share of numbers beyond the stated limits", "Beyond the limits"),
 }
 QUANTILES = ((0.01, "1"), (0.05, "5"), (0.25, "25"), (0.5, "50"), (0.75, "75"), (0.95, "95"), (0.99, "99"))
+
+
+EXPLAINS = {"prediction": "Explains of the answer (ε²)", "outcome": "Explains of the outcome (ε²)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,9 @@ def features(held: Against, subject: str, book: DriftBook, *, find: str, sort: s
     fitting = [one for one in every if find.lower() in one.drift.feature.lower()]
     if sort == "name":
         fitting.sort(key=lambda one: one.drift.feature)
+    if sort == "weight":
+        known = held.features
+        fitting.sort(key=lambda one: -most_weighed(known[one.drift.feature], one))
     pages = max(1, -(-len(fitting) // PAGE))
     page = min(max(1, page), pages)
     return Features(
@@ -82,6 +89,11 @@ def features(held: Against, subject: str, book: DriftBook, *, find: str, sort: s
         pages=pages,
         states=[(each, count) for each in STATES if (count := sum(one.state is each for one in every))],
     )
+
+
+def most_weighed(feature: Feature, found: Found) -> float:
+    """Drift × importance, of the aspect that drifted most."""
+    return max((weighed(one, feature) for one in found.drift.told[1]), default=0.0)
 
 
 def few(held: Against, subject: str, book: DriftBook) -> Features:
@@ -108,11 +120,7 @@ def one(held: Against, subject: str, book: DriftBook, name: str) -> One | None:
     if feature is None or held.window is None or held.reference is None:
         return None
     since, until = held.windows[0].start_us, held.window.start_us
-    lines = [
-        line
-        for line in book.history(subject, held.reference.digest, held.revision, name, since_us=since)
-        if line.start_us <= until
-    ]
+    lines = book.history(subject, held.reference.digest, held.revision, name, since_us=since, until_us=until)
     if not lines or lines[-1].start_us != until:
         return None
     sums, findings = lines[-1].told
@@ -154,6 +162,9 @@ def _numbers(feature: Feature, sums: FeatureSums) -> tables.Table:
         return line(words, lambda reading: units.share(count(reading) / reading.rows if reading.rows else 0.0))
 
     rows = [line("Rows", lambda one: units.count(one.rows)), shares("Missing", lambda one: one.missing)]
+    told = feature.importance.to_json() if feature.importance else {}
+    rows += [(words, units.share(told[of]), "") for of, words in EXPLAINS.items() if of in told]
+    rows += [("Importance, as it was said", units.number(told["own"]), "")] if "own" in told else []
     if any(reading.wrong for reading in readings):
         rows.append(shares("Of another type", lambda one: one.wrong))
     if binning.type.measured:
@@ -228,7 +239,7 @@ def _chart(aspect: Aspect, held: Sequence[tuple[int, Finding]], length: int) -> 
         history.append(each.drifted)
         if each.drifted:
             lasts = sum(history[-N:]) >= K and not each.usual.optimistic
-            words = f"{moment(start_us)}: {name} {value(each.effect)}, usual up to {value(limit)}"
+            words = f"{units.short_clock(start_us)}: {name} {value(each.effect)}, usual up to {value(limit)}"
             marks.append(Mark(FAILURE if lasts else "diamond", at, each.effect, words))
     first, last = held[0][0] / SECOND_US, held[-1][0] / SECOND_US + length
     return chart(

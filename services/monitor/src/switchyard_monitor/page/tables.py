@@ -87,7 +87,10 @@ def quality(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) 
     measure = "Share clicked" if any(line.ranking is not None for line in lines) else "Accuracy"
     held = f"95{units.GAP}% interval of the {measure.lower() if classes else 'RMSE'}"
     of_errors = (measure, held) if classes else ("RMSE", held, "MAE", "Bias")
-    columns = ("Revision", "Role", "Predictions", "Judged", "Coverage", *of_errors, "Outcome after, p50", "p95")
+    own = any(line.at_age.loss_n or line.at_age.loss_none for line in lines)
+    of_loss = ("Loss", f"95{units.GAP}% interval of the loss", "Without a loss") if own else ()
+    columns = ("Revision", "Role", "Predictions", "Judged", "Coverage", *of_errors, *of_loss)
+    columns = (*columns, "Outcome after, p50", "p95")
     rows = []
     for line in lines:
         errors = line.at_age
@@ -97,6 +100,9 @@ def quality(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) 
         else:
             ends = between(units.number, errors.rmse_lower, errors.rmse_upper)
             numbers = (units.number(errors.rmse), ends, units.number(errors.mae), units.number(errors.bias))
+        if own:
+            ends = between(units.number, errors.loss_lower, errors.loss_upper)
+            numbers = (*numbers, units.number(errors.loss), ends, units.count(errors.loss_none))
         rows.append(
             (
                 who(line.revision, names),
@@ -113,8 +119,8 @@ def quality(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) 
 
 
 def between(words: Callable[[float | None], str], lower: float | None, upper: float | None) -> str:
-    """An interval; nothing where there is none."""
-    return units.NOTHING if lower is None else f"{words(lower)} to {words(upper)}"
+    """An interval, which stays in one line; nothing where there is none."""
+    return units.NOTHING if lower is None else f"{words(lower)}{units.GAP}to{units.GAP}{words(upper)}"
 
 
 def agreement(lines: Sequence[answers.RevisionQuality], names: Mapping[str, str]) -> Table:

@@ -18,7 +18,19 @@ WINDOWS = 120
 """So many windows are shown: 10 h of windows of five minutes."""
 POINTS = 60
 
-UNSEEN = ("now.", "age.h:", "age.n:", "age.e:", "age.ee:", "age.a:", "age.right:", "delay:", "dec.", "who.")
+UNSEEN = (
+    "now.",
+    "age.h:",
+    "age.loss.",
+    "age.n:",
+    "age.e:",
+    "age.ee:",
+    "age.a:",
+    "age.right:",
+    "delay:",
+    "dec.",
+    "who.",
+)
 """Sums that no line is made of; most of a window's are."""
 
 Bucket = Mapping[Rule, Sums]

@@ -29,7 +29,7 @@ def number(value: float | None) -> str:
         return f"{int(value):,}"
     if value >= 1_000_000 or value < 0.0001:
         return f"{value:.3e}"
-    places = max(0, 3 - len(str(int(value))) + (1 if value < 1 else 0))
+    places = max(0, 3 - len(str(int(value)))) if value >= 1 else 2 - math.floor(math.log10(value))
     return f"{value:,.{places}f}"
 
 
@@ -103,6 +103,12 @@ def whole(sentence: str) -> str:
 def clock(at_us: int) -> str:
     """A time in UTC, where the page has said that all of them are."""
     return moment(from_us(at_us)).removesuffix(" UTC")
+
+
+def short_clock(at_us: int) -> str:
+    """The same without what is nought."""
+    words = clock(at_us)
+    return words.removesuffix(" 00:00:00") if words.endswith(" 00:00:00") else words.removesuffix(":00")
 
 
 def moment(at: datetime | None) -> str:
