@@ -15,7 +15,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 from switchyard_contracts.intervals import wilson
-from switchyard_contracts.sticky import FOLDS
 from switchyard_contracts.windows import DAY_US
 from switchyard_monitor.class_answers import judged
 from switchyard_monitor.domain.calibration import Calibration, Gap
@@ -23,7 +22,7 @@ from switchyard_monitor.domain.confusion import Confusion, macro_f1, mcc
 from switchyard_monitor.domain.days import COARSE, COARSE_BINS, STRIDE
 from switchyard_monitor.domain.entries import Arm, Cell
 from switchyard_monitor.domain.rules import Rule
-from switchyard_monitor.domain.scores import ONE, bin_of, bits
+from switchyard_monitor.domain.scores import ONE, bin_of, bits, tenth
 from switchyard_monitor.domain.segments import BASE, Segment
 from switchyard_monitor.domain.separation import Separation
 from switchyard_monitor.domain.sums import Sums
@@ -98,6 +97,7 @@ def score_sums(score: Whole, so: npt.NDArray[np.bool_], fold: Whole) -> Sums:
     """As a day keeps scores of what is positive, where it is said from a half on."""
     miss = np.where(so, ONE - score, -score)
     steep, doubt = ONE - 2 * score, score * (ONE - score)
+    least = np.maximum(doubt, ONE - 1)
     loss = _looked_up(np.where(so, score, ONE - score), bits)
     index = _looked_up(score, bin_of)
     said = 2 * score >= ONE
@@ -105,12 +105,12 @@ def score_sums(score: Whole, so: npt.NDArray[np.bool_], fold: Whole) -> Sums:
     found = {
         "cal.n": len(score),
         "cal.p": int(score.sum()),
-        "cal.pq": int(doubt.sum()),
+        "cal.pq": int(least.sum()),
         "cal.b": int(square.sum()),
         "cal.l": int(loss.sum()),
         "cal.z": int((miss * steep).sum()),
         # Beyond 64 bits, as the join's own whole numbers are.
-        "cal.zz": sum((steep * steep).astype(object) * doubt.astype(object)),
+        "cal.zz": sum((steep * steep).astype(object) * least.astype(object)),
         "cal.y": int(so.sum()),
         "cal.right": int((said == so).sum()),
         "cal.said": int(said.sum()),
@@ -121,9 +121,10 @@ def score_sums(score: Whole, so: npt.NDArray[np.bool_], fold: Whole) -> Sums:
     for name, which in (("f0", ~so), ("f1", so)):
         found |= _counts(f"cal.{name}", (fold * COARSE_BINS + index // COARSE)[which])
     found |= _counts("cal.n", fold)
-    for name, each in (("b", square), ("l", loss)):
-        totals = np.bincount(fold, each.astype(np.float64), FOLDS)
-        found |= {f"cal.{name}:{group}": int(total) for group, total in enumerate(totals)}
+    tenths = _looked_up(score, tenth)
+    for name, place, each in (("b", fold, square), ("l", fold, loss), ("g", tenths, miss), ("gq", tenths, doubt)):
+        totals = np.bincount(place, each.astype(np.float64))
+        found |= {f"cal.{name}:{at}": int(total) for at, total in enumerate(totals)}
     return found
 
 
