@@ -374,7 +374,7 @@ CASES: dict[str, Case] = {
         fires={of("monitor", f"{MONITOR}_partition_stopped", partition="3", pod=pod): stays(1) for pod in "ab"},
         silent={of("monitor", f"{MONITOR}_partition_stopped", partition="3"): stays(0)},
         says="The monitor reads partition 3 no further: offsets or the topic are not what they were, and it resets"
-        " nothing by itself.",
+        " nothing by itself. Its /readyz says what is gone and which command reads on.",
         labels={"partition": "3"},
     ),
     "MonitorPassesFail": Case(
