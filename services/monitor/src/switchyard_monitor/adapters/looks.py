@@ -12,7 +12,7 @@ from sqlalchemy import Engine, Row, Select, Subquery, func, select
 
 from switchyard_monitor.adapters import tables
 from switchyard_monitor.adapters.engine import guarded, open_reader
-from switchyard_monitor.adapters.remembered import Remembered
+from switchyard_monitor.adapters.remembered import Reading, Remembered
 from switchyard_monitor.domain.entries import Arm, Cell, Pair, PairCell
 from switchyard_monitor.domain.rules import Rule
 from switchyard_monitor.domain.sums import Sums, decode, merged, pick
@@ -53,15 +53,7 @@ class SqlLooks:
             .where(rule.c.subject == subject, every.c.revision.in_(select(newest.c.revision)))
             .order_by(day.c.start_us, day.c.arm, day.c.partition)
         )
-        arm_of, rule_of = lru_cache(_arm_of), lru_cache(_rule_of)
-        with guarded(), self.engine.begin() as connection:
-            rows = connection.execute(query).all()
-        found = []
-        for row in rows:
-            arm = arm_of(row.rule, row.revision, row.role, row.traffic, row.weight_bp, row.assignment)
-            sums = self._remembered.of(row.sums, partial(pick, names=names), names)
-            found.append(Cell(arm, rule_of(row.body), row.start_us, sums))
-        return found
+        return self._cells(query, partial(pick, names=names), names)
 
     def windows(
         self, subject: str, *, generations: int, since_us: int, limit: int, without: tuple[str, ...]
@@ -75,15 +67,7 @@ class SqlLooks:
             .order_by(cell.c.start_us.desc())
             .limit(limit)
         )
-        with guarded(), self.engine.begin() as connection:
-            rows = connection.execute(query).all()
-        arm_of, rule_of = lru_cache(_arm_of), lru_cache(_rule_of)
-        found = []
-        for row in rows:
-            arm = arm_of(row.rule, row.revision, row.role, row.traffic, row.weight_bp, row.assignment)
-            sums = self._remembered.of(row.sums, partial(_without, names=without), without)
-            found.append(Cell(arm, rule_of(row.body), row.start_us, sums))
-        return found
+        return self._cells(query, partial(_without, names=without), without)
 
     def pair_totals(self, subject: str, *, generations: int) -> list[PairCell]:
         """Each pair's windows added up, of the newest so many generations that have pairs."""
@@ -103,6 +87,17 @@ class SqlLooks:
     def close(self) -> None:
         """Let go of all connections."""
         self.engine.dispose()
+
+    def _cells(self, query: Select[Any], read: Reading, what: object) -> list[Cell]:
+        """The rows of one query as cells, in its order, each partition's apart; `what` as in `Remembered.of`."""
+        arm_of, rule_of = lru_cache(_arm_of), lru_cache(_rule_of)
+        with guarded(), self.engine.begin() as connection:
+            rows = connection.execute(query).all()
+        found = []
+        for row in rows:
+            arm = arm_of(row.rule, row.revision, row.role, row.traffic, row.weight_bp, row.assignment)
+            found.append(Cell(arm, rule_of(row.body), row.start_us, self._remembered.of(row.sums, read, what)))
+        return found
 
     def _sums(self, query: Select[Any], owner: Any) -> dict[tuple[Any, Rule, int], list[Mapping[str, int]]]:
         """The rows of one query, those of one owner and window together; partitions are added by the caller."""
