@@ -123,6 +123,14 @@ venv-bench: .venv-bench/.synced
 	@$(UV) pip sync -q --python .venv-bench/bin/python --require-hashes locks/bench.txt
 	@touch $@
 
+# What compiles the monitor's inner loops by their types, and the types of what others wrote.
+.PHONY: venv-compile
+venv-compile: .venv-compile/.synced
+.venv-compile/.synced: locks/compile.txt locks/monitor.txt locks/uv.txt .venv/.synced
+	@$(UV) venv -q --allow-existing --python $(PYTHON) .venv-compile
+	@$(UV) pip sync -q --python .venv-compile/bin/python --require-hashes locks/compile.txt locks/monitor.txt
+	@touch $@
+
 .PHONY: uv
 uv: ## Make the installer that the locks are written for, in the cache
 	@test -x $(UV) || { $(PYTHON) -m venv $(dir $(UV)).. && $(dir $(UV))pip install -q --require-hashes -r locks/uv.txt; }
@@ -300,9 +308,10 @@ bench-operator: venv ## What 1, 100 and 1,000 ModelDeployments take: time, write
 
 EVENTS ?= $(if $(SHORT),100000,1000000)
 .PHONY: bench-monitor
-bench-monitor: venv venv-bench ## What a prediction costs the monitor, its memory, how it catches up; drift beside Evidently and river (EVENTS="1000000 10000000" ROUNDS=3, SHORT=1)
+bench-monitor: venv venv-bench venv-compile ## What a prediction costs the monitor, its memory, how it catches up; drift beside Evidently and river (EVENTS="1000000 10000000" ROUNDS=3, SHORT=1)
 	@$(BIN)/python -m switchyard_testkit.postgres install
-	@$(BIN)/python tests/bench/bench_monitor.py --events $(EVENTS) --rounds $(or $(ROUNDS),$(if $(SHORT),1,3)) \
+	@packages=$$($(BIN)/python -m switchyard_testkit.compiled --python .venv-compile/bin/python) && \
+	  $(BIN)/python tests/bench/bench_monitor.py --packages $$packages --events $(EVENTS) --rounds $(or $(ROUNDS),$(if $(SHORT),1,3)) \
 	  $(if $(SHORT),--features 20 --outcomes with --predictions 30000 --backlog 50000)
 	@$(BIN)/python tests/bench/bench_drift.py --beside-python .venv-bench/bin/python --rounds $(or $(ROUNDS),$(if $(SHORT),1,3)) \
 	  $(if $(SHORT),--rows 1000)

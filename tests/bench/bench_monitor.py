@@ -99,7 +99,16 @@ class Stage:
     folder: Path
     kafka: Broker
     postgres: Postgres | None
+    packages: Path | None = None
+    """Where the monitor is compiled, as in its image."""
     made: int = 0
+
+    @property
+    def _settings(self) -> dict[str, str]:
+        if self.packages is None:
+            return {}
+        before = os.environ.get("PYTHONPATH")
+        return {"PYTHONPATH": os.pathsep.join([str(self.packages), *([before] if before else [])])}
 
     def topics(self, name: str, play: Play, **configuration: str) -> TopicNames:
         """Topics of one's own, with the deployment published. It names a reference, so X and Y are profiled, too."""
@@ -134,7 +143,7 @@ class Stage:
         store = SqlStore(url)
         store.migrate()
         store.keep_baseline(play.reference.digest, play.reference.to_bytes())
-        process = MonitorProcess(folder, self.kafka.servers, topics, url)
+        process = MonitorProcess(folder, self.kafka.servers, topics, url, self._settings)
         process.start()
         try:
             yield process, store
@@ -352,10 +361,13 @@ def main() -> int:
         "--events", type=int, nargs="*", default=[1_000_000], help="to be read by one monitor, for memory"
     )
     parser.add_argument("--backlog", type=int, default=200_000, help="events; 0 for none")
+    parser.add_argument("--packages", type=Path, help="a folder with the compiled monitor; the sources where not given")
     parser.add_argument("--report", type=Path)
     arguments = parser.parse_args()
     if arguments.rounds and arguments.predictions < 30_000:
         parser.error(f"--predictions is {arguments.predictions:,}; below 30,000 there are too few commits to measure")
+    if arguments.packages and not any(arguments.packages.glob("switchyard_monitor/domain/join.*.so")):
+        parser.error(f"--packages is {arguments.packages}, where nothing is compiled; see switchyard_testkit.compiled")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     variants = [
         Variant(features, database, outcomes == "with")
@@ -376,7 +388,7 @@ def main() -> int:
         needs_server = arguments.rounds and "postgres" in arguments.databases
         server = stack.enter_context(real_postgres()) if needs_server else None
         kafka = stack.enter_context(broker(Cache.from_env(os.environ), folder / "kafka"))
-        stage = Stage(folder, kafka, server)
+        stage = Stage(folder, kafka, server, arguments.packages)
         try:
             if arguments.rounds:
                 with progress.stage("speed"):
