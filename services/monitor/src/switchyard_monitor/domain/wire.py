@@ -165,16 +165,7 @@ def _is_shallow(value: bytes) -> bool:
 
     What is made of it does not tell how deep it was: of members of one name only the last is left.
     """
-    return _has_few(b"{", value) and _has_few(b"[", value)
-
-
-def _has_few(bracket: bytes, value: bytes) -> bool:
-    at = -1
-    for _ in range(MOST_BRACKETS + 1):  # there are a handful, and they are found sooner than all are counted
-        at = value.find(bracket, at + 1)
-        if at < 0:
-            return True
-    return False
+    return value.count(b"{") <= MOST_BRACKETS and value.count(b"[") <= MOST_BRACKETS
 
 
 @lru_cache(maxsize=4096)
