@@ -231,12 +231,21 @@ test-contract: venv venv-gateway ## Contract tests: fakes and real things behind
 # `make test` runs it behind the cluster tests, so one of its tests may take long without hanging.
 .PHONY: test-contract-parts
 test-contract-parts: PYTEST_ARGS += --timeout 600
-test-contract-parts: venv
+test-contract-parts: venv venv-compile
 	@mkdir -p $(REPORTS)
 	@$(BIN)/python -m switchyard_testkit.prometheus install
 	@$(BIN)/python -m switchyard_testkit.postgres install
 	@$(PYTHON) -m switchyard_testkit.programs
 	@$(BIN)/pytest tests/contract --ignore tests/contract/gateway $(MODULES_IN_TWOS) --junitxml $(REPORTS)/contract.xml $(PYTEST_ARGS)
+	@$(MAKE) test-compiled
+
+# What holds of the sources holds of what the image runs: the join's tests once more, with the inner loops compiled.
+COMPILED_TESTS := $(addprefix tests/unit/monitor/test_,$(addsuffix .py,join join_situations fold laws delayed_labels pairs classes ranking segments row_losses shared_ids far_numbers wire portions))
+.PHONY: test-compiled
+test-compiled: venv venv-compile ## The monitor's tests of folding, with the inner loops compiled as in its image
+	@mkdir -p $(REPORTS)
+	@packages=$$($(BIN)/python -m switchyard_testkit.compiled --python .venv-compile/bin/python) && \
+	  PYTHONPATH=$$packages:$(PYTHONPATH) $(BIN)/pytest $(COMPILED_TESTS) -n0 --junitxml $(REPORTS)/compiled.xml $(PYTEST_ARGS)
 
 .PHONY: test-contract-gateway
 test-contract-gateway: venv-gateway

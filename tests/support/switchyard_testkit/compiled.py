@@ -3,7 +3,7 @@
     python -m switchyard_testkit.compiled --python .venv-compile/bin/python
 
 prints the folder that belongs to the front of PYTHONPATH. It is made once for the sources and the Python they are for,
-in the cache. The compiler is the machine's.
+in the cache.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from switchyard_testkit import commands
 from switchyard_testkit.cache import Cache
 from switchyard_testkit.errors import MachineError, TestkitError
 from switchyard_testkit.images.recipes import REPOSITORY, digest
+from switchyard_testkit.machine import COMPILER_PACKAGES, ensure_packages
 
 PARTS = tuple(f"services/{name}" for name in ("contracts", "profile", "monitor"))
 """What is compiled, last, and the types that it is compiled by."""
@@ -41,8 +42,9 @@ def folder(cache: Cache, python: Path) -> Path:
 
 def _compile(python: Path, target: Path) -> None:
     header = Path(sysconfig.get_path("include")) / "Python.h"
-    if shutil.which("gcc") is None or not header.is_file():
-        raise MachineError(f"gcc or {header} is missing; `apt-get install gcc libc6-dev python3-dev` brings them.")
+    if not header.is_file():
+        raise MachineError(f"{header} is missing; for Debian's Python `apt-get install python3-dev` brings it.")
+    ensure_packages(COMPILER_PACKAGES)
     _say("compiling the monitor's inner loops, about a minute")
     with TemporaryDirectory() as scratch:
         # The compiled files are written beside the sources, where they must not be: they would be run instead of them.
@@ -59,6 +61,10 @@ def _compile(python: Path, target: Path) -> None:
             timeout=MOST_SECONDS,
         )
         (wheel,) = (Path(scratch) / "wheel").iterdir()
+        if wheel.name.endswith("-none-any.whl"):
+            raise TestkitError(
+                f"{wheel.name} holds nothing that was compiled; see the hook in {PARTS[-1]}/pyproject.toml."
+            )
         with zipfile.ZipFile(wheel) as packed:
             packed.extractall(target)
 

@@ -72,7 +72,8 @@ BROWSER_PACKAGES = (
 )
 PROMETHEUS_PACKAGES = (Package("prometheus", "promtool", 94, ("prometheus",)),)
 POSTGRES_PACKAGES = (Package("postgresql", "/usr/lib/postgresql/*/bin/postgres", 175, ("postgresql",)),)
-TEST_PACKAGES = BROWSER_PACKAGES + PROMETHEUS_PACKAGES + POSTGRES_PACKAGES
+COMPILER_PACKAGES = (Package("gcc", "gcc", 60), Package("libc6-dev", "/usr/include/stdio.h", 15))
+TEST_PACKAGES = BROWSER_PACKAGES + PROMETHEUS_PACKAGES + POSTGRES_PACKAGES + COMPILER_PACKAGES
 PACKAGES = NODE_PACKAGES + IMAGE_PACKAGES
 
 
