@@ -24,7 +24,7 @@ from switchyard_contracts import logs
 from switchyard_contracts.kafka_trouble import Complaints
 from switchyard_contracts.own_metrics import own
 
-from switchyard_monitor import command
+from switchyard_monitor import command, heap
 from switchyard_monitor.adapters.alarms import SqlAlarms
 from switchyard_monitor.adapters.drift_book import SqlDriftBook
 from switchyard_monitor.adapters.looks import SqlLooks
@@ -67,6 +67,7 @@ def main() -> int:
     # A batch makes tens of thousands of objects that all go when it is committed: looking for cycles among them in
     # between finds none.
     gc.set_threshold(100_000, 20, 50)
+    heap.share()
     # Kafka: an outage is said once, by us, not ten times a second.
     quiet = {"kafka": logging.CRITICAL, "alembic": logging.WARNING}
     logs.configure(os.environ.get("MONITOR_LOG_FORMAT", ""), quiet=quiet)
@@ -185,9 +186,14 @@ def main() -> int:
         while not stop.wait(PAUSE_LEARNER):
             learner.step()
 
+    def give_back() -> None:
+        while not stop.wait(heap.TRIM_SECONDS):
+            heap.trim()
+
+    works = {"reader": read, "evaluator": evaluate, "drift": keep, "learner": learn, "heap": give_back}
     threads = [
         threading.Thread(target=guarded(name, work), name=name, daemon=name == "learner")
-        for name, work in (("reader", read), ("evaluator", evaluate), ("drift", keep), ("learner", learn))
+        for name, work in works.items()
     ]
     for thread in threads:
         thread.start()

@@ -106,7 +106,8 @@ def _sqlite(url: URL, *, begin: str, **kwargs: Any) -> Engine:
             "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
-            "cache_size=-65536",
+            # KiB for each connection. Keys begin with the time, so pages that are needed again soon are few.
+            "cache_size=-2048",
             "temp_store=MEMORY",
             "wal_autocheckpoint=4000",
         ):
