@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -170,6 +172,26 @@ def test_records_come_in_order_from_where_they_were_asked_for(bench: Bench) -> N
     bench.port.assign({0: 4})
     assert [record.value for record in drain(bench, 1)[0]] == [b"4"]
     assert bench.port.poll(100, 0.1) == {}
+
+
+def test_what_was_polled_is_held_by_nobody_else(bench: Bench) -> None:
+    for i in range(3):
+        bench.append(0, b"%d" % i)
+    bench.port.assign({0: 0})
+    drain(bench, 3)
+    gc.collect()
+    gc.disable()  # it would find the circle that the client makes when its wait ends
+    try:
+        bench.port.assign({0: 0})
+        polled: list[dict[int, list[Record]]] = []
+        until(lambda: bool(polled.append(bench.port.poll(100, 1.0)) or polled[-1]), "records came", seconds=60)
+        records = polled[-1][0]
+        polled.clear()
+        holders = sys.getrefcount(records)
+    finally:
+        gc.enable()
+    assert records
+    assert holders == 2, "the name here, and the call's own"
 
 
 def test_a_poll_hands_out_no_more_than_asked(bench: Bench) -> None:

@@ -73,6 +73,8 @@ class KafkaBroker:
             )
         self._producer: Producer | None = None
         self._learning: list[TopicPartition] = []
+        self._polled: dict[int, list[Record]] = {}
+        self._count = 0
         self.create_time_records = 0
         """Records whose time was set by their producer: the topic does not use LogAppendTime, as it must."""
 
@@ -104,22 +106,33 @@ class KafkaBroker:
                 self._consumer.seek(TopicPartition(self._events, number), offset)
 
     def poll(self, limit: int, timeout: float) -> dict[int, list[Record]]:
-        """The next records, in order, at most `limit`: as many as come within the time."""
-        until = time.monotonic() + timeout
-        batch: dict[int, list[Record]] = {}
-        count = 0
+        """The next records, in order, at most `limit`: as many as come within the time.
+
+        The client raises an error within itself for each wait that ends, and keeps it in a circle with the frames of
+        all its callers and their names, until a collector finds it. So no name of those holds what was polled.
+        """
+        self._polled, self._count = {}, 0
         with guarded(self._explain):
-            if not self._consumer.assignment():
-                time.sleep(timeout)
-                return batch
-            while count < limit and (left := until - time.monotonic()) > 0:
-                polled = self._consumer.poll(timeout_ms=max(1, int(left * 1000)), max_records=limit - count)
-                for partition, records in polled.items():
-                    batch.setdefault(partition.partition, []).extend(map(_record, records))
-                    count += len(records)
-                    if records[-1].timestamp_type != LOG_APPEND_TIME:
-                        self.create_time_records += len(records)
-        return batch
+            self._gather(limit, time.monotonic() + timeout, timeout)
+        return self._taken()
+
+    def _gather(self, limit: int, until: float, timeout: float) -> None:
+        if not self._consumer.assignment():
+            time.sleep(timeout)
+            return
+        while self._count < limit and (left := until - time.monotonic()) > 0:
+            self._keep(self._consumer.poll(timeout_ms=max(1, int(left * 1000)), max_records=limit - self._count))
+
+    def _keep(self, polled: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        for partition, records in polled.items():
+            self._polled.setdefault(partition.partition, []).extend(map(_record, records))
+            self._count += len(records)
+            if records[-1].timestamp_type != LOG_APPEND_TIME:
+                self.create_time_records += len(records)
+
+    def _taken(self) -> dict[int, list[Record]]:
+        polled, self._polled = self._polled, {}
+        return polled
 
     def models(self) -> list[Record]:
         """What is new on `switchyard.models`; the first call reads it to its end."""

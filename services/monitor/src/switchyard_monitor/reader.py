@@ -118,11 +118,11 @@ class Reader:
             self._moved = False
         self._drain()
         try:
-            polled = self._broker.poll(self._pace.batch, self._pace.linger)
+            # Never by a name here: see the broker's `poll` of how long a caller's names may live.
+            done = self._commit(self._broker.poll(self._pace.batch, self._pace.linger))
         except OffsetLost as lost:
             self._stop(lost)
             return 0
-        done = self._commit(polled)
         self._send()
         self._coarsen()
         return done
