@@ -2,7 +2,7 @@
 
 Each fault is made in the middle of the same troubled stream (`troubled_stream`: poison, duplicates, shuffled events,
 wrong clocks), and first shows that it struck. The end is the same for all (`Scene.holds`). A kill at each statement of
-a commit is tried in `test_monitor_crashes`, and of the process again and again in `test_monitor_process`.
+every kind of fact is tried in `test_monitor_crashes`, and of the process again and again in `test_monitor_process`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from switchyard_monitor.domain.leases import owner
 from switchyard_monitor.errors import StoreUnavailable
 from switchyard_monitor.models import Models
 from switchyard_monitor.reader import Pace, Reader
+from switchyard_testkit import commands
 from switchyard_testkit.cache import Cache
 from switchyard_testkit.databases import Databases
 from switchyard_testkit.halting import halt
@@ -162,6 +164,15 @@ def zombie(scene: Scene) -> None:
     store.close()
 
 
+def killed_everywhere(scene: Scene) -> None:
+    """A reader that is killed before its first statement, then before its second, and so on through several commits."""
+    scene.tell(1 / 3)
+    command = [sys.executable, "-m", "switchyard_testkit.killed", scene.kafka.servers, scene.topics.prefix, scene.url]
+    assert int(commands.run(command, env=os.environ, timeout=400)) > 50, "every statement of a commit, and more"
+    assert {position.partition: position.next_offset for position in scene.positions()} == scene.ends()
+    scene.monitor(**RESTLESS).start()
+
+
 def database_away(scene: Scene, server: Postgres | None) -> None:
     """A server that crashes; of SQLite, somebody who has locked the file."""
     monitor = scene.monitor()
@@ -258,6 +269,7 @@ def retention(scene: Scene) -> None:
         pytest.param(nothing_else, id="nothing but the stream"),
         pytest.param(lease_storm, id="a storm of leases"),
         pytest.param(zombie, id="a zombie"),
+        pytest.param(killed_everywhere, id="a kill at each statement"),
         pytest.param(retention, id="retention overtakes the reader"),
     ],
 )
