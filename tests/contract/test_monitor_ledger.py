@@ -48,6 +48,13 @@ FORGETS = {"log.initial.task.delay.ms": 0, "log.retention.check.interval.ms": 10
 """What a broker does about retention every five minutes, it does at once."""
 
 
+SHIFTED = """import os, time
+shift, now, now_ns = int(os.environ["CLOCK_SHIFT"]), time.time, time.time_ns
+time.time, time.time_ns = lambda: now() + shift, lambda: now_ns() + shift * 10**9
+"""
+"""A process of Python runs this at its start."""
+
+
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     with broker(Cache.from_env(os.environ), tmp_path_factory.mktemp("kafka"), settings=FORGETS) as process:
@@ -164,6 +171,32 @@ def zombie(scene: Scene) -> None:
     store.close()
 
 
+def clocks_apart(scene: Scene) -> None:
+    """Three replicas: one with the right time, one ten minutes behind, and one ahead, to whom all others are dead."""
+    (scene.folder / "sitecustomize.py").write_text(SHIFTED)
+    path = os.pathsep.join([str(scene.folder), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    members = [scene.monitor(**RESTLESS, PYTHONPATH=path, CLOCK_SHIFT=str(shift)) for shift in (0, -600, 600)]
+
+    def owners() -> set[str | None]:
+        return {position.owner for position in scene.positions()}
+
+    for member in members[:2]:
+        member.start()
+    scene.tell(1 / 4)
+    until(lambda: len(scene.positions()) == PARTITIONS and None not in owners(), "all are owned", seconds=200)
+    scene.read()
+    assert "monitor-2" not in owners()
+    before = sum(position.epoch for position in scene.positions())
+    members[2].start()
+    until(lambda: owners() == {"monitor-2"}, "the one ahead robbed the others", seconds=200, every=0.05)
+    assert sum(position.epoch for position in scene.positions()) >= before + PARTITIONS
+    scene.tell(1 / 4)
+    scene.read()
+    members[2].end()  # as a pod is ended: it hands its leases back, which nobody else would take for run out
+    scene.tell(1 / 4)
+    until(lambda: not {"monitor-2", None} & owners(), "the others have them again", seconds=200, every=0.05)
+
+
 def killed_everywhere(scene: Scene) -> None:
     """A reader that is killed before its first statement, then before its second, and so on through several commits."""
     scene.tell(1 / 3)
@@ -269,6 +302,7 @@ def retention(scene: Scene) -> None:
         pytest.param(nothing_else, id="nothing but the stream"),
         pytest.param(lease_storm, id="a storm of leases"),
         pytest.param(zombie, id="a zombie"),
+        pytest.param(clocks_apart, id="clocks that are apart"),
         pytest.param(killed_everywhere, id="a kill at each statement"),
         pytest.param(retention, id="retention overtakes the reader"),
     ],
